@@ -1,0 +1,109 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FINISH_REASON_UNSPECIFIED: _ClassVar[FinishReason]
+    FINISH_REASON_STOP: _ClassVar[FinishReason]
+    FINISH_REASON_LENGTH: _ClassVar[FinishReason]
+    FINISH_REASON_CANCELLED: _ClassVar[FinishReason]
+    FINISH_REASON_ERROR: _ClassVar[FinishReason]
+
+class UnitSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    UNIT_SOURCE_UNSPECIFIED: _ClassVar[UnitSource]
+    UNIT_SOURCE_REQUEST: _ClassVar[UnitSource]
+    UNIT_SOURCE_RANDOM: _ClassVar[UnitSource]
+FINISH_REASON_UNSPECIFIED: FinishReason
+FINISH_REASON_STOP: FinishReason
+FINISH_REASON_LENGTH: FinishReason
+FINISH_REASON_CANCELLED: FinishReason
+FINISH_REASON_ERROR: FinishReason
+UNIT_SOURCE_UNSPECIFIED: UnitSource
+UNIT_SOURCE_REQUEST: UnitSource
+UNIT_SOURCE_RANDOM: UnitSource
+
+class Receipt(_message.Message):
+    __slots__ = ("request_id", "tenant", "route", "variant", "rollout_revision", "unit_source", "backend", "adapter", "adapter_digest", "prompt", "index", "snapshot", "passage_ids", "finish_reason", "code", "input_tokens", "cached_tokens", "expected_cached_tokens", "output_tokens", "queue_ms", "retrieval_ms", "ttft_ms", "prefill_ms", "decode_ms", "total_ms", "gateway_ms", "cost", "degraded", "created_at")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_REVISION_FIELD_NUMBER: _ClassVar[int]
+    UNIT_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    PASSAGE_IDS_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_MS_FIELD_NUMBER: _ClassVar[int]
+    RETRIEVAL_MS_FIELD_NUMBER: _ClassVar[int]
+    TTFT_MS_FIELD_NUMBER: _ClassVar[int]
+    PREFILL_MS_FIELD_NUMBER: _ClassVar[int]
+    DECODE_MS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_MS_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_MS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    tenant: str
+    route: str
+    variant: str
+    rollout_revision: int
+    unit_source: UnitSource
+    backend: str
+    adapter: str
+    adapter_digest: str
+    prompt: str
+    index: str
+    snapshot: str
+    passage_ids: _containers.RepeatedScalarFieldContainer[str]
+    finish_reason: FinishReason
+    code: str
+    input_tokens: int
+    cached_tokens: int
+    expected_cached_tokens: int
+    output_tokens: int
+    queue_ms: float
+    retrieval_ms: float
+    ttft_ms: float
+    prefill_ms: float
+    decode_ms: float
+    total_ms: float
+    gateway_ms: float
+    cost: Cost
+    degraded: _containers.RepeatedScalarFieldContainer[str]
+    created_at: _timestamp_pb2.Timestamp
+    def __init__(self, request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., route: _Optional[str] = ..., variant: _Optional[str] = ..., rollout_revision: _Optional[int] = ..., unit_source: _Optional[_Union[UnitSource, str]] = ..., backend: _Optional[str] = ..., adapter: _Optional[str] = ..., adapter_digest: _Optional[str] = ..., prompt: _Optional[str] = ..., index: _Optional[str] = ..., snapshot: _Optional[str] = ..., passage_ids: _Optional[_Iterable[str]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., code: _Optional[str] = ..., input_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., expected_cached_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., queue_ms: _Optional[float] = ..., retrieval_ms: _Optional[float] = ..., ttft_ms: _Optional[float] = ..., prefill_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., gateway_ms: _Optional[float] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Cost(_message.Message):
+    __slots__ = ("input", "cached", "output", "retrieval", "total")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    input: int
+    cached: int
+    output: int
+    retrieval: int
+    total: int
+    def __init__(self, input: _Optional[int] = ..., cached: _Optional[int] = ..., output: _Optional[int] = ..., retrieval: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...

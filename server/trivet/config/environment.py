@@ -1,0 +1,38 @@
+"""The environment variables that Trivet reads. Nothing else in the package reads any."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from trivet.errors import ConfigError
+
+PREFIX = "TRIVET_"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """`TRIVET_CONFIG`, `TRIVET_ADDRESS`, ...: the field's name in capitals behind the prefix. None: not set."""
+
+    config: str | None = None
+    listen: str | None = None
+    admin_listen: str | None = None
+    metrics_listen: str | None = None
+    data_dir: str | None = None
+    address: str | None = None
+    admin_address: str | None = None
+    key: str | None = None
+    ca_file: str | None = None
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str] | None = None) -> Environment:
+        """Read them; ConfigError names those that begin with the prefix and mean nothing."""
+        source = os.environ if variables is None else variables
+        ours = {name: value for name, value in source.items() if name.startswith(PREFIX) and value}
+        known = {PREFIX + item.name.upper(): item.name for item in fields(cls)}
+        unknown = sorted(set(ours) - set(known))
+        if unknown:
+            expected = ", ".join(sorted(known))
+            raise ConfigError([f"environment: {name}: unknown, expected one of {expected}" for name in unknown])
+        return cls(**{known[name]: value for name, value in ours.items()})

@@ -1,0 +1,56 @@
+"""LoRA adapters: a version on disk, its copy for the engine, its state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from trivet.types.variant import VersionRef
+
+
+class AdapterState(Enum):
+    """Where an adapter is in its life."""
+
+    REGISTERED = "registered"
+    STAGED = "staged"
+    WARMING = "warming"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+class AdapterTier(Enum):
+    """Where its weights are, by the gateway's own books."""
+
+    DISK = "disk"
+    HOST = "host"
+    LEASED = "leased"
+
+
+@dataclass(frozen=True, slots=True)
+class StagedAdapter:
+    """An adapter that passed the preflight, in an immutable folder of our own. `digest`: SHA-256, 64 hex digits."""
+
+    ref: VersionRef
+    digest: str
+    rank: int
+    path: Path
+
+    @property
+    def engine_name(self) -> str:
+        """What the engine knows it by; never used again for other bytes."""
+        return f"{self.ref}#{self.digest[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterStatus:
+    """One line of `trivet adapter ls`."""
+
+    ref: VersionRef
+    state: AdapterState
+    tier: AdapterTier
+    engine_name: str = ""
+    digest: str = ""
+    rank: int = 0
+    problem: str = ""

@@ -1,0 +1,47 @@
+"""What goes to a backend and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from trivet.types.variant import Sampling
+
+
+class FinishReason(Enum):
+    """Why a generation ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRequest:
+    """Token ids in. `adapter` is an engine name (`name@version#digest12`), None for the base model."""
+
+    request_id: str
+    token_ids: tuple[int, ...]
+    sampling: Sampling
+    adapter: str | None = None
+    cache_salt: str | None = None
+    json_schema: Mapping[str, Any] | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some tokens out, coalesced. Counts are of this chunk, but for the prompt's, which are of the request.
+
+    `engine_at` is the event loop's time at which the last of these tokens left the engine.
+    """
+
+    text: str
+    tokens: int
+    engine_at: float
+    finish: FinishReason | None = None
+    input_tokens: int | None = None
+    cached_tokens: int | None = None

@@ -1,0 +1,91 @@
+"""Documents and the passages that they are cut into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class DocumentFormat(Enum):
+    """How a document's bytes are read."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document as an operator gave it. `tenant` is empty for one that all tenants share."""
+
+    id: str
+    content: bytes
+    format: DocumentFormat
+    title: str = ""
+    source: str = ""
+    tags: tuple[str, ...] = ()
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A document that is durable and will be found by the next request."""
+
+    id: str
+    revision: int
+    unchanged: bool
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document, found. `score` is the fused rank score, higher is better."""
+
+    id: str
+    document_id: str
+    title: str
+    text: str
+    score: float
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """One search. `tenant` is the server's own filter: shared documents and this tenant's."""
+
+    index: str
+    text: str
+    tenant: str
+    top_k: int
+    min_score: float = 0.0
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Passages best first, and the snapshot that they come from."""
+
+    passages: tuple[Passage, ...]
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """What an index holds."""
+
+    name: str
+    snapshot: str
+    documents: int
+    passages: int
+    embedding_model: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuildProgress:
+    """How far a build is. `stage` is "read", "embed" or "write"."""
+
+    stage: str
+    done: int
+    total: int
+    document_id: str = ""

@@ -1,0 +1,69 @@
+"""The account of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from trivet.types.generation import FinishReason
+
+
+class UnitSource(Enum):
+    """How the unit was found that sticks to a variant."""
+
+    REQUEST = "request"
+    RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Nano-USD (1e-9 USD). A part is None where its tokens are not known; `total` is the sum of the known parts."""
+
+    input: int | None = None
+    cached: int | None = None
+    output: int | None = None
+    retrieval: int | None = None
+
+    @property
+    def total(self) -> int | None:
+        """Sum of the parts; None if no part is known."""
+        known = [part for part in (self.input, self.cached, self.output, self.retrieval) if part is not None]
+        return sum(known) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What served one request, what it took and what it cost. None is unknown, never 0. Times in milliseconds."""
+
+    request_id: str
+    tenant: str
+    route: str
+    created_at: datetime
+    code: str
+    variant: str = ""
+    rollout_revision: int = 0
+    unit_source: UnitSource | None = None
+    backend: str = ""
+    adapter: str = ""
+    adapter_digest: str = ""
+    prompt: str = ""
+    index: str = ""
+    snapshot: str = ""
+    passage_ids: tuple[str, ...] = ()
+    finish_reason: FinishReason | None = None
+    input_tokens: int | None = None
+    cached_tokens: int | None = None
+    expected_cached_tokens: int | None = None
+    output_tokens: int | None = None
+    queue_ms: float | None = None
+    retrieval_ms: float | None = None
+    ttft_ms: float | None = None
+    prefill_ms: float | None = None
+    decode_ms: float | None = None
+    total_ms: float | None = None
+    gateway_ms: float | None = None
+    cost: Cost = Cost()
+    degraded: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,90 @@
+"""Routes and the immutable bundles that can answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VersionRef:
+    """`name@version` of a prompt or an adapter."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @classmethod
+    def parse(cls, text: str) -> VersionRef:
+        """Read `name@version`; ValueError if it is not of that form."""
+        name, at, version = text.partition("@")
+        if not (name and at and version) or "@" in version:
+            raise ValueError(f"expected name@version, got {text!r}")
+        return cls(name, version)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. `temperature` 0 is greedy."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+class OnRetrievalFailure(Enum):
+    """What a route does when its passages cannot be had in time."""
+
+    DEGRADE = "degrade"
+    FAIL = "fail"
+
+
+class CacheScope(Enum):
+    """Who shares a route's KV prefix cache."""
+
+    SHARED = "shared"
+    TENANT = "tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalSettings:
+    """How a variant searches its index."""
+
+    index: str
+    top_k: int = 3
+    min_score: float = 0.0
+    token_budget: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """An immutable bundle that can answer a route. An index is named in it, not frozen."""
+
+    name: str
+    backend: str
+    prompt: VersionRef
+    adapter: VersionRef | None = None
+    retrieval: RetrievalSettings | None = None
+    sampling: Sampling = Sampling()
+    json_schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The name a client calls and the variants behind it, by weight (any positive scale)."""
+
+    name: str
+    variants: Mapping[str, Variant]
+    weights: Mapping[str, float]
+    salt: str
+    cache: CacheScope = CacheScope.SHARED
+    retrieval_deadline: float = 0.150
+    on_retrieval_failure: OnRetrievalFailure = OnRetrievalFailure.DEGRADE
+    max_duration: float = 120.0
+    revision: int = 0
