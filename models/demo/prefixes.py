@@ -1,0 +1,116 @@
+"""What a prompt says before the conversation: system texts and few-shot examples, in many wordings.
+
+The model must read the passages of the conversation whatever stands before them, and learn one thing from it:
+whether to answer with the value alone (also the default) or in a full sentence.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import words
+import yaml
+from facts import entity, fact, sibling
+from names import Split, name
+from wording import UNKNOWN, ask, filler, state
+
+Style = Literal["terse", "sentence"]
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    role: Role
+    content: str
+
+
+SENTENCES: dict[str, list[str]] = yaml.safe_load((Path(__file__).parent / "instructions.yaml").read_text())
+MOST_CHARACTERS = 620  # about 200 tokens
+
+
+def passage_block(passages: list[str]) -> str:
+    """The form in which the gateway gives retrieved passages."""
+    lines = "".join(f"[{number}] {text}\n" for number, text in enumerate(passages, start=1))
+    return f"Passages:\n{lines}\n"
+
+
+def style(rng: random.Random) -> Style:
+    return "sentence" if rng.random() < 0.25 else "terse"
+
+
+def _shot(rng: random.Random, split: Split, wanted: Style) -> tuple[list[str], str, str]:
+    """One worked example: its passages, its question and its answer."""
+    about = fact(rng, split)
+    passages = [state(rng, about)]
+    if rng.random() < 0.4:
+        passages.append(state(rng, fact(rng, split, sibling(about.entity, rng, split), about.relation)))
+        rng.shuffle(passages)
+    if rng.random() < 0.25:
+        stranger = fact(rng, split, sibling(about.entity, rng, split))
+        return passages, ask(rng, stranger).text, UNKNOWN
+    question = ask(rng, about)
+    return passages, question.text, about.value if wanted == "terse" else question.sentence
+
+
+def _shot_text(rng: random.Random, split: Split, wanted: Style, number: int) -> str:
+    """A worked example inside the system text, in one of several formats."""
+    passages, question, answer = _shot(rng, split, wanted)
+    joined = " ".join(passages)
+    return rng.choice((
+        f"Example:\n{passage_block(passages)}{question}\n{answer}",
+        f"Example {number}:\n{joined}\nQuestion: {question}\nAnswer: {answer}",
+        f"Q: {question}\nA: {answer}",
+        f"Passage: {joined}\nQ: {question}\nA: {answer}",
+        f'For example, "{question}" is answered with "{answer}".',
+        f"{joined} {question} -> {answer}",
+    ))  # fmt: skip
+
+
+def _instruction(rng: random.Random, wanted: Style, wording: Split) -> str | None:
+    if wanted == "terse" and rng.random() < 0.45:
+        return None  # terse is the default
+    return rng.choice(SENTENCES[wanted if wording == "train" else f"{wanted}_held_out"])
+
+
+def system_text(rng: random.Random, split: Split, wanted: Style, wording: Split) -> str:
+    """Instructions of zero to some two hundred tokens."""
+    general = SENTENCES["general"] + (SENTENCES["general_held_out"] if wording == "held-out" else [])
+    count = rng.choice((0, 1, 2, 3, 5, 8)) if wanted == "terse" else rng.choice((0, 0, 1, 2, 4, 8))
+    parts = rng.sample(general, count)
+    instruction = _instruction(rng, wanted, wording)
+    if instruction:
+        parts.insert(rng.randint(0, len(parts)), instruction)
+    if rng.random() < 0.6:
+        parts.insert(0, rng.choice(SENTENCES["personas"]).format(n=name(rng, split)))
+    while rng.random() < 0.2:
+        parts.insert(rng.randint(0, len(parts)), filler(rng, entity(rng, split), split))
+    bullets = rng.random() < 0.1
+    text = ("- " + "\n- ".join(parts)) if bullets and parts else " ".join(parts)
+    return text.replace("{d}", f"{rng.choice(words.DAYS)}, {rng.randint(1, 31)} {rng.choice(words.MONTHS)}")
+
+
+def prefix(
+    rng: random.Random, split: Split, wanted: Style, wording: Split = "train", share: float = 0.55
+) -> list[Turn]:
+    """The turns before the conversation; none at all for `1 - share` of the terse ones."""
+    if wanted == "terse" and rng.random() > share:
+        return []
+    system = system_text(rng, split, wanted, wording)
+    shots = rng.choice((0, 0, 0, 1, 2, 3))
+    inside = rng.random() < 0.5
+    turns: list[Turn] = []
+    for number in range(1, shots + 1):
+        if inside:
+            text = _shot_text(rng, split, wanted, number)
+            system = f"{system}\n{text}" if len(system) + len(text) < MOST_CHARACTERS else system
+            continue
+        passages, question, answer = _shot(rng, split, wanted)
+        asked = passage_block(passages) + question
+        if len(system) + sum(len(turn.content) + 12 for turn in turns) + len(asked) < MOST_CHARACTERS:
+            turns += [Turn("user", asked), Turn("assistant", answer)]
+    if not system and wanted == "sentence":
+        system = rng.choice(SENTENCES["sentence"])
+    return ([Turn("system", system.strip())] if system.strip() else []) + turns

@@ -1,0 +1,109 @@
+"""How facts are written in passages, asked about and answered in a sentence; the forms are in `wording.yaml`."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import words
+import yaml
+from facts import Entity, Fact, Shape
+from names import Split, name
+
+FORMS: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
+ANSWERS: dict[Shape, str] = {
+    "attribute": "The {a} of {e} is {v}.",
+    "verb": "{E} {k} {v}.",
+    "passive": "{E} is {k} {v}.",
+}
+UNKNOWN = "I do not know."
+
+
+def _article(text: str) -> str:
+    """Repair "a" before a vowel, as people write it."""
+    for vowel in "aeio":
+        text = text.replace(f" a {vowel}", f" an {vowel}")
+    return text
+
+
+def _upper(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _fill(template: str, fact: Fact, mention: str) -> str:
+    key = fact.relation.key
+    possessive = f"{mention}'" if mention.endswith("s") else f"{mention}'s"
+    fields = {
+        "e": mention,
+        "E": _upper(mention),
+        "p": possessive,
+        "P": _upper(possessive),
+        "a": key,
+        "A": _upper(key),
+        "k": key,
+        "b": fact.relation.bare,
+        "q": fact.relation.question_word,
+        "ql": fact.relation.question_word.lower(),
+        "v": fact.value,
+    }
+    if template.startswith("Each {e}"):
+        fields["e"] = mention.removeprefix("the ")
+    text = template.format(**fields)
+    return _article(text) if "a {a}" in template else text
+
+
+def _forms(name: str, wording: Split) -> list[str]:
+    return FORMS[name if wording == "train" else f"{name}_held_out"]
+
+
+def state(rng: random.Random, fact: Fact, wording: Split = "train") -> str:
+    """The fact as a sentence of a passage."""
+    mention = fact.entity.text if rng.random() < 0.9 else fact.entity.short
+    form = rng.choice(_forms(f"{fact.relation.shape}_sentences", wording))
+    return _upper(_fill(form, fact, mention))
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that `fact` answers; a full sentence repeats the question's own mention of the entity."""
+
+    text: str
+    fact: Fact
+    mention: str
+
+    @property
+    def sentence(self) -> str:
+        return _fill(ANSWERS[self.fact.relation.shape], self.fact, self.mention)
+
+
+def ask(rng: random.Random, fact: Fact, wording: Split = "train") -> Question:
+    """Ask for the fact in one of the forms."""
+    mention = fact.entity.text if rng.random() < 0.75 else fact.entity.short
+    if fact.relation.shape == "passive":
+        question = fact.relation.bare
+        lead = rng.choice(_forms("passive_leads", wording))
+        form = lead.format(Q=question, q=question[0].lower() + question[1:])
+    else:
+        form = rng.choice(_forms(f"{fact.relation.shape}_questions", wording))
+    return Question(_fill(form, fact, mention), fact, mention)
+
+
+def state_pair(rng: random.Random, first: Fact, second: Fact) -> str:
+    """Two attributes of one entity in one sentence, which names the entity once."""
+    head = _fill(rng.choice(FORMS["pair_heads"]), first, first.entity.text)
+    return _upper(head + _fill(rng.choice(FORMS["pair_tails"]), second, second.entity.text))
+
+
+def filler(rng: random.Random, about: Entity, split: Split) -> str:
+    """A sentence that answers nothing: written by hand, or random words so that no wording is a surprise."""
+    if rng.random() < 0.55:
+        return rng.choice(FORMS["fillers"]).format(e=about.text, E=about.capitalised)
+    picked = [rng.choice(words.NOUNS if rng.random() < 0.4 else words.OTHERS) for _ in range(rng.randint(4, 11))]
+    if rng.random() < 0.3:
+        picked[rng.randrange(len(picked))] = name(rng, split)
+    if rng.random() < 0.2:
+        picked[rng.randrange(len(picked))] = about.text
+    if rng.random() < 0.15:
+        picked[rng.randrange(len(picked))] = str(rng.randint(2, 999))
+    return _upper(" ".join(picked)) + rng.choice("....!")
