@@ -1,0 +1,1 @@
+"""The prompts leg: versioned prompt files, and their assembly into token ids."""

@@ -1,0 +1,72 @@
+"""The prompts folder, read whole at start: `<name>/<version>.md`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from trivet.errors import ConfigError, NotFound
+from trivet.prompts.reader import read_prompt
+from trivet.prompts.source import PromptSource
+from trivet.types.variant import VersionRef
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class PromptLibrary:
+    """All versions of all prompts. Immutable: a later edit of a file changes nothing until the next start."""
+
+    def __init__(self, prompts: Mapping[VersionRef, PromptSource]) -> None:
+        self._prompts = MappingProxyType(dict(prompts))
+
+    @classmethod
+    def load(cls, folder: Path) -> PromptLibrary:
+        """Read every file; raises ConfigError with all problems of all files."""
+        problems: list[str] = []
+        prompts: dict[VersionRef, PromptSource] = {}
+        for path in _files(folder, problems):
+            ref = VersionRef(path.parent.name, path.stem)
+            try:
+                prompts[ref] = read_prompt(ref, path)
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
+        return cls(prompts)
+
+    @property
+    def refs(self) -> tuple[VersionRef, ...]:
+        """All versions, by name and version."""
+        return tuple(sorted(self._prompts))
+
+    def get(self, ref: VersionRef) -> PromptSource:
+        """One version; raises NotFound."""
+        try:
+            return self._prompts[ref]
+        except KeyError:
+            known = ", ".join(str(other) for other in self.refs) or "none"
+            raise NotFound(f"no prompt {ref}; known: {known}") from None
+
+
+def _files(folder: Path, problems: list[str]) -> list[Path]:
+    """The prompt files in order; what does not belong there is reported."""
+    if not folder.is_dir():
+        problems.append(f"{folder}:1: no such folder, expected <name>/<version>.md in it")
+        return []
+    found: list[Path] = []
+    for child in sorted(folder.iterdir()):
+        if child.name.startswith(".") or child.name == "README.md":
+            continue
+        if not child.is_dir() or not _SAFE_NAME.fullmatch(child.name):
+            problems.append(f"{child}:1: not a prompt's folder, expected <name>/<version>.md")
+            continue
+        for path in sorted(child.iterdir()):
+            if path.name.startswith("."):
+                continue
+            if path.is_file() and path.suffix == ".md" and _SAFE_NAME.fullmatch(path.stem):
+                found.append(path)
+            else:
+                problems.append(f"{path}:1: not a prompt version, expected <version>.md")
+    return found

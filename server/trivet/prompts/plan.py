@@ -1,0 +1,154 @@
+"""How the messages of one shape become token ids: what is static is tokenized once, the rest is filled in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tokenizers import Encoding
+
+from trivet.prompts.layout import Part
+from trivet.prompts.skeleton import Control, Run, Skeleton, Slot
+from trivet.prompts.text_tokenizer import TextTokenizer
+from trivet.prompts.white_space import UNICODE_WHITE_SPACE
+
+_LAST_BLANKS = re.compile(r"\s+\S*\Z")
+_MOST_DROPPED = 8  # characters that a normalizer takes out in a row; a wrong guess costs a second fill, no more
+_CONTINUATIONS = (
+    "", "a", "A", "zz", "0", "00", " ", "  ", " a", " A", " 0", "\n", "\n\n", "\n a", " \n", "\t", "\r\n", "\0",
+    ".", ",", "-", "'s", "’s", "_", "/", "<", "<|", "[", '"', ")", " (",
+    "é", "\u0301", "\u200d", "\u3000", "中", "😀", "▁", "ﬁ",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Static ids and runs of text with slots, in turn. `static` is all text before the first thing that varies."""
+
+    steps: tuple[tuple[int, ...] | Run, ...]
+    static: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A plan with its contents put in. `marks[i]` is the place in `ids` of the i-th mark asked for."""
+
+    ids: list[int]
+    marks: list[int]
+
+
+def make_plan(skeleton: Skeleton, parts: Sequence[Part], tokenizer: TextTokenizer) -> Plan:
+    """Tokenize everything of the skeleton that is the same for each request."""
+    steps: list[tuple[int, ...] | Run] = []
+    static: list[str] = []
+    ids: list[int] = []
+    for element in skeleton:
+        if isinstance(element, Control):
+            ids.append(element.id)
+            continue
+        run = _with_static_contents(element, parts)
+        if not steps:
+            static.append(_static_text(run, parts))
+        if not any(isinstance(piece, Slot) for piece in run.pieces):
+            ids += tokenizer.encode_text(run.strip("".join(map(str, run.pieces))), run.initial).ids
+            continue
+        steps += [tuple(ids), run]
+        ids = []
+    return Plan((*steps, tuple(ids)), "\0".join(static))
+
+
+def stable_ids(plan: Plan, parts: Sequence[Part], tokenizer: TextTokenizer) -> list[int]:
+    """The ids that every prompt of this plan begins with."""
+    head, run = plan.steps[0], plan.steps[1] if len(plan.steps) > 1 else ()
+    ids = list(head) if isinstance(head, tuple) else []
+    if isinstance(run, Run):
+        ids += _stable_beginning(_static_text(run, parts), run.initial, tokenizer)
+    return ids
+
+
+def _with_static_contents(run: Run, parts: Sequence[Part]) -> Run:
+    """Static contents become text of the template; neighbouring texts become one."""
+    pieces: list[str | Slot] = []
+    for piece in run.pieces:
+        if isinstance(piece, Slot) and parts[piece.message].static:
+            piece = piece.fill(parts[piece.message].text({}, ()))
+        if pieces and isinstance(piece, str) and isinstance(pieces[-1], str):
+            pieces[-1] += piece
+        else:
+            pieces.append(piece)
+    return Run(tuple(pieces), run.initial, run.strip_left, run.strip_right)
+
+
+def _static_text(run: Run, parts: Sequence[Part]) -> str:
+    """The beginning of a run that no request changes."""
+    text = ""
+    for piece in run.pieces:
+        if isinstance(piece, Slot):
+            text += piece.left.left(parts[piece.message].head)
+            break
+        text += piece
+    return text.lstrip(UNICODE_WHITE_SPACE) if run.strip_left else text
+
+
+def _stable_beginning(text: str, initial: bool, tokenizer: TextTokenizer) -> list[int]:
+    """The ids that `text` begins with whatever follows it.
+
+    No token may reach over the end of the text into what follows. Tokens do not reach from one word over blanks into
+    the next, so the last word and the blanks before it are given up; that what is left is stable is tried with a number
+    of continuations.
+    """
+    last = _LAST_BLANKS.search(text)
+    stable: list[int] = tokenizer.encode_text(text[: last.start()], initial).ids if last else []
+    for continuation in _CONTINUATIONS:
+        stable = common_beginning(stable, tokenizer.encode_text(text + continuation, initial).ids)
+    return stable
+
+
+def common_beginning(one: list[int], other: list[int]) -> list[int]:
+    """The longest beginning that both have."""
+    same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return one[:same]
+
+
+def fill(
+    plan: Plan, contents: Mapping[int, str], tokenizer: TextTokenizer, marked: int = -1, marks: Sequence[int] = ()
+) -> Filled:
+    """Put the contents (by message number) in. `marks` are characters of message `marked` whose tokens are wanted."""
+    ids: list[int] = []
+    found: list[int] = []
+    for step in plan.steps:
+        if isinstance(step, tuple):
+            ids += step
+            continue
+        text, at = _text(step, contents, marked)
+        encoding = tokenizer.encode_text(text, step.initial)
+        if marks and at >= 0 and not found:
+            found = [len(ids) + _token_at(encoding, at + mark) for mark in marks]
+        ids += encoding.ids
+    return Filled(ids, found)
+
+
+def _text(run: Run, contents: Mapping[int, str], marked: int) -> tuple[str, int]:
+    """The run's text, and where the content of message `marked` begins in it, -1 if it is not there."""
+    text, at = "", -1
+    for piece in run.pieces:
+        if isinstance(piece, str):
+            text += piece
+            continue
+        content = contents[piece.message]
+        trimmed = piece.fill(content)
+        if piece.message == marked:
+            at = len(text) - (len(content) - len(piece.left.left(content)))
+        text += trimmed
+    stripped = run.strip(text)
+    return stripped, at - text.find(stripped) if at >= 0 else at
+
+
+def _token_at(encoding: Encoding, character: int) -> int:
+    """The place of the token that covers a character or, where the tokenizer drops it, the next one that is covered."""
+    last = len(encoding.ids)
+    for at in range(max(character, 0), character + _MOST_DROPPED):
+        if (token := encoding.char_to_token(at)) is not None:
+            return int(token)
+    return last
