@@ -1,0 +1,1 @@
+"""The routing leg: which variant answers a route for a unit."""
