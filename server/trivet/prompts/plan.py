@@ -14,7 +14,7 @@ from trivet.prompts.text_tokenizer import TextTokenizer
 from trivet.prompts.white_space import UNICODE_WHITE_SPACE
 
 _LAST_BLANKS = re.compile(r"\s+\S*\Z")
-_MOST_DROPPED = 8  # characters that a normalizer takes out in a row; a wrong guess costs a second fill, no more
+_MOST_DROPPED = 8  # characters that a normalizer takes out in a row; where more are, a count is off, no more
 _CONTINUATIONS = (
     "", "a", "A", "zz", "0", "00", " ", "  ", " a", " A", " 0", "\n", "\n\n", "\n a", " \n", "\t", "\r\n", "\0",
     ".", ",", "-", "'s", "’s", "_", "/", "<", "<|", "[", '"', ")", " (",
@@ -32,7 +32,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A plan with its contents put in. `marks[i]` is the place in `ids` of the i-th mark asked for."""
+    """A plan with its contents put in. `marks[i]`: how many ids stand before the i-th mark asked for."""
 
     ids: list[int]
     marks: list[int]
@@ -114,7 +114,7 @@ def common_beginning(one: list[int], other: list[int]) -> list[int]:
 def fill(
     plan: Plan, contents: Mapping[int, str], tokenizer: TextTokenizer, marked: int = -1, marks: Sequence[int] = ()
 ) -> Filled:
-    """Put the contents (by message number) in. `marks` are characters of message `marked` whose tokens are wanted."""
+    """Put the contents (by message number) in. `marks` are characters of message `marked`."""
     ids: list[int] = []
     found: list[int] = []
     for step in plan.steps:
@@ -124,7 +124,7 @@ def fill(
         text, at = _text(step, contents, marked)
         encoding = tokenizer.encode_text(text, step.initial)
         if marks and at >= 0 and not found:
-            found = [len(ids) + _token_at(encoding, at + mark) for mark in marks]
+            found = [len(ids) + _tokens_before(encoding, at + mark) for mark in marks]
         ids += encoding.ids
     return Filled(ids, found)
 
@@ -145,10 +145,9 @@ def _text(run: Run, contents: Mapping[int, str], marked: int) -> tuple[str, int]
     return stripped, at - text.find(stripped) if at >= 0 else at
 
 
-def _token_at(encoding: Encoding, character: int) -> int:
-    """The place of the token that covers a character or, where the tokenizer drops it, the next one that is covered."""
-    last = len(encoding.ids)
-    for at in range(max(character, 0), character + _MOST_DROPPED):
+def _tokens_before(encoding: Encoding, character: int) -> int:
+    """How many tokens begin before a character: one that reaches over it counts to what is before it."""
+    for at in range(character - 1, max(character - 1 - _MOST_DROPPED, -1), -1):
         if (token := encoding.char_to_token(at)) is not None:
-            return int(token)
-    return last
+            return int(token) + 1
+    return 0

@@ -1,0 +1,253 @@
+"""Budgets, refusals and odd templates."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from chat_families import CHATML, LLAMA3, Family, make_family
+from trivet.errors import ConfigError, InvalidRequest, PromptTooLong
+from trivet.prompts.assembler import PromptAssembler
+from trivet.prompts.chat_tokenizer import ChatTokenizer
+from trivet.prompts.source import Placeholder, PromptSource, Turn, Variable
+from trivet.types.passage import Passage
+from trivet.types.prompt import AssembledPrompt
+from trivet.types.request import Message
+from trivet.types.variant import VersionRef
+
+REF = VersionRef("support", "1")
+SYSTEM = "You answer for Velora. Answer with only the value."
+PROMPT = PromptSource(REF, Path("1.md"), (Turn("system", (SYSTEM,)),))
+PASSAGES = tuple(Passage(f"p{i}", "doc", "T", f"The Orrin {i} lamp ships from Tamsel.", 1.0, 1) for i in range(1, 5))
+
+
+@pytest.fixture(scope="module")
+def chatml(tmp_path_factory: pytest.TempPathFactory) -> Family:
+    return make_family("chatml", tmp_path_factory.mktemp("chatml"))
+
+
+def asked(text: str = "Where does Orrin 1 ship from?") -> list[Message]:
+    return [Message("user", text)]
+
+
+def assemble(
+    family: Family, room: int = 10_000, passages: Sequence[Passage] = PASSAGES, budget: int | None = None
+) -> AssembledPrompt:
+    return family.assembler(PROMPT).assemble(
+        asked(), context_tokens=room + 10, max_tokens=10, passages=passages, passage_tokens=budget
+    )
+
+
+def with_template(family: Family, folder: Path, template: str) -> ChatTokenizer:
+    shutil.copytree(family.folder, folder, dirs_exist_ok=True)
+    (folder / "chat_template.jinja").write_text(template)
+    return ChatTokenizer.load(folder)
+
+
+def test_last_ranked_passages_are_dropped_whole_until_it_fits(chatml: Family) -> None:
+    lengths = [len(assemble(chatml, passages=PASSAGES[:count]).token_ids) for count in range(5)]
+    for room in range(lengths[0], lengths[4] + 3):
+        made = assemble(chatml, room)
+        fitting = max(count for count in range(5) if lengths[count] <= room)
+        assert (made.passages, made.dropped) == (PASSAGES[:fitting], PASSAGES[fitting:])
+        assert len(made.token_ids) == lengths[fitting] <= room
+
+
+def test_the_passage_budget_counts_whole_entries(chatml: Family) -> None:
+    encode = ChatTokenizer.load(chatml.folder).text.encode_all
+    sizes = [len(encode(f"[{i}] {p.text}\n")) for i, p in enumerate(PASSAGES, start=1)]
+    for kept in range(5):
+        exact = sum(sizes[:kept])
+        assert len(assemble(chatml, budget=exact).passages) == kept
+        if kept:
+            assert len(assemble(chatml, budget=exact - 1).passages) == kept - 1
+
+
+def test_a_prompt_that_never_fits_says_by_how_much(chatml: Family) -> None:
+    shortest = len(assemble(chatml, passages=()).token_ids)
+    with pytest.raises(
+        PromptTooLong, match=rf"{shortest} tokens .* at most {shortest - 1} fit .*{shortest + 9}.* less 10"
+    ):
+        assemble(chatml, shortest - 1)
+    with pytest.raises(PromptTooLong, match="at most 0 fit"):
+        chatml.assembler(PROMPT).assemble(asked(), context_tokens=5, max_tokens=10)
+
+
+def test_an_empty_list_of_passages_leaves_no_block(chatml: Family) -> None:
+    text = chatml.reference.decode(assemble(chatml, passages=()).token_ids)
+    assert "user\nWhere does" in text
+    assert "Passages" not in text
+
+
+def test_passages_go_before_the_first_user_message(chatml: Family) -> None:
+    messages = [Message("user", "one"), Message("assistant", "two"), Message("user", "three")]
+    odd = Passage("p", "doc", "T", "\n first line\nsecond line \n", 1.0, 1)
+    made = chatml.assembler(PROMPT).assemble(messages, context_tokens=10_000, max_tokens=1, passages=[odd])
+    text = chatml.reference.decode(made.token_ids)
+    assert "user\nPassages:\n[1] first line\nsecond line\n\none<|im_end|>" in text
+    assert "user\nthree<|im_end|>" in text
+
+
+def test_another_header_for_the_passages(chatml: Family) -> None:
+    prompt = PromptSource(REF, Path("1.md"), PROMPT.turns, passages_header="From the handbook:")
+    made = chatml.assembler(prompt).assemble(asked(), context_tokens=10_000, max_tokens=1, passages=PASSAGES[:1])
+    assert "user\nFrom the handbook:\n[1] The" in chatml.reference.decode(made.token_ids)
+
+
+def test_half_surrogate_pairs(chatml: Family) -> None:
+    assembler = chatml.assembler(PROMPT)
+    with pytest.raises(InvalidRequest, match="character 2") as refused:
+        assembler.assemble(asked("ab\ud800"), context_tokens=1000, max_tokens=1)
+    assert set(refused.value.fields) == {"messages[0].content"}
+    made = assembler.assemble(
+        asked(), context_tokens=1000, max_tokens=1, passages=[Passage("p", "d", "T", "a\udc00b👍c\ud83d", 1.0, 1)]
+    )
+    assert "[1] a\ufffdb👍c\ufffd\n" in chatml.reference.decode(made.token_ids)
+
+
+@pytest.mark.parametrize(
+    ("messages", "field"),
+    [
+        ([], "messages"),
+        ([Message("system", "x"), Message("user", "y")], "messages[0].role"),
+        ([Message("user", "x"), Message("assistant", "y")], "messages[1].role"),
+    ],
+)
+def test_conversations_of_the_wrong_form_are_refused(chatml: Family, messages: list[Message], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        chatml.assembler(PROMPT).assemble(messages, context_tokens=1000, max_tokens=1)
+    assert set(refused.value.fields) == {field}
+
+
+VARIED = PromptSource(
+    REF,
+    Path("1.md"),
+    (Turn("system", ("For ", Placeholder("company"), " in ", Placeholder("tone"), " words.")),),
+    {"company": Variable("company"), "tone": Variable("tone", "plain")},
+)
+
+
+def test_variables_are_checked_and_put_in_as_they_are(chatml: Family) -> None:
+    assembler = chatml.assembler(VARIED)
+
+    def system(**variables: str) -> str:
+        made = assembler.assemble(asked(), context_tokens=1000, max_tokens=1, variables=variables)
+        return str(chatml.reference.decode(made.token_ids)).split("<|im_start|>")[1]
+
+    assert system(company="Velora") == "system\nFor Velora in plain words.<|im_end|>\n"
+    assert system(company="{{ tone }}", tone="{% raw %}") == "system\nFor {{ tone }} in {% raw %} words.<|im_end|>\n"
+    for variables, field in (
+        ({}, "variables.company"),
+        ({"company": "x", "mood": "y"}, "variables.mood"),
+        ({"company": "\ud800"}, "variables.company"),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            system(**variables)
+        assert set(refused.value.fields) == {field}
+
+
+def test_a_sequence_that_the_template_refuses_is_the_clients_mistake(tmp_path: Path) -> None:
+    gemma = make_family("gemma", tmp_path)
+    with pytest.raises(InvalidRequest, match="must alternate"):
+        gemma.assembler(PROMPT).assemble([*asked(), *asked()], context_tokens=1000, max_tokens=1)
+
+
+def test_a_conversation_may_begin_with_the_assistant(chatml: Family) -> None:
+    messages = [Message("assistant", "Hello"), *asked("Hi")]
+    made = chatml.assembler(PROMPT).assemble(messages, context_tokens=1000, max_tokens=1, passages=PASSAGES[:1])
+    expected = [("system", SYSTEM), ("assistant", "Hello"), ("user", f"Passages:\n[1] {PASSAGES[0].text}\n\nHi")]
+    assert list(made.token_ids) == chatml.expected(expected)
+
+
+@pytest.mark.parametrize("change", ["upper", "title", "replace('a', 'b')", "truncate(9)", "escape"])
+def test_templates_that_rewrite_contents_are_refused_at_start(chatml: Family, tmp_path: Path, change: str) -> None:
+    expression = f"message.content.{change}" if "'" in change else f"message.content | {change}"
+    chat = with_template(
+        chatml, tmp_path, CHATML.replace("content = message.content %}", f"content = {expression} %}}")
+    )
+    with pytest.raises(ConfigError, match=r"1\.md:1: .*chat template.*expected"):
+        PromptAssembler(PROMPT, chat)
+
+
+def test_a_template_that_leaves_the_system_text_out_gets_it_in_the_first_user_message(
+    chatml: Family, tmp_path: Path
+) -> None:
+    template = (
+        "{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    )
+    chat = with_template(chatml, tmp_path, template)
+    made = PromptAssembler(PROMPT, chat).assemble(asked("Hi"), context_tokens=1000, max_tokens=1)
+    assert chatml.reference.decode(made.token_ids) == f"<|im_start|>user\n{SYSTEM}\n\nHi<|im_end|>\n"
+
+
+def test_a_static_part_that_changes_late_is_said_to_be_no_prefix(chatml: Family, tmp_path: Path) -> None:
+    template = "{% if messages | length > 8 %}<|im_start|>long<|im_end|>{% endif %}" + CHATML
+    assembler = PromptAssembler(PROMPT, with_template(chatml, tmp_path, template))
+    turns = [*asked(), Message("assistant", "Yes")] * 4
+    short = assembler.assemble([*turns[:6], *asked()], context_tokens=1000, max_tokens=1)
+    long = assembler.assemble([*turns, *asked()], context_tokens=1000, max_tokens=1)
+    assert (short.prefix_tokens, short.prefix_fingerprint) == (assembler.prefix.tokens, assembler.prefix.fingerprint)
+    assert (long.prefix_tokens, long.prefix_fingerprint) == (0, "")
+
+
+def test_the_date_does_not_make_the_prefix_volatile(tmp_path: Path) -> None:
+    llama = make_family("llama3", tmp_path)
+    assert "Today Date: 26 Jul 2024" in llama.reference.decode(llama.assembler(PROMPT).prefix.token_ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("tokenizer.json", None, r"tokenizer\.json:1: No such file"),
+        ("tokenizer.json", "{", r"tokenizer\.json:1: .*expected JSON"),
+        ("tokenizer.json", json.dumps({"model": {"type": "?", "vocab": {}}, "pre_tokenizer": None}), "not a tokenizer"),
+        ("chat_template.jinja", None, r"chat_template\.jinja:1: no such file"),
+        ("chat_template.jinja", "{% if %}", "not a Jinja template"),
+    ],
+)
+def test_broken_tokenizer_folders_are_refused(
+    chatml: Family, tmp_path: Path, name: str, content: str | None, problem: str
+) -> None:
+    shutil.copytree(chatml.folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigError, match=problem):
+        ChatTokenizer.load(tmp_path)
+
+
+def test_tokens_that_only_the_configuration_names_are_control_tokens(chatml: Family, tmp_path: Path) -> None:
+    shutil.copytree(chatml.folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "tokenizer_config.json"
+    size = len(chatml.reference)
+    config = json.loads(path.read_text())
+    config["added_tokens_decoder"] = {str(size): {"content": "<|tool|>", "special": True}}
+    path.write_text(json.dumps(config))
+    chat = ChatTokenizer.load(tmp_path)
+    assert size in chat.text.control_ids
+    made = PromptAssembler(PROMPT, chat).assemble(asked("<|tool|>"), context_tokens=1000, max_tokens=1)
+    assert size not in made.token_ids
+
+
+def test_many_threads_share_an_assembler(chatml: Family) -> None:
+    assembler = chatml.assembler(PROMPT)
+
+    def one(number: int) -> bool:
+        texts = [f"text {number} {i}" for i in range(2 * (number % 5) + 1)]
+        messages = [Message("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)]
+        made = assembler.assemble(messages, context_tokens=10_000, max_tokens=1)
+        return list(made.token_ids) == chatml.expected([("system", SYSTEM), *((m.role, m.content) for m in messages)])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(one, range(60)))
+
+
+def test_llama_template_without_a_date_function_is_the_same(tmp_path: Path) -> None:
+    llama = make_family("llama3", tmp_path / "a")
+    fixed = with_template(llama, tmp_path / "b", LLAMA3.replace("strftime_now is defined", "false"))
+    assert PromptAssembler(PROMPT, fixed).prefix.fingerprint == llama.assembler(PROMPT).prefix.fingerprint
