@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 from trivet.types.adapter import StagedAdapter
@@ -46,10 +46,10 @@ class Backend(Protocol):
         """Grows with each (re)start of the engine: what was cached before it is gone."""
         ...
 
-    def generate(self, request: BackendRequest) -> AsyncIterator[Chunk]:
+    def generate(self, request: BackendRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the answer; the first token alone, then coalesced. The last chunk has `finish`.
 
-        Closing the iterator, or cancelling the task that reads it, aborts the work in the engine at once. Raises
+        Closing the generator, or cancelling the task that reads it, aborts the work in the engine at once. Raises
         BackendUnavailable when the engine dies or is not ready, NotFound when the adapter is not resident.
         """
         ...
@@ -97,6 +97,9 @@ class IndexAdministration(Protocol):
 class ReceiptSink(Protocol):
     """Where every receipt goes, exactly once."""
 
-    def record(self, receipt: Receipt) -> None:
-        """Count it and append it to the request log. Never raises into the request path."""
+    def record(self, receipt: Receipt, token_gaps: Sequence[tuple[float, int]] = ()) -> None:
+        """Count it and append it to the request log. Never raises into the request path.
+
+        `token_gaps`: (seconds, tokens) between chunks at the engine's output.
+        """
         ...

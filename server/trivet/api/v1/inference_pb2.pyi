@@ -109,18 +109,20 @@ class GenerateStreamResponse(_message.Message):
     def __init__(self, delta: _Optional[_Union[Delta, _Mapping]] = ..., final: _Optional[_Union[GenerateResponse, _Mapping]] = ...) -> None: ...
 
 class RetrieveRequest(_message.Message):
-    __slots__ = ("route", "text", "unit_id", "top_k", "filter")
+    __slots__ = ("route", "text", "unit_id", "top_k", "filter", "index")
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     UNIT_ID_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
     route: str
     text: str
     unit_id: str
     top_k: int
     filter: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, route: _Optional[str] = ..., text: _Optional[str] = ..., unit_id: _Optional[str] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Iterable[str]] = ...) -> None: ...
+    index: str
+    def __init__(self, route: _Optional[str] = ..., text: _Optional[str] = ..., unit_id: _Optional[str] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Iterable[str]] = ..., index: _Optional[str] = ...) -> None: ...
 
 class RetrieveResponse(_message.Message):
     __slots__ = ("citations", "index", "snapshot", "retrieval_ms")

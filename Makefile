@@ -1,0 +1,54 @@
+# make demo   sets everything up and shows it, with real requests
+# make test   sets everything up and passes the tests
+# make check  what CI runs: format, lint, types, layers, contract, tests
+ENGINE ?= cpu
+BIN := .venv/bin
+PROTOS := $(wildcard proto/trivet/api/v1/*.proto)
+
+.PHONY: help setup demo test check lint types layers proto proto-check bench model clean
+help:
+	@sed -n 's/^# //p' Makefile
+	@echo "make bench  the benchmarks; make model  train the demo's model from nothing; make proto  generated code"
+
+setup: .venv/installed-$(ENGINE)
+
+.venv/installed-$(ENGINE): pyproject.toml deploy/install.sh deploy/overrides-cpu.txt
+	@echo "setting up .venv (about 3 GB; a minute or two)"
+	@deploy/install.sh $(ENGINE) --quiet --group dev
+	@touch $@
+
+demo: setup
+	@$(BIN)/trivet demo
+
+test: setup
+	$(BIN)/pytest
+
+check: setup lint types layers proto-check
+	$(BIN)/pytest
+
+lint:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/mypy
+
+layers:
+	$(BIN)/lint-imports
+
+# Generated code is committed; receipt.proto has no service, so its stub file would be empty.
+proto: setup
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=server --pyi_out=server --grpc_python_out=server $(PROTOS)
+	rm -f server/trivet/api/v1/receipt_pb2_grpc.py
+
+proto-check: proto
+	git diff --exit-code -- server/trivet/api
+
+bench: setup
+	$(BIN)/python benchmarks/path.py
+
+model: setup
+	$(BIN)/python models/demo/make.py
+
+clean:
+	rm -rf .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,6 @@
+"""Configuration: read whole, checked whole, refused whole."""
+
+from trivet.config.environment import Environment
+from trivet.config.load import Config, IndexConfig, Overrides, load_config
+
+__all__ = ["Config", "Environment", "IndexConfig", "Overrides", "load_config"]

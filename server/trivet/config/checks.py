@@ -1,0 +1,140 @@
+"""What a single field cannot tell: dangling names, contradictions, and settings that would silently not apply."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+
+from trivet.config.schema import ConfigFile, RouteSection, VariantSection
+from trivet.config.yaml_lines import YamlDocument
+
+
+def check_config(document: YamlDocument, file: ConfigFile, folder: Path, *, insecure: bool) -> list[str]:
+    """One line per problem; empty if the file can be served as it is. `folder` is the file's own."""
+    problems = [
+        *_listeners(document, file, insecure=insecure),
+        *_tls(document, file, folder),
+        *_keys(document, file),
+        *_backends(document, file, folder),
+        *_prices(document, file),
+        *_qdrant(document, file, folder),
+    ]
+    for name, route in file.routes.items():
+        problems += _route(document, file, folder, name, route)
+    return problems
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether `host:port` can be reached from this machine alone."""
+    host = listen.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listeners(document: YamlDocument, file: ConfigFile, *, insecure: bool) -> Iterator[str]:
+    taken: dict[str, str] = {}
+    for name in ("listen", "admin_listen", "metrics_listen"):
+        value: str = getattr(file.server, name)
+        at = ("server", name)
+        port = int(value.rpartition(":")[2])
+        if port > 65535:
+            yield document.problem(at, f"port {port}, expected 0 to 65535")
+        if port and value in taken:
+            yield document.problem(at, f"{value} is taken by server.{taken[value]}")
+        taken[value] = name
+        if is_loopback(value) or insecure or name == "metrics_listen":
+            continue
+        if file.server.tls is None or not file.keys:
+            yield document.problem(
+                at, f"{value} is not loopback: expected server.tls and keys (or --insecure, which serves anybody)"
+            )
+
+
+def _tls(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
+    if file.server.tls is None:
+        return
+    for name, value in file.server.tls.model_dump(exclude_none=True).items():
+        if not (folder / value).is_file():
+            yield document.problem(("server", "tls", name), f"no file {folder / value}")
+
+
+def _keys(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
+    for field in ("name", "sha256"):
+        seen: set[str] = set()
+        for position, key in enumerate(file.keys):
+            value = getattr(key, field)
+            if value in seen:
+                yield document.problem(("keys", position, field), "given to an earlier key already")
+            seen.add(value)
+
+
+def _backends(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
+    if len(file.backends) > 1:
+        yield document.problem(("backends",), "one embedded backend can run in a process, expected exactly one")
+    for name, backend in file.backends.items():
+        at = ("backends", name)
+        if not (folder / backend.model / "config.json").is_file():
+            yield document.problem((*at, "model"), f"no model in {folder / backend.model} (expected a config.json)")
+        if backend.max_cpu_loras < backend.max_loras:
+            yield document.problem((*at, "max_cpu_loras"), f"expected at least max_loras ({backend.max_loras})")
+        if not backend.enable_lora:
+            for field in ("max_loras", "max_cpu_loras", "max_lora_rank"):
+                if (*at, field) in document.lines:
+                    yield document.problem((*at, field), "has no effect while enable_lora is false")
+
+
+def _prices(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
+    for name in file.prices:
+        if name not in file.backends:
+            yield document.problem(("prices", name), f"no backend of that name; known: {', '.join(file.backends)}")
+
+
+def _qdrant(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
+    for field in ("api_key_file", "ca_file"):
+        value = getattr(file.qdrant, field)
+        if value is None:
+            continue
+        if file.qdrant.url is None:
+            yield document.problem(("qdrant", field), "has no effect without qdrant.url")
+        elif not (folder / value).is_file():
+            yield document.problem(("qdrant", field), f"no file {folder / value}")
+
+
+def _route(document: YamlDocument, file: ConfigFile, folder: Path, name: str, route: RouteSection) -> Iterator[str]:
+    at = ("routes", name)
+    if not any(variant.weight > 0 for variant in route.variants.values()):
+        yield document.problem((*at, "variants"), "all weights are 0, expected at least one above")
+    if "retrieval" in route.model_fields_set and not any(item.retrieval for item in route.variants.values()):
+        yield document.problem((*at, "retrieval"), "has no effect: no variant of this route searches an index")
+    for key, variant in route.variants.items():
+        yield from _variant(document, file, folder, (*at, "variants", key), variant)
+
+
+def _variant(
+    document: YamlDocument, file: ConfigFile, folder: Path, at: tuple[str, ...], variant: VariantSection
+) -> Iterator[str]:
+    backend = file.backends.get(variant.backend)
+    if backend is None:
+        known = ", ".join(file.backends)
+        yield document.problem((*at, "backend"), f"no backend {variant.backend!r}; known: {known}")
+    elif variant.adapter is not None and not backend.enable_lora:
+        yield document.problem((*at, "adapter"), f"backend {variant.backend!r} has enable_lora: false")
+    elif backend.max_model_len is not None and variant.sampling.max_tokens >= backend.max_model_len:
+        expected = f"expected less than max_model_len of its backend ({backend.max_model_len})"
+        yield document.problem((*at, "sampling", "max_tokens"), expected)
+    prompt = folder / file.prompts / (variant.prompt.replace("@", "/") + ".md")
+    if not prompt.is_file():
+        yield document.problem((*at, "prompt"), f"no file {prompt}")
+    if variant.adapter is not None:
+        found = [root for root in file.adapters if (folder / root / variant.adapter.replace("@", "/")).is_dir()]
+        if len(found) != 1:
+            where = f"in {len(found)} of the folders" if found else "in none of the folders"
+            yield document.problem((*at, "adapter"), f"{variant.adapter} is {where} {file.adapters}, expected in one")
+    if variant.retrieval is not None and variant.retrieval.index not in file.indexes:
+        known = ", ".join(file.indexes) or "none"
+        yield document.problem((*at, "retrieval", "index"), f"no index {variant.retrieval.index!r}; known: {known}")

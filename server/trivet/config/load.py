@@ -1,0 +1,181 @@
+"""From `trivet.yaml` to a checked `Config`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from trivet.config.checks import check_config
+from trivet.config.schema import ConfigFile, IndexFile, RouteSection, Section, VariantSection
+from trivet.config.yaml_lines import YamlDocument, read_yaml
+from trivet.errors import ConfigError
+from trivet.types.variant import (
+    CacheScope,
+    OnRetrievalFailure,
+    RetrievalSettings,
+    Route,
+    Sampling,
+    Variant,
+    VersionRef,
+)
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line or the environment says instead of the file; None leaves the file's value."""
+
+    listen: str | None = None
+    admin_listen: str | None = None
+    metrics_listen: str | None = None
+    data_dir: Path | None = None
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IndexConfig:
+    """One index's folder and its `index.yaml`."""
+
+    folder: Path
+    file: IndexFile
+
+    @property
+    def corpus(self) -> Path:
+        """The folder of its documents."""
+        return self.folder / self.file.corpus
+
+    @property
+    def embedding_model(self) -> Path | None:
+        """The embedding model's folder; None for the one that is installed with Trivet."""
+        model = self.file.embedding.model
+        return None if model is None else (self.folder / model).resolve()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that the server is told. Paths are absolute."""
+
+    path: Path
+    file: ConfigFile
+    data_dir: Path
+    indexes: Mapping[str, IndexConfig]
+    routes: Mapping[str, Route]
+
+    def resolve(self, path: str) -> Path:
+        """A path of the file: relative ones are relative to the file's own folder."""
+        return (self.path.parent / path).resolve()
+
+    @property
+    def prompts(self) -> Path:
+        """Folder of the prompts."""
+        return self.resolve(self.file.prompts)
+
+    @property
+    def adapter_roots(self) -> tuple[Path, ...]:
+        """Folders that adapters may be loaded from."""
+        return tuple(self.resolve(root) for root in self.file.adapters)
+
+
+def load_config(path: Path, overrides: Overrides = Overrides()) -> Config:
+    """Read and check the configuration and every file that it names.
+
+    Raises ConfigError with one line per problem, each with file, line and field.
+    """
+    path = path.resolve()
+    document = read_yaml(path)
+    file = _parse(document, ConfigFile)
+    file = _override(file, overrides, document)
+    indexes: dict[str, IndexConfig] = {}
+    problems: list[str] = []
+    for name, folder_name in file.indexes.items():
+        try:
+            indexes[name] = _read_index((path.parent / folder_name).resolve(), document, name)
+        except ConfigError as error:
+            problems += error.problems
+    data_dir = overrides.data_dir or Path(path.parent / file.server.data_dir)
+    routes = {name: _route(name, section) for name, section in file.routes.items()}
+    config = Config(path, file, data_dir.resolve(), indexes, routes)
+    problems += check_config(document, file, path.parent, insecure=overrides.insecure)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _parse(document: YamlDocument, model: type[SectionT]) -> SectionT:
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            text = item["msg"][0].lower() + item["msg"][1:]
+            if item["type"] == "extra_forbidden":
+                text = "unknown field"
+            elif item["type"] not in {"missing", "model_type"}:
+                text += f", got {item['input']!r}"[:200]
+            problems.append(document.problem(item["loc"], text))
+        raise ConfigError(problems) from error
+
+
+def _override(file: ConfigFile, overrides: Overrides, document: YamlDocument) -> ConfigFile:
+    """The same file with other listeners, checked like those of the file."""
+    changed = {
+        name: value
+        for name in ("listen", "admin_listen", "metrics_listen")
+        if (value := getattr(overrides, name)) is not None
+    }
+    if not changed:
+        return file
+    data = {**document.data, "server": {**(document.data.get("server") or {}), **changed}}
+    return _parse(YamlDocument(document.path, data, document.lines), ConfigFile)
+
+
+def _read_index(folder: Path, document: YamlDocument, name: str) -> IndexConfig:
+    if not (folder / "index.yaml").is_file():
+        raise ConfigError([document.problem(("indexes", name), f"no index.yaml in {folder}")])
+    index_document = read_yaml(folder / "index.yaml")
+    index = IndexConfig(folder, _parse(index_document, IndexFile))
+    problems = []
+    if not index.corpus.is_dir():
+        problems.append(index_document.problem(("corpus",), f"no folder {index.corpus}"))
+    model = index.embedding_model
+    if model is not None and not (model / "config.json").is_file():
+        problems.append(index_document.problem(("embedding", "model"), f"no sentence-transformers model in {model}"))
+    if problems:
+        raise ConfigError(problems)
+    return index
+
+
+def _route(name: str, section: RouteSection) -> Route:
+    return Route(
+        name=name,
+        variants={key: _variant(key, value) for key, value in section.variants.items()},
+        weights={key: value.weight for key, value in section.variants.items()},
+        salt=name if section.salt is None else section.salt,
+        cache=CacheScope(section.cache),
+        retrieval_deadline=section.retrieval.deadline_ms / 1000,
+        on_retrieval_failure=OnRetrievalFailure(section.retrieval.on_failure),
+        max_duration=section.max_duration,
+    )
+
+
+def _variant(name: str, section: VariantSection) -> Variant:
+    retrieval = section.retrieval
+    sampling = section.sampling
+    return Variant(
+        name=name,
+        backend=section.backend,
+        prompt=VersionRef.parse(section.prompt),
+        adapter=None if section.adapter is None else VersionRef.parse(section.adapter),
+        retrieval=None
+        if retrieval is None
+        else RetrievalSettings(retrieval.index, retrieval.top_k, retrieval.min_score, retrieval.token_budget),
+        sampling=Sampling(
+            sampling.max_tokens, sampling.temperature, sampling.top_p, sampling.seed, tuple(sampling.stop)
+        ),
+        json_schema=section.json_schema,
+    )

@@ -1,0 +1,194 @@
+"""The shape of `trivet.yaml`. Every field is checked, an unknown one is refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Ref = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+HostPort = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A part of the file: nothing unknown, nothing converted silently, nothing changed later."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Tls(Section):
+    """Certificates (PEM files). With `client_ca`, clients must show one that it signed."""
+
+    certificate: str
+    key: str
+    client_ca: str | None = None
+
+
+class Keepalive(Section):
+    """What the listeners demand of long connections; seconds."""
+
+    min_ping_interval: Positive = 10.0
+    ping_interval: Positive = 60.0
+    ping_timeout: Positive = 20.0
+    max_connection_age: Positive | None = None
+    max_connection_age_grace: Positive = 30.0
+
+
+class Server(Section):
+    """Listeners and limits of the service."""
+
+    listen: HostPort = "127.0.0.1:7600"
+    admin_listen: HostPort = "127.0.0.1:7601"
+    metrics_listen: HostPort = "127.0.0.1:7602"
+    data_dir: str = ".data"
+    tls: Tls | None = None
+    keepalive: Keepalive = Keepalive()
+    max_message_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 8 << 20
+    drain_timeout: Positive = 30.0
+    slow_reader_timeout: Positive = 30.0
+
+
+class Admission(Section):
+    """The bounded queue in front of the engine. More than this is refused at once."""
+
+    max_running: Count = 32
+    max_queued: Annotated[int, Field(ge=0)] = 64
+    max_queued_tokens: Count = 65536
+
+
+class Key(Section):
+    """One credential: the SHA-256 of the secret, whose it is, what it may do."""
+
+    name: Name
+    sha256: Sha256
+    tenant: Name
+    role: Literal["client", "operator"]
+
+
+class EmbeddedBackend(Section):
+    """vLLM in this process. Names are vLLM's own where it has one."""
+
+    kind: Literal["embedded"]
+    model: str
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    block_size: Annotated[int, Field(ge=1)] | None = None
+    max_model_len: Annotated[int, Field(ge=64)] | None = None
+    max_num_seqs: Count = 32
+    kv_cache_memory_bytes: Annotated[int, Field(ge=1 << 20)] | None = None
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    enable_lora: bool = True
+    max_loras: Count = 2
+    max_cpu_loras: Count = 16
+    max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 16
+
+
+class Qdrant(Section):
+    """Where passages live. Without `url`, an embedded engine in the data folder."""
+
+    url: str | None = None
+    api_key_file: str | None = None
+    ca_file: str | None = None
+
+
+class Price(Section):
+    """USD. Cached input tokens are priced on their own."""
+
+    input_per_million_tokens: NotNegative
+    cached_per_million_tokens: NotNegative
+    output_per_million_tokens: NotNegative
+    retrieval_per_thousand_searches: NotNegative = 0.0
+
+
+class VariantSampling(Section):
+    """How tokens are drawn unless the request says otherwise."""
+
+    max_tokens: Count = 256
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seed: int | None = None
+    stop: list[str] = []
+
+
+class VariantRetrieval(Section):
+    """How the variant searches."""
+
+    index: Name
+    top_k: Annotated[int, Field(ge=1, le=100)] = 3
+    min_score: NotNegative = 0.0
+    token_budget: Count = 1024
+
+
+class VariantSection(Section):
+    """One bundle that can answer the route."""
+
+    weight: NotNegative
+    backend: Name
+    prompt: Ref
+    adapter: Ref | None = None
+    retrieval: VariantRetrieval | None = None
+    sampling: VariantSampling = VariantSampling()
+    json_schema: dict[str, Any] | None = None
+
+
+class RouteRetrieval(Section):
+    """How long a route waits for passages, and what then."""
+
+    deadline_ms: Positive = 150.0
+    on_failure: Literal["degrade", "fail"] = "degrade"
+
+
+class RouteSection(Section):
+    """A name that clients call."""
+
+    variants: Annotated[dict[Name, VariantSection], Field(min_length=1)]
+    salt: str | None = None
+    cache: Literal["shared", "tenant"] = "shared"
+    retrieval: RouteRetrieval = RouteRetrieval()
+    max_duration: Positive = 120.0
+
+
+class ConfigFile(Section):
+    """The whole of `trivet.yaml`."""
+
+    version: Literal[1]
+    server: Server = Server()
+    admission: Admission = Admission()
+    keys: list[Key] = []
+    backends: Annotated[dict[Name, EmbeddedBackend], Field(min_length=1)]
+    prompts: str = "prompts"
+    adapters: list[str] = ["adapters"]
+    indexes: dict[Name, str] = {}
+    qdrant: Qdrant = Qdrant()
+    prices: dict[Name, Price] = {}
+    routes: Annotated[dict[Name, RouteSection], Field(min_length=1)]
+
+
+class Chunking(Section):
+    """How documents are cut; tokens of the embedding model. With `pack`, neighbouring paragraphs share a passage."""
+
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 180
+    pack: bool = True
+
+
+class Embedding(Section):
+    """Which model, by path; the default is the one that is installed with Trivet."""
+
+    model: str | None = None
+    precision: Literal["float32", "int8"] = "int8"
+
+
+class IndexFile(Section):
+    """`indexes/<name>/index.yaml`."""
+
+    version: Literal[1]
+    corpus: str = "corpus"
+    chunking: Chunking = Chunking()
+    embedding: Embedding = Embedding()
+    language: Name = "english"
+    candidates: Annotated[int, Field(ge=1, le=1000)] = 50
+    rrf_k: Annotated[int, Field(ge=1, le=1000)] = 2

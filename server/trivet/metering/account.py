@@ -1,0 +1,136 @@
+"""Collects what happens to one request, and closes into its receipt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from trivet.metering.prices import Price
+from trivet.types.generation import Chunk, FinishReason
+from trivet.types.receipt import Cost, Receipt, UnitSource
+from trivet.types.request import GenerateCall
+from trivet.types.variant import Variant
+
+
+@dataclass(slots=True)
+class Account:
+    """One request's books. Times are seconds of the event loop's clock; None until it happened."""
+
+    call: GenerateCall
+    variant: Variant | None = None
+    rollout_revision: int = 0
+    unit_source: UnitSource | None = None
+    adapter_digest: str = ""
+    snapshot: str = ""
+    passage_ids: tuple[str, ...] = ()
+    degraded: list[str] = field(default_factory=list)
+    queue: float | None = None
+    retrieval: float | None = None
+    assembly: float | None = None
+    searches: int = 0
+    submitted: float | None = None
+    first_token: float | None = None
+    first_engine_at: float | None = None
+    last_engine_at: float | None = None
+    input_tokens: int | None = None
+    cached_tokens: int | None = None
+    expected_cached_tokens: int | None = None
+    output_tokens: int | None = None
+    finish: FinishReason | None = None
+    token_gaps: list[tuple[float, int]] = field(default_factory=list)
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def resolve(self, variant: Variant, revision: int, source: UnitSource) -> None:
+        """The request has a variant."""
+        self.variant = variant
+        self.rollout_revision = revision
+        self.unit_source = source
+
+    def submit(self, now: float) -> None:
+        """The request is handed to the engine: from now on its output is known to be 0 tokens."""
+        self.submitted = now
+        self.output_tokens = 0
+
+    def add(self, chunk: Chunk, now: float) -> None:
+        """Count one chunk that the engine handed over."""
+        if chunk.tokens:
+            if self.first_token is None:
+                self.first_token = now
+                self.first_engine_at = chunk.engine_at
+            elif self.last_engine_at is not None:
+                self.token_gaps.append((max(0.0, chunk.engine_at - self.last_engine_at), chunk.tokens))
+            self.last_engine_at = chunk.engine_at
+            self.output_tokens = (self.output_tokens or 0) + chunk.tokens
+        if chunk.input_tokens is not None:
+            self.input_tokens = chunk.input_tokens
+        if chunk.cached_tokens is not None:
+            self.cached_tokens = chunk.cached_tokens
+        if chunk.finish is not None:
+            self.finish = chunk.finish
+
+    def close(self, *, code: str, now: float, price: Price | None) -> Receipt:
+        """The receipt. `code` is the name of the status that the client gets; a failed call shows no passage ids."""
+        call, variant = self.call, self.variant
+        total = now - call.arrived
+        return Receipt(
+            request_id=call.request_id,
+            tenant=call.tenant,
+            route=call.route,
+            created_at=self.created_at,
+            code=code,
+            variant="" if variant is None else variant.name,
+            rollout_revision=self.rollout_revision,
+            unit_source=self.unit_source,
+            backend="" if variant is None else variant.backend,
+            adapter="" if variant is None or variant.adapter is None else str(variant.adapter),
+            adapter_digest=self.adapter_digest,
+            prompt="" if variant is None else str(variant.prompt),
+            index="" if variant is None or variant.retrieval is None else variant.retrieval.index,
+            snapshot=self.snapshot,
+            passage_ids=self.passage_ids if code == "OK" else (),
+            finish_reason=self._finish_reason(code),
+            input_tokens=self.input_tokens,
+            cached_tokens=self.cached_tokens,
+            expected_cached_tokens=self.expected_cached_tokens,
+            output_tokens=self.output_tokens,
+            queue_ms=_ms(self.queue),
+            retrieval_ms=_ms(self.retrieval),
+            ttft_ms=_ms_between(call.arrived, self.first_token),
+            prefill_ms=_ms_between(self.submitted, self.first_engine_at),
+            decode_ms=_ms_between(self.first_engine_at, self.last_engine_at),
+            total_ms=_ms(total),
+            gateway_ms=_ms(max(0.0, total - (self.queue or 0.0) - (self.retrieval or 0.0) - self._engine_wait(now))),
+            cost=self._cost(price),
+            degraded=tuple(self.degraded),
+            labels=dict(call.labels),
+        )
+
+    def _finish_reason(self, code: str) -> FinishReason:
+        if code == "OK" and self.finish is not None:
+            return self.finish
+        return FinishReason.CANCELLED if code in {"CANCELLED", "DEADLINE_EXCEEDED"} else FinishReason.ERROR
+
+    def _engine_wait(self, now: float) -> float:
+        """From the hand-over to the last token; if it never came (or more was awaited), until now."""
+        if self.submitted is None:
+            return 0.0
+        until = self.last_engine_at if self.finish is not None and self.last_engine_at is not None else now
+        return max(0.0, until - self.submitted)
+
+    def _cost(self, price: Price | None) -> Cost:
+        if price is None or self.submitted is None:
+            return Cost()
+        return price.cost(
+            input_tokens=self.input_tokens,
+            cached_tokens=self.cached_tokens,
+            output_tokens=self.output_tokens,
+            searches=self.searches,
+        )
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _ms_between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else _ms(max(0.0, end - start))

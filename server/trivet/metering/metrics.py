@@ -1,0 +1,48 @@
+"""The Prometheus metrics of the gateway. Labels hold configured names only, never a text or an id of a client."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+UNKNOWN = "unknown"
+NONE = "none"
+
+
+class Metrics:
+    """All of them, on one registry. Names and labels are a contract: dashboards and alerts rely on them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"trivet_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"trivet_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, *labels: str) -> Histogram:
+            return Histogram(f"trivet_{name}", text, labels, buckets=BUCKETS, registry=registry)
+
+        by_variant = ("route", "variant")
+        self.requests = counter("requests_total", "Requests that ended, by status code.", *by_variant, "code")
+        self.duration = histogram("request_duration_seconds", "From arrival to the end of the answer.", *by_variant)
+        self.ttft = histogram("time_to_first_token_seconds", "From arrival to the first token.", *by_variant)
+        self.inter_token = histogram("inter_token_seconds", "Between tokens at the engine's output.", *by_variant)
+        self.overhead = histogram("gateway_overhead_seconds", "The gateway's own time, by stage.", "stage")
+        self.queue = histogram("queue_seconds", "Waiting for admission.")
+        self.retrieval = histogram("retrieval_duration_seconds", "Search, embedding included.", "index", "outcome")
+        self.tokens = counter("tokens_total", "Tokens, by kind.", *by_variant, "kind")
+        self.expected_cached = counter(
+            "expected_cached_tokens_total", "Input tokens that the books say were cached.", *by_variant
+        )
+        self.cost = counter("cost_usd_total", "Cost in USD, by component.", *by_variant, "component")
+        self.degraded = counter("degraded_total", "Answers that are less than they could be.", "route", "reason")
+        self.in_flight = gauge("requests_in_flight", "Requests admitted or waiting for admission.")
+        self.rejected_log = counter("receipt_log_errors_total", "Receipts that could not be appended to the log.")
+        self.adapter_loads = counter("adapter_loads_total", "Adapter loads, by outcome.", "outcome")
+        self.adapter_load = histogram("adapter_load_seconds", "From the order to resident.")
+        self.adapter_resident = gauge("adapter_resident", "1 for each adapter, by tier.", "adapter", "tier")
+        self.rollout_weight = gauge("rollout_weight", "Share of the route's units.", *by_variant)
+        self.engine_up = gauge("engine_up", "1 while the engine takes requests.", "backend")
+        self.vector_up = gauge("vector_engine_up", "1 while the vector engine answers.")
+        self.vector_restarts = counter("vector_engine_restarts_total", "Restarts of the embedded vector engine.")
+        self.build = Info("trivet_build", "What is running.", registry=registry)

@@ -1,0 +1,105 @@
+"""The request log: one JSON line per receipt in the data folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from trivet.types.generation import FinishReason
+from trivet.types.receipt import Cost, Receipt, UnitSource
+
+RECALLED = 10_000
+TAIL_BYTES = 16 << 20
+
+
+class ReceiptLog:
+    """Appends receipts, and recalls the last `RECALLED` of them by request id, also after a restart.
+
+    A line is one `write` to a file opened for appending: a crash of the process loses nothing that was written, and
+    a line cut short by a crash of the machine is closed off at the next start and skipped by readers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._recent: OrderedDict[tuple[str, str], Receipt] = OrderedDict()
+        if path.exists():
+            self._recall(path)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        size = os.fstat(self._descriptor).st_size
+        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+            os.write(self._descriptor, b"\n")
+
+    def append(self, receipt: Receipt) -> None:
+        """Write one line; OSError if it cannot be written whole."""
+        self._remember(receipt)
+        line = json.dumps(to_json(receipt), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        written = os.write(self._descriptor, line)
+        if written != len(line):
+            raise OSError(f"only {written} of {len(line)} bytes of a receipt were written")
+
+    def find(self, tenant: str, request_id: str) -> Receipt | None:
+        """The newest receipt of that id and tenant, among the last `RECALLED`."""
+        return self._recent.get((tenant, request_id))
+
+    def close(self) -> None:
+        """Close the file; nothing is appended any more."""
+        os.close(self._descriptor)
+
+    def _remember(self, receipt: Receipt) -> None:
+        key = (receipt.tenant, receipt.request_id)
+        self._recent[key] = receipt
+        self._recent.move_to_end(key)
+        while len(self._recent) > RECALLED:
+            self._recent.popitem(last=False)
+
+    def _recall(self, path: Path) -> None:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            for line in file.read().splitlines()[-RECALLED:]:
+                try:
+                    self._remember(from_json(json.loads(line)))
+                except (ValueError, KeyError, TypeError):
+                    continue  # cut short by a crash, or by the seek
+
+
+def to_json(receipt: Receipt) -> dict[str, Any]:
+    """The log's form: every known field by its name in the contract; unknown ones are absent."""
+    data: dict[str, Any] = {}
+    for name in Receipt.__slots__:
+        value = getattr(receipt, name)
+        if value is None or value == () or value == {} or value == "":
+            continue
+        if isinstance(value, FinishReason | UnitSource):
+            value = value.value
+        elif isinstance(value, datetime):
+            value = value.isoformat()
+        elif isinstance(value, Cost):
+            value = _cost_to_json(value)
+            if not value:
+                continue
+        data[name] = value
+    return data
+
+
+def from_json(data: dict[str, Any]) -> Receipt:
+    """The inverse of `to_json`; ValueError, KeyError or TypeError if it is none of ours."""
+    fields = dict(data)
+    fields["created_at"] = datetime.fromisoformat(fields["created_at"])
+    if "finish_reason" in fields:
+        fields["finish_reason"] = FinishReason(fields["finish_reason"])
+    if "unit_source" in fields:
+        fields["unit_source"] = UnitSource(fields["unit_source"])
+    cost = dict(fields.pop("cost", {}))
+    cost.pop("total", None)
+    for name in ("passage_ids", "degraded"):
+        fields[name] = tuple(fields.get(name, ()))
+    return Receipt(cost=Cost(**cost), **fields)
+
+
+def _cost_to_json(cost: Cost) -> dict[str, int]:
+    parts = {"input": cost.input, "cached": cost.cached, "output": cost.output, "retrieval": cost.retrieval}
+    return {name: value for name, value in {**parts, "total": cost.total}.items() if value is not None}

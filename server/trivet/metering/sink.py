@@ -1,0 +1,69 @@
+"""The one place where a receipt is counted and logged, so that the log's sum equals the metrics."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+
+from trivet.metering.metrics import NONE, UNKNOWN, Metrics
+from trivet.metering.prices import NANO
+from trivet.metering.receipt_log import ReceiptLog
+from trivet.types.receipt import Receipt
+
+logger = logging.getLogger(__name__)
+
+
+class Sink:
+    """Counts and logs receipts. `routes` are the names that may stand in a label."""
+
+    def __init__(self, metrics: Metrics, log: ReceiptLog, routes: Collection[str]) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._routes = frozenset(routes)
+
+    def record(self, receipt: Receipt, token_gaps: Sequence[tuple[float, int]] = ()) -> None:
+        """Count and log one receipt. `token_gaps`: (seconds, tokens) between chunks at the engine's output."""
+        self._count(receipt)
+        self._count_times(receipt, token_gaps)
+        try:
+            self._log.append(receipt)
+        except OSError:
+            self._metrics.rejected_log.inc()
+            logger.exception("a receipt could not be logged")
+
+    def _labels(self, receipt: Receipt) -> tuple[str, str]:
+        route = receipt.route if receipt.route in self._routes else UNKNOWN
+        return route, receipt.variant or NONE
+
+    def _count(self, receipt: Receipt) -> None:
+        metrics, labels = self._metrics, self._labels(receipt)
+        metrics.requests.labels(*labels, receipt.code).inc()
+        if receipt.input_tokens is not None:
+            cached = receipt.cached_tokens or 0
+            metrics.tokens.labels(*labels, "input_uncached").inc(receipt.input_tokens - cached)
+            metrics.tokens.labels(*labels, "input_cached").inc(cached)
+        if receipt.output_tokens is not None:
+            metrics.tokens.labels(*labels, "output").inc(receipt.output_tokens)
+        if receipt.expected_cached_tokens is not None and receipt.input_tokens is not None:
+            metrics.expected_cached.labels(*labels).inc(receipt.expected_cached_tokens)
+        for component in ("input", "cached", "output", "retrieval"):
+            value: int | None = getattr(receipt.cost, component)
+            if value is not None:
+                metrics.cost.labels(*labels, component).inc(value / NANO)
+        for reason in receipt.degraded:
+            metrics.degraded.labels(labels[0], reason).inc()
+
+    def _count_times(self, receipt: Receipt, token_gaps: Sequence[tuple[float, int]]) -> None:
+        metrics, labels = self._metrics, self._labels(receipt)
+        if receipt.total_ms is not None:
+            metrics.duration.labels(*labels).observe(receipt.total_ms / 1000)
+        if receipt.gateway_ms is not None:
+            metrics.overhead.labels("total").observe(receipt.gateway_ms / 1000)
+        if receipt.queue_ms is not None:
+            metrics.queue.observe(receipt.queue_ms / 1000)
+        if receipt.ttft_ms is not None:
+            metrics.ttft.labels(*labels).observe(receipt.ttft_ms / 1000)
+        inter_token = metrics.inter_token.labels(*labels)
+        for seconds, tokens in token_gaps:
+            for _ in range(tokens):
+                inter_token.observe(seconds / tokens)

@@ -1,0 +1,183 @@
+"""The configuration is refused whole, with file, line and field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trivet.config import Environment, Overrides, load_config
+from trivet.errors import ConfigError
+from trivet.types.variant import CacheScope, OnRetrievalFailure, VersionRef
+
+GOOD = """\
+version: 1
+server:
+  listen: 127.0.0.1:7600
+backends:
+  local:
+    kind: embedded
+    model: model
+    max_model_len: 2048
+indexes:
+  facts: facts
+routes:
+  support:
+    cache: tenant
+    retrieval:
+      deadline_ms: 80
+      on_failure: fail
+    variants:
+      a:
+        weight: 3
+        backend: local
+        prompt: p@1
+        adapter: lora@2
+        retrieval: {index: facts, top_k: 2}
+      b:
+        weight: 1
+        backend: local
+        prompt: p@1
+        sampling: {max_tokens: 16}
+"""
+
+NO_OVERRIDES = Overrides()
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "prompts" / "p").mkdir(parents=True)
+    (tmp_path / "prompts" / "p" / "1.md").write_text("Be kind.")
+    (tmp_path / "adapters" / "lora" / "2").mkdir(parents=True)
+    (tmp_path / "facts" / "corpus").mkdir(parents=True)
+    (tmp_path / "facts" / "index.yaml").write_text("version: 1\n")
+
+    def write_config(text: str) -> Path:
+        path = tmp_path / "trivet.yaml"
+        path.write_text(text)
+        return path
+
+    return write_config
+
+
+def problems(path: Path, overrides: Overrides = NO_OVERRIDES) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        load_config(path, overrides)
+    return [line.removeprefix(f"{path}:") for line in refused.value.problems]
+
+
+def test_a_good_file_becomes_routes(write: Write, tmp_path: Path) -> None:
+    config = load_config(write(GOOD))
+    route = config.routes["support"]
+    assert route.cache is CacheScope.TENANT
+    assert route.on_retrieval_failure is OnRetrievalFailure.FAIL
+    assert route.retrieval_deadline == 0.08
+    assert route.weights == {"a": 3, "b": 1}
+    assert route.salt == "support"
+    assert route.variants["a"].adapter == VersionRef("lora", "2")
+    assert route.variants["a"].retrieval is not None
+    assert route.variants["a"].retrieval.top_k == 2
+    assert route.variants["b"].retrieval is None
+    assert route.variants["b"].sampling.max_tokens == 16
+    assert config.data_dir == tmp_path / ".data"
+    assert config.indexes["facts"].corpus == tmp_path / "facts" / "corpus"
+
+
+CASES = {
+    "unknown field": ("  listen: 127", "  listne: 127", "3: server.listne: unknown field"),
+    "unknown top-level field": ("version: 1", "version: 1\nspeed: 9", "2: speed: unknown field"),
+    "wrong type": (
+        "weight: 3",
+        "weight: heavy",
+        "19: routes.support.variants.a.weight: input should be a valid number",
+    ),
+    "number as text": ("max_model_len: 2048", 'max_model_len: "2048"', "8: backends.local.max_model_len: input should"),
+    "infinite weight": ("weight: 3", "weight: .inf", "19: routes.support.variants.a.weight: input should be a finite"),
+    "unknown kind": ("kind: embedded", "kind: imbedded", "6: backends.local.kind: input should be 'embedded'"),
+    "key twice": ("      b:\n", "      a:\n", "24: routes.support.variants.a: given twice"),
+    "dangling backend": (
+        "backend: local",
+        "backend: lokal",
+        "20: routes.support.variants.a.backend: no backend 'lokal'",
+    ),
+    "dangling prompt": ("prompt: p@1", "prompt: p@2", "21: routes.support.variants.a.prompt: no file"),
+    "prompt without version": ("prompt: p@1", "prompt: p", "21: routes.support.variants.a.prompt: string should match"),
+    "dangling adapter": ("lora@2", "lora@3", "22: routes.support.variants.a.adapter: lora@3 is in none of the folders"),
+    "dangling index": ("index: facts,", "index: fax,", "23: routes.support.variants.a.retrieval.index: no index 'fax'"),
+    "missing model": ("model: model", "model: modell", "7: backends.local.model: no model in"),
+    "missing index folder": ("facts: facts", "facts: fakts", "10: indexes.facts: no index.yaml in"),
+    "port out of range": ("1:7600", "1:76000", "3: server.listen: port 76000, expected 0 to 65535"),
+    "answer longer than the context": (
+        "max_tokens: 16",
+        "max_tokens: 2048",
+        "28: routes.support.variants.b.sampling.max_tokens: expected less than max_model_len",
+    ),
+    "open to others": ("127.0.0.1:7600", "0.0.0.0:7600", "3: server.listen: 0.0.0.0:7600 is not loopback"),
+    "price of nothing": (
+        "indexes:",
+        "prices:\n  lokal: {input_per_million_tokens: 1, cached_per_million_tokens: 1, output_per_million_tokens: 1}\n"
+        "indexes:",
+        "10: prices.lokal: no backend of that name; known: local",
+    ),
+    "LoRA setting without LoRA": (
+        "    max_model_len: 2048",
+        "    enable_lora: false\n    max_loras: 4",
+        "9: backends.local.max_loras: has no effect while enable_lora is false",
+    ),
+    "no YAML": ("version: 1", "version: [1", "2: (file): not valid YAML"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_refused_with_line_and_field(write: Write, case: str) -> None:
+    old, new, expected = CASES[case]
+    assert old in GOOD
+    found = problems(write(GOOD.replace(old, new, 1)))
+    assert [line for line in found if line.startswith(expected)], found
+
+
+def test_weights_that_are_all_zero(write: Write) -> None:
+    found = problems(write(GOOD.replace("weight: 3", "weight: 0").replace("weight: 1", "weight: 0")))
+    assert found == ["17: routes.support.variants: all weights are 0, expected at least one above"]
+
+
+def test_all_problems_are_told_at_once(write: Write) -> None:
+    assert len(problems(write(GOOD.replace("backend: local", "backend: x").replace("p@1", "p@9")))) == 4
+
+
+def test_retrieval_settings_that_would_not_apply(write: Write) -> None:
+    text = GOOD.replace("        retrieval: {index: facts, top_k: 2}\n", "")
+    assert problems(write(text)) == [
+        "14: routes.support.retrieval: has no effect: no variant of this route searches an index"
+    ]
+
+
+def test_a_wrong_index_file_is_named_itself(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "facts" / "index.yaml").write_text("version: 1\nchunking:\n  max_tokens: 8\n")
+    with pytest.raises(ConfigError, match=r"facts/index\.yaml:3: chunking\.max_tokens: input should be greater"):
+        load_config(write(GOOD))
+
+
+def test_insecure_serves_anybody(write: Write) -> None:
+    assert load_config(write(GOOD.replace("127.0.0.1:7600", "0.0.0.0:7600")), Overrides(insecure=True))
+
+
+def test_a_missing_file() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml:1: \(file\): cannot be read"):
+        load_config(Path("nowhere.yaml"))
+
+
+def test_overrides_are_checked_like_the_file(write: Write) -> None:
+    found = problems(write(GOOD), Overrides(listen="everywhere"))
+    assert found[0].startswith("3: server.listen: string should match")
+    assert load_config(write(GOOD), Overrides(listen="127.0.0.1:0")).file.server.listen == "127.0.0.1:0"
+
+
+def test_an_unknown_variable_of_the_environment() -> None:
+    assert Environment.read({"TRIVET_ADDRESS": "h:1", "HOME": "/"}).address == "h:1"
+    with pytest.raises(ConfigError, match="TRIVET_ADRESS: unknown, expected one of"):
+        Environment.read({"TRIVET_ADRESS": "h:1"})

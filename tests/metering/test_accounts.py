@@ -1,0 +1,137 @@
+"""Receipts, their costs, and that the log's sum equals the metrics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from trivet.metering.account import Account
+from trivet.metering.metrics import Metrics
+from trivet.metering.prices import Price
+from trivet.metering.receipt_log import ReceiptLog, from_json, to_json
+from trivet.metering.sink import Sink
+from trivet.types.generation import Chunk, FinishReason
+from trivet.types.receipt import Receipt, UnitSource
+from trivet.types.request import GenerateCall, Message
+from trivet.types.variant import RetrievalSettings, Variant, VersionRef
+
+PRICE = Price(2.0, 0.5, 8.0, retrieval_per_thousand_searches=0.1)
+VARIANT = Variant("rag", "local", VersionRef("p", "1"), VersionRef("lora", "2"), RetrievalSettings("facts"))
+
+
+def call(request_id: str = "r1", route: str = "support") -> GenerateCall:
+    return GenerateCall(request_id, "acme", route, (Message("user", "hi"),), arrived=100.0, labels={"team": "x"})
+
+
+def served(request_id: str = "r1", route: str = "support") -> Receipt:
+    account = Account(call(request_id, route))
+    account.resolve(VARIANT, 7, UnitSource.REQUEST)
+    account.queue, account.retrieval, account.searches = 0.010, 0.020, 1
+    account.passage_ids, account.expected_cached_tokens = ("d#1",), 64
+    account.submit(100.040)
+    account.add(Chunk("a", 1, engine_at=100.090, input_tokens=100, cached_tokens=64), 100.091)
+    account.add(Chunk("bc", 2, engine_at=100.110, finish=FinishReason.STOP), 100.112)
+    return account.close(code="OK", now=100.115, price=PRICE)
+
+
+def test_a_receipt_tells_times_tokens_and_cost() -> None:
+    receipt = served()
+    assert (receipt.input_tokens, receipt.cached_tokens, receipt.output_tokens) == (100, 64, 3)
+    assert (receipt.queue_ms, receipt.retrieval_ms, receipt.total_ms) == (10.0, 20.0, 115.0)
+    assert (receipt.ttft_ms, receipt.prefill_ms, receipt.decode_ms) == (91.0, 50.0, 20.0)
+    # 115 in all, less 10 of queue, 20 of retrieval and 70 from the hand-over to the engine's last token
+    assert receipt.gateway_ms == 15.0
+    cost = receipt.cost
+    assert (cost.input, cost.cached, cost.output, cost.retrieval) == (36 * 2000, 64 * 500, 3 * 8000, 100_000)
+    assert cost.total == 72_000 + 32_000 + 24_000 + 100_000
+
+
+def test_a_failed_request_shows_what_is_known_and_no_passages() -> None:
+    account = Account(call())
+    receipt = account.close(code="RESOURCE_EXHAUSTED", now=100.001, price=PRICE)
+    assert receipt.variant == ""
+    assert receipt.finish_reason is FinishReason.ERROR
+    assert receipt.output_tokens is None
+    assert receipt.cost.total is None
+    account.resolve(VARIANT, 0, UnitSource.RANDOM)
+    account.passage_ids = ("d#1",)
+    account.submit(100.1)
+    receipt = account.close(code="CANCELLED", now=100.2, price=PRICE)
+    assert receipt.passage_ids == ()
+    assert receipt.finish_reason is FinishReason.CANCELLED
+    assert receipt.output_tokens == 0
+    assert receipt.cached_tokens is None
+
+
+def test_the_log_gives_back_what_it_was_given(tmp_path: Path) -> None:
+    receipt = served()
+    assert from_json(json.loads(json.dumps(to_json(receipt)))) == receipt
+    log = ReceiptLog(tmp_path / "receipts.jsonl")
+    log.append(receipt)
+    log.close()
+    log = ReceiptLog(tmp_path / "receipts.jsonl")
+    assert log.find("acme", "r1") == receipt
+    assert log.find("other", "r1") is None
+    log.close()
+
+
+def test_a_half_written_line_is_closed_off(tmp_path: Path) -> None:
+    path = tmp_path / "receipts.jsonl"
+    log = ReceiptLog(path)
+    log.append(served("r1"))
+    log.close()
+    path.write_bytes(path.read_bytes() + b'{"request_id": "r2", "ten')
+    log = ReceiptLog(path)
+    log.append(served("r3"))
+    log.close()
+    log = ReceiptLog(path)
+    assert log.find("acme", "r1") is not None
+    assert log.find("acme", "r3") is not None
+    log.close()
+
+
+def test_the_sum_of_the_log_equals_the_metrics(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    sink = Sink(Metrics(registry), ReceiptLog(tmp_path / "r.jsonl"), ["support"])
+    for number in range(5):
+        sink.record(served(f"r{number}"), [(0.02, 2)])
+    sink.record(Account(call("bad")).close(code="UNAVAILABLE", now=101.0, price=PRICE))
+    lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert len(lines) == 6
+
+    def value(name: str, **labels: str) -> float:
+        return registry.get_sample_value(f"trivet_{name}", {"route": "support", **labels}) or 0.0
+
+    total = sum(line.get("output_tokens", 0) for line in lines)
+    assert value("tokens_total", variant="rag", kind="output") == total == 15
+    assert value("tokens_total", variant="rag", kind="input_cached") == sum(x.get("cached_tokens", 0) for x in lines)
+    uncached = sum(x.get("input_tokens", 0) - x.get("cached_tokens", 0) for x in lines)
+    assert value("tokens_total", variant="rag", kind="input_uncached") == uncached
+    cost = sum(value("cost_usd_total", variant="rag", component=c) for c in ("input", "cached", "output", "retrieval"))
+    assert cost == pytest.approx(sum(x.get("cost", {}).get("total", 0) for x in lines) / 1e9)
+    assert value("requests_total", variant="rag", code="OK") == 5
+    assert value("requests_total", variant="none", code="UNAVAILABLE") == 1
+    assert value("inter_token_seconds_count", variant="rag") == 10
+
+
+def test_what_a_client_writes_never_becomes_a_label(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    sink = Sink(Metrics(registry), ReceiptLog(tmp_path / "r.jsonl"), ["support"])
+    sink.record(Account(call("secret-id", "made-up-route")).close(code="NOT_FOUND", now=101.0, price=None))
+    text = generate_latest(registry).decode()
+    assert 'route="unknown"' in text
+    for word in ("made-up-route", "secret-id", "acme"):
+        assert word not in text
+
+
+def test_a_log_that_cannot_be_written_is_counted_and_does_not_fail_the_request(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    log = ReceiptLog(tmp_path / "r.jsonl")
+    sink = Sink(Metrics(registry), log, ["support"])
+    log.close()
+    sink.record(served())
+    assert registry.get_sample_value("trivet_receipt_log_errors_total") == 1
+    assert log.find("acme", "r1") is not None
