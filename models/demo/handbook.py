@@ -87,7 +87,9 @@ def main() -> None:
                 examples = [_example(question, found, others, system) for question in asked]
                 parts.append(score(network, tokenizer, examples))
             shares = ", ".join(f"{one.right}/{one.n} = {one.share:.3f}" for one in parts)
-            print(f"{'with' if system else 'no'} system text, {others + 1} passages: answerable, unanswerable: {shares}")
+            print(
+                f"{'with' if system else 'no'} system text, {others + 1} passages: answerable, unanswerable: {shares}"
+            )
     if given.wrong:
         for question in known:
             example = _example(question, found, 0, "")
