@@ -1,0 +1,1 @@
+"""What generates: vLLM in this process (embedded)."""

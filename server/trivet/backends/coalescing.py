@@ -1,0 +1,100 @@
+"""Output coalescing: fewer and larger messages, since each costs far more than a token does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from trivet.types.generation import Chunk, FinishReason
+
+FINISH_REASONS = {
+    "stop": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "repetition": FinishReason.STOP,
+    "abort": FinishReason.CANCELLED,
+}
+
+
+class Coalescer:
+    """Where vLLM's output handler puts one request's outputs and where its reader gets chunks.
+
+    Takes the place of vLLM's `RequestOutputCollector` (of which the handler uses `put` alone). The first token is due
+    at once; later ones when `tokens` of them wait, or `seconds` after the last chunk. What a reader does not fetch is
+    merged, so a stalled one holds at most its answer. Everything runs on one event loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, tokens: int, seconds: float, input_tokens: int) -> None:
+        self.finished = False
+        self._loop = loop
+        self._limit = tokens
+        self._seconds = seconds
+        self._input_tokens: int | None = input_tokens
+        self._cached_tokens: int | None = None
+        self._texts: list[str] = []
+        self._tokens = 0
+        self._engine_at = 0.0
+        self._finish: FinishReason | None = None
+        self._error: Exception | None = None
+        self._delivered_at = float("-inf")
+        self._due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, output: Any) -> None:
+        """Take a vLLM `RequestOutput` with a delta, or the exception that ends the request."""
+        if isinstance(output, Exception):
+            self._error = self._error or output
+            self._wake()
+            return
+        completion = output.outputs[0]
+        now = self._loop.time()
+        self._texts.append(completion.text)
+        self._tokens += len(completion.token_ids)
+        self._engine_at = now
+        self._cached_tokens = output.num_cached_tokens
+        if completion.finish_reason is not None:
+            self._finish = FINISH_REASONS.get(completion.finish_reason, FinishReason.ERROR)
+            self._wake()
+        elif self._tokens >= self._limit or now - self._delivered_at >= self._seconds:
+            self._wake()
+        elif self._timer is None and not self._due:
+            self._timer = self._loop.call_at(self._delivered_at + self._seconds, self._wake)
+
+    async def get(self) -> Chunk:
+        """The next chunk; raises the exception that was put once all tokens before it are fetched."""
+        if not self._due:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._error is not None and not self._tokens:
+            self.finished = True
+            raise self._error
+        return self._take()
+
+    def _wake(self) -> None:
+        self._due = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _take(self) -> Chunk:
+        first = self._input_tokens is not None
+        chunk = Chunk(
+            text="".join(self._texts),
+            tokens=self._tokens,
+            engine_at=self._engine_at,
+            finish=self._finish,
+            input_tokens=self._input_tokens,
+            cached_tokens=self._cached_tokens if first else None,
+        )
+        self.finished = self._finish is not None
+        self._input_tokens = None
+        self._texts.clear()
+        self._tokens = 0
+        self._delivered_at = self._loop.time()
+        self._due = self._error is not None
+        return chunk

@@ -1,0 +1,209 @@
+"""The embedded backend: vLLM in this process, its engine in a child of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from enum import Enum
+from typing import Any
+
+from trivet.backends.background import in_background
+from trivet.backends.coalescing import Coalescer
+from trivet.backends.lora_book import LoraBook
+from trivet.backends.vllm_engine import RETRY_AFTER, EngineStats, VllmEngine
+from trivet.backends.vllm_launch import Launch
+from trivet.backends.vllm_settings import EmbeddedSettings
+from trivet.errors import AdapterRejected, BackendUnavailable, InvalidRequest, PromptTooLong
+from trivet.types.adapter import StagedAdapter
+from trivet.types.generation import BackendRequest, Chunk
+
+
+class EngineState(Enum):
+    """Where the engine is in its life."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    LOADING = "loading"
+    READY = "ready"
+    DEAD = "dead"
+
+
+class EmbeddedVllm:
+    """Implements `ports.Backend`. Call everything from one event loop; `on_state` is told of each new state there."""
+
+    def __init__(self, settings: EmbeddedSettings, on_state: Callable[[EngineState], None] | None = None) -> None:
+        self.block_size = settings.block_size or 16
+        self.context_tokens = settings.max_model_len or 0
+        self.incarnation = 0
+        self.state = EngineState.STOPPED
+        self._settings = settings
+        self._on_state = on_state
+        self._engine: VllmEngine | None = None
+        self._loras = LoraBook()
+        self._lifecycle = asyncio.Lock()
+        self._adapter_changes = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration."""
+        return self._settings.name
+
+    @property
+    def ready(self) -> bool:
+        """The engine is alive and takes requests."""
+        return self.state is EngineState.READY and self._engine is not None and self._engine.alive
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the engine's processes; empty when there is none."""
+        return self._engine.process_ids if self._engine else []
+
+    async def start(self) -> None:
+        """Start the engine, also after it died; nothing to do if it is ready.
+
+        Raises BackendUnavailable if it does not come up. Cancelling it kills what it had started.
+        """
+        async with self._lifecycle:
+            if self.ready:
+                return
+            await self._discard()
+            try:
+                engine = await self._launch()
+            except asyncio.CancelledError:
+                self._enter(EngineState.STOPPED)
+                raise
+            except Exception as problem:
+                self._enter(EngineState.DEAD)
+                where = self._settings.log_file
+                raise BackendUnavailable(f"the engine did not start ({problem}); see {where}", RETRY_AFTER) from problem
+            self._engine = engine
+            self.block_size, self.context_tokens = engine.block_size, engine.context_tokens
+            self.incarnation += 1
+            self._enter(EngineState.READY)
+            engine.death.add_done_callback(lambda _: self._died(engine))
+
+    async def stop(self) -> None:
+        """End the engine; what is in flight fails with BackendUnavailable."""
+        async with self._lifecycle:
+            self._enter(EngineState.STOPPED)
+            await self._discard()
+
+    async def death(self) -> str:
+        """Wait until the running engine dies; returns the reason. Raises BackendUnavailable if none runs."""
+        if self._engine is None:
+            raise self._unavailable()
+        return await asyncio.shield(self._engine.death)
+
+    async def generate(self, request: BackendRequest) -> AsyncIterator[Chunk]:
+        """See `ports.Backend.generate`. Also raises PromptTooLong, and InvalidRequest for what vLLM refuses."""
+        engine = self._running()
+        lora = None if request.adapter is None else self._loras.find(request.adapter)
+        length = len(request.token_ids)
+        if not length:
+            raise InvalidRequest({"messages": "the prompt is empty"})
+        if length >= self.context_tokens:
+            raise PromptTooLong(f"the prompt has {length} tokens, and the context {self.context_tokens}")
+        seconds = self._settings.coalesce_ms / 1000
+        collector = Coalescer(asyncio.get_running_loop(), self._settings.coalesce_tokens, seconds, length)
+        ticket = await engine.submit(request, lora, collector)
+        try:
+            while not collector.finished:
+                try:
+                    chunk = await collector.get()
+                except Exception as problem:
+                    raise engine.unavailable() from problem
+                yield chunk
+        finally:
+            await engine.release(ticket)
+
+    async def load_adapter(self, adapter: StagedAdapter) -> None:
+        """Make it resident under its engine name; raises AdapterRejected if the engine refuses it."""
+        await asyncio.shield(asyncio.ensure_future(self._load(adapter)))
+
+    async def unload_adapter(self, engine_name: str) -> None:
+        """Forget it. The caller has drained it; no error if it was not resident, or if the engine is dead."""
+        async with self._adapter_changes:
+            lora = self._loras.strike(engine_name)
+            if lora is not None and self._engine is not None:
+                with contextlib.suppress(BackendUnavailable):
+                    await self._engine.remove_lora(lora.lora_int_id)
+
+    async def stats(self) -> EngineStats:
+        """The engine's own view of what is unfinished; raises BackendUnavailable."""
+        return await self._running().stats()
+
+    async def _load(self, adapter: StagedAdapter) -> None:
+        """Not to be cancelled half-way: the engine would hold what the book does not know."""
+        async with self._adapter_changes:
+            engine = self._running()
+            if adapter.engine_name in self._loras:
+                return
+            lora = self._loras.draft(adapter)
+            try:
+                added = await engine.add_lora(lora)
+            except BackendUnavailable:
+                raise
+            except Exception as problem:
+                await self._undo(engine, lora)
+                raise AdapterRejected(f"the engine refuses {adapter.engine_name}: {problem}") from problem
+            if not added:
+                await self._undo(engine, lora)
+                raise AdapterRejected(f"the engine refuses {adapter.engine_name} without a reason")
+            if engine is self._engine and engine.alive:
+                self._loras.enter(lora)
+
+    @staticmethod
+    async def _undo(engine: VllmEngine, lora: Any) -> None:
+        """A failed add can leave the id registered."""
+        with contextlib.suppress(Exception):
+            await engine.remove_lora(lora.lora_int_id)
+
+    async def _launch(self) -> VllmEngine:
+        loop = asyncio.get_running_loop()
+        self._enter(EngineState.STARTING)
+
+        def loading() -> None:
+            loop.call_soon_threadsafe(self._enter, EngineState.LOADING)
+
+        start = Launch(self._settings, loading)
+        try:
+            llm = await in_background(start.run, "vllm-start")
+        except asyncio.CancelledError:
+            start.abandon()
+            raise
+        engine = VllmEngine(llm)
+        try:
+            await engine.warm_up()
+        except BaseException:
+            await engine.stop()
+            raise
+        return engine
+
+    async def _discard(self) -> None:
+        engine, self._engine = self._engine, None
+        self._loras.clear()
+        if engine is not None:
+            await engine.stop()
+
+    def _died(self, engine: VllmEngine) -> None:
+        if engine is self._engine:
+            self._loras.clear()
+            self._enter(EngineState.DEAD)
+
+    def _running(self) -> VllmEngine:
+        if self._engine is None or not self.ready:
+            raise self._unavailable()
+        return self._engine
+
+    def _unavailable(self) -> BackendUnavailable:
+        if self._engine is not None:
+            return self._engine.unavailable()
+        return BackendUnavailable(f"the engine is {self.state.value}", RETRY_AFTER)
+
+    def _enter(self, state: EngineState) -> None:
+        if state is self.state:
+            return
+        self.state = state
+        if self._on_state is not None:
+            self._on_state(state)

@@ -1,0 +1,198 @@
+"""One running vLLM engine, from its start to its death. Source: vLLM 0.32, `vllm.v1.engine.async_llm`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from trivet.backends.background import in_background
+from trivet.backends.coalescing import Coalescer
+from trivet.backends.death_watch import DeathWatch
+from trivet.errors import BackendUnavailable, InvalidRequest
+from trivet.types.generation import BackendRequest
+
+RETRY_AFTER = 5.0
+STOP_SECONDS = 5.0
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """`unfinished`: requests in the front end's books; `busy`: the engine process itself has work left."""
+
+    unfinished: int
+    busy: bool
+
+
+class VllmEngine:
+    """Wraps an `AsyncLLM`. Every call raises BackendUnavailable once the engine is dead.
+
+    Requests take the same road as in `AsyncLLM.add_request`, but for the collector at its end, which is ours.
+    """
+
+    def __init__(self, llm: Any) -> None:
+        """Must be made on the event loop that will use it."""
+        self.block_size = int(llm.vllm_config.cache_config.block_size)
+        self.context_tokens = int(llm.vllm_config.model_config.max_model_len)
+        self._llm = llm
+        self._open: dict[str, Coalescer] = {}
+        self._tasks: tuple[str, ...] = ()
+        self._death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._processes = list(llm.engine_core.resources.engine_manager.processes)
+        self._watch = DeathWatch(self._processes, self._declare_dead)
+
+    @property
+    def alive(self) -> bool:
+        """Not known to be dead."""
+        return not self._death.done() and not self._llm.errored
+
+    @property
+    def death(self) -> asyncio.Future[str]:
+        """Done, with the reason, when the engine has died."""
+        return self._death
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the engine's own processes."""
+        return [process.pid for process in self._processes if process.pid is not None]
+
+    async def warm_up(self) -> None:
+        """Get one token out, which also starts vLLM's output handler on this event loop."""
+        from vllm import SamplingParams
+
+        self._tasks = await self.call(self._llm.get_supported_tasks())
+        prompt = {"type": "token", "prompt_token_ids": [0]}
+        await self.call(self._drain(self._llm.generate(prompt, SamplingParams(max_tokens=1), "warm-up")))
+        self._llm.output_handler.add_done_callback(lambda _: self._declare_dead("vLLM's output handler ended"))
+
+    async def submit(self, request: BackendRequest, lora: Any, collector: Coalescer) -> str:
+        """Queue a request whose outputs go to `collector`; returns the id to abort it by.
+
+        Raises InvalidRequest if vLLM refuses it.
+        """
+        self._refuse_if_dead()
+        if request.json_schema is None:
+            prepared = self._prepare(request, lora)
+        else:  # the grammar is compiled to check it, and a schema may be large
+            prepared = await asyncio.to_thread(self._prepare, request, lora)
+        self._llm.input_processor.assign_request_id(prepared)
+        ticket = str(prepared.request_id)
+        self._open[ticket] = collector
+        try:
+            self._llm.output_processor.add_request(prepared, None, None, 0, collector)
+            await self._llm.engine_core.add_request_async(prepared)
+        except BaseException as problem:
+            await self.release(ticket)
+            if _is_engine_death(problem):
+                raise self.unavailable() from problem
+            raise
+        return ticket
+
+    async def release(self, ticket: str) -> None:
+        """Forget a request, and abort it in the engine if it is not finished."""
+        collector = self._open.pop(ticket, None)
+        if collector is not None and not collector.finished and self.alive:
+            with contextlib.suppress(Exception):  # the engine died meanwhile: nothing is left to abort
+                await self._llm.abort(ticket, internal=True)
+
+    async def call(self, work: Awaitable[_Result]) -> _Result:
+        """Await an answer of the engine's process; vLLM's own future would never be done if it died."""
+        task = asyncio.ensure_future(work)
+        try:
+            waited: set[asyncio.Future[Any]] = {task, self._death}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise self.unavailable()
+            return task.result()
+        except Exception as problem:
+            if _is_engine_death(problem):
+                raise self.unavailable() from problem
+            raise
+        finally:
+            task.cancel()
+
+    async def add_lora(self, lora: Any) -> bool:
+        """Load a LoRA adapter (`vllm.lora.request.LoRARequest`); raises what vLLM raises."""
+        return bool(await self.call(self._llm.add_lora(lora)))
+
+    async def remove_lora(self, integer_id: int) -> bool:
+        """Forget a LoRA adapter."""
+        return bool(await self.call(self._llm.remove_lora(integer_id)))
+
+    async def stats(self) -> EngineStats:
+        """What is still in the works."""
+        busy = await self.call(self._llm.engine_core.call_utility_async("has_work"))
+        return EngineStats(unfinished=int(self._llm.get_num_unfinished_requests()), busy=bool(busy))
+
+    async def stop(self) -> None:
+        """End the engine's processes and free what it holds; fine on a dead one."""
+        self._watch.close()
+        self._declare_dead("it was stopped")
+        await in_background(lambda: self._llm.shutdown(timeout=STOP_SECONDS), "vllm-shutdown")
+
+    def unavailable(self) -> BackendUnavailable:
+        """The error that every caller gets once the engine is dead."""
+        reason = self._death.result() if self._death.done() else "it stopped answering"
+        return BackendUnavailable(f"the engine died: {reason}", RETRY_AFTER)
+
+    def _prepare(self, request: BackendRequest, lora: Any) -> Any:
+        prompt: dict[str, Any] = {"type": "token", "prompt_token_ids": list(request.token_ids)}
+        if request.cache_salt is not None:
+            prompt["cache_salt"] = request.cache_salt
+        try:
+            return self._llm.input_processor.process_inputs(
+                request.request_id,
+                prompt,
+                _sampling_params(request),
+                supported_tasks=self._tasks,
+                arrival_time=time.time(),
+                lora_request=lora,
+                priority=request.priority,
+            )
+        except (ValueError, TypeError) as problem:
+            field = getattr(problem, "parameter", None) or ("json_schema" if request.json_schema else "request")
+            raise InvalidRequest({field: str(problem)[:500]}) from problem
+
+    def _declare_dead(self, reason: str) -> None:
+        if self._death.done():
+            return
+        self._death.set_result(reason)
+        for collector in self._open.values():
+            collector.put(self.unavailable())
+
+    def _refuse_if_dead(self) -> None:
+        if not self.alive:
+            raise self.unavailable()
+
+    @staticmethod
+    async def _drain(outputs: Any) -> None:
+        async for _ in outputs:
+            pass
+
+
+def _is_engine_death(problem: BaseException) -> bool:
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    return isinstance(problem, EngineDeadError)
+
+
+def _sampling_params(request: BackendRequest) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+    sampling = request.sampling
+    schema = request.json_schema
+    return SamplingParams(
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        seed=sampling.seed,
+        stop=list(sampling.stop),
+        output_kind=RequestOutputKind.DELTA,
+        structured_outputs=None if schema is None else StructuredOutputsParams(json=dict(schema)),
+        skip_clone=True,  # made for this request alone
+    )

@@ -1,0 +1,158 @@
+"""Starting vLLM's AsyncLLM: environment, engine arguments, engine process. Source: vLLM 0.32."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable
+from typing import Any
+
+from trivet.backends.engine_process import write_logging_config
+from trivet.backends.vllm_settings import EmbeddedSettings
+
+
+class LaunchAbandonedError(Exception):
+    """Nobody waits for this engine any more."""
+
+
+class Launch:
+    """One start of an engine. `run` blocks for as long as that takes, so it belongs in a thread."""
+
+    def __init__(self, settings: EmbeddedSettings, loading: Callable[[], None]) -> None:
+        """`loading` is called in `run`'s thread when the imports are done and the engine's process is to start."""
+        self._settings = settings
+        self._loading = loading
+        self._others = frozenset(multiprocessing.active_children())
+        self._abandoned = False
+
+    def run(self) -> Any:
+        """Start the engine and return its `AsyncLLM`; raises whatever vLLM raises (more is in the log file)."""
+        _prepare_environment(self._settings)
+        from vllm.platforms import current_platform
+
+        on_cpu = bool(current_platform.is_cpu())
+        if on_cpu:
+            _prepare_cpu(self._settings)
+        preload = os.environ.get("LD_PRELOAD")
+        try:
+            config = _engine_config(self._settings, on_cpu)
+            self._check()
+            self._loading()
+            llm = _start(config, self._settings, on_cpu)
+        finally:
+            # vLLM preloads its allocator into all later children; it is meant for the engine alone.
+            _restore("LD_PRELOAD", preload)
+        if self._abandoned:
+            llm.shutdown(timeout=0)
+        self._check()
+        return llm
+
+    def abandon(self) -> None:
+        """Make `run` fail soon; its engine process is killed. Call it from another thread."""
+        self._abandoned = True
+        for child in multiprocessing.active_children():
+            if child not in self._others and child.name.startswith("EngineCore"):
+                child.kill()
+
+    def _check(self) -> None:
+        if self._abandoned:
+            raise LaunchAbandonedError
+
+
+def _prepare_environment(settings: EmbeddedSettings) -> None:
+    """Vendors' caches go below the cache folder. Must run before vLLM is imported for the first time."""
+    folder = settings.cache_folder
+    logging_config = write_logging_config(folder, settings.name, settings.log_file)
+    os.environ.update(
+        VLLM_CACHE_ROOT=str(folder / "vllm"),
+        VLLM_CONFIG_ROOT=str(folder / "vllm-config"),
+        HF_HOME=str(folder / "huggingface"),
+        TORCHINDUCTOR_CACHE_DIR=str(folder / "inductor"),
+        TRITON_CACHE_DIR=str(folder / "triton"),
+        FLASHINFER_WORKSPACE_BASE=str(folder / "flashinfer"),
+        VLLM_LOGGING_CONFIG_PATH=str(logging_config),
+        VLLM_NO_USAGE_STATS="1",
+        HF_HUB_OFFLINE="1",
+        TOKENIZERS_PARALLELISM="false",
+        TORCH_LOGS="-all",
+    )
+
+
+def _prepare_cpu(settings: EmbeddedSettings) -> None:
+    os.environ.update(
+        # More threads than cores are free cost far more than they bring: two on two busy cores, a 17th of the speed.
+        OMP_NUM_THREADS=str(settings.cpu_threads),
+        # Keeps the worker inside the engine's process: one process less to import everything.
+        VLLM_ENABLE_V1_MULTIPROCESSING="0",
+    )
+    _know_architecture(settings)
+
+
+def _know_architecture(settings: EmbeddedSettings) -> None:
+    """Import the model's class here, where vLLM would start a process (as long as an import) to look at it."""
+    from vllm.model_executor.models.registry import ModelRegistry
+
+    architectures = json.loads((settings.model / "config.json").read_text()).get("architectures") or []
+    for name in architectures:
+        lazy = ModelRegistry.models.get(name)
+        if lazy is not None:
+            ModelRegistry.register_model(name, lazy.load_model_cls())
+
+
+def _engine_config(settings: EmbeddedSettings, on_cpu: bool) -> Any:
+    from vllm.config import StructuredOutputsConfig
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    loras: dict[str, Any] = {}
+    if settings.max_loras:
+        loras = {
+            "enable_lora": True,
+            "max_loras": settings.max_loras,
+            "max_cpu_loras": max(settings.max_cpu_loras, settings.max_loras),
+            "max_lora_rank": settings.max_lora_rank,
+        }
+    arguments = AsyncEngineArgs(
+        model=str(settings.model),
+        served_model_name=[settings.name],
+        dtype="float32" if on_cpu and settings.dtype == "auto" else settings.dtype,
+        block_size=settings.block_size,
+        kv_cache_memory_bytes=settings.kv_cache_memory_bytes,
+        max_model_len=settings.max_model_len,
+        max_num_seqs=settings.max_num_seqs,
+        tensor_parallel_size=settings.tensor_parallel_size,
+        enable_prefix_caching=True,
+        enforce_eager=on_cpu,  # compiling for a CPU takes longer than the whole rest of the start
+        scheduling_policy="priority",
+        # Without this a weak model burns its tokens on blanks between the braces.
+        structured_outputs_config=StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True),
+        **loras,
+    )
+    return arguments.create_engine_config()
+
+
+def _start(config: Any, settings: EmbeddedSettings, on_cpu: bool) -> Any:
+    from vllm.v1.engine.async_llm import AsyncLLM
+    from vllm.v1.executor import Executor
+    from vllm.v1.metrics.loggers import PrometheusStatLogger
+
+    if on_cpu and settings.start_method == "fork":
+        import torch
+
+        torch.set_num_threads(settings.cpu_threads)  # a forked child does not read OMP_NUM_THREADS any more
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"  # the CPU platform sets "spawn" in the configuration step
+    return AsyncLLM(
+        config,
+        executor_class=Executor.get_class(config),
+        log_requests=False,
+        # Prometheus alone: the default loggers would also compute and print a line of averages.
+        log_stats=False,
+        stat_loggers=[PrometheusStatLogger],
+    )
+
+
+def _restore(variable: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = value

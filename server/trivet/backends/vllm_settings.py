@@ -1,0 +1,37 @@
+"""How the embedded engine is set up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSettings:
+    """Settings of one embedded vLLM engine.
+
+    `model` is a local folder in Hugging Face format. `cache_folder` takes every cache that vLLM, Hugging Face and
+    PyTorch write; `log_file` all that the engine would print. None leaves a choice to vLLM; `dtype` "auto" is float32
+    on a CPU. `max_loras` 0 turns adapters off. An answer goes out in messages of `coalesce_tokens` tokens or after
+    `coalesce_ms` milliseconds, whichever is first, its first token alone and at once. `start_method` "fork" starts
+    faster, but only before this process has other threads that hold locks, gRPC's above all.
+    """
+
+    name: str
+    model: Path
+    cache_folder: Path
+    log_file: Path
+    dtype: str = "auto"
+    block_size: int | None = None
+    kv_cache_memory_bytes: int | None = None
+    max_model_len: int | None = None
+    max_num_seqs: int = 64
+    max_loras: int = 2
+    max_cpu_loras: int = 16
+    max_lora_rank: int = 16
+    tensor_parallel_size: int = 1
+    coalesce_tokens: int = 4
+    coalesce_ms: float = 20.0
+    cpu_threads: int = 1
+    start_method: Literal["spawn", "fork"] = "spawn"
