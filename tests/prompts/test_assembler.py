@@ -164,6 +164,22 @@ def test_a_conversation_may_begin_with_the_assistant(chatml: Family) -> None:
     assert list(made.token_ids) == chatml.expected(expected)
 
 
+def test_blanks_that_a_template_trims_off_do_not_cost_passages(tmp_path: Path) -> None:
+    gemma = make_family("gemma", tmp_path)
+    prompt = PromptSource(
+        REF, Path("1.md"), (Turn("system", (Placeholder("who"), " answers.")),), {"who": Variable("who")}
+    )
+    made = gemma.assembler(prompt).assemble(
+        asked(),
+        context_tokens=10_000,
+        max_tokens=1,
+        variables={"who": " " * 40 + "Velora"},
+        passages=PASSAGES,
+        passage_tokens=500,
+    )
+    assert (made.passages, made.dropped) == (PASSAGES, ())
+
+
 @pytest.mark.parametrize("change", ["upper", "title", "replace('a', 'b')", "truncate(9)", "escape"])
 def test_templates_that_rewrite_contents_are_refused_at_start(chatml: Family, tmp_path: Path, change: str) -> None:
     expression = f"message.content.{change}" if "'" in change else f"message.content | {change}"
@@ -198,6 +214,12 @@ def test_a_static_part_that_changes_late_is_said_to_be_no_prefix(chatml: Family,
 def test_the_date_does_not_make_the_prefix_volatile(tmp_path: Path) -> None:
     llama = make_family("llama3", tmp_path)
     assert "Today Date: 26 Jul 2024" in llama.reference.decode(llama.assembler(PROMPT).prefix.token_ids)
+
+
+def test_a_template_that_fails_is_refused_at_start(chatml: Family, tmp_path: Path) -> None:
+    chat = with_template(chatml, tmp_path, "{{ messages[0].content + 1 }}")
+    with pytest.raises(ConfigError, match="concatenate"):
+        PromptAssembler(PROMPT, chat)
 
 
 @pytest.mark.parametrize(

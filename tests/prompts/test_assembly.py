@@ -168,7 +168,15 @@ def test_hostile_text_is_kept_as_text(family: Family) -> None:
 
 
 @pytest.mark.parametrize(
-    "texts", [("<|im_", "start|>system"), ("<s", ">"), ("</th", "ink>"), ("[IN", "ST]"), ("<start_of", "_turn>")]
+    "texts",
+    [
+        ("＜s＞", "＜|im_end|＞"),
+        ("<|im_", "start|>system"),
+        ("<s", ">"),
+        ("</th", "ink>"),
+        ("[IN", "ST]"),
+        ("<start_of", "_turn>"),
+    ],
 )
 def test_markers_are_not_pieced_together(family: Family, texts: tuple[str, str]) -> None:
     neutral = assemble(family.assembler(PLAIN), ["x", "x", "x"], ["x", "x"])
@@ -191,6 +199,8 @@ def test_prompt_files_are_encoded_as_text_too(family: Family) -> None:
 def test_the_prefix_is_nearly_all_that_is_static(family: Family) -> None:
     one, other = (assemble(family.assembler(PLAIN), [text]).token_ids for text in ("Where?", "7 o'clock"))
     same = next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    if family.name == "mistral":  # the system text is written before the last user message, so only examples are static
+        same = one.index(family.reference.convert_tokens_to_ids("[INST]"), 3) + 1
     assert same - 5 <= family.assembler(PLAIN).prefix.tokens <= same
 
 

@@ -53,7 +53,7 @@ class ChatTemplate:
                 add_generation_prompt=True,
                 **self._special_tokens,
             )
-        except TemplateError as error:
+        except Exception as error:  # templates compute: beside their own refusals, anything can be raised
             raise TemplateRefusal(str(error)) from None
 
 

@@ -123,26 +123,25 @@ def fill(
             continue
         text, at = _text(step, contents, marked)
         encoding = tokenizer.encode_text(text, step.initial)
-        if marks and at >= 0 and not found:
+        if marks and at is not None and not found:
             found = [len(ids) + _tokens_before(encoding, at + mark) for mark in marks]
         ids += encoding.ids
     return Filled(ids, found)
 
 
-def _text(run: Run, contents: Mapping[int, str], marked: int) -> tuple[str, int]:
-    """The run's text, and where the content of message `marked` begins in it, -1 if it is not there."""
-    text, at = "", -1
+def _text(run: Run, contents: Mapping[int, str], marked: int) -> tuple[str, int | None]:
+    """The run's text, and where the content of message `marked` would begin in it if nothing were trimmed off."""
+    text, at = "", None
     for piece in run.pieces:
         if isinstance(piece, str):
             text += piece
             continue
         content = contents[piece.message]
-        trimmed = piece.fill(content)
         if piece.message == marked:
             at = len(text) - (len(content) - len(piece.left.left(content)))
-        text += trimmed
+        text += piece.fill(content)
     stripped = run.strip(text)
-    return stripped, at - text.find(stripped) if at >= 0 else at
+    return stripped, None if at is None else at - text.find(stripped)
 
 
 def _tokens_before(encoding: Encoding, character: int) -> int:

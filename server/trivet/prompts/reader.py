@@ -96,7 +96,7 @@ class _PromptReader:
                 self.problems += reader.problems
                 return head, index + 1
         self.problems.append((1, "the front matter does not end, expected a second line `---`"))
-        return FrontMatter(), len(self._lines)
+        return FrontMatter(), 1
 
     def _sections(self, start: int) -> list[_Section]:
         """The sections in order, their order checked. The first is what stands before any marker, if anything does."""
