@@ -44,5 +44,5 @@ class Metrics:
         self.rollout_weight = gauge("rollout_weight", "Share of the route's units.", *by_variant)
         self.engine_up = gauge("engine_up", "1 while the engine takes requests.", "backend")
         self.vector_up = gauge("vector_engine_up", "1 while the vector engine answers.")
-        self.vector_restarts = counter("vector_engine_restarts_total", "Restarts of the embedded vector engine.")
+        self.vector_restarts = gauge("vector_engine_restarts", "Restarts of the embedded vector engine since the start.")
         self.build = Info("trivet_build", "What is running.", registry=registry)

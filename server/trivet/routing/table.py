@@ -39,15 +39,19 @@ class RouteTable:
         """All routes as they are now; never changes after it was handed out."""
         return self._routes
 
+    def route(self, name: str) -> Route:
+        """One route as it is now; raises UnknownRoute."""
+        routes = self._routes
+        if name not in routes:
+            raise UnknownRoute(name, tuple(routes))
+        return routes[name]
+
     def resolve(self, route_name: str, unit_id: str = "") -> Resolution:
         """The variant for a unit; for a fresh random one, used for this request alone, where none is given.
 
         Raises UnknownRoute.
         """
-        routes = self._routes
-        route = routes.get(route_name)
-        if route is None:
-            raise UnknownRoute(route_name, tuple(routes))
+        route = self.route(route_name)
         source = UnitSource.REQUEST if unit_id else UnitSource.RANDOM
         unit = unit_id or secrets.token_hex(16)
         return Resolution(route, route.variants[assign(route.salt, unit, route.weights)], unit, source)

@@ -1,0 +1,30 @@
+"""One real server for all end-to-end tests: the demo's configuration, model, adapters and index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trivet.cli.server_process import ServerProcess
+from trivet.client import Client
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A running server with its handbook index built."""
+    with ServerProcess(ROOT / "trivet.yaml", tmp_path_factory.mktemp("server")) as process:
+        with Client(process.target) as client:
+            built = [event.built for event in client.build_index("handbook") if event.HasField("built")]
+            assert built[0].documents > 40
+        yield process
+
+
+@pytest.fixture
+def client(server: ServerProcess) -> Iterator[Client]:
+    """A client of it."""
+    with Client(server.target, timeout=30) as open_client:
+        yield open_client
