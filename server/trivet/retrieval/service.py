@@ -32,7 +32,7 @@ class IndexService:
         embedders: Mapping[EmbeddingSettings, OnnxEmbedder],
         indexes: Mapping[str, IndexSettings],
     ) -> None:
-        """`embedders` has one for each index's `embedding`; FailedPrecondition if index and model do not go together."""
+        """`embedders` has one for each index's `embedding`; FailedPrecondition if an index does not fit its."""
         self._splitting = ThreadPoolExecutor(1, "split-documents")
         self._indexes = {
             name: DocumentIndex(settings, store, embedders[settings.embedding], self._splitting)

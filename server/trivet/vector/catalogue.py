@@ -13,7 +13,7 @@ _VERSION = "1.16.0"  # of the protocol: what a client compares itself with
 
 
 class CollectionCalls:
-    """Collections: create, delete, list, describe."""
+    """Collections: create, delete, list."""
 
     def __init__(self, collections: Collections) -> None:
         self._collections = collections
@@ -25,7 +25,6 @@ class CollectionCalls:
             "Delete": self.delete,
             "List": self.list,
             "CollectionExists": self.exists,
-            "Get": self.get,
         }
 
     def create(self, request: Any) -> Any:
@@ -46,24 +45,6 @@ class CollectionCalls:
         """Whether there is one of that name."""
         found = request.collection_name in self._collections
         return proto.CollectionExistsResponse(result=proto.CollectionExists(exists=found))
-
-    def get(self, request: Any) -> Any:
-        """Parameters and sizes."""
-        collection = self._collections[request.collection_name]
-        info = collection.shard.info()
-        params = proto.CollectionParams(shard_number=1, replication_factor=1, write_consistency_factor=1)
-        params.vectors_config.CopyFrom(collection.spec.vectors_config)
-        params.sparse_vectors_config.CopyFrom(collection.spec.sparse_vectors_config)
-        return proto.GetCollectionInfoResponse(
-            result=proto.CollectionInfo(
-                status=proto.CollectionStatus.Green,
-                optimizer_status=proto.OptimizerStatus(ok=True),
-                segments_count=info.segments_count,
-                points_count=info.points_count,
-                indexed_vectors_count=info.indexed_vectors_count,
-                config=proto.CollectionConfig(params=params),
-            )
-        )
 
 
 def health_calls() -> dict[str, Call]:

@@ -1,4 +1,4 @@
-"""Collections on disk: one folder each, with the engine's shard and the parameters that it was created with."""
+"""Collections on disk: one folder each, with the engine's shard, which knows its own parameters."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import qdrant_edge as edge
-from google.protobuf import json_format
 from qdrant_client import grpc as proto
 
 from trivet.vector.strict import Missing, allow
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_SPEC = "collection.json"
-_SHARD = "shard"
 _UNFINISHED = "~"  # no collection's name begins so
 
 _DISTANCES = {
@@ -29,15 +26,14 @@ _DISTANCES = {
 
 
 class Collection:
-    """One open collection. `spec` is the CreateCollection that made it; `unflushed` counts writes since the last flush.
+    """One open collection. `unflushed` counts writes since the last flush.
 
     A write is in the write-ahead log when `update` returns, so killing the process loses none of them; flushing only
     shortens the replay at the next start.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.spec = json_format.Parse((folder / _SPEC).read_text(), proto.CreateCollection())
-        self.shard = edge.EdgeShard.load(str(folder / _SHARD))
+        self.shard = edge.EdgeShard.load(str(folder))
         self.unflushed = 0
 
     def update(self, operation: edge.UpdateOperation) -> None:
@@ -92,9 +88,7 @@ class Collections:
             raise ValueError(f"Collection `{name}` already exists!")
         config = _config(spec)
         unfinished = self._folder / f"{_UNFINISHED}{uuid.uuid4().hex}"
-        unfinished.mkdir()
-        edge.EdgeShard.create(str(unfinished / _SHARD), config).close()
-        (unfinished / _SPEC).write_text(json_format.MessageToJson(spec))
+        edge.EdgeShard.create(str(unfinished), config).close()
         unfinished.rename(self._folder / name)
         self._open[name] = Collection(self._folder / name)
 
