@@ -83,7 +83,7 @@ class EmbeddedVllm:
             self._enter(EngineState.READY)
             engine.death.add_done_callback(lambda _: self._died(engine))
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """End the engine; what is in flight fails with BackendUnavailable."""
         async with self._lifecycle:
             self._enter(EngineState.STOPPED)

@@ -11,6 +11,8 @@ from typing import Any
 from trivet.backends.engine_process import write_logging_config
 from trivet.backends.vllm_settings import EmbeddedSettings
 
+CPU_LORA_PLUGIN = "trivet.vllm_plugin.cpu_lora"
+
 
 class LaunchAbandonedError(Exception):
     """Nobody waits for this engine any more."""
@@ -37,6 +39,8 @@ class Launch:
         preload = os.environ.get("LD_PRELOAD")
         try:
             config = _engine_config(self._settings, on_cpu)
+            if on_cpu and self._settings.max_loras:
+                _require_mended_lora()
             self._check()
             self._loading()
             llm = _start(config, self._settings, on_cpu)
@@ -98,6 +102,17 @@ def _know_architecture(settings: EmbeddedSettings) -> None:
         lazy = ModelRegistry.models.get(name)
         if lazy is not None:
             ModelRegistry.register_model(name, lazy.load_model_cls())
+
+
+def _require_mended_lora() -> None:
+    """vLLM loads its plugins when the configuration is made; without ours it mixes adapters up on a CPU."""
+    from vllm.lora.punica_wrapper import punica_cpu
+
+    if punica_cpu.bgmv_shrink.__module__ != CPU_LORA_PLUGIN:
+        raise RuntimeError(
+            f"{CPU_LORA_PLUGIN} is not active in vLLM: install Trivet again so that its entry point is known, make "
+            "sure that VLLM_PLUGINS does not leave trivet_cpu_lora out, and use the vLLM version that Trivet pins"
+        )
 
 
 def _engine_config(settings: EmbeddedSettings, on_cpu: bool) -> Any:

@@ -1,0 +1,1 @@
+"""The adapters leg: checked, copied, loaded, leased. Read `manager` first."""

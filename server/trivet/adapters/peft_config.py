@@ -1,0 +1,132 @@
+"""`adapter_config.json` as PEFT writes it, and what of it the engine can serve. Source: PEFT's `LoraConfig`."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trivet.errors import AdapterRejected
+
+FILE = "adapter_config.json"
+# Fields that change what the weights mean and that the engine ignores or refuses: only these values are served.
+SERVED_ONLY: Mapping[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",),
+    "task_type": (None, "CAUSAL_LM"),
+    "bias": (None, "none"),
+    "use_dora": (None, False),
+    "alora_invocation_tokens": (None,),
+    "lora_bias": (None, False),
+    "modules_to_save": (None, []),
+    "layer_replication": (None, []),
+    "use_qalora": (None, False),
+    "use_bdlora": (None, False),
+    "target_parameters": (None, []),
+    "trainable_token_indices": (None, [], {}),
+}
+# Ways to start the training that leave the base's own weights alone.
+PLAIN_STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "mica", "lora_ga")
+# Fields that say how it was trained, or that are read below.
+HARMLESS = frozenset(
+    {"alpha_pattern", "arrow_config", "auto_mapping", "base_model_name_or_path", "corda_config", "ensure_weight_tying"}
+    | {"eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode", "init_lora_weights", "layers_pattern"}
+    | {"layers_to_transform", "loftq_config", "lora_alpha", "lora_dropout", "lora_ga_config", "megatron_config"}
+    | {"megatron_core", "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "runtime_config"}
+    | {"target_modules", "use_rslora"}
+)
+_NAME_PATTERN = re.compile(r"\^?[\w.]+")
+
+
+@dataclass(frozen=True, slots=True)
+class PeftConfig:
+    """What the check of the weights needs of it. `targets` is None where PEFT was given a pattern instead of names."""
+
+    rank: int
+    targets: tuple[str, ...] | None
+    whole_model: bool
+    transposed: bool
+    rank_pattern: Mapping[str, int] = field(default_factory=dict)
+
+    def rank_of(self, module: str) -> int:
+        """The rank that a module's weights must have: the first fitting entry of `rank_pattern`, else `r`."""
+        for pattern, rank in self.rank_pattern.items():
+            if re.fullmatch(rf"(.*\.)?({pattern})", module):
+                return rank
+        return self.rank
+
+    def targeted(self, module: str) -> bool:
+        """Whether `target_modules` names the module."""
+        return self.targets is None or any(module == name or module.endswith(f".{name}") for name in self.targets)
+
+
+def read_peft_config(path: Path, max_rank: int) -> PeftConfig:
+    """Read and check it; raises AdapterRejected with the field, what it has and what it should."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as problem:
+        raise AdapterRejected(f"{FILE}: is not sound JSON: {problem}") from problem
+    if not isinstance(content, dict):
+        raise AdapterRejected(f"{FILE}: is a {type(content).__name__}, expected an object")
+    _check_served(content)
+    rank = _rank(content.get("r"), "r", max_rank)
+    alpha = content.get("lora_alpha")
+    if not _finite(alpha):
+        raise AdapterRejected(f"{FILE}: lora_alpha is {alpha!r}, expected a number")
+    patterns = _pattern(content, "rank_pattern")
+    for name, value in _pattern(content, "alpha_pattern").items():
+        if not _finite(value):
+            raise AdapterRejected(f"{FILE}: alpha_pattern[{name!r}] is {value!r}, expected a number")
+    return PeftConfig(
+        rank=rank,
+        targets=_targets(content.get("target_modules")),
+        whole_model=not content.get("layers_to_transform") and not content.get("exclude_modules"),
+        transposed=content.get("fan_in_fan_out") is True,
+        rank_pattern={name: _rank(value, f"rank_pattern[{name!r}]", max_rank) for name, value in patterns.items()},
+    )
+
+
+def _check_served(content: Mapping[str, Any]) -> None:
+    for name, served in SERVED_ONLY.items():
+        if content.get(name) not in served or (name == "peft_type" and name not in content):
+            expected = " or ".join(repr(value) for value in served if value is not None) or "it to be absent"
+            raise AdapterRejected(f"{FILE}: {name} is {content.get(name)!r}, expected {expected}")
+    start = content.get("init_lora_weights")
+    if (start.lower() if isinstance(start, str) else start) not in PLAIN_STARTS:
+        raise AdapterRejected(
+            f"{FILE}: init_lora_weights is {start!r}, which changes the base's own weights; expected a plain LoRA"
+        )
+    for name, value in content.items():
+        if value and name not in SERVED_ONLY and name not in HARMLESS:
+            raise AdapterRejected(f"{FILE}: {name} is {value!r}, expected it to be absent: it is not known here")
+
+
+def _rank(value: Any, name: str, max_rank: int) -> int:
+    if type(value) is not int or not 1 <= value <= max_rank:
+        raise AdapterRejected(f"{FILE}: {name} is {value!r}, expected 1 to {max_rank} (the engine's max_lora_rank)")
+    return value
+
+
+def _pattern(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    patterns = content.get(name) or {}
+    if not isinstance(patterns, dict):
+        raise AdapterRejected(f"{FILE}: {name} is {patterns!r}, expected an object")
+    for key in patterns:
+        if not _NAME_PATTERN.fullmatch(key):
+            raise AdapterRejected(f"{FILE}: {name} has the key {key!r}, expected names of modules, not an expression")
+    return patterns
+
+
+def _targets(value: Any) -> tuple[str, ...] | None:
+    if isinstance(value, str) and value:
+        return None
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) and name for name in value):
+        raise AdapterRejected(f"{FILE}: target_modules is {value!r}, expected a list of module names")
+    return tuple(value)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

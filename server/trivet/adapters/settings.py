@@ -1,0 +1,20 @@
+"""Where adapters come from, where their copies go, and what they must fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSettings:
+    """`roots`: folders with `<name>/<version>/`; `staging`: a folder of our own; `base_model`: the model's folder.
+
+    `max_rank` is the engine's; `max_bytes` bounds one adapter's weights.
+    """
+
+    roots: tuple[Path, ...]
+    staging: Path
+    base_model: Path
+    max_rank: int
+    max_bytes: int = 2 << 30

@@ -1,0 +1,124 @@
+"""Staging: an adapter's own immutable copy, since the engine may read it again at any time.
+
+The copy is what is checked, so the bytes that the engine reads are those that passed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from trivet.adapters.base_model import BaseModel
+from trivet.adapters.preflight import FILES, check, digest
+from trivet.adapters.settings import AdapterSettings
+from trivet.adapters.source import AdapterSource
+from trivet.errors import AdapterRejected, NotFound
+from trivet.types.adapter import StagedAdapter
+from trivet.types.variant import VersionRef
+
+UNFINISHED = ".tmp-"
+BLOCK_BYTES = 1 << 20
+
+
+class AdapterStaging:
+    """Copies below the staging folder, each in `name@version#digest12/`. Every method blocks."""
+
+    def __init__(self, settings: AdapterSettings) -> None:
+        self._folder = settings.staging
+        self._max_rank = settings.max_rank
+        self._source = AdapterSource(settings.roots, settings.max_bytes)
+        self._base = BaseModel(settings.base_model)
+
+    def stage(self, ref: VersionRef) -> StagedAdapter:
+        """Copy it, check the copy and give that its final name; raises NotFound or AdapterRejected."""
+        files = self._source.find(ref)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        copy = self._folder / f"{UNFINISHED}{uuid4().hex}"
+        copy.mkdir()
+        try:
+            for name, path in files.items():
+                _copy(path, copy / name)
+            checked = check(copy, ref, self._base, self._max_rank)
+            final = self._folder / f"{ref}#{checked.digest[:12]}"
+            staged = StagedAdapter(ref, checked.digest, checked.rank, final)
+            if not (final.is_dir() and self.is_sound(staged)):
+                _remove(final)
+                _publish(copy, final)
+            return staged
+        finally:
+            _remove(copy)
+
+    def is_sound(self, staged: StagedAdapter) -> bool:
+        """Whether the copy still has the bytes that were checked."""
+        try:
+            return self._digest({name: staged.path / name for name in FILES}) == staged.digest
+        except OSError:
+            return False
+
+    def source_digest(self, ref: VersionRef) -> str | None:
+        """The digest of what the source has now; None if it has nothing that can be read."""
+        try:
+            return self._digest(self._source.find(ref))
+        except (AdapterRejected, NotFound, OSError):
+            return None
+
+    def known(self) -> list[VersionRef]:
+        """Every adapter version that the source has, checked or not."""
+        return list(self._source.list())
+
+    def discard(self, staged: StagedAdapter) -> None:
+        """Delete a copy that nothing uses any more."""
+        _remove(staged.path)
+
+    def sweep(self, keep: Collection[VersionRef]) -> None:
+        """Delete what a crash left half-written, and the copies of adapters that are not to be kept."""
+        if not self._folder.is_dir():
+            return
+        names = {str(ref) for ref in keep}
+        for path in self._folder.iterdir():
+            if path.name.startswith(UNFINISHED) or path.name.partition("#")[0] not in names:
+                _remove(path)
+
+    @staticmethod
+    def _digest(files: Mapping[str, Path]) -> str:
+        _, config, tensors = (files[name] for name in FILES)
+        return digest(config, tensors)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy the bytes to a read-only file that survives a power cut. The source had its links resolved already."""
+    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(reading, "rb") as old, target.open("xb") as new:
+        if not stat.S_ISREG(os.fstat(reading).st_mode):
+            raise AdapterRejected(f"{target.name} is not a plain file")
+        shutil.copyfileobj(old, new, BLOCK_BYTES)
+        new.flush()
+        os.fsync(new.fileno())
+    target.chmod(0o444)
+
+
+def _publish(copy: Path, final: Path) -> None:
+    _sync_folder(copy)
+    copy.rename(final)
+    final.chmod(0o555)
+    _sync_folder(final.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_dir() and not folder.is_symlink():
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+"""An adapter's tensors against the base model: names, pairs, shapes, ranks, finiteness.
+
+The engine loads most of the misfits found here without a word and then answers wrongly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trivet.adapters.base_model import BaseModel
+from trivet.adapters.peft_config import PeftConfig
+from trivet.adapters.safetensors_header import HeaderError, TensorEntry, read_header
+from trivet.errors import AdapterRejected
+
+FILE = "adapter_model.safetensors"
+PREFIX = "base_model.model."
+# The bits of an exponent: all set, it is an infinity or not a number.
+EXPONENTS: Mapping[str, tuple[Any, int]] = {
+    "F32": (np.uint32, 0x7F800000),
+    "F16": (np.uint16, 0x7C00),
+    "BF16": (np.uint16, 0x7F80),
+}
+BLOCK = 1 << 22
+_TENSOR = re.compile(rf"{re.escape(PREFIX)}(?P<module>.+)\.lora_(?P<half>[AB])\.weight")
+
+
+def check_weights(path: Path, config: PeftConfig, base: BaseModel) -> None:
+    """Raises AdapterRejected with the tensor, what was found and what was expected."""
+    try:
+        entries = read_header(path)
+    except HeaderError as problem:
+        raise AdapterRejected(f"{FILE}: {problem}") from problem
+    pairs: dict[str, dict[str, str]] = {}
+    for name in entries:
+        module, half = _place(name, config, base)
+        pairs.setdefault(module, {})[half] = name
+    _check_complete(pairs, config, base)
+    for module, halves in pairs.items():
+        _check_shapes(module, halves, entries, config, base)
+    for name, entry in entries.items():
+        _check_finite(path, name, entry)
+
+
+def _place(name: str, config: PeftConfig, base: BaseModel) -> tuple[str, str]:
+    """The module and the half (A or B) that a tensor is for."""
+    match = _TENSOR.fullmatch(name)
+    if match is None:
+        raise AdapterRejected(f"tensor {name}: expected {PREFIX}<module>.lora_A.weight or .lora_B.weight")
+    module = match["module"]
+    layer = base.beyond(module)
+    if layer is not None:
+        raise AdapterRejected(f"tensor {name}: layer {layer} is beyond the base model's {base.layers} layers")
+    if module not in base.modules:
+        known = ", ".join(base.module_names)
+        raise AdapterRejected(f"tensor {name}: the base model has no module {module} for it (its layers have {known})")
+    if not config.targeted(module):
+        raise AdapterRejected(f"tensor {name}: target_modules does not name {module}")
+    return module, match["half"]
+
+
+def _check_complete(pairs: Mapping[str, Mapping[str, str]], config: PeftConfig, base: BaseModel) -> None:
+    if not pairs:
+        raise AdapterRejected(f"{FILE}: has no tensor")
+    for target in config.targets or ():
+        modules = [module for module in base.modules if module == target or module.endswith(f".{target}")]
+        if not modules:
+            known = ", ".join(base.module_names)
+            raise AdapterRejected(f"adapter_config.json: target_modules names {target!r}, expected some of {known}")
+        missing = [module for module in modules if module not in pairs] if config.whole_model else []
+        if missing:
+            tensor = f"{PREFIX}{missing[0]}.lora_A.weight"
+            raise AdapterRejected(f"tensor {tensor}: is missing, but target_modules names {target!r}")
+    for module, halves in pairs.items():
+        for half in "AB":
+            if half not in halves:
+                raise AdapterRejected(
+                    f"tensor {PREFIX}{module}.lora_{half}.weight: is missing, its other half is there"
+                )
+
+
+def _check_shapes(
+    module: str,
+    halves: Mapping[str, str],
+    entries: Mapping[str, TensorEntry],
+    config: PeftConfig,
+    base: BaseModel,
+) -> None:
+    rows, columns = reversed(base.modules[module]) if config.transposed else base.modules[module]
+    rank = config.rank_of(module)
+    for half, expected in (("A", (rank, columns)), ("B", (rows, rank))):
+        name, shape = halves[half], entries[halves[half]].shape
+        if shape != expected:
+            raise AdapterRejected(
+                f"tensor {name}: has shape {list(shape)}, expected {list(expected)} "
+                f"(rank {rank} by adapter_config.json, base weight {list(base.modules[module])})"
+            )
+
+
+def _check_finite(path: Path, name: str, entry: TensorEntry) -> None:
+    if entry.dtype not in EXPONENTS:
+        raise AdapterRejected(f"tensor {name}: has dtype {entry.dtype}, expected {', '.join(EXPONENTS)}")
+    word, exponent = EXPONENTS[entry.dtype]
+    count = (entry.end - entry.start) // np.dtype(word).itemsize
+    with path.open("rb") as file:
+        file.seek(entry.start)
+        for at in range(0, count, BLOCK):
+            bits = np.fromfile(file, dtype=word, count=min(BLOCK, count - at))
+            bad = np.flatnonzero((bits & exponent) == exponent)
+            if bad.size:
+                raise AdapterRejected(f"tensor {name}: element {at + int(bad[0])} is NaN or infinite, expected numbers")
