@@ -95,14 +95,12 @@ def _prices(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
 
 
 def _qdrant(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
-    for field in ("api_key_file", "ca_file"):
-        value = getattr(file.qdrant, field)
-        if value is None:
-            continue
-        if file.qdrant.url is None:
+    if file.qdrant.url is None:
+        for field in sorted(file.qdrant.model_fields_set - {"url"}):
             yield document.problem(("qdrant", field), "has no effect without qdrant.url")
-        elif not (folder / value).is_file():
-            yield document.problem(("qdrant", field), f"no file {folder / value}")
+    key = file.qdrant.api_key_file
+    if key is not None and not (folder / key).is_file():
+        yield document.problem(("qdrant", "api_key_file"), f"no file {folder / key}")
 
 
 def _route(document: YamlDocument, file: ConfigFile, folder: Path, name: str, route: RouteSection) -> Iterator[str]:

@@ -90,9 +90,9 @@ class EmbeddedBackend(Section):
 class Qdrant(Section):
     """Where passages live. Without `url`, an embedded engine in the data folder."""
 
-    url: str | None = None
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")] | None = None
+    grpc_port: Annotated[int, Field(ge=1, le=65535)] = 6334
     api_key_file: str | None = None
-    ca_file: str | None = None
 
 
 class Price(Section):

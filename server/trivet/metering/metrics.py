@@ -40,9 +40,10 @@ class Metrics:
         self.rejected_log = counter("receipt_log_errors_total", "Receipts that could not be appended to the log.")
         self.adapter_loads = counter("adapter_loads_total", "Adapter loads, by outcome.", "outcome")
         self.adapter_load = histogram("adapter_load_seconds", "From the order to resident.")
-        self.adapter_resident = gauge("adapter_resident", "1 for each adapter, by tier.", "adapter", "tier")
         self.rollout_weight = gauge("rollout_weight", "Share of the route's units.", *by_variant)
         self.engine_up = gauge("engine_up", "1 while the engine takes requests.", "backend")
         self.vector_up = gauge("vector_engine_up", "1 while the vector engine answers.")
-        self.vector_restarts = gauge("vector_engine_restarts", "Restarts of the embedded vector engine since the start.")
+        self.vector_restarts = gauge(
+            "vector_engine_restarts", "Restarts of the embedded vector engine since the start."
+        )
         self.build = Info("trivet_build", "What is running.", registry=registry)

@@ -1,0 +1,50 @@
+"""The adapter leg: where adapters come from, and what uses them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trivet.adapters.base_model import BaseModel
+from trivet.adapters.manager import AdapterManager
+from trivet.adapters.preflight import Checked, check
+from trivet.adapters.settings import AdapterSettings
+from trivet.adapters.source import AdapterSource
+from trivet.app.backend import wanted_adapters
+from trivet.config import Config
+from trivet.errors import AdapterRejected
+from trivet.metering.metrics import Metrics
+from trivet.ports import Backend
+from trivet.stores.data_folder import DataFolder
+from trivet.types.variant import VersionRef
+
+
+def adapter_manager(config: Config, folder: DataFolder, backend: Backend, metrics: Metrics) -> AdapterManager:
+    """The manager of a backend's adapters; its loads are counted."""
+    section = config.file.backends[backend.name]
+    settings = AdapterSettings(
+        roots=config.adapter_roots,
+        staging=folder.adapters,
+        base_model=config.resolve(section.model),
+        max_rank=section.max_lora_rank,
+    )
+
+    def on_load(outcome: str, seconds: float) -> None:
+        metrics.adapter_loads.labels(outcome).inc()
+        metrics.adapter_load.observe(seconds)
+
+    return AdapterManager(settings, backend, wanted_adapters(config), on_load)
+
+
+def check_folder(config: Config, folder: Path) -> tuple[VersionRef, Checked]:
+    """Check an adapter's folder, named `<name>/<version>`, as a server with this configuration would.
+
+    Raises AdapterRejected with what is wrong and what was expected.
+    """
+    (section,) = config.file.backends.values()
+    folder = folder.resolve()
+    try:
+        ref = VersionRef.parse(f"{folder.parent.name}@{folder.name}")
+    except ValueError as error:
+        raise AdapterRejected(f"{folder}: {error}; a folder is named <name>/<version>") from error
+    AdapterSource([folder.parent.parent], AdapterSettings.max_bytes).find(ref)
+    return ref, check(folder, ref, BaseModel(config.resolve(section.model)), section.max_lora_rank)

@@ -1,0 +1,202 @@
+"""The whole server: names what stands behind each seam, starts the parts in order and stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from trivet import __version__
+from trivet.adapters.manager import AdapterManager
+from trivet.app.adapters import adapter_manager
+from trivet.app.announcement import Announcement
+from trivet.app.backend import assemblers, embedded_settings, variants_of
+from trivet.app.indexes import open_indexes
+from trivet.app.listeners import authenticator, listener_settings
+from trivet.app.progress import Progress
+from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
+from trivet.config import Config
+from trivet.metering.adapter_gauge import AdapterGauge
+from trivet.metering.exposition import MetricsListener
+from trivet.metering.metrics import Metrics
+from trivet.metering.prices import Price
+from trivet.metering.receipt_log import ReceiptLog
+from trivet.metering.sink import Sink
+from trivet.pipeline.admission import Admission
+from trivet.pipeline.generation import Assemblers, GenerationPipeline
+from trivet.pipeline.passages import BoundedRetriever
+from trivet.pipeline.readiness import Readiness
+from trivet.pipeline.search import SearchPipeline
+from trivet.pipeline.warmth import PrefixBooks
+from trivet.retrieval.service import IndexService
+from trivet.routing.table import RouteTable
+from trivet.rpc.admin import AdminServicer
+from trivet.rpc.inference import InferenceServicer
+from trivet.rpc.server import Health, Listener
+from trivet.rpc.status import code_name_of
+from trivet.stores.data_folder import DataFolder
+
+logger = logging.getLogger(__name__)
+
+MAX_SEARCHES = 16  # searches without a generation at once; they share the processor with the queries of generations
+LAST_GRACE = 1.0  # seconds for streams that never end by themselves, such as a health watch
+
+
+@dataclass(frozen=True, slots=True)
+class _Legs:
+    """What a request is answered with, running."""
+
+    backend: EmbeddedVllm
+    indexes: IndexService
+    adapters: AdapterManager
+    prompts: Assemblers
+
+
+class Gateway:
+    """One server process. `start` once, then `stop` once, from one event loop."""
+
+    def __init__(self, config: Config, progress: Progress) -> None:
+        self._config = config
+        self._progress = progress
+        self._stack = AsyncExitStack()
+        self._health = Health()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._registry = CollectorRegistry()
+        self._metrics = Metrics(self._registry)
+        admission = config.file.admission
+        self._admission = Admission(
+            max_running=admission.max_running,
+            max_queued=admission.max_queued,
+            max_queued_tokens=admission.max_queued_tokens,
+        )
+        self._serving = False
+
+    async def start(self) -> None:
+        """Return when requests are served. Raises what kept it from starting; `stop` is to be called all the same."""
+        folder = DataFolder.open(self._config.data_dir)
+        self._stack.callback(folder.close)
+        announcement = Announcement(folder.root)
+        self._stack.callback(announcement.withdraw)
+        self._metrics.build.info({"version": __version__})
+        prompts = assemblers(self._config)
+        legs = await self._start_legs(folder, prompts)
+        await self._health.set_ready(False)
+        addresses = await self._listen(folder, legs)
+        await self._set_serving(True)
+        announcement.publish(addresses)
+        self._progress.note(
+            f"ready: clients {addresses['listen']}, operators {addresses['admin_listen']}, "
+            f"metrics http://{addresses['metrics_listen']}/metrics"
+        )
+
+    async def stop(self) -> None:
+        """Say NOT_SERVING, finish what is in flight, stop every part."""
+        try:
+            await self._set_serving(False)
+            async with asyncio.timeout(self._config.file.server.drain_timeout):
+                await self._admission.drain()
+        except TimeoutError:
+            logger.warning("stopped with %d requests in flight", self._admission.in_flight)
+        finally:
+            await self._stack.aclose()
+
+    async def _start_legs(self, folder: DataFolder, prompts: Assemblers) -> _Legs:
+        (name,) = self._config.file.backends
+        backend = EmbeddedVllm(embedded_settings(self._config, folder, name), on_state=self._on_engine_state)
+        self._metrics.engine_up.labels(name).set_function(lambda: float(backend.ready))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._start_engine(backend))
+            indexes = group.create_task(self._start_indexes(folder))
+        adapters = adapter_manager(self._config, folder, backend, self._metrics)
+        self._registry.register(AdapterGauge(asyncio.get_running_loop(), adapters.list))
+        return _Legs(backend, indexes.result(), adapters, prompts)
+
+    async def _start_engine(self, backend: EmbeddedVllm) -> None:
+        self._progress.begin("engine (vLLM)")
+        self._stack.push_async_callback(backend.stop)
+        await backend.start()
+        self._progress.done("engine (vLLM)")
+
+    async def _start_indexes(self, folder: DataFolder) -> IndexService:
+        stage = "vector engine and embedding model"
+        self._progress.begin(stage)
+        service = await self._stack.enter_async_context(open_indexes(self._config, folder, self._metrics))
+        held = [f"{status.name} {status.passages} passages" for status in await service.status()]
+        self._progress.done(stage, ", ".join(held))
+        return service
+
+    async def _listen(self, folder: DataFolder, legs: _Legs) -> dict[str, str]:
+        config, server = self._config, self._config.file.server
+        keys, settings = authenticator(config), listener_settings(config)
+        routes, books = RouteTable(config.routes), PrefixBooks()
+        backends = {legs.backend.name: legs.backend}
+        readiness = Readiness(backends, legs.adapters, legs.prompts, books)
+        await self._warm(legs, readiness)
+        receipts = ReceiptLog(folder.receipts)
+        self._stack.callback(receipts.close)
+        retriever = BoundedRetriever(legs.indexes, self._metrics)
+        self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
+        generation = GenerationPipeline(
+            routes=routes,
+            admission=self._admission,
+            adapters=legs.adapters,
+            retriever=retriever,
+            prompts=legs.prompts,
+            backends=backends,
+            books=books,
+            prices={name: Price(**price.model_dump()) for name, price in config.file.prices.items()},
+            sink=Sink(self._metrics, receipts, config.routes),
+            code_of=code_name_of,
+        )
+        searches = Admission(max_running=MAX_SEARCHES, max_queued=4 * MAX_SEARCHES, max_queued_tokens=1)
+        inference = InferenceServicer(
+            generation=generation,
+            search=SearchPipeline(routes, retriever, searches),
+            receipts=receipts,
+            keys=keys,
+            slow_reader_timeout=server.slow_reader_timeout,
+        )
+        admin = AdminServicer(
+            routes=routes, adapters=legs.adapters, indexes=legs.indexes, readiness=readiness, keys=keys
+        )
+        clients, operators = Listener(settings, self._health), Listener(settings, self._health)
+        clients.serve_inference(inference)
+        operators.serve_admin(admin)
+        metrics = MetricsListener(server.metrics_listen, [self._registry, REGISTRY])
+        self._stack.callback(metrics.close)
+        addresses = {"metrics_listen": metrics.address}
+        for name, listener, listen in (
+            ("admin_listen", operators, server.admin_listen),
+            ("listen", clients, server.listen),
+        ):
+            addresses[name] = await listener.start(listen)
+            self._stack.push_async_callback(listener.stop, LAST_GRACE)
+        return addresses
+
+    async def _warm(self, legs: _Legs, readiness: Readiness) -> None:
+        """Adapters resident and prefixes primed before anything is served."""
+        self._progress.begin("adapters and prefixes")
+        await legs.adapters.load_wanted()
+        count = 0
+        for route, variant in variants_of(self._config):
+            await readiness.prime(route, variant)
+            weights = route.weights
+            self._metrics.rollout_weight.labels(route.name, variant.name).set(
+                weights[variant.name] / sum(weights.values())
+            )
+            count += 1
+        self._progress.done("adapters and prefixes", f"{count} variants warm")
+
+    def _on_engine_state(self, state: EngineState) -> None:
+        if state is EngineState.DEAD and self._serving:
+            logger.error("the engine died: not serving")
+            task = asyncio.ensure_future(self._health.set_ready(False))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _set_serving(self, serving: bool) -> None:
+        self._serving = serving
+        await self._health.set_ready(serving)

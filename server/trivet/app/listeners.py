@@ -1,0 +1,31 @@
+"""From the configuration to what the listeners need."""
+
+from __future__ import annotations
+
+from trivet.config import Config
+from trivet.rpc.auth import Authenticator, KeyEntry
+from trivet.rpc.server import ListenerSettings, TlsFiles
+from trivet.types.request import KeyRole
+
+
+def authenticator(config: Config) -> Authenticator:
+    """The keys of the configuration."""
+    return Authenticator([KeyEntry(key.sha256, key.tenant, KeyRole(key.role)) for key in config.file.keys])
+
+
+def listener_settings(config: Config) -> ListenerSettings:
+    """Limits, keep-alive and TLS of both listeners."""
+    server = config.file.server
+    tls = None
+    if server.tls is not None:
+        client_ca = None if server.tls.client_ca is None else config.resolve(server.tls.client_ca)
+        tls = TlsFiles(config.resolve(server.tls.certificate), config.resolve(server.tls.key), client_ca)
+    return ListenerSettings(
+        max_message_bytes=server.max_message_bytes,
+        min_ping_interval=server.keepalive.min_ping_interval,
+        ping_interval=server.keepalive.ping_interval,
+        ping_timeout=server.keepalive.ping_timeout,
+        max_connection_age=server.keepalive.max_connection_age,
+        max_connection_age_grace=server.keepalive.max_connection_age_grace,
+        tls=tls,
+    )

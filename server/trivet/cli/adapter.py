@@ -1,0 +1,84 @@
+"""`trivet adapter`: what is loaded, and loading and unloading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from trivet.api.v1 import admin_pb2
+from trivet.app.adapters import check_folder
+from trivet.cli.config import config_options
+from trivet.cli.output import plain, print_json, print_table
+from trivet.cli.target import target_options
+from trivet.client import Client, Target
+from trivet.config import Config
+
+
+@click.group()
+def adapter() -> None:
+    """LoRA adapters.
+
+    \b
+    Examples:
+      trivet adapter ls
+      trivet adapter check adapters/json-answer/1
+      trivet adapter load json-answer@2
+    """
+
+
+@adapter.command("ls")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@target_options
+def list_adapters(target: Target, as_json: bool) -> None:
+    """List the adapters that a running server knows, wants or has loaded."""
+    with Client(target) as client:
+        adapters = [plain(item) for item in client.list_adapters().adapters]
+    if as_json:
+        print_json(adapters)
+        return
+    columns = ("name", "state", "tier", "rank", "routes", "engine_name", "problem")
+    rows = [[", ".join(item[c]) if c == "routes" else item[c] for c in columns] for item in adapters]
+    print_table(columns, rows)
+
+
+@adapter.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@config_options
+def check(load: Callable[[], Config], folder: Path, as_json: bool) -> None:
+    """Check an adapter's FOLDER as a server would, without one: files, base model, rank, shapes, numbers."""
+    ref, checked = check_folder(load(), folder)
+    if as_json:
+        print_json({"name": str(ref), "digest": checked.digest, "rank": checked.rank, "ok": True})
+    else:
+        click.echo(f"{ref}: OK, rank {checked.rank}, digest {checked.digest}")
+
+
+@adapter.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@target_options
+def load(target: Target, name: str, as_json: bool) -> None:
+    """Load NAME (name@version) into a running server."""
+    with Client(target) as client:
+        _print_adapter(client.load_adapter(name).adapter, as_json)
+
+
+@adapter.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@target_options
+def unload(target: Target, name: str, as_json: bool) -> None:
+    """Withdraw NAME (name@version) from a running server; refused while a variant wants it."""
+    with Client(target) as client:
+        _print_adapter(client.unload_adapter(name).adapter, as_json)
+
+
+def _print_adapter(item: admin_pb2.Adapter, as_json: bool) -> None:
+    data = plain(item)
+    if as_json:
+        print_json(data)
+    else:
+        click.echo(f"{data['name']}: {data['state']} ({data['engine_name'] or 'not in the engine'})")

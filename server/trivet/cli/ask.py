@@ -1,0 +1,106 @@
+"""`trivet ask`: one question to a running server."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from google.protobuf import json_format
+
+from trivet.api.v1 import inference_pb2
+from trivet.cli.output import enum_name, plain, print_json
+from trivet.cli.target import target_options
+from trivet.client import Client, Target
+
+
+@click.command()
+@click.argument("question")
+@click.option("--route", default="support", show_default=True, help="Which route answers.")
+@click.option("--unit", default="", help="User or session id that sticks to a variant.")
+@click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="A template variable; repeatable.")
+@click.option("--schema", help="JSON schema that the answer is constrained to.")
+@click.option("--top-k", type=click.IntRange(1, 100), help="How many passages at most.")
+@click.option("--tag", "tags", multiple=True, help="Only documents with this tag; repeatable.")
+@click.option("--no-retrieval", is_flag=True, help="Answer without passages.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Length of the answer at most.")
+@click.option("--temperature", type=click.FloatRange(0, 2), help="0 is greedy.")
+@click.option("--seed", type=click.IntRange(0), help="Makes sampling repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole response message.")
+@target_options
+def ask(
+    target: Target,
+    question: str,
+    route: str,
+    unit: str,
+    variables: tuple[str, ...],
+    schema: str | None,
+    top_k: int | None,
+    tags: tuple[str, ...],
+    no_retrieval: bool,
+    max_tokens: int | None,
+    temperature: float | None,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Ask a running server one QUESTION, and show the answer with its sources and its account.
+
+    \b
+    Examples:
+      trivet ask "What is the range of the Veltro scooter?"
+      trivet ask "..." --no-retrieval
+      trivet ask "..." --route support-json --json | jq .receipt.cost.total
+    """
+    request = inference_pb2.GenerateRequest(
+        route=route,
+        messages=[inference_pb2.Message(role="user", content=question)],
+        variables=_pairs(variables),
+        unit_id=unit,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        retrieval=inference_pb2.RetrievalOptions(top_k=top_k, filter=tags, disabled=no_retrieval),
+    )
+    if schema is not None:
+        try:
+            json_format.ParseDict(json.loads(schema), request.json_schema)
+        except (ValueError, json_format.ParseError) as error:
+            raise click.BadParameter(f"not a JSON object: {error}", param_hint="--schema") from error
+    with Client(target) as client:
+        if as_json:
+            print_json(plain(client.generate(request)))
+            return
+        for event in client.generate_stream(request):
+            if event.HasField("delta"):
+                click.echo(event.delta.text, nl=False)
+            else:
+                click.echo()
+                _print_account(event.final)
+
+
+def _pairs(variables: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for item in variables:
+        name, equals, value = item.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"expected NAME=VALUE, got {item!r}", param_hint="--var")
+        pairs[name] = value
+    return pairs
+
+
+def _print_account(response: inference_pb2.GenerateResponse) -> None:
+    for number, citation in enumerate(response.citations, start=1):
+        click.secho(f"  [{number}] {citation.document_id} (revision {citation.revision}): {citation.title}", dim=True)
+    receipt = response.receipt
+    parts = [f"variant {receipt.variant}"]
+    if receipt.adapter:
+        parts.append(f"adapter {receipt.adapter}")
+    parts.append(f"{receipt.input_tokens} tokens in ({receipt.cached_tokens} cached), {receipt.output_tokens} out")
+    parts.append(f"first token {receipt.ttft_ms:.0f} ms")
+    if receipt.cost.HasField("total"):
+        parts.append(f"${receipt.cost.total / 1e9:.6f}")
+    if receipt.degraded:
+        parts.append("degraded: " + ", ".join(receipt.degraded))
+    finish = enum_name(receipt.DESCRIPTOR.fields_by_name["finish_reason"], receipt.finish_reason)
+    if finish != "stop":
+        parts.append(f"ended by {finish}")
+    click.secho("  " + "; ".join(parts), dim=True)

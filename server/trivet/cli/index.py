@@ -1,0 +1,166 @@
+"""`trivet index`: documents in, documents out, search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trivet.api.v1 import admin_pb2, inference_pb2
+from trivet.cli.config import config_options
+from trivet.cli.documents import read_documents
+from trivet.cli.offline import OfflineIndexes
+from trivet.cli.output import plain, print_json, print_table
+from trivet.cli.target import target_options
+from trivet.client import Client, Target
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+Indexes = Client | OfflineIndexes
+
+
+def indexes_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --offline, --config and the server's options; the command gets a `client`."""
+
+    @click.option("--offline", is_flag=True, help="Without a server: take the data folder's lock and work on it.")
+    @config_options
+    @target_options
+    @wraps(command)
+    def with_client(*args: Any, target: Target, offline: bool, **options: Any) -> Any:
+        loaded = options.pop("load")
+        with OfflineIndexes(loaded()) if offline else Client(target) as client:
+            return command(*args, client=client, **options)
+
+    return with_client
+
+
+@click.group()
+def index() -> None:
+    """Indexes: fresh facts for the model.
+
+    \b
+    Examples:
+      trivet index build handbook
+      trivet index add handbook notes/*.md
+      trivet index search handbook "warranty of the Veltro"
+      trivet index rm handbook notes-2026
+    """
+
+
+@index.command()
+@click.argument("name")
+@json_option
+@indexes_options
+def build(client: Indexes, name: str, as_json: bool) -> None:
+    """Bring index NAME up to its corpus folder; only changed documents are embedded."""
+    built = _show(client.build_index(name))
+    if as_json:
+        print_json(plain(built))
+    else:
+        click.echo(f"{built.name}: {built.documents} documents, {built.passages} passages, snapshot {built.snapshot}")
+
+
+@index.command()
+@click.argument("name")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--id", "document_id", help="The document's id; default: the file's name without its ending.")
+@click.option("--tag", "tags", multiple=True, help="Tag the documents; repeatable.")
+@click.option("--tenant", default="", help="Whose the documents are; default: shared by all.")
+@json_option
+@indexes_options
+def add(
+    client: Indexes,
+    name: str,
+    files: tuple[Path, ...],
+    document_id: str | None,
+    tags: tuple[str, ...],
+    tenant: str,
+    as_json: bool,
+) -> None:
+    """Add or replace documents of index NAME from FILES (Markdown, HTML, text)."""
+    documents = read_documents(files, document_id, tags, tenant)
+    requests = [admin_pb2.UpsertDocumentsRequest(index=name, document=document) for document in documents]
+    done = _track(client.upsert_documents(requests), len(requests))
+    if as_json:
+        print_json([plain(item) for item in done])
+        return
+    for item in done:
+        state = "unchanged" if item.unchanged else f"{item.passages} passages"
+        click.echo(f"{item.id}: revision {item.revision}, {state}")
+
+
+@index.command()
+@click.argument("name")
+@click.argument("ids", nargs=-1, required=True)
+@json_option
+@indexes_options
+def rm(client: Indexes, name: str, ids: tuple[str, ...], as_json: bool) -> None:
+    """Remove documents from index NAME by their IDS."""
+    response = client.delete_documents(name, ids)
+    if as_json:
+        print_json(plain(response))
+    else:
+        for document_id in response.deleted:
+            click.echo(f"{document_id}: removed")
+        for document_id in response.missing:
+            click.echo(f"{document_id}: not in the index", err=True)
+    if response.missing:
+        raise click.exceptions.Exit(1)
+
+
+@index.command()
+@click.argument("name")
+@click.argument("text")
+@click.option("--top-k", type=click.IntRange(1, 100), help="How many passages at most.")
+@click.option("--tag", "tags", multiple=True, help="Only documents with this tag; repeatable.")
+@json_option
+@indexes_options
+def search(client: Indexes, name: str, text: str, top_k: int | None, tags: tuple[str, ...], as_json: bool) -> None:
+    """Search index NAME as a question with this TEXT would."""
+    response = client.retrieve(inference_pb2.RetrieveRequest(index=name, text=text, top_k=top_k, filter=tags))
+    if as_json:
+        print_json(plain(response))
+        return
+    rows = [(f"{c.score:.3f}", c.document_id, c.revision, c.title, c.text) for c in response.citations]
+    print_table(("score", "document", "revision", "title", "passage"), rows)
+
+
+@index.command("ls")
+@json_option
+@indexes_options
+def list_indexes(client: Indexes, as_json: bool) -> None:
+    """List the indexes and what they hold."""
+    indexes = [plain(item) for item in client.list_indexes().indexes]
+    if as_json:
+        print_json(indexes)
+        return
+    columns = ("name", "documents", "passages", "snapshot", "embedding_model")
+    print_table(columns, [[item[column] for column in columns] for item in indexes])
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _show(events: Iterator[admin_pb2.BuildIndexResponse]) -> admin_pb2.Index:
+    """Draw the progress of a build; returns what was built."""
+    with _bar() as bar:
+        tasks: dict[str, Any] = {}
+        for event in events:
+            if event.HasField("built"):
+                return event.built
+            progress = event.progress
+            if progress.stage not in tasks:
+                tasks[progress.stage] = bar.add_task(progress.stage, total=progress.total)
+            bar.update(tasks[progress.stage], completed=progress.done, total=progress.total)
+    raise click.ClickException("the server ended the build without a result")
+
+
+def _track(answers: Iterator[admin_pb2.UpsertDocumentsResponse], total: int) -> list[admin_pb2.UpsertDocumentsResponse]:
+    with _bar() as bar:
+        return list(bar.track(answers, total=total, description="documents"))

@@ -1,0 +1,90 @@
+"""Index commands without a server: the same calls as the client's, on the data folder itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TypeVar
+
+from trivet.api.v1 import admin_pb2, inference_pb2
+from trivet.app.indexes import own_indexes
+from trivet.config import Config
+from trivet.rpc.admin_wire import acknowledgement_to_proto, document_from_proto, index_to_proto, progress_to_proto
+from trivet.rpc.wire import citation_to_proto
+from trivet.types.passage import SearchQuery
+from trivet.types.request import PUBLIC_TENANT
+
+ItemT = TypeVar("ItemT")
+
+
+class OfflineIndexes:
+    """Owns the data folder while it is open; DataFolderInUse if a server does."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+
+    def __enter__(self) -> OfflineIndexes:
+        try:
+            self._indexes = self._runner.run(self._stack.enter_async_context(own_indexes(self._config)))
+        except BaseException:
+            self._runner.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._runner.run(self._stack.aclose())
+        finally:
+            self._runner.close()
+
+    def build_index(self, index: str) -> Iterator[admin_pb2.BuildIndexResponse]:
+        """Progress, then the built index."""
+        for progress in self._each(self._indexes.build(index)):
+            yield admin_pb2.BuildIndexResponse(progress=progress_to_proto(progress))
+        for item in self.list_indexes().indexes:
+            if item.name == index:
+                yield admin_pb2.BuildIndexResponse(built=item)
+
+    def upsert_documents(
+        self, requests: Iterable[admin_pb2.UpsertDocumentsRequest]
+    ) -> Iterator[admin_pb2.UpsertDocumentsResponse]:
+        """One acknowledgement per document, in order."""
+        for request in requests:
+            document = document_from_proto(request.document)
+            yield acknowledgement_to_proto(self._runner.run(self._indexes.upsert(request.index, document)))
+
+    def delete_documents(self, index: str, ids: Sequence[str]) -> admin_pb2.DeleteDocumentsResponse:
+        """Delete by id."""
+        deleted = self._runner.run(self._indexes.delete(index, ids))
+        missing = [document_id for document_id in ids if document_id not in set(deleted)]
+        return admin_pb2.DeleteDocumentsResponse(deleted=deleted, missing=missing)
+
+    def list_indexes(self) -> admin_pb2.ListIndexesResponse:
+        """Indexes and what they hold."""
+        statuses = self._runner.run(self._indexes.status())
+        return admin_pb2.ListIndexesResponse(indexes=[index_to_proto(item, self._config.routes) for item in statuses])
+
+    def retrieve(self, request: inference_pb2.RetrieveRequest) -> inference_pb2.RetrieveResponse:
+        """Search one index, as the public tenant."""
+        query = SearchQuery(request.index, request.text, PUBLIC_TENANT, request.top_k or 3, tags=tuple(request.filter))
+        result = self._runner.run(self._indexes.search(query))
+        return inference_pb2.RetrieveResponse(
+            citations=[citation_to_proto(passage) for passage in result.passages],
+            index=request.index,
+            snapshot=result.snapshot,
+        )
+
+    def _each(self, items: AsyncIterator[ItemT]) -> Iterator[ItemT]:
+        async def following() -> list[ItemT]:
+            async for item in items:
+                return [item]
+            return []
+
+        while found := self._runner.run(following()):
+            yield from found

@@ -1,0 +1,37 @@
+"""`trivet serve`: run the server until it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from trivet.app.serve import run_server
+from trivet.cli.config import config_options
+from trivet.cli.progress import ConsoleProgress
+from trivet.config import Config
+
+
+@click.command()
+@click.option("--listen", help="Clients' listener, host:port (TRIVET_LISTEN).")
+@click.option("--admin-listen", help="Operators' listener, host:port (TRIVET_ADMIN_LISTEN).")
+@click.option("--metrics-listen", help="Prometheus listener, host:port (TRIVET_METRICS_LISTEN).")
+@click.option("--insecure", is_flag=True, help="Serve other machines without TLS or without keys.")
+@config_options
+def serve(
+    load: Callable[..., Config],
+    listen: str | None,
+    admin_listen: str | None,
+    metrics_listen: str | None,
+    insecure: bool,
+) -> None:
+    """Serve what the configuration says, until SIGTERM or Ctrl-C; what is in flight is finished first.
+
+    \b
+    Examples:
+      trivet serve
+      trivet serve --config deploy/production.yaml --data-dir /var/lib/trivet
+      trivet serve --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:9464
+    """
+    config = load(listen=listen, admin_listen=admin_listen, metrics_listen=metrics_listen, insecure=insecure)
+    run_server(config, ConsoleProgress())

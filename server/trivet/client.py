@@ -1,0 +1,145 @@
+"""A small client of a running server, for the command line. Services in production use their own gRPC stubs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from trivet.api.v1 import admin_pb2, admin_pb2_grpc, inference_pb2, inference_pb2_grpc
+
+DEFAULT_ADDRESS = "127.0.0.1:7600"
+DEFAULT_ADMIN_ADDRESS = "127.0.0.1:7601"
+DETAILS_TRAILER = "grpc-status-details-bin"
+ResponseT = TypeVar("ResponseT")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a server is and how to be let in. With `ca_file` (PEM) the connection is TLS."""
+
+    address: str = DEFAULT_ADDRESS
+    admin_address: str = DEFAULT_ADMIN_ADDRESS
+    key: str | None = None
+    ca_file: Path | None = None
+
+
+class CallFailed(Exception):
+    """A call ended with an error status: its code's name, message, reason and what is wrong by field."""
+
+    def __init__(self, error: Any) -> None:
+        # A synchronous stub raises an object that is both a grpc.RpcError and a grpc.Call.
+        self.code: str = error.code().name
+        self.message: str = error.details() or ""
+        self.reason = ""
+        self.fields: dict[str, str] = {}
+        for key, value in error.trailing_metadata() or ():
+            if key == DETAILS_TRAILER:
+                self._read(status_pb2.Status.FromString(value))
+        super().__init__(f"{self.code}: {self.message}")
+
+    def _read(self, status: status_pb2.Status) -> None:
+        for detail in status.details:
+            info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+            if detail.Unpack(info):
+                self.reason = info.reason
+            elif detail.Unpack(bad):
+                self.fields = {item.field: item.description for item in bad.field_violations}
+
+
+class Client:
+    """Calls a server; raises CallFailed. Use as a context manager."""
+
+    def __init__(self, target: Target, *, timeout: float = 120.0) -> None:
+        self._target = target
+        self._timeout = timeout
+        self._metadata = [] if target.key is None else [("authorization", f"Bearer {target.key}")]
+        self._channels = [self._channel(target.address), self._channel(target.admin_address)]
+        self._inference = inference_pb2_grpc.InferenceStub(self._channels[0])
+        self._admin = admin_pb2_grpc.AdminStub(self._channels[1])
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for channel in self._channels:
+            channel.close()
+
+    def _channel(self, address: str) -> grpc.Channel:
+        if self._target.ca_file is None:
+            return grpc.insecure_channel(address)
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(self._target.ca_file.read_bytes()))
+
+    def generate(self, request: inference_pb2.GenerateRequest) -> inference_pb2.GenerateResponse:
+        """One whole answer."""
+        return self._call(self._inference.Generate, request)
+
+    def generate_stream(self, request: inference_pb2.GenerateRequest) -> Iterator[inference_pb2.GenerateStreamResponse]:
+        """An answer as it is made."""
+        with _failures():
+            yield from self._inference.GenerateStream(request, timeout=self._timeout, metadata=self._metadata)
+
+    def retrieve(self, request: inference_pb2.RetrieveRequest) -> inference_pb2.RetrieveResponse:
+        """A search."""
+        return self._call(self._inference.Retrieve, request)
+
+    def get_receipt(self, request_id: str) -> inference_pb2.GetReceiptResponse:
+        """An earlier request's receipt."""
+        return self._call(self._inference.GetReceipt, inference_pb2.GetReceiptRequest(request_id=request_id))
+
+    def list_routes(self) -> admin_pb2.ListRoutesResponse:
+        """Routes and variants."""
+        return self._call(self._admin.ListRoutes, admin_pb2.ListRoutesRequest())
+
+    def list_adapters(self) -> admin_pb2.ListAdaptersResponse:
+        """Adapters and their states."""
+        return self._call(self._admin.ListAdapters, admin_pb2.ListAdaptersRequest())
+
+    def load_adapter(self, name: str) -> admin_pb2.LoadAdapterResponse:
+        """Load one; `name` is name@version."""
+        return self._call(self._admin.LoadAdapter, admin_pb2.LoadAdapterRequest(name=name))
+
+    def unload_adapter(self, name: str) -> admin_pb2.UnloadAdapterResponse:
+        """Withdraw one; `name` is name@version."""
+        return self._call(self._admin.UnloadAdapter, admin_pb2.UnloadAdapterRequest(name=name))
+
+    def list_indexes(self) -> admin_pb2.ListIndexesResponse:
+        """Indexes and what they hold."""
+        return self._call(self._admin.ListIndexes, admin_pb2.ListIndexesRequest())
+
+    def upsert_documents(
+        self, requests: Iterable[admin_pb2.UpsertDocumentsRequest]
+    ) -> Iterator[admin_pb2.UpsertDocumentsResponse]:
+        """One acknowledgement per document, in order. Without a time limit: a folder may be large."""
+        with _failures():
+            yield from self._admin.UpsertDocuments(iter(requests), metadata=self._metadata)
+
+    def delete_documents(self, index: str, ids: Iterable[str]) -> admin_pb2.DeleteDocumentsResponse:
+        """Delete by id."""
+        return self._call(self._admin.DeleteDocuments, admin_pb2.DeleteDocumentsRequest(index=index, ids=list(ids)))
+
+    def build_index(self, index: str) -> Iterator[admin_pb2.BuildIndexResponse]:
+        """Progress, then the built index. Without a time limit."""
+        with _failures():
+            yield from self._admin.BuildIndex(admin_pb2.BuildIndexRequest(index=index), metadata=self._metadata)
+
+    def _call(self, method: Callable[..., ResponseT], request: Message) -> ResponseT:
+        with _failures():
+            return method(request, timeout=self._timeout, metadata=self._metadata)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise CallFailed(error) from error

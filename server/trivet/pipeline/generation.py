@@ -1,0 +1,220 @@
+"""One request, from arrival to receipt.
+
+admit -> resolve (route, unit) to a variant and take its references -> retrieve under its own deadline -> assemble
+tokens, stable first -> stream from the backend -> receipt, also for a cancelled or failed request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+
+from trivet.adapters.manager import AdapterManager
+from trivet.errors import DeadlineExceeded, RetrievalTimeout, RetrievalUnavailable
+from trivet.metering.account import Account
+from trivet.metering.prices import Price
+from trivet.pipeline.admission import Admission
+from trivet.pipeline.passages import BoundedRetriever
+from trivet.pipeline.reader import Reader
+from trivet.pipeline.warmth import PrefixBooks
+from trivet.ports import Backend, ReceiptSink
+from trivet.prompts.assembler import PromptAssembler
+from trivet.routing.table import Resolution, RouteTable
+from trivet.types.answer import Answer
+from trivet.types.generation import BackendRequest
+from trivet.types.passage import Passage, SearchQuery
+from trivet.types.prompt import AssembledPrompt
+from trivet.types.receipt import Receipt
+from trivet.types.request import GenerateCall
+from trivet.types.variant import CacheScope, OnRetrievalFailure, Route, Sampling, Variant, VersionRef
+
+Assemblers = Mapping[tuple[str, VersionRef], PromptAssembler]  # by backend and prompt
+BYTES_PER_TOKEN = 3  # an estimate for admission alone, made before anything is tokenized
+
+
+class GenerationPipeline:
+    """Answers requests. All calls come from one event loop."""
+
+    def __init__(
+        self,
+        *,
+        routes: RouteTable,
+        admission: Admission,
+        adapters: AdapterManager,
+        retriever: BoundedRetriever,
+        prompts: Assemblers,
+        backends: Mapping[str, Backend],
+        books: PrefixBooks,
+        prices: Mapping[str, Price],
+        sink: ReceiptSink,
+        code_of: Callable[[BaseException], str],
+    ) -> None:
+        self._routes = routes
+        self._admission = admission
+        self._adapters = adapters
+        self._retriever = retriever
+        self._prompts = prompts
+        self._backends = backends
+        self._books = books
+        self._prices = prices
+        self._sink = sink
+        self._code_of = code_of
+
+    async def generate(self, call: GenerateCall, reader: Reader) -> Answer:
+        """Answer one request; `reader` gets the text as it comes and the receipt in any case.
+
+        Raises a TrivetError that says what failed. Cancelling the task aborts the engine's work at once.
+        """
+        account = Account(call)
+        try:
+            text, passages = await self._within_deadline(call, account, reader)
+        except BaseException as error:
+            self._close(account, reader, self._failure_code(error, call))
+            raise
+        assert account.finish is not None
+        return Answer(text, account.finish, passages, self._close(account, reader, "OK"))
+
+    async def _within_deadline(
+        self, call: GenerateCall, account: Account, reader: Reader
+    ) -> tuple[str, tuple[Passage, ...]]:
+        deadline = call.arrived + self._routes.route(call.route).max_duration
+        if call.deadline is not None:
+            deadline = min(deadline, call.deadline)
+        if deadline <= asyncio.get_running_loop().time():
+            raise DeadlineExceeded("the deadline had passed when the request arrived")
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._answer(replace(call, deadline=deadline), account, reader)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"the deadline passed after {deadline - call.arrived:.3f} s") from error
+
+    async def _answer(self, call: GenerateCall, account: Account, reader: Reader) -> tuple[str, tuple[Passage, ...]]:
+        loop = asyncio.get_running_loop()
+        size = sum(len(message.content.encode()) for message in call.messages) // BYTES_PER_TOKEN
+        async with self._admission.enter(tokens=size, priority=call.priority):
+            account.queue = loop.time() - call.arrived
+            resolution = self._routes.resolve(call.route, call.unit_id)
+            account.resolve(resolution.variant, resolution.route.revision, resolution.unit_source)
+            async with self._adapters.acquire(resolution.variant.adapter) as adapter:
+                account.adapter_digest = "" if adapter is None else adapter.digest
+                passages = await self._retrieve(call, resolution, account)
+                prompt = self._assemble(call, resolution.variant, passages, account)
+                engine_name = None if adapter is None else adapter.engine_name
+                text = await self._stream(call, resolution, prompt, engine_name, account, reader)
+        return text, prompt.passages
+
+    async def _retrieve(self, call: GenerateCall, resolution: Resolution, account: Account) -> tuple[Passage, ...]:
+        settings = resolution.variant.retrieval
+        if settings is None or call.retrieval.disabled:
+            return ()
+        loop, route = asyncio.get_running_loop(), resolution.route
+        query = SearchQuery(
+            index=settings.index,
+            text=call.messages[-1].content,
+            tenant=call.tenant,
+            top_k=call.retrieval.top_k or settings.top_k,
+            min_score=settings.min_score,
+            tags=call.retrieval.tags,
+        )
+        started = loop.time()
+        try:
+            result = await self._retriever.search(
+                query, own_deadline=route.retrieval_deadline, client_deadline=call.deadline
+            )
+        except RetrievalUnavailable as error:
+            if route.on_retrieval_failure is OnRetrievalFailure.FAIL:
+                raise
+            account.degraded.append(
+                "retrieval_timeout" if isinstance(error, RetrievalTimeout) else "retrieval_unavailable"
+            )
+            return ()
+        finally:
+            account.retrieval = loop.time() - started
+        account.searches = 1
+        account.snapshot = result.snapshot
+        return result.passages
+
+    def _assemble(
+        self, call: GenerateCall, variant: Variant, passages: tuple[Passage, ...], account: Account
+    ) -> AssembledPrompt:
+        backend = self._backends[variant.backend]
+        sampling = sampling_of(call, variant)
+        prompt = self._prompts[variant.backend, variant.prompt].assemble(
+            call.messages,
+            context_tokens=backend.context_tokens,
+            max_tokens=sampling.max_tokens,
+            variables=call.variables,
+            passages=passages,
+            passage_tokens=None if variant.retrieval is None else variant.retrieval.token_budget,
+        )
+        if prompt.dropped:
+            account.degraded.append("passages_dropped")
+        account.passage_ids = tuple(passage.id for passage in prompt.passages)
+        account.input_tokens = len(prompt.token_ids)
+        return prompt
+
+    async def _stream(
+        self,
+        call: GenerateCall,
+        resolution: Resolution,
+        prompt: AssembledPrompt,
+        adapter: str | None,
+        account: Account,
+        reader: Reader,
+    ) -> str:
+        loop, variant = asyncio.get_running_loop(), resolution.variant
+        backend = self._backends[variant.backend]
+        salt = cache_salt(resolution.route, call.tenant)
+        key = self._books.key(backend, salt, adapter, prompt.prefix_fingerprint)
+        account.expected_cached_tokens = self._books.expected(key, prompt.prefix_tokens, backend.block_size)
+        request = BackendRequest(
+            request_id=call.request_id,
+            token_ids=prompt.token_ids,
+            sampling=sampling_of(call, variant),
+            adapter=adapter,
+            cache_salt=salt,
+            json_schema=call.json_schema or variant.json_schema,
+            priority=call.priority,
+        )
+        pieces: list[str] = []
+        account.submit(loop.time())
+        async with aclosing(backend.generate(request)) as chunks:  # closing aborts the engine's work
+            async for chunk in chunks:
+                account.add(chunk, loop.time())
+                self._books.computed(key)
+                if chunk.text:
+                    pieces.append(chunk.text)
+                    await reader.delta(chunk.text)
+        return "".join(pieces)
+
+    def _failure_code(self, error: BaseException, call: GenerateCall) -> str:
+        passed = call.deadline is not None and asyncio.get_running_loop().time() >= call.deadline
+        # The transport cancels the task when the client's deadline passes, maybe before our own timer fires.
+        cause = DeadlineExceeded("") if isinstance(error, asyncio.CancelledError) and passed else error
+        return self._code_of(cause)
+
+    def _close(self, account: Account, reader: Reader, code: str) -> Receipt:
+        price = self._prices.get(account.variant.backend) if account.variant is not None else None
+        receipt = account.close(code=code, now=asyncio.get_running_loop().time(), price=price)
+        self._sink.record(receipt, account.token_gaps)
+        reader.closed(receipt)
+        return receipt
+
+
+def cache_salt(route: Route, tenant: str) -> str | None:
+    """Who may share this request's KV prefix: everybody (None), or the tenant's own requests."""
+    return tenant if route.cache is CacheScope.TENANT else None
+
+
+def sampling_of(call: GenerateCall, variant: Variant) -> Sampling:
+    """The variant's sampling with the request's own wishes."""
+    base = variant.sampling
+    return Sampling(
+        max_tokens=base.max_tokens if call.max_tokens is None else call.max_tokens,
+        temperature=base.temperature if call.temperature is None else call.temperature,
+        top_p=base.top_p,
+        seed=base.seed if call.seed is None else call.seed,
+        stop=(*base.stop, *call.stop),
+    )

@@ -1,0 +1,151 @@
+"""The Admin service: what operators call. Every call needs an operator key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from trivet.adapters.manager import AdapterManager
+from trivet.api.v1 import admin_pb2, admin_pb2_grpc
+from trivet.errors import InvalidRequest, Unsupported
+from trivet.pipeline.readiness import Readiness
+from trivet.ports import IndexAdministration
+from trivet.routing.table import RouteTable
+from trivet.rpc.admin_wire import (
+    acknowledgement_to_proto,
+    adapter_to_proto,
+    document_from_proto,
+    index_to_proto,
+    progress_to_proto,
+    ref_of,
+    route_to_proto,
+)
+from trivet.rpc.auth import Authenticator
+from trivet.rpc.call import Context, rpc_call
+from trivet.types.passage import IndexStatus
+
+
+class AdminServicer(admin_pb2_grpc.AdminServicer):
+    """Implements `trivet.api.v1.Admin`."""
+
+    def __init__(
+        self,
+        *,
+        routes: RouteTable,
+        adapters: AdapterManager,
+        indexes: IndexAdministration,
+        readiness: Readiness,
+        keys: Authenticator,
+    ) -> None:
+        self._routes = routes
+        self._adapters = adapters
+        self._indexes = indexes
+        self._readiness = readiness
+        self._keys = keys
+
+    async def ListRoutes(self, request: admin_pb2.ListRoutesRequest, context: Context) -> Any:
+        """Every route, its variants, their weights, and whether each is warm."""
+        async with rpc_call(context) as call:
+            call.require_operator(self._keys)
+            routes = [route_to_proto(route, self._readiness.is_ready) for route in self._routes.routes.values()]
+            return admin_pb2.ListRoutesResponse(routes=routes)
+
+    async def ListAdapters(self, request: admin_pb2.ListAdaptersRequest, context: Context) -> Any:
+        """Every adapter that is known, wanted or loaded."""
+        async with rpc_call(context) as call:
+            call.require_operator(self._keys)
+            adapters = [adapter_to_proto(status, self._routes.routes) for status in self._adapters.list()]
+            return admin_pb2.ListAdaptersResponse(adapters=adapters)
+
+    async def LoadAdapter(self, request: admin_pb2.LoadAdapterRequest, context: Context) -> Any:
+        """Check, copy, load."""
+        async with rpc_call(context) as call:
+            call.require_operator(self._keys)
+            status = await self._adapters.load(ref_of(request.name))
+            return admin_pb2.LoadAdapterResponse(adapter=adapter_to_proto(status, self._routes.routes))
+
+    async def UnloadAdapter(self, request: admin_pb2.UnloadAdapterRequest, context: Context) -> Any:
+        """Drain, remove."""
+        async with rpc_call(context) as call:
+            call.require_operator(self._keys)
+            status = await self._adapters.unload(ref_of(request.name))
+            return admin_pb2.UnloadAdapterResponse(adapter=adapter_to_proto(status, self._routes.routes))
+
+    async def UpsertDocuments(
+        self, requests: AsyncIterator[admin_pb2.UpsertDocumentsRequest], context: Context
+    ) -> None:
+        """One at a time, in order; a refused document ends the stream, those acknowledged before it stay."""
+        async with rpc_call(context) as call:
+            call.require_operator(self._keys)
+            index = ""
+            async for request in requests:
+                index = request.index or index
+                if not index:
+                    raise InvalidRequest({"index": "is empty in the first message"})
+                done = await self._indexes.upsert(index, document_from_proto(request.document))
+                await context.write(acknowledgement_to_proto(done))
+
+    async def DeleteDocuments(self, request: admin_pb2.DeleteDocumentsRequest, context: Context) -> Any:
+        """Delete by id; says which ids there were."""
+        async with rpc_call(context) as call:
+            call.require_operator(self._keys)
+            if not request.ids:
+                raise InvalidRequest({"ids": "is empty"})
+            deleted = await self._indexes.delete(request.index, list(request.ids))
+            missing = [document_id for document_id in request.ids if document_id not in set(deleted)]
+            return admin_pb2.DeleteDocumentsResponse(deleted=deleted, missing=missing)
+
+    async def ListIndexes(self, request: admin_pb2.ListIndexesRequest, context: Context) -> Any:
+        """Every configured index."""
+        async with rpc_call(context) as call:
+            call.require_operator(self._keys)
+            indexes = [self._index(status) for status in await self._indexes.status()]
+            return admin_pb2.ListIndexesResponse(indexes=indexes)
+
+    async def BuildIndex(self, request: admin_pb2.BuildIndexRequest, context: Context) -> None:
+        """Bring an index up to its corpus; streams how far it is."""
+        async with rpc_call(context) as call:
+            call.require_operator(self._keys)
+            async for progress in self._indexes.build(request.index):
+                await context.write(admin_pb2.BuildIndexResponse(progress=progress_to_proto(progress)))
+            built = next(item for item in await self._indexes.status() if item.name == request.index)
+            await context.write(admin_pb2.BuildIndexResponse(built=self._index(built)))
+
+    def _index(self, status: IndexStatus) -> admin_pb2.Index:
+        return index_to_proto(status, self._routes.routes)
+
+    async def RollbackIndex(self, request: admin_pb2.RollbackIndexRequest, context: Context) -> Any:
+        """Not yet."""
+        return await self._unsupported(context, "RollbackIndex: this version keeps one snapshot of an index")
+
+    async def GetRollout(self, request: admin_pb2.GetRolloutRequest, context: Context) -> Any:
+        """Not yet."""
+        return await self._unsupported(context, ROLLOUTS)
+
+    async def StartRollout(self, request: admin_pb2.StartRolloutRequest, context: Context) -> Any:
+        """Not yet."""
+        return await self._unsupported(context, ROLLOUTS)
+
+    async def AdvanceRollout(self, request: admin_pb2.AdvanceRolloutRequest, context: Context) -> Any:
+        """Not yet."""
+        return await self._unsupported(context, ROLLOUTS)
+
+    async def PromoteRollout(self, request: admin_pb2.PromoteRolloutRequest, context: Context) -> Any:
+        """Not yet."""
+        return await self._unsupported(context, ROLLOUTS)
+
+    async def RollbackRollout(self, request: admin_pb2.RollbackRolloutRequest, context: Context) -> Any:
+        """Not yet."""
+        return await self._unsupported(context, ROLLOUTS)
+
+    async def WatchRollout(self, request: admin_pb2.WatchRolloutRequest, context: Context) -> None:
+        """Not yet."""
+        await self._unsupported(context, ROLLOUTS)
+
+    async def _unsupported(self, context: Context, what: str) -> None:
+        async with rpc_call(context) as call:
+            call.require_operator(self._keys)
+            raise Unsupported(what)
+
+
+ROLLOUTS = "rollouts with steps and guardrails are not in this version; weights are set in the configuration"

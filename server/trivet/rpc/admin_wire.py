@@ -1,0 +1,126 @@
+"""Between the Admin service's messages and the domain's types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from trivet.api.v1 import admin_pb2
+from trivet.errors import InvalidRequest, Unsupported
+from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier
+from trivet.types.passage import Acknowledgement, BuildProgress, Document, DocumentFormat, IndexStatus
+from trivet.types.variant import Route, Variant, VersionRef
+
+_STATES = {
+    AdapterState.REGISTERED: admin_pb2.ADAPTER_STATE_REGISTERED,
+    AdapterState.STAGED: admin_pb2.ADAPTER_STATE_STAGED,
+    AdapterState.WARMING: admin_pb2.ADAPTER_STATE_WARMING,
+    AdapterState.READY: admin_pb2.ADAPTER_STATE_READY,
+    AdapterState.DRAINING: admin_pb2.ADAPTER_STATE_DRAINING,
+    AdapterState.FAILED: admin_pb2.ADAPTER_STATE_FAILED,
+}
+_TIERS = {
+    AdapterTier.DISK: admin_pb2.ADAPTER_TIER_DISK,
+    AdapterTier.HOST: admin_pb2.ADAPTER_TIER_HOST,
+    AdapterTier.LEASED: admin_pb2.ADAPTER_TIER_LEASED,
+}
+_FORMATS = {
+    admin_pb2.DOCUMENT_FORMAT_TEXT: DocumentFormat.TEXT,
+    admin_pb2.DOCUMENT_FORMAT_MARKDOWN: DocumentFormat.MARKDOWN,
+    admin_pb2.DOCUMENT_FORMAT_HTML: DocumentFormat.HTML,
+}
+_ENDINGS = {".md": DocumentFormat.MARKDOWN, ".html": DocumentFormat.HTML, ".htm": DocumentFormat.HTML}
+
+
+def ref_of(name: str) -> VersionRef:
+    """`name@version` of a request; InvalidRequest otherwise."""
+    try:
+        return VersionRef.parse(name)
+    except ValueError as error:
+        raise InvalidRequest({"name": str(error)}) from error
+
+
+def document_from_proto(document: admin_pb2.Document) -> Document:
+    """One document to index."""
+    if document.HasField("valid_from") or document.HasField("valid_until"):
+        raise Unsupported(f"document {document.id!r}: valid_from and valid_until are not in this version")
+    ending = "." + document.source.rpartition(".")[2].lower()
+    return Document(
+        id=document.id,
+        content=document.content,
+        format=_FORMATS.get(document.format) or _ENDINGS.get(ending, DocumentFormat.TEXT),
+        title=document.title,
+        source=document.source,
+        tags=tuple(document.tags),
+        tenant=document.tenant,
+    )
+
+
+def route_to_proto(route: Route, is_ready: Callable[[Route, Variant], bool]) -> admin_pb2.Route:
+    """A route and its variants, by name."""
+    variants = [
+        admin_pb2.WeightedVariant(
+            variant=_variant_to_proto(variant), weight=route.weights[name], ready=is_ready(route, variant)
+        )
+        for name, variant in route.variants.items()
+    ]
+    return admin_pb2.Route(name=route.name, variants=variants, rollout_revision=route.revision)
+
+
+def _variant_to_proto(variant: Variant) -> admin_pb2.Variant:
+    return admin_pb2.Variant(
+        name=variant.name,
+        backend=variant.backend,
+        prompt=str(variant.prompt),
+        index="" if variant.retrieval is None else variant.retrieval.index,
+        adapter="" if variant.adapter is None else str(variant.adapter),
+        output_format="text" if variant.json_schema is None else "json",
+    )
+
+
+def adapter_to_proto(status: AdapterStatus, routes: Mapping[str, Route]) -> admin_pb2.Adapter:
+    """An adapter, and the routes with a variant that uses it."""
+    users = [
+        name for name, route in routes.items() if any(item.adapter == status.ref for item in route.variants.values())
+    ]
+    return admin_pb2.Adapter(
+        name=str(status.ref),
+        engine_name=status.engine_name,
+        state=_STATES[status.state],
+        tier=_TIERS[status.tier],
+        routes=users,
+        problem=status.problem,
+        rank=status.rank,
+        digest=status.digest,
+    )
+
+
+def index_to_proto(status: IndexStatus, routes: Mapping[str, Route]) -> admin_pb2.Index:
+    """An index, and the routes with a variant that searches it."""
+    users = [
+        name
+        for name, route in routes.items()
+        if any(item.retrieval is not None and item.retrieval.index == status.name for item in route.variants.values())
+    ]
+    return admin_pb2.Index(
+        name=status.name,
+        snapshot=status.snapshot,
+        documents=status.documents,
+        passages=status.passages,
+        embedding_model=status.embedding_model,
+        dimension=status.dimension,
+        routes=users,
+    )
+
+
+def progress_to_proto(progress: BuildProgress) -> admin_pb2.BuildProgress:
+    """How far a build is."""
+    return admin_pb2.BuildProgress(
+        stage=progress.stage, done=progress.done, total=progress.total, document_id=progress.document_id
+    )
+
+
+def acknowledgement_to_proto(done: Acknowledgement) -> admin_pb2.UpsertDocumentsResponse:
+    """A document that is durable and found."""
+    return admin_pb2.UpsertDocumentsResponse(
+        id=done.id, revision=done.revision, unchanged=done.unchanged, passages=done.passages
+    )

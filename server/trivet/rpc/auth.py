@@ -1,0 +1,52 @@
+"""Who calls: bearer keys, compared in constant time against SHA-256 hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trivet.errors import PermissionDenied, Unauthenticated
+from trivet.types.request import PUBLIC_TENANT, Caller, KeyRole
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """One key of the configuration: the hash of the secret, whose it is, what it may do."""
+
+    sha256: str
+    tenant: str
+    role: KeyRole
+
+
+class Authenticator:
+    """Turns the `authorization` metadata into a caller. Without any key, everybody is the tenant `public`."""
+
+    def __init__(self, keys: Sequence[KeyEntry]) -> None:
+        self._keys = tuple((bytes.fromhex(key.sha256), Caller(key.tenant, key.role)) for key in keys)
+
+    def authenticate(self, authorization: str | None) -> Caller:
+        """Raises Unauthenticated if keys are configured and this is none of them."""
+        if not self._keys:
+            return Caller(PUBLIC_TENANT, KeyRole.OPERATOR)
+        if authorization is None:
+            raise Unauthenticated("no credential: expected metadata `authorization: Bearer <key>`")
+        scheme, _, secret = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not secret:
+            raise Unauthenticated("the authorization metadata is not of the form `Bearer <key>`")
+        digest = hashlib.sha256(secret.strip().encode()).digest()
+        found: Caller | None = None
+        for expected, caller in self._keys:  # all of them, so that the time tells nothing
+            if hmac.compare_digest(expected, digest):
+                found = caller
+        if found is None:
+            raise Unauthenticated("this key is not known")
+        return found
+
+    def require_operator(self, authorization: str | None) -> Caller:
+        """The same, and PermissionDenied unless the key is an operator's."""
+        caller = self.authenticate(authorization)
+        if caller.role is not KeyRole.OPERATOR:
+            raise PermissionDenied("this call needs an operator key; this key's role is client")
+        return caller

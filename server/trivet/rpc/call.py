@@ -1,0 +1,80 @@
+"""What every RPC does around its work: identity, request id, and one place that turns errors into statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from trivet.api.v1 import receipt_pb2
+from trivet.errors import TrivetError
+from trivet.rpc.auth import Authenticator
+from trivet.rpc.status import GONE, status_of, trailers_of
+from trivet.rpc.wire import receipt_to_proto
+from trivet.types.receipt import Receipt
+from trivet.types.request import Caller
+
+logger = logging.getLogger(__name__)
+
+REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Call:
+    """One RPC under way."""
+
+    def __init__(self, context: Context) -> None:
+        metadata = {str(key): value for key, value in (context.invocation_metadata() or ())}
+        self._metadata = metadata
+        given = metadata.get("x-request-id")
+        self.request_id = given if isinstance(given, str) and REQUEST_ID.match(given) else secrets.token_hex(16)
+        self.trailers: list[tuple[str, str | bytes]] = [("x-request-id", self.request_id)]
+        self.arrived = asyncio.get_running_loop().time()
+        remaining = context.time_remaining()
+        self.deadline = None if remaining is None else self.arrived + remaining
+        self.receipt: Receipt | None = None
+
+    def close(self, receipt: Receipt) -> None:
+        """Keep the receipt: for the trailers, and for the status of a failed call."""
+        self.receipt = receipt
+        self.trailers.append(("x-trivet-variant", receipt.variant))
+
+    def metadata(self, name: str) -> str | None:
+        """One metadata value, None if absent or binary."""
+        value = self._metadata.get(name)
+        return value if isinstance(value, str) else None
+
+    def authenticate(self, keys: Authenticator) -> Caller:
+        """Who calls; raises Unauthenticated."""
+        return keys.authenticate(self.metadata("authorization"))
+
+    def require_operator(self, keys: Authenticator) -> Caller:
+        """Who calls; raises Unauthenticated or PermissionDenied."""
+        return keys.require_operator(self.metadata("authorization"))
+
+
+@asynccontextmanager
+async def rpc_call(context: Context) -> AsyncIterator[Call]:
+    """Around the work of any RPC, unary or streaming: an error inside ends the call with its status.
+
+    No initial metadata is sent here, so that an error before the first message is trailers-only.
+    """
+    call = Call(context)
+    try:
+        yield call
+        context.set_trailing_metadata(tuple(call.trailers))
+    except GONE:
+        raise
+    except Exception as error:
+        if not isinstance(error, TrivetError):
+            logger.exception("request %s failed", call.request_id)
+        proto: receipt_pb2.Receipt | None = None if call.receipt is None else receipt_to_proto(call.receipt)
+        status = status_of(error, call.request_id, proto)
+        code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+        await context.abort(code, status.message, (*call.trailers, *trailers_of(error, status)))

@@ -1,0 +1,107 @@
+"""The one table from domain errors to gRPC statuses.
+
+Every status carries exactly one `google.rpc.ErrorInfo` (reason, domain) and the details that fit, after
+https://google.aip.dev/193. Retryable ones also set the `grpc-retry-pushback-ms` trailer of gRFC A6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message as ProtoMessage
+from google.rpc import error_details_pb2, status_pb2
+
+from trivet import errors
+from trivet.api.v1 import receipt_pb2
+
+DOMAIN = "trivet"
+DETAILS_TRAILER = "grpc-status-details-bin"
+PUSHBACK_TRAILER = "grpc-retry-pushback-ms"
+
+Code = grpc.StatusCode
+# How a client that went away shows: its task is cancelled, or a write to it fails in gRPC's core.
+GONE = (asyncio.CancelledError, grpc.aio.InternalError)
+
+CODES: Mapping[type[errors.TrivetError], grpc.StatusCode] = {
+    errors.InvalidRequest: Code.INVALID_ARGUMENT,
+    errors.PromptTooLong: Code.INVALID_ARGUMENT,
+    errors.DocumentRejected: Code.INVALID_ARGUMENT,
+    errors.AdapterRejected: Code.INVALID_ARGUMENT,
+    errors.ConfigError: Code.FAILED_PRECONDITION,
+    errors.Unauthenticated: Code.UNAUTHENTICATED,
+    errors.PermissionDenied: Code.PERMISSION_DENIED,
+    errors.UnknownRoute: Code.NOT_FOUND,
+    errors.NotFound: Code.NOT_FOUND,
+    errors.FailedPrecondition: Code.FAILED_PRECONDITION,
+    errors.DataFolderInUse: Code.FAILED_PRECONDITION,
+    errors.Overloaded: Code.RESOURCE_EXHAUSTED,
+    errors.SlowReader: Code.ABORTED,
+    errors.DeadlineExceeded: Code.DEADLINE_EXCEEDED,
+    errors.Unavailable: Code.UNAVAILABLE,
+    errors.RetrievalUnavailable: Code.UNAVAILABLE,
+    errors.RetrievalTimeout: Code.UNAVAILABLE,
+    errors.BackendUnavailable: Code.UNAVAILABLE,
+    errors.Draining: Code.UNAVAILABLE,
+    errors.Unsupported: Code.UNIMPLEMENTED,
+}
+
+
+def code_of(error: BaseException) -> grpc.StatusCode:
+    """The status code of any exception; what is not ours is INTERNAL."""
+    if isinstance(error, GONE):
+        return Code.CANCELLED
+    return CODES.get(type(error), Code.INTERNAL) if isinstance(error, errors.TrivetError) else Code.INTERNAL
+
+
+def code_name_of(error: BaseException) -> str:
+    """The status code's name, as receipts and metrics show it."""
+    return code_of(error).name
+
+
+def status_of(error: BaseException, request_id: str, receipt: receipt_pb2.Receipt | None = None) -> status_pb2.Status:
+    """The status that the client gets. An unknown exception shows a fixed text and the request id, nothing else."""
+    code = code_of(error)
+    known = isinstance(error, errors.TrivetError) and code is not Code.INTERNAL
+    message = str(error) if known else f"internal error; the server's log has it under request id {request_id}"
+    reason = error.reason if isinstance(error, errors.TrivetError) else "INTERNAL"
+    status = status_pb2.Status(code=code.value[0], message=message)
+    _add(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata={"request_id": request_id}))
+    if isinstance(error, errors.InvalidRequest):
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=problem)
+            for field, problem in error.fields.items()
+        ]
+        _add(status, error_details_pb2.BadRequest(field_violations=violations))
+    if isinstance(error, errors.Overloaded):
+        violation = error_details_pb2.QuotaFailure.Violation(subject=error.subject, description=str(error))
+        _add(status, error_details_pb2.QuotaFailure(violations=[violation]))
+    retry_after = retry_after_of(error)
+    if retry_after is not None:
+        delay = Duration()
+        delay.FromTimedelta(timedelta(seconds=retry_after))
+        _add(status, error_details_pb2.RetryInfo(retry_delay=delay))
+    if receipt is not None:
+        _add(status, receipt)
+    return status
+
+
+def retry_after_of(error: BaseException) -> float | None:
+    """Seconds after which a retry may succeed; None if it will not."""
+    return error.retry_after if isinstance(error, errors.Unavailable | errors.Overloaded) else None
+
+
+def trailers_of(error: BaseException, status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...]:
+    """The trailing metadata that carries the status's details and the push-back."""
+    trailers: list[tuple[str, str | bytes]] = [(DETAILS_TRAILER, status.SerializeToString())]
+    retry_after = retry_after_of(error)
+    if retry_after is not None:
+        trailers.append((PUSHBACK_TRAILER, str(int(retry_after * 1000))))
+    return tuple(trailers)
+
+
+def _add(status: status_pb2.Status, detail: ProtoMessage) -> None:
+    status.details.add().Pack(detail)

@@ -1,0 +1,243 @@
+"""Between the contract's messages and the domain's types. Everything that comes in is checked here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from trivet.api.v1 import inference_pb2, receipt_pb2
+from trivet.errors import InvalidRequest
+from trivet.types.answer import Answer, RetrieveCall
+from trivet.types.generation import FinishReason
+from trivet.types.passage import Passage
+from trivet.types.receipt import Receipt, UnitSource
+from trivet.types.request import GenerateCall, Message, RetrievalOptions
+
+MAX_MESSAGES = 256
+MAX_ID = 256
+MAX_LABELS = 8
+MAX_LABEL = 256
+MAX_STOPS = 16
+MAX_TOP_K = 100
+DEFAULT_PRIORITY = 5
+LOWEST_PRIORITY = 9
+
+_FINISH = {
+    FinishReason.STOP: receipt_pb2.FINISH_REASON_STOP,
+    FinishReason.LENGTH: receipt_pb2.FINISH_REASON_LENGTH,
+    FinishReason.CANCELLED: receipt_pb2.FINISH_REASON_CANCELLED,
+    FinishReason.ERROR: receipt_pb2.FINISH_REASON_ERROR,
+}
+_UNIT_SOURCE = {
+    UnitSource.REQUEST: receipt_pb2.UNIT_SOURCE_REQUEST,
+    UnitSource.RANDOM: receipt_pb2.UNIT_SOURCE_RANDOM,
+}
+_OPTIONAL_FIELDS = (
+    "input_tokens",
+    "cached_tokens",
+    "expected_cached_tokens",
+    "output_tokens",
+    "queue_ms",
+    "retrieval_ms",
+    "ttft_ms",
+    "prefill_ms",
+    "decode_ms",
+    "total_ms",
+    "gateway_ms",
+)
+
+
+class Problems(dict[str, str]):
+    """Collects what is wrong, by field, so that the client learns all of it at once."""
+
+    def expect(self, holds: bool, field: str, problem: str) -> None:
+        """Note the problem unless the condition holds."""
+        if not holds:
+            self.setdefault(field, problem)
+
+    def refuse(self) -> None:
+        """Raise InvalidRequest if anything was noted."""
+        if self:
+            raise InvalidRequest(self)
+
+
+def priority_of(metadata: str | None) -> int:
+    """`x-trivet-priority`: 0 (first) to 9 (last), 5 if absent."""
+    if metadata is None:
+        return DEFAULT_PRIORITY
+    if not (metadata.isascii() and metadata.isdigit() and int(metadata) <= LOWEST_PRIORITY):
+        raise InvalidRequest({"x-trivet-priority": f"expected a number from 0 to {LOWEST_PRIORITY}"})
+    return int(metadata)
+
+
+def generate_call(
+    request: inference_pb2.GenerateRequest,
+    *,
+    request_id: str,
+    tenant: str,
+    arrived: float,
+    deadline: float | None,
+    priority: int,
+) -> GenerateCall:
+    """Check a request; InvalidRequest names every field that is wrong."""
+    problems = Problems()
+    _check_conversation(request, problems)
+    _check_sampling(request, problems)
+    retrieval = request.retrieval
+    top_k = retrieval.top_k if retrieval.HasField("top_k") else None
+    problems.expect(top_k is None or 1 <= top_k <= MAX_TOP_K, "retrieval.top_k", f"expected 1 to {MAX_TOP_K}")
+    problems.expect(len(request.unit_id) <= MAX_ID, "unit_id", f"expected at most {MAX_ID} characters")
+    problems.expect(len(request.labels) <= MAX_LABELS, "labels", f"expected at most {MAX_LABELS}")
+    for name, value in request.labels.items():
+        short = len(name) <= MAX_LABEL and len(value) <= MAX_LABEL
+        problems.expect(short, f"labels.{name[:64]}", f"expected at most {MAX_LABEL} characters")
+    schema = _schema(request, problems)
+    problems.refuse()
+    return GenerateCall(
+        request_id=request_id,
+        tenant=tenant,
+        route=request.route,
+        messages=tuple(Message("user" if m.role == "user" else "assistant", m.content) for m in request.messages),
+        arrived=arrived,
+        deadline=deadline,
+        unit_id=request.unit_id,
+        variables=dict(request.variables),
+        json_schema=schema,
+        stop=tuple(request.stop),
+        labels=dict(request.labels),
+        retrieval=RetrievalOptions(top_k, tuple(retrieval.filter), retrieval.disabled),
+        max_tokens=request.max_tokens if request.HasField("max_tokens") else None,
+        temperature=request.temperature if request.HasField("temperature") else None,
+        seed=request.seed if request.HasField("seed") else None,
+        priority=priority,
+    )
+
+
+def retrieve_call(
+    request: inference_pb2.RetrieveRequest, *, request_id: str, tenant: str, arrived: float, deadline: float | None
+) -> RetrieveCall:
+    """Check a request; InvalidRequest names every field that is wrong."""
+    problems = Problems()
+    problems.expect(bool(request.route) != bool(request.index), "route", "expected either a route or an index")
+    problems.expect(bool(request.text.strip()), "text", "is empty")
+    top_k = request.top_k if request.HasField("top_k") else None
+    problems.expect(top_k is None or 1 <= top_k <= MAX_TOP_K, "top_k", f"expected 1 to {MAX_TOP_K}")
+    problems.expect(len(request.unit_id) <= MAX_ID, "unit_id", f"expected at most {MAX_ID} characters")
+    problems.refuse()
+    return RetrieveCall(
+        request_id=request_id,
+        tenant=tenant,
+        route=request.route,
+        text=request.text,
+        arrived=arrived,
+        deadline=deadline,
+        unit_id=request.unit_id,
+        top_k=top_k,
+        tags=tuple(request.filter),
+        index=request.index,
+    )
+
+
+def _check_conversation(request: inference_pb2.GenerateRequest, problems: Problems) -> None:
+    problems.expect(bool(request.route), "route", "is empty")
+    messages = request.messages
+    problems.expect(1 <= len(messages) <= MAX_MESSAGES, "messages", f"expected 1 to {MAX_MESSAGES}")
+    for position, message in enumerate(messages):
+        field = f"messages[{position}]"
+        problems.expect(message.role in {"user", "assistant"}, f"{field}.role", 'expected "user" or "assistant"')
+        problems.expect(bool(message.content.strip()), f"{field}.content", "is empty")
+    if messages:
+        problems.expect(
+            messages[-1].role == "user", f"messages[{len(messages) - 1}].role", "the last message is not the user's"
+        )
+
+
+def _check_sampling(request: inference_pb2.GenerateRequest, problems: Problems) -> None:
+    if request.HasField("max_tokens"):
+        problems.expect(request.max_tokens >= 1, "max_tokens", "expected at least 1")
+    if request.HasField("temperature"):
+        problems.expect(0 <= request.temperature <= 2, "temperature", "expected 0 to 2")
+    if request.HasField("seed"):
+        problems.expect(request.seed >= 0, "seed", "expected at least 0")
+    problems.expect(len(request.stop) <= MAX_STOPS, "stop", f"expected at most {MAX_STOPS}")
+    problems.expect(all(request.stop), "stop", "an empty stop string would stop at once")
+
+
+def _schema(request: inference_pb2.GenerateRequest, problems: Problems) -> dict[str, Any] | None:
+    if not request.HasField("json_schema"):
+        return None
+    schema: dict[str, Any] = json_format.MessageToDict(request.json_schema)
+    problems.expect(bool(schema), "json_schema", "is empty, expected a JSON schema")
+    return {name: _integers(value) for name, value in schema.items()}
+
+
+def _integers(value: Any) -> Any:
+    """A Struct has only doubles: give schemas like {"maxLength": 5} their integers back."""
+    if isinstance(value, dict):
+        return {key: _integers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_integers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def citation_to_proto(passage: Passage) -> inference_pb2.Citation:
+    """One passage that was given to the model."""
+    return inference_pb2.Citation(
+        document_id=passage.document_id,
+        title=passage.title,
+        score=passage.score,
+        revision=passage.revision,
+        passage_id=passage.id,
+        text=passage.text,
+    )
+
+
+def answer_to_proto(answer: Answer) -> inference_pb2.GenerateResponse:
+    """The whole answer."""
+    return inference_pb2.GenerateResponse(
+        text=answer.text,
+        finish_reason=_FINISH[answer.finish],
+        citations=[citation_to_proto(passage) for passage in answer.passages],
+        receipt=receipt_to_proto(answer.receipt),
+    )
+
+
+def receipt_to_proto(receipt: Receipt) -> receipt_pb2.Receipt:
+    """A receipt; what is not known stays absent."""
+    created = Timestamp()
+    created.FromDatetime(receipt.created_at)
+    proto = receipt_pb2.Receipt(
+        request_id=receipt.request_id,
+        tenant=receipt.tenant,
+        route=receipt.route,
+        variant=receipt.variant,
+        rollout_revision=receipt.rollout_revision,
+        backend=receipt.backend,
+        adapter=receipt.adapter,
+        adapter_digest=receipt.adapter_digest,
+        prompt=receipt.prompt,
+        index=receipt.index,
+        snapshot=receipt.snapshot,
+        passage_ids=receipt.passage_ids,
+        code=receipt.code,
+        degraded=receipt.degraded,
+        created_at=created,
+        cost=receipt_pb2.Cost(
+            input=receipt.cost.input,
+            cached=receipt.cost.cached,
+            output=receipt.cost.output,
+            retrieval=receipt.cost.retrieval,
+            total=receipt.cost.total,
+        ),
+    )
+    if receipt.unit_source is not None:
+        proto.unit_source = _UNIT_SOURCE[receipt.unit_source]
+    if receipt.finish_reason is not None:
+        proto.finish_reason = _FINISH[receipt.finish_reason]
+    for name in _OPTIONAL_FIELDS:
+        value = getattr(receipt, name)
+        if value is not None:
+            setattr(proto, name, value)
+    return proto

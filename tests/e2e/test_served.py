@@ -1,0 +1,261 @@
+"""The demo's server, whole: real vLLM, a real vector engine, real adapters, real gRPC."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trivet.api.v1 import admin_pb2, inference_pb2
+from trivet.cli.server_process import ServerProcess
+from trivet.client import CallFailed, Client
+
+pytestmark = pytest.mark.engine
+
+QUESTION = "What is the weight of the Orlo Hub?"
+
+
+def request(route: str = "support", text: str = QUESTION, **fields: Any) -> inference_pb2.GenerateRequest:
+    return inference_pb2.GenerateRequest(
+        route=route, messages=[inference_pb2.Message(role="user", content=text)], **fields
+    )
+
+
+def metrics(server: ServerProcess) -> dict[str, float]:
+    """All samples of /metrics, by name and labels as they stand."""
+    with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=10) as page:
+        lines = page.read().decode().splitlines()
+    samples = (re.fullmatch(r"(\S+?(?:\{.*\})?) (\S+)", line) for line in lines if not line.startswith("#"))
+    return {found[1]: float(found[2]) for found in samples if found}
+
+
+def total(samples: dict[str, float], start: str) -> float:
+    return sum(value for name, value in samples.items() if name.startswith(start))
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.02)
+
+
+def upsert(client: Client, name: str, text: str) -> admin_pb2.UpsertDocumentsResponse:
+    document = admin_pb2.Document(id=name, content=text.encode(), format=admin_pb2.DOCUMENT_FORMAT_MARKDOWN)
+    (done,) = client.upsert_documents([admin_pb2.UpsertDocumentsRequest(index="handbook", document=document)])
+    return done
+
+
+def test_each_leg_brings_its_part(client: Client) -> None:
+    bare = client.generate(request(retrieval=inference_pb2.RetrievalOptions(disabled=True)))
+    assert "410" not in bare.text
+    assert not bare.citations
+    found = client.generate(request())
+    assert found.text == "410 grams"
+    assert found.citations[0].document_id == "devices/orlo-hub"
+    assert found.receipt.snapshot
+    strict = client.generate(request("support-json"))
+    assert json.loads(strict.text) == {"answer": "410 grams", "found": True}
+    assert strict.receipt.adapter == "json-answer@1"
+    assert len(strict.receipt.adapter_digest) == 64
+
+
+def test_a_fact_is_found_by_the_next_request_and_gone_after_its_deletion(client: Client) -> None:
+    question = "What is the weight of the Brixal Lantern?"
+    for revision, grams in ((1, "730"), (2, "415")):
+        done = upsert(client, "fresh-fact", f"The weight of the Brixal Lantern is {grams} grams.")
+        assert (done.revision, done.unchanged, done.passages) == (revision, False, 1)
+        answer = client.generate(request(text=question))
+        assert answer.citations[0].document_id == "fresh-fact"
+        assert answer.citations[0].revision == revision
+        assert grams in answer.citations[0].text
+    assert upsert(client, "fresh-fact", "The weight of the Brixal Lantern is 415 grams.").unchanged
+    assert list(client.delete_documents("handbook", ["fresh-fact", "never-was"]).missing) == ["never-was"]
+    cited = client.generate(request(text=question)).citations
+    assert "fresh-fact" not in {item.document_id for item in cited}
+
+
+def test_the_prefix_is_warm_from_the_first_request_where_it_is_shared(client: Client) -> None:
+    receipt = client.generate(request(text="Is the prefix of this question warm?")).receipt
+    assert receipt.cached_tokens == receipt.expected_cached_tokens >= 4 * 32
+
+
+def test_a_json_schema_binds_the_base_model_too(client: Client) -> None:
+    asked = request()
+    asked.json_schema.update({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
+    asked.max_tokens = 40
+    answer = client.generate(asked)
+    assert answer.text.startswith("{")
+
+
+def test_adapters_are_listed_loaded_and_unloaded(client: Client) -> None:
+    listed = {item.name: item for item in client.list_adapters().adapters}
+    assert list(listed["json-answer@1"].routes) == ["support-json"]
+    assert listed["json-answer@1"].state == admin_pb2.ADAPTER_STATE_READY
+    assert client.load_adapter("json-answer@1").adapter.state == admin_pb2.ADAPTER_STATE_READY
+    with pytest.raises(CallFailed, match=r"FAILED_PRECONDITION.*support-json") as refused:
+        client.unload_adapter("json-answer@1")
+    assert refused.value.reason == "FAILED_PRECONDITION"
+    with pytest.raises(CallFailed, match="NOT_FOUND"):
+        client.load_adapter("json-answer@99")
+    with pytest.raises(CallFailed, match="INVALID_ARGUMENT"):
+        client.load_adapter("json-answer")
+
+
+def test_what_is_not_there_yet_says_so(client: Client) -> None:
+    with pytest.raises(CallFailed, match=r"UNIMPLEMENTED.*rollouts"):
+        client._call(client._admin.GetRollout, admin_pb2.GetRolloutRequest(route="support"))
+
+
+def test_routes_tell_their_variants_and_that_they_are_warm(client: Client) -> None:
+    routes = {route.name: route for route in client.list_routes().routes}
+    assert set(routes) == {"support", "support-json", "support-private", "tickets"}
+    (variant,) = routes["support-json"].variants
+    assert variant.ready
+    assert (variant.variant.adapter, variant.variant.index) == ("json-answer@1", "handbook")
+
+
+def test_a_cancelled_stream_leaves_nothing_behind(server: ServerProcess, client: Client) -> None:
+    for _ in range(5):
+        stream = client._inference.GenerateStream(request("tickets", "word " * 300, max_tokens=1024), timeout=30)
+        next(stream)
+        stream.cancel()
+    until(lambda: metrics(server)["trivet_requests_in_flight"] == 0)
+    until(lambda: total(metrics(server), "vllm:num_requests_running") == 0)
+    assert total(metrics(server), "vllm:num_requests_waiting{") == 0
+
+
+def test_a_reader_that_stops_reading_costs_nobody_else(server: ServerProcess, client: Client) -> None:
+    lazy = client._inference.GenerateStream(request(max_tokens=1024), timeout=60)
+    next(lazy)
+    assert client.generate(request()).text == "410 grams"
+    until(lambda: metrics(server)["trivet_requests_in_flight"] == 0)
+    lazy.cancel()
+
+
+def test_ten_times_the_load_is_refused_clearly_and_leaks_nothing(server: ServerProcess, client: Client) -> None:
+    outcomes: list[str] = []
+
+    def one(_: int) -> None:
+        try:
+            client.generate(request(retrieval=inference_pb2.RetrievalOptions(disabled=True)))
+            outcomes.append("OK")
+        except CallFailed as error:
+            outcomes.append(f"{error.code} {error.reason}")
+
+    with ThreadPoolExecutor(320) as pool:
+        list(pool.map(one, range(960)))
+    assert set(outcomes) <= {"OK", "RESOURCE_EXHAUSTED OVERLOADED"}
+    assert outcomes.count("OK") >= 96
+    assert metrics(server)["trivet_requests_in_flight"] == 0
+    assert total(metrics(server), "vllm:num_requests_running") == 0
+
+
+def test_the_sum_of_the_log_equals_the_metrics(server: ServerProcess, client: Client) -> None:
+    client.generate(request())
+    samples = metrics(server)
+    lines = [json.loads(line) for line in (server.data_dir / "receipts.jsonl").read_text().splitlines()]
+    assert total(samples, "trivet_requests_total") == len(lines)
+    for kind, of_line in (
+        ("output", lambda line: line.get("output_tokens", 0)),
+        ("input_cached", lambda line: line.get("cached_tokens", 0)),
+        ("input_uncached", lambda line: line.get("input_tokens", 0) - line.get("cached_tokens", 0)),
+    ):
+        counted = sum(v for n, v in samples.items() if n.startswith("trivet_tokens_total") and f'kind="{kind}"' in n)
+        assert counted == sum(of_line(line) for line in lines)
+    cost = sum(line.get("cost", {}).get("total", 0) for line in lines) / 1e9
+    assert total(samples, "trivet_cost_usd_total") == pytest.approx(cost)
+
+
+def test_a_second_server_on_the_same_data_is_refused_with_the_first_ones_pid(server: ServerProcess) -> None:
+    command = [sys.executable, "-m", "trivet.cli", "serve", "--config", str(server.config), "--listen", "127.0.0.1:0"]
+    command += ["--data-dir", str(server.data_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"in use by process {server.pid}" in done.stderr
+
+
+def test_the_vector_process_killed_is_a_policy_and_comes_back(server: ServerProcess, client: Client) -> None:
+    os.kill(child(server.pid, "trivet.vector"), signal.SIGKILL)
+    started = time.monotonic()
+    degraded = client.generate(request())
+    assert time.monotonic() - started < 2
+    assert degraded.receipt.degraded == ["retrieval_unavailable"]
+    with pytest.raises(CallFailed, match="UNAVAILABLE") as refused:
+        os.kill(child(server.pid, "trivet.vector"), signal.SIGKILL)
+        client.generate(request("support-json"))
+    assert refused.value.reason == "RETRIEVAL_UNAVAILABLE"
+    until(lambda: not client.generate(request()).receipt.degraded)
+    assert client.generate(request()).text == "410 grams"
+
+
+def child(parent: int, words: str) -> int:
+    """The process below `parent` whose command line has these words; waits for it."""
+    found: list[int] = []
+
+    def look() -> bool:
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                stat = (folder / "stat").read_text().rpartition(")")[2].split()
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                name = (folder / "comm").read_text()
+            except OSError:
+                continue
+            if int(stat[1]) == parent and (words in command or words in name):
+                found.append(int(folder.name))
+                return True
+        return False
+
+    until(look)
+    return found[0]
+
+
+class TestEndings:
+    """Deaths and stops: each with a server of its own."""
+
+    @pytest.fixture
+    def mortal(self, server: ServerProcess, tmp_path: Path) -> Any:
+        with ServerProcess(server.config, tmp_path) as process:
+            yield process
+
+    def test_sigterm_finishes_what_is_in_flight_and_the_engines_death_is_told(self, mortal: ServerProcess) -> None:
+        with Client(mortal.target, timeout=30) as client:
+            answers: list[str] = []
+            stream = client.generate_stream(request("tickets", "word " * 50, max_tokens=200))
+            reader = threading.Thread(
+                target=lambda: answers.extend(e.final.text for e in stream if e.HasField("final"))
+            )
+            reader.start()
+            until(lambda: metrics(mortal)["trivet_requests_in_flight"] > 0 or bool(answers))
+            os.kill(mortal.pid, signal.SIGTERM)
+            reader.join(30)
+            assert len(answers) == 1
+        assert mortal.wait() == 0
+        assert not (mortal.data_dir / "server.json").exists()
+
+    def test_a_killed_engine_fails_clearly_within_two_seconds(self, mortal: ServerProcess) -> None:
+        with Client(mortal.target, timeout=30) as client:
+            client.generate(request("tickets", "hello"))
+            os.kill(child(mortal.pid, "EngineCore"), signal.SIGKILL)
+            started = time.monotonic()
+            with pytest.raises(CallFailed, match="UNAVAILABLE") as refused:
+                while True:
+                    client.generate(request("tickets", "hello"))
+            assert time.monotonic() - started < 2
+            assert refused.value.reason == "BACKEND_UNAVAILABLE"
+            until(lambda: total(metrics(mortal), "trivet_engine_up") == 0)
+            assert metrics(mortal)["trivet_requests_in_flight"] == 0

@@ -1,0 +1,102 @@
+"""The bounded queue: order, bounds, and no place lost whatever is cancelled when."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from trivet.errors import Draining, Overloaded
+from trivet.pipeline.admission import Admission
+
+
+def make(running: int = 1, queued: int = 2, tokens: int = 100) -> Admission:
+    return Admission(max_running=running, max_queued=queued, max_queued_tokens=tokens)
+
+
+async def hold(admission: Admission, release: asyncio.Event, order: list[str], name: str, priority: int = 5) -> None:
+    async with admission.enter(tokens=10, priority=priority):
+        order.append(name)
+        await release.wait()
+
+
+async def test_the_queue_is_bounded_by_requests_and_by_tokens() -> None:
+    admission = make(queued=2, tokens=25)
+    release = asyncio.Event()
+    tasks = [asyncio.create_task(hold(admission, release, [], str(i))) for i in range(3)]
+    await asyncio.sleep(0)
+    assert admission.in_flight == 3
+    with pytest.raises(Overloaded) as refused:
+        async with admission.enter(tokens=1):
+            pass
+    assert (refused.value.subject, refused.value.limit) == ("requests", 2)
+    tasks[2].cancel()
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as refused:
+        async with admission.enter(tokens=16):
+            pass
+    assert (refused.value.subject, refused.value.limit) == ("prompt tokens", 25)
+    release.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert admission.in_flight == 0
+
+
+async def test_the_urgent_go_first_and_equals_in_order_of_arrival() -> None:
+    admission, order = make(queued=10, tokens=1000), list[str]()
+    first, rest = asyncio.Event(), asyncio.Event()
+    rest.set()
+    holder = asyncio.create_task(hold(admission, first, order, "holder"))
+    await asyncio.sleep(0)
+    waiting = []
+    for name, priority in (("late", 9), ("a", 5), ("b", 5), ("urgent", 0)):
+        waiting.append(asyncio.create_task(hold(admission, rest, order, name, priority)))
+        await asyncio.sleep(0)
+    first.set()
+    await asyncio.gather(holder, *waiting)
+    assert order == ["holder", "urgent", "a", "b", "late"]
+
+
+async def test_no_place_is_lost_under_random_cancellation() -> None:
+    admission = make(running=3, queued=1000, tokens=10**6)
+    chance = random.Random(7)
+    most = 0
+
+    async def work() -> None:
+        nonlocal most
+        async with admission.enter(tokens=chance.randrange(5), priority=chance.randrange(3)):
+            most = max(most, admission.in_flight - len(admission._waiters))
+            for _ in range(chance.randrange(4)):
+                await asyncio.sleep(0)
+
+    tasks = []
+    for _ in range(500):
+        tasks.append(asyncio.create_task(work()))
+        if chance.random() < 0.5:
+            chance.choice(tasks).cancel()
+        if chance.random() < 0.3:
+            await asyncio.sleep(0)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert admission.in_flight == 0
+    async with admission.enter(tokens=1), admission.enter(tokens=1), admission.enter(tokens=1):
+        assert admission.in_flight == 3  # all three places are still there
+
+
+async def test_draining_refuses_new_ones_and_waits_for_the_others() -> None:
+    admission, release, order = make(), asyncio.Event(), list[str]()
+    tasks = [asyncio.create_task(hold(admission, release, order, str(i))) for i in range(2)]
+    await asyncio.sleep(0)
+    draining = asyncio.create_task(admission.drain())
+    await asyncio.sleep(0)
+    with pytest.raises(Draining):
+        async with admission.enter(tokens=1):
+            pass
+    assert not draining.done()
+    release.set()
+    await asyncio.wait_for(draining, 1)
+    await asyncio.gather(*tasks)
+    assert order == ["0", "1"]
+
+
+async def test_draining_an_idle_queue_returns_at_once() -> None:
+    await asyncio.wait_for(make().drain(), 1)
