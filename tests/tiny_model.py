@@ -138,7 +138,7 @@ def adapter_files(seed: int, rank: int = 8, modules: Mapping[str, tuple[int, int
         "rank_pattern": {},
         "alpha_pattern": {},
     }
-    return AdapterFiles(config, tensors, {"base_model": "tiny", "rank": rank})
+    return AdapterFiles(config, tensors, {"rank": rank})
 
 
 def write_adapter(folder: Path, files: AdapterFiles) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from enum import Enum
 from typing import Any
 
@@ -95,7 +95,7 @@ class EmbeddedVllm:
             raise self._unavailable()
         return await asyncio.shield(self._engine.death)
 
-    async def generate(self, request: BackendRequest) -> AsyncIterator[Chunk]:
+    async def generate(self, request: BackendRequest) -> AsyncGenerator[Chunk, None]:
         """See `ports.Backend.generate`. Also raises PromptTooLong, and InvalidRequest for what vLLM refuses."""
         engine = self._running()
         lora = None if request.adapter is None else self._loras.find(request.adapter)

@@ -1,0 +1,99 @@
+"""Source: nothing outside a root, no pickle, no surprises of the file system."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tiny_model import adapter_files, write_adapter
+from trivet.adapters.source import AdapterSource
+from trivet.errors import AdapterRejected, NotFound
+from trivet.types.variant import VersionRef
+
+REF = VersionRef("tone", "1")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_adapter(tmp_path / "root" / "tone" / "1", adapter_files(1))
+    return tmp_path / "root"
+
+
+def find(root: Path, ref: VersionRef = REF, max_bytes: int = 1 << 20) -> dict[str, Path]:
+    return AdapterSource([root], max_bytes).find(ref)
+
+
+def test_found(root: Path) -> None:
+    assert set(find(root)) == {"adapter.yaml", "adapter_config.json", "adapter_model.safetensors"}
+    assert list(AdapterSource([root], 1).list()) == [REF]
+
+
+def test_unknown(root: Path) -> None:
+    with pytest.raises(NotFound, match="adapter tone@2: none of the 1 adapter folders has tone/2"):
+        find(root, VersionRef("tone", "2"))
+
+
+@pytest.mark.parametrize("name", ["..", "../root/tone", "a/b", "", ".hidden", "/etc", "a\0b", "x" * 101])
+def test_names_that_are_paths(root: Path, name: str) -> None:
+    with pytest.raises(AdapterRejected, match="is no name: expected letters, digits"):
+        find(root, VersionRef(name, "1"))
+    with pytest.raises(AdapterRejected, match="is no name"):
+        find(root, VersionRef("tone", name))
+
+
+@pytest.mark.parametrize("name", ["adapter_model.bin", "weights.PT", "x.pkl"])
+def test_pickles(root: Path, name: str) -> None:
+    (root / "tone" / "1" / name).write_bytes(b"x")
+    with pytest.raises(AdapterRejected, match=f"{name} may be a pickle, expected safetensors only"):
+        find(root)
+
+
+def test_folder_that_links_out(root: Path, tmp_path: Path) -> None:
+    write_adapter(tmp_path / "outside" / "1", adapter_files(1))
+    (root / "evil").symlink_to(tmp_path / "outside")
+    with pytest.raises(AdapterRejected, match="the folder is a link out of the adapters' folder") as refused:
+        find(root, VersionRef("evil", "1"))
+    assert str(tmp_path) not in str(refused.value)
+
+
+def test_file_that_links_out(root: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    config = root / "tone" / "1" / "adapter_config.json"
+    config.unlink()
+    config.symlink_to(secret)
+    with pytest.raises(AdapterRejected, match=r"adapter_config.json is a link out of the adapters' folder"):
+        find(root)
+    config.unlink()
+    config.symlink_to(tmp_path / "nothing")
+    with pytest.raises(AdapterRejected, match=r"adapter_config.json is a link to nothing"):
+        find(root)
+
+
+def test_links_inside_are_fine(root: Path) -> None:
+    (root / "tone" / "stable").symlink_to(root / "tone" / "1")
+    assert find(root, VersionRef("tone", "stable"))["adapter.yaml"] == (root / "tone" / "1" / "adapter.yaml").resolve()
+
+
+def test_not_a_plain_file(root: Path) -> None:
+    weights = root / "tone" / "1" / "adapter_model.safetensors"
+    weights.unlink()
+    os.mkfifo(weights)
+    with pytest.raises(AdapterRejected, match=r"adapter_model.safetensors is not a plain file"):
+        find(root)
+
+
+def test_sizes(root: Path) -> None:
+    with pytest.raises(AdapterRejected, match=r"adapter_model.safetensors has \d+ bytes, expected 1 to 1000"):
+        find(root, max_bytes=1000)
+    (root / "tone" / "1" / "adapter.yaml").write_text("")
+    with pytest.raises(AdapterRejected, match=r"adapter.yaml has 0 bytes, expected 1 to 1048576"):
+        find(root)
+
+
+def test_missing_file(root: Path) -> None:
+    (root / "tone" / "1" / "adapter_config.json").unlink()
+    with pytest.raises(AdapterRejected, match=r"adapter_config.json is missing, expected adapter.yaml"):
+        find(root)
