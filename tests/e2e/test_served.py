@@ -168,13 +168,14 @@ def test_the_sum_of_the_log_equals_the_metrics(server: ServerProcess, client: Cl
     samples = metrics(server)
     lines = [json.loads(line) for line in (server.data_dir / "receipts.jsonl").read_text().splitlines()]
     assert total(samples, "trivet_requests_total") == len(lines)
-    for kind, of_line in (
-        ("output", lambda line: line.get("output_tokens", 0)),
-        ("input_cached", lambda line: line.get("cached_tokens", 0)),
-        ("input_uncached", lambda line: line.get("input_tokens", 0) - line.get("cached_tokens", 0)),
+    logged = {field: sum(line.get(f"{field}_tokens", 0) for line in lines) for field in ("input", "cached", "output")}
+    for kind, expected in (
+        ("output", logged["output"]),
+        ("input_cached", logged["cached"]),
+        ("input_uncached", logged["input"] - logged["cached"]),
     ):
         counted = sum(v for n, v in samples.items() if n.startswith("trivet_tokens_total") and f'kind="{kind}"' in n)
-        assert counted == sum(of_line(line) for line in lines)
+        assert counted == expected
     cost = sum(line.get("cost", {}).get("total", 0) for line in lines) / 1e9
     assert total(samples, "trivet_cost_usd_total") == pytest.approx(cost)
 

@@ -46,5 +46,6 @@ def check_folder(config: Config, folder: Path) -> tuple[VersionRef, Checked]:
         ref = VersionRef.parse(f"{folder.parent.name}@{folder.name}")
     except ValueError as error:
         raise AdapterRejected(f"{folder}: {error}; a folder is named <name>/<version>") from error
-    AdapterSource([folder.parent.parent], AdapterSettings.max_bytes).find(ref)
-    return ref, check(folder, ref, BaseModel(config.resolve(section.model)), section.max_lora_rank)
+    settings = AdapterSettings((folder.parent.parent,), folder, config.resolve(section.model), section.max_lora_rank)
+    AdapterSource(settings.roots, settings.max_bytes).find(ref)
+    return ref, check(folder, ref, BaseModel(settings.base_model), settings.max_rank)

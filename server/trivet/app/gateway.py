@@ -116,7 +116,7 @@ class Gateway:
 
     async def _start_engine(self, backend: EmbeddedVllm) -> None:
         self._progress.begin("engine (vLLM)")
-        self._stack.push_async_callback(backend.stop)
+        self._stack.push_async_callback(backend.close)
         await backend.start()
         self._progress.done("engine (vLLM)")
 

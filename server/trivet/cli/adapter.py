@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from trivet.api.v1 import admin_pb2
-from trivet.app.adapters import check_folder
 from trivet.cli.config import config_options
 from trivet.cli.output import plain, print_json, print_table
 from trivet.cli.target import target_options
@@ -49,6 +48,8 @@ def list_adapters(target: Target, as_json: bool) -> None:
 @config_options
 def check(load: Callable[[], Config], folder: Path, as_json: bool) -> None:
     """Check an adapter's FOLDER as a server would, without one: files, base model, rank, shapes, numbers."""
+    from trivet.app.adapters import check_folder  # here, because the other commands need no server's code
+
     ref, checked = check_folder(load(), folder)
     if as_json:
         print_json({"name": str(ref), "digest": checked.digest, "rank": checked.rank, "ok": True})

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TypeVar
 
 from trivet.api.v1 import admin_pb2, inference_pb2
-from trivet.app.indexes import own_indexes
 from trivet.config import Config
 from trivet.rpc.admin_wire import acknowledgement_to_proto, document_from_proto, index_to_proto, progress_to_proto
 from trivet.rpc.wire import citation_to_proto
@@ -28,6 +27,8 @@ class OfflineIndexes:
         self._stack = AsyncExitStack()
 
     def __enter__(self) -> OfflineIndexes:
+        from trivet.app.indexes import own_indexes  # here, because it imports the vector store's client
+
         try:
             self._indexes = self._runner.run(self._stack.enter_async_context(own_indexes(self._config)))
         except BaseException:

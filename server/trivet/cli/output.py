@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
@@ -36,7 +35,7 @@ def plain(message: Message) -> dict[str, Any]:
     return data
 
 
-def _plain_value(field: FieldDescriptor, value: Any) -> Any:
+def _plain_value(field: Any, value: Any) -> Any:
     if isinstance(value, Timestamp):
         return value.ToDatetime().isoformat() + "Z"
     if isinstance(value, Message):
@@ -46,11 +45,11 @@ def _plain_value(field: FieldDescriptor, value: Any) -> Any:
     return value
 
 
-def enum_name(field: FieldDescriptor, value: int) -> str:
+def enum_name(field: Any, value: int) -> str:
     """`ADAPTER_STATE_READY` as `ready`."""
-    names = [item.name for item in field.enum_type.values]
-    prefix = names[0].removesuffix("UNSPECIFIED")
-    return field.enum_type.values_by_number[value].name.removeprefix(prefix).lower()
+    prefix: str = field.enum_type.values[0].name.removesuffix("UNSPECIFIED")
+    name: str = field.enum_type.values_by_number[value].name
+    return name.removeprefix(prefix).lower()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import click
 
-from trivet.app.serve import run_server
 from trivet.cli.config import config_options
 from trivet.cli.progress import ConsoleProgress
 from trivet.config import Config
@@ -33,5 +32,7 @@ def serve(
       trivet serve --config deploy/production.yaml --data-dir /var/lib/trivet
       trivet serve --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:9464
     """
+    from trivet.app.serve import run_server  # here, because it imports the engine: other commands start without
+
     config = load(listen=listen, admin_listen=admin_listen, metrics_listen=metrics_listen, insecure=insecure)
     run_server(config, ConsoleProgress())

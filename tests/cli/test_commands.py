@@ -1,0 +1,117 @@
+"""The command line: help with examples, exit codes, messages, JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
+from trivet.cli.documents import read_documents
+from trivet.cli.main import main
+from trivet.cli.output import plain
+
+ROOT = Path(__file__).parents[2]
+NOBODY = "127.0.0.1:1"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner(env={"TRIVET_ADDRESS": NOBODY, "TRIVET_ADMIN_ADDRESS": NOBODY}).invoke(main, arguments)
+
+
+def commands() -> list[list[str]]:
+    found: list[list[str]] = [[]]
+    for name, command in main.commands.items():
+        found.append([name])
+        if isinstance(command, click.Group):
+            found += [[name, inner] for inner in command.commands]
+    return found
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_explains_itself(command: list[str]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+    if len(command) < 2:
+        assert "Examples:" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["ask"], ["nope"], ["ask", "x", "--top-k", "0"], ["ask", "x", "--var", "y"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_no_server_there_is_exit_code_1_and_says_what_to_do() -> None:
+    result = run("ask", "hello")
+    assert result.exit_code == 1
+    assert "UNAVAILABLE" in result.output
+    assert "trivet serve" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_refused_configuration_is_told_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "trivet.yaml"
+    path.write_text("version: 1\nspeed: 9\n")
+    result = run("serve", "--config", str(path))
+    assert result.exit_code == 1
+    assert f"{path}:2: speed: unknown field" in result.output
+    assert f"{path}:1: routes: field required" in result.output
+
+
+def test_an_unknown_variable_of_the_environment_is_refused() -> None:
+    result = CliRunner(env={"TRIVET_ADRESS": "x"}).invoke(main, ["ask", "hello"])
+    assert result.exit_code == 1
+    assert "TRIVET_ADRESS: unknown" in result.output
+
+
+def test_the_demos_adapters_pass_their_check() -> None:
+    for name in ("json-answer", "ticket-sorter"):
+        folder = ROOT / "adapters" / name / "1"
+        result = run("adapter", "check", str(folder), "--config", str(ROOT / "trivet.yaml"), "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.output)["name"] == f"{name}@1"
+
+
+def test_a_bad_adapter_is_told_what_is_wrong(tmp_path: Path) -> None:
+    folder = tmp_path / "broken" / "1"
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.bin").write_bytes(b"x")
+    result = run("adapter", "check", str(folder), "--config", str(ROOT / "trivet.yaml"))
+    assert result.exit_code == 1
+    assert "adapter_model.bin may be a pickle" in result.output
+
+
+def test_documents_get_their_stems_as_ids(tmp_path: Path) -> None:
+    for name in ("a.md", "b.html"):
+        (tmp_path / name).write_text("text")
+    documents = read_documents([tmp_path / "a.md", tmp_path / "b.html"], None, ["t"], "acme")
+    assert [(item.id, item.source, list(item.tags), item.tenant) for item in documents] == [
+        ("a", "a.md", ["t"], "acme"),
+        ("b", "b.html", ["t"], "acme"),
+    ]
+
+
+def test_an_id_met_twice_is_refused_naming_both_files(tmp_path: Path) -> None:
+    for name in ("a.md", "a.txt"):
+        (tmp_path / name).write_text("text")
+    with pytest.raises(click.UsageError, match=r"'a': .*a\.md and .*a\.txt"):
+        read_documents([tmp_path / "a.md", tmp_path / "a.txt"], None, [], "")
+    with pytest.raises(click.UsageError, match="--id names one document"):
+        read_documents([tmp_path / "a.md", tmp_path / "a.txt"], "x", [], "")
+
+
+def test_json_keeps_numbers_leaves_out_the_unknown_and_names_enums() -> None:
+    receipt = receipt_pb2.Receipt(output_tokens=3, cost=receipt_pb2.Cost(total=2**40))
+    receipt.created_at.FromSeconds(0)
+    data = plain(inference_pb2.GenerateResponse(text="x", finish_reason=1, receipt=receipt))
+    assert data["finish_reason"] == "stop"
+    assert data["receipt"]["cost"] == {"total": 2**40}
+    assert data["receipt"]["output_tokens"] == 3
+    assert "input_tokens" not in data["receipt"]
+    assert data["receipt"]["created_at"] == "1970-01-01T00:00:00Z"
+    adapter = plain(admin_pb2.Adapter(state=4, tier=1))
+    assert (adapter["state"], adapter["tier"], adapter["routes"]) == ("ready", "disk", [])
