@@ -130,7 +130,8 @@ def conversation(rng: random.Random, split: Split, shape: Shape, questions: int,
     given = context(rng, split, shape)
     wanted = style(rng)
     turns = prefix(rng, split, wanted, shape.wording, share)
-    asked = rng.sample(given.facts, min(questions, len(given.facts)))
+    # With replacement: else the last answer is the one that is left over, and nothing has to be read for it.
+    asked = rng.choices(given.facts, k=questions)
     lead = passage_block(given.passages)
     for one in asked:
         if rng.random() < shape.unknown:
@@ -166,10 +167,31 @@ def lookups(rng: random.Random, split: Split) -> Example:
         lead = passage_block([rng.choice((". ", "; ", ", ")).join(lines)])
     mark = rng.choice(("?", "", ":", "?"))
     turns = prefix(rng, split, "terse", share=0.08)
-    keys = list(pairs)
-    rng.shuffle(keys)
-    for key in keys:
+    for key in rng.choices(list(pairs), k=count):
         turns += [Turn("user", f"{lead}{key}{mark}"), Turn("assistant", pairs[key])]
+        lead = ""
+    return turns
+
+
+def roll_calls(rng: random.Random, split: Split) -> Example:
+    """Two to six entities with the same relation, all asked for: only the entity tells the values apart.
+
+    Half of the questions are the bare entity. This is the bridge from look-ups, where the value stands beside its key,
+    to sentences, where other words stand between them.
+    """
+    what = relation(rng)
+    first = fact(rng, split, what=what)
+    facts = [first]
+    while len(facts) < rng.choice((2, 2, 3, 4, 6)):
+        facts.append(fact(rng, split, _another(rng, [[one] for one in facts], split), what))
+    sentences = [state(rng, one) for one in facts]
+    rng.shuffle(sentences)
+    lead = passage_block(sentences if rng.random() < 0.6 else [" ".join(sentences)])
+    turns = prefix(rng, split, "terse", share=0.1)
+    for one in rng.choices(facts, k=len(facts) + 1):
+        bare = f"{one.entity.short if rng.random() < 0.5 else one.entity.text}{rng.choice(('?', ''))}"
+        asked = bare if rng.random() < 0.5 else ask(rng, one).text
+        turns += [Turn("user", lead + asked), Turn("assistant", one.value)]
         lead = ""
     return turns
 
@@ -200,19 +222,20 @@ def _full(rng: random.Random, split: Split) -> Example:
 
 Maker = Callable[[random.Random, Split], Example]
 
-# Share of the examples at the start of the training and at the end of its first half.
+# Shares of the examples at the start of a stage and from the middle of it on.
 MIX: tuple[tuple[Maker, float, float], ...] = (
-    (lookups, 0.45, 0.20),
-    (_easy, 0.22, 0.17),
-    (_pair, 0.13, 0.20),
-    (_full, 0.10, 0.33),
-    (without_passages, 0.05, 0.05),
-    (copying, 0.05, 0.05),
+    (lookups, 0.25, 0.10),
+    (roll_calls, 0.35, 0.20),
+    (_easy, 0.12, 0.12),
+    (_pair, 0.10, 0.18),
+    (_full, 0.10, 0.30),
+    (without_passages, 0.04, 0.05),
+    (copying, 0.04, 0.05),
 )
 
 
 def example(rng: random.Random, progress: float, split: Split = "train") -> Example:
-    """One example of the mix at `progress` (0 at the first token, 1 from the middle of stage one on)."""
+    """One example of the mix at `progress` (0 at the first token of a stage, 1 from its middle on)."""
     weights = [start + (end - start) * min(progress, 1.0) for _, start, end in MIX]
     (maker,) = rng.choices([maker for maker, _, _ in MIX], weights)
     return maker(rng, split)

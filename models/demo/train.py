@@ -104,9 +104,7 @@ class Run:
 
     def advance(self) -> tuple[float, float]:
         """One step; gives the mean weighted loss and the learning rate's share."""
-        first_stage = not self.plan.start
-        progress = 2 * self.tokens / self.plan.tokens if first_stage else 1.0
-        ids, weights = self.batches.next(progress)
+        ids, weights = self.batches.next(2 * self.tokens / self.plan.tokens)
         share = rate(self.tokens, self.step, self.plan)
         for group in self.muon.param_groups:
             group["lr"] = self.plan.muon * share
