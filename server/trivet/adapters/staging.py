@@ -42,7 +42,10 @@ class AdapterStaging:
         try:
             for name, path in files.items():
                 _copy(path, copy / name)
-            checked = check(copy, ref, self._base, self._max_rank)
+            try:
+                checked = check(copy, ref, self._base, self._max_rank)
+            except AdapterRejected as problem:
+                raise AdapterRejected(f"adapter {ref}: {problem}") from problem
             final = self._folder / f"{ref}#{checked.digest[:12]}"
             staged = StagedAdapter(ref, checked.digest, checked.rank, final)
             if not (final.is_dir() and self.is_sound(staged)):

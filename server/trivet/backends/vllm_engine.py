@@ -133,6 +133,8 @@ class VllmEngine:
         self._watch.close()
         self._declare_dead("it was stopped")
         await in_background(lambda: self._llm.shutdown(timeout=STOP_SECONDS), "vllm-shutdown")
+        # AsyncLLM's finaliser shuts down again, and complains when the interpreter is half gone by then.
+        self._llm.shutdown = _nothing
 
     def unavailable(self) -> BackendUnavailable:
         """The error that every caller gets once the engine is dead."""
@@ -143,6 +145,8 @@ class VllmEngine:
         prompt: dict[str, Any] = {"type": "token", "prompt_token_ids": list(request.token_ids)}
         if request.cache_salt is not None:
             prompt["cache_salt"] = request.cache_salt
+        from vllm.exceptions import VLLMClientError
+
         try:
             return self._llm.input_processor.process_inputs(
                 request.request_id,
@@ -153,7 +157,7 @@ class VllmEngine:
                 lora_request=lora,
                 priority=request.priority,
             )
-        except (ValueError, TypeError) as problem:
+        except (VLLMClientError, ValueError, TypeError) as problem:
             field = getattr(problem, "parameter", None) or ("json_schema" if request.json_schema else "request")
             raise InvalidRequest({field: str(problem)[:500]}) from problem
 
@@ -172,6 +176,10 @@ class VllmEngine:
     async def _drain(outputs: Any) -> None:
         async for _ in outputs:
             pass
+
+
+def _nothing() -> None:
+    pass
 
 
 def _is_engine_death(problem: BaseException) -> bool:

@@ -1,0 +1,147 @@
+"""Output coalescing: first token at once, then 4 tokens or 20 ms, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from trivet.backends.coalescing import Coalescer
+from trivet.types.generation import Chunk, FinishReason
+
+SECONDS = 0.05
+
+
+@dataclass
+class Completion:
+    """The part of vLLM's `CompletionOutput` that counts."""
+
+    text: str
+    token_ids: list[int]
+    finish_reason: str | None = None
+
+
+@dataclass
+class Output:
+    """The part of vLLM's `RequestOutput` that counts."""
+
+    outputs: list[Completion] = field(default_factory=list)
+    num_cached_tokens: int = 32
+
+
+def delta(text: str, finish: str | None = None) -> Output:
+    return Output([Completion(text, [7], finish)])
+
+
+@pytest.fixture
+async def coalescer() -> Coalescer:
+    return Coalescer(asyncio.get_running_loop(), 4, SECONDS, 50)
+
+
+async def test_first_token_alone_then_four(coalescer: Coalescer) -> None:
+    coalescer.put(delta("a"))
+    first = await coalescer.get()
+    assert (first.text, first.tokens, first.input_tokens, first.cached_tokens) == ("a", 1, 50, 32)
+    for letter in "bcde":
+        coalescer.put(delta(letter))
+    started = time.monotonic()
+    chunk = await coalescer.get()
+    assert time.monotonic() - started < SECONDS / 2
+    assert (chunk.text, chunk.tokens, chunk.input_tokens, chunk.finish) == ("bcde", 4, None, None)
+    assert not coalescer.finished
+
+
+async def test_fewer_wait_for_the_time_bound_alone(coalescer: Coalescer) -> None:
+    coalescer.put(delta("a"))
+    await coalescer.get()
+    started = time.monotonic()
+    coalescer.put(delta("b"))
+    chunk = await coalescer.get()
+    assert chunk.text == "b"
+    assert SECONDS * 0.8 < time.monotonic() - started < SECONDS * 3
+
+
+async def test_slow_tokens_do_not_wait(coalescer: Coalescer) -> None:
+    """A token that comes later than the bound after the last chunk goes out at once."""
+    coalescer.put(delta("a"))
+    await coalescer.get()
+    await asyncio.sleep(SECONDS * 1.5)
+    coalescer.put(delta("b"))
+    started = time.monotonic()
+    assert (await coalescer.get()).text == "b"
+    assert time.monotonic() - started < SECONDS / 2
+
+
+async def test_reader_that_waits_is_woken(coalescer: Coalescer) -> None:
+    reader = asyncio.create_task(coalescer.get())
+    await asyncio.sleep(0)
+    coalescer.put(delta("a"))
+    assert (await reader).text == "a"
+
+
+async def test_end_comes_at_once(coalescer: Coalescer) -> None:
+    coalescer.put(delta("a"))
+    await coalescer.get()
+    coalescer.put(delta("b"))
+    coalescer.put(delta("c", "stop"))
+    started = time.monotonic()
+    chunk = await coalescer.get()
+    assert time.monotonic() - started < SECONDS / 2
+    assert (chunk.text, chunk.tokens, chunk.finish) == ("bc", 2, FinishReason.STOP)
+    assert coalescer.finished
+
+
+async def test_reader_that_stalls_gets_one_chunk(coalescer: Coalescer) -> None:
+    for _ in range(1000):
+        coalescer.put(delta("x"))
+    coalescer.put(delta("y", "length"))
+    chunk = await coalescer.get()
+    assert (chunk.text, chunk.tokens, chunk.finish) == ("x" * 1000 + "y", 1001, FinishReason.LENGTH)
+
+
+async def test_tokens_before_a_failure_are_delivered(coalescer: Coalescer) -> None:
+    coalescer.put(delta("a"))
+    await coalescer.get()
+    coalescer.put(delta("b"))
+    coalescer.put(RuntimeError("dead"))
+    coalescer.put(RuntimeError("dead again"))
+    assert (await coalescer.get()).text == "b"
+    with pytest.raises(RuntimeError, match=r"^dead$"):
+        await coalescer.get()
+    assert coalescer.finished
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        ("stop", FinishReason.STOP),
+        ("repetition", FinishReason.STOP),
+        ("length", FinishReason.LENGTH),
+        ("abort", FinishReason.CANCELLED),
+        ("error", FinishReason.ERROR),
+        ("new in a later version", FinishReason.ERROR),
+    ],
+)
+async def test_reasons(coalescer: Coalescer, reason: str, finish: FinishReason) -> None:
+    coalescer.put(delta("", reason))
+    assert (await coalescer.get()).finish is finish
+
+
+async def test_nothing_is_lost_at_any_pace(coalescer: Coalescer) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz" * 4
+    chunks: list[Chunk] = []
+
+    async def read() -> None:
+        while not coalescer.finished:
+            chunks.append(await coalescer.get())
+            await asyncio.sleep(0.003 * (len(chunks) % 3))
+
+    reader = asyncio.create_task(read())
+    for index, letter in enumerate(letters):
+        coalescer.put(delta(letter, "length" if index == len(letters) - 1 else None))
+        await asyncio.sleep(0.002 * (index % 2))
+    await reader
+    assert "".join(chunk.text for chunk in chunks) == letters
+    assert sum(chunk.tokens for chunk in chunks) == len(letters)

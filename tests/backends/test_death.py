@@ -1,0 +1,66 @@
+"""Engine death: noticed at once, told truly, survived by a new start. On the shared engine, which is then restored."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+
+from engine_fixtures import SESSION_ENGINE, collect, request, text
+from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
+from trivet.errors import BackendUnavailable, NotFound
+from trivet.types.adapter import StagedAdapter
+
+pytestmark = SESSION_ENGINE
+PROMPT = tuple(range(10, 80))
+NOTICED_SECONDS = 1.0
+
+
+async def test_killed_while_busy_and_started_again(
+    tiny_engine: EmbeddedVllm, tiny_adapters: dict[str, StagedAdapter]
+) -> None:
+    red = tiny_adapters["red"]
+    before = text(await collect(tiny_engine, request(PROMPT, red)))
+    incarnation = tiny_engine.incarnation
+    streams = [asyncio.create_task(collect(tiny_engine, request(PROMPT, max_tokens=900))) for _ in range(4)]
+    await asyncio.sleep(0.1)
+    loading = asyncio.create_task(tiny_engine.stats())
+    os.kill(tiny_engine.process_ids[0], signal.SIGKILL)
+    killed = time.monotonic()
+    outcomes = await asyncio.gather(*streams, loading, return_exceptions=True)
+    assert time.monotonic() - killed < NOTICED_SECONDS
+    for outcome in outcomes[:4]:
+        assert isinstance(outcome, BackendUnavailable)
+        assert outcome.retry_after > 0
+    assert (tiny_engine.ready, tiny_engine.state) == (False, EngineState.DEAD)
+    with pytest.raises(BackendUnavailable):
+        await collect(tiny_engine, request(PROMPT))
+    with pytest.raises(BackendUnavailable):
+        await tiny_engine.load_adapter(red)
+    await tiny_engine.unload_adapter(red.engine_name)
+
+    await tiny_engine.start()
+    assert tiny_engine.incarnation == incarnation + 1
+    with pytest.raises(NotFound):
+        await collect(tiny_engine, request(PROMPT, red))
+    for adapter in tiny_adapters.values():
+        await tiny_engine.load_adapter(adapter)
+    chunks = await collect(tiny_engine, request(PROMPT, red))
+    assert (chunks[0].cached_tokens, text(chunks)) == (0, before)
+
+
+async def test_killed_while_idle(tiny_engine: EmbeddedVllm, tiny_adapters: dict[str, StagedAdapter]) -> None:
+    death = asyncio.create_task(tiny_engine.death())
+    await asyncio.sleep(0)
+    process = tiny_engine.process_ids[0]
+    os.kill(process, signal.SIGKILL)
+    killed = time.monotonic()
+    assert f"process {process}" in await death
+    assert time.monotonic() - killed < NOTICED_SECONDS
+    assert not tiny_engine.ready
+    await tiny_engine.start()
+    for adapter in tiny_adapters.values():
+        await tiny_engine.load_adapter(adapter)

@@ -1,0 +1,168 @@
+"""The embedded backend answers: streaming, cancelling, schemas, salts, limits. On the shared engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+from prometheus_client import REGISTRY, generate_latest
+
+from engine_fixtures import SESSION_ENGINE, collect, idle, request, text
+from trivet.backends.vllm_embedded import EmbeddedVllm
+from trivet.errors import InvalidRequest, NotFound, PromptTooLong
+from trivet.types.adapter import StagedAdapter
+from trivet.types.generation import FinishReason
+from trivet.types.variant import Sampling
+
+pytestmark = SESSION_ENGINE
+PROMPT = tuple(range(10, 80))
+SCHEMA = {
+    "type": "object",
+    "properties": {"urgent": {"type": "boolean"}, "team": {"enum": ["billing", "network"]}},
+    "required": ["urgent", "team"],
+    "additionalProperties": False,
+}
+
+
+async def test_chunks(tiny_engine: EmbeddedVllm) -> None:
+    chunks = await collect(tiny_engine, request(PROMPT, max_tokens=60, cache_salt="chunks"))
+    first, *rest, last = chunks
+    assert (first.tokens, first.input_tokens, first.cached_tokens) == (1, len(PROMPT), 0)
+    assert last.finish is FinishReason.LENGTH
+    assert sum(chunk.tokens for chunk in chunks) == 60
+    assert all(chunk.finish is None and chunk.input_tokens is None for chunk in rest)
+    assert all(chunk.tokens <= 4 for chunk in rest) or rest[-1].engine_at - first.engine_at > 1  # a very busy machine
+    assert [chunk.engine_at for chunk in chunks] == sorted(chunk.engine_at for chunk in chunks)
+
+
+async def test_text_equals_the_whole_answer(tiny_engine: EmbeddedVllm) -> None:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    assert tiny_engine._engine is not None
+    whole = SamplingParams(max_tokens=60, temperature=0, output_kind=RequestOutputKind.FINAL_ONLY)
+    prompt = {"type": "token", "prompt_token_ids": list(PROMPT)}
+    outputs = [output async for output in tiny_engine._engine._llm.generate(prompt, whole, "whole")]
+    assert text(await collect(tiny_engine, request(PROMPT, max_tokens=60))) == outputs[-1].outputs[0].text
+
+
+async def test_seed(tiny_engine: EmbeddedVllm) -> None:
+    async def draw(seed: int) -> str:
+        sampling = Sampling(max_tokens=20, temperature=2.0, seed=seed)
+        return text(await collect(tiny_engine, request(PROMPT, sampling=sampling)))
+
+    assert await draw(1) == await draw(1) != await draw(2)
+
+
+async def test_stop_string(tiny_engine: EmbeddedVllm) -> None:
+    whole = text(await collect(tiny_engine, request(PROMPT, max_tokens=40)))
+    stop = whole[12:14]
+    chunks = await collect(tiny_engine, request(PROMPT, sampling=Sampling(max_tokens=40, stop=(stop,))))
+    assert text(chunks) == whole[: whole.index(stop)]
+    assert chunks[-1].finish is FinishReason.STOP
+    assert await idle(tiny_engine)
+
+
+@pytest.mark.parametrize("adapter", [None, "red"])
+async def test_schema(tiny_engine: EmbeddedVllm, tiny_adapters: dict[str, StagedAdapter], adapter: str | None) -> None:
+    wanted = request(PROMPT, tiny_adapters[adapter] if adapter else None, max_tokens=80, json_schema=SCHEMA)
+    answer = text(await collect(tiny_engine, wanted))
+    value = json.loads(answer)
+    assert set(value) == {"urgent", "team"}
+    assert type(value["urgent"]) is bool
+    assert value["team"] in ("billing", "network")
+    assert "\n" not in answer
+    assert ": " not in answer
+
+
+async def test_schema_that_cannot_be_served(tiny_engine: EmbeddedVllm) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await collect(tiny_engine, request(PROMPT, json_schema={"type": "no such type"}))
+    assert "json_schema" in refused.value.fields
+    assert await idle(tiny_engine)
+
+
+async def test_salt(tiny_engine: EmbeddedVllm) -> None:
+    async def cached(salt: str | None) -> int | None:
+        return (await collect(tiny_engine, request(PROMPT, max_tokens=2, cache_salt=salt)))[0].cached_tokens
+
+    assert [await cached(salt) for salt in ("one", "one", "two", "two", "one")] == [0, 64, 0, 64, 64]
+
+
+@pytest.mark.parametrize("way", ["cancel", "close"])
+async def test_leaving_aborts(tiny_engine: EmbeddedVllm, way: str) -> None:
+    started = asyncio.Event()
+
+    async def read() -> None:
+        async with aclosing(tiny_engine.generate(request(PROMPT, max_tokens=900))) as chunks:
+            async for _ in chunks:
+                started.set()
+                if way == "close":
+                    return
+
+    reader = asyncio.create_task(read())
+    await started.wait()
+    if way == "cancel":
+        assert (await tiny_engine.stats()).busy
+        reader.cancel()
+    await asyncio.wait({reader})
+    assert reader.cancelled() is (way == "cancel")
+    assert (await tiny_engine.stats()).unfinished == 0
+    assert await idle(tiny_engine, 0.5)
+
+
+async def test_leaving_before_the_first_token_aborts(tiny_engine: EmbeddedVllm) -> None:
+    readers = [asyncio.create_task(collect(tiny_engine, request(PROMPT, max_tokens=900))) for _ in range(20)]
+    for turns, reader in enumerate(readers):
+        for _ in range(turns % 7):
+            await asyncio.sleep(0)
+        reader.cancel()
+    await asyncio.wait(readers)
+    assert await idle(tiny_engine, 0.5)
+
+
+async def test_stalled_reader_is_merged(tiny_engine: EmbeddedVllm) -> None:
+    async with aclosing(tiny_engine.generate(request(PROMPT, max_tokens=200))) as chunks:
+        first = await anext(chunks)
+        for _ in range(500):
+            if not (await tiny_engine.stats()).busy:
+                break
+            await asyncio.sleep(0.02)
+        rest = [chunk async for chunk in chunks]
+    assert len(rest) == 1
+    assert first.tokens + rest[0].tokens == 200
+    assert text([first, *rest]) == text(await collect(tiny_engine, request(PROMPT, max_tokens=200)))
+
+
+async def test_adapter_that_is_not_resident(tiny_engine: EmbeddedVllm) -> None:
+    before = _prompts_seen()
+    with pytest.raises(NotFound, match="adapter ghost@1#000000000000 is not resident"):
+        await collect(tiny_engine, replace(request(PROMPT), adapter="ghost@1#000000000000"))
+    assert _prompts_seen() == before
+
+
+async def test_prompt_limits(tiny_engine: EmbeddedVllm) -> None:
+    with pytest.raises(PromptTooLong, match="the prompt has 1024 tokens, and the context 1024"):
+        await collect(tiny_engine, request([7] * 1024))
+    with pytest.raises(InvalidRequest, match="the prompt is empty"):
+        await collect(tiny_engine, request([]))
+    with pytest.raises(InvalidRequest):
+        await collect(tiny_engine, request([999_999]))
+    chunks = await collect(tiny_engine, request([7] * 1020, max_tokens=50))
+    assert sum(chunk.tokens for chunk in chunks) == 4
+    assert chunks[-1].finish is FinishReason.LENGTH
+
+
+async def test_engine_metrics_are_in_the_default_registry(tiny_engine: EmbeddedVllm) -> None:
+    before = _prompts_seen()
+    await collect(tiny_engine, request(PROMPT, max_tokens=2))
+    assert _prompts_seen() == before + len(PROMPT)
+    assert b'vllm:time_to_first_token_seconds_bucket{engine="0",le="0.001",model_name="tiny"}' in generate_latest()
+    assert (tiny_engine.block_size, tiny_engine.context_tokens) == (32, 1024)
+
+
+def _prompts_seen() -> float:
+    return REGISTRY.get_sample_value("vllm:prompt_tokens_total", {"engine": "0", "model_name": "tiny"}) or 0.0
