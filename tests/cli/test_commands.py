@@ -107,11 +107,13 @@ def test_an_id_met_twice_is_refused_naming_both_files(tmp_path: Path) -> None:
 def test_json_keeps_numbers_leaves_out_the_unknown_and_names_enums() -> None:
     receipt = receipt_pb2.Receipt(output_tokens=3, cost=receipt_pb2.Cost(total=2**40))
     receipt.created_at.FromSeconds(0)
-    data = plain(inference_pb2.GenerateResponse(text="x", finish_reason=1, receipt=receipt))
+    data = plain(
+        inference_pb2.GenerateResponse(text="x", finish_reason=receipt_pb2.FINISH_REASON_STOP, receipt=receipt)
+    )
     assert data["finish_reason"] == "stop"
     assert data["receipt"]["cost"] == {"total": 2**40}
     assert data["receipt"]["output_tokens"] == 3
     assert "input_tokens" not in data["receipt"]
     assert data["receipt"]["created_at"] == "1970-01-01T00:00:00Z"
-    adapter = plain(admin_pb2.Adapter(state=4, tier=1))
+    adapter = plain(admin_pb2.Adapter(state=admin_pb2.ADAPTER_STATE_READY, tier=admin_pb2.ADAPTER_TIER_DISK))
     assert (adapter["state"], adapter["tier"], adapter["routes"]) == ("ready", "disk", [])

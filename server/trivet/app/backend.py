@@ -25,6 +25,7 @@ def embedded_settings(config: Config, folder: DataFolder, name: str) -> Embedded
         dtype=backend.dtype,
         block_size=backend.block_size,
         kv_cache_memory_bytes=backend.kv_cache_memory_bytes,
+        gpu_memory_utilization=backend.gpu_memory_utilization,
         max_model_len=backend.max_model_len,
         max_num_seqs=backend.max_num_seqs,
         max_loras=backend.max_loras if backend.enable_lora else 0,

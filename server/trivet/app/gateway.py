@@ -107,9 +107,12 @@ class Gateway:
         (name,) = self._config.file.backends
         backend = EmbeddedVllm(embedded_settings(self._config, folder, name), on_state=self._on_engine_state)
         self._metrics.engine_up.labels(name).set_function(lambda: float(backend.ready))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._start_engine(backend))
-            indexes = group.create_task(self._start_indexes(folder))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._start_engine(backend))
+                indexes = group.create_task(self._start_indexes(folder))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
         adapters = adapter_manager(self._config, folder, backend, self._metrics)
         self._registry.register(AdapterGauge(asyncio.get_running_loop(), adapters.list))
         return _Legs(backend, indexes.result(), adapters, prompts)

@@ -119,9 +119,11 @@ def _engine_config(settings: EmbeddedSettings, on_cpu: bool) -> Any:
     from vllm.config import StructuredOutputsConfig
     from vllm.engine.arg_utils import AsyncEngineArgs
 
-    loras: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    if settings.gpu_memory_utilization is not None:
+        options["gpu_memory_utilization"] = settings.gpu_memory_utilization
     if settings.max_loras:
-        loras = {
+        options |= {
             "enable_lora": True,
             "max_loras": settings.max_loras,
             "max_cpu_loras": max(settings.max_cpu_loras, settings.max_loras),
@@ -141,7 +143,7 @@ def _engine_config(settings: EmbeddedSettings, on_cpu: bool) -> Any:
         scheduling_policy="priority",
         # Without this a weak model burns its tokens on blanks between the braces.
         structured_outputs_config=StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True),
-        **loras,
+        **options,
     )
     return arguments.create_engine_config()
 

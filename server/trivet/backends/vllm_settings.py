@@ -25,6 +25,7 @@ class EmbeddedSettings:
     dtype: str = "auto"
     block_size: int | None = None
     kv_cache_memory_bytes: int | None = None
+    gpu_memory_utilization: float | None = None
     max_model_len: int | None = None
     max_num_seqs: int = 64
     max_loras: int = 2

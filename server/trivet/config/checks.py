@@ -82,6 +82,8 @@ def _backends(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterato
             yield document.problem((*at, "model"), f"no model in {folder / backend.model} (expected a config.json)")
         if backend.max_cpu_loras < backend.max_loras:
             yield document.problem((*at, "max_cpu_loras"), f"expected at least max_loras ({backend.max_loras})")
+        if backend.kv_cache_memory_bytes is not None and backend.gpu_memory_utilization is not None:
+            yield document.problem((*at, "gpu_memory_utilization"), "has no effect beside kv_cache_memory_bytes")
         if not backend.enable_lora:
             for field in ("max_loras", "max_cpu_loras", "max_lora_rank"):
                 if (*at, field) in document.lines:

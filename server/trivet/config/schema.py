@@ -80,7 +80,7 @@ class EmbeddedBackend(Section):
     max_model_len: Annotated[int, Field(ge=64)] | None = None
     max_num_seqs: Count = 32
     kv_cache_memory_bytes: Annotated[int, Field(ge=1 << 20)] | None = None
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
     enable_lora: bool = True
     max_loras: Count = 2
     max_cpu_loras: Count = 16
