@@ -22,7 +22,7 @@ from vector_client import connect, create, points
 
 async def until_restarted(process: VectorProcess, restarts: int = 1) -> None:
     async with asyncio.timeout(30):
-        while process.restarts < restarts:  # noqa: ASYNC110 - what is watched is the property
+        while process.restarts < restarts:
             await asyncio.sleep(0.02)
 
 
@@ -50,7 +50,7 @@ async def test_a_kill_in_the_middle_of_writes_keeps_every_acknowledged_one(proce
             acknowledged.update((number * 2, number * 2 + 1))
 
     writers = [asyncio.create_task(write(first)) for first in (0, 1_000_000, 2_000_000, 3_000_000)]
-    while len(acknowledged) < 200:  # noqa: ASYNC110 - the writers write as fast as they can
+    while len(acknowledged) < 200:
         await asyncio.sleep(0.01)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)

@@ -30,6 +30,8 @@ def text_of(document: Document, max_bytes: int) -> str:
         text = document.content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DocumentRejected(f"document {document.id!r} is not UTF-8: byte {error.start} is invalid") from error
+    if "\0" in text:
+        raise DocumentRejected(f"document {document.id!r} is not text: it has a NUL character")
     if not text.strip():
         raise DocumentRejected(f"document {document.id!r} is empty")
     return text

@@ -11,7 +11,8 @@ from typing import Any
 from trivet.types.passage import DocumentFormat
 
 _SEPARATOR = "\x1f"  # of headings in a path: a slash may be in a heading
-_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*(?:\n|$)")
+_HEADING = re.compile(r"#+\s(.*)(?:\n|$)")
+_CLOSING = re.compile(r"\s+#+\s*$")  # of a heading: "## Leave ##"
 _HEADINGS = {"h1": "# ", "h2": "## ", "h3": "### ", "h4": "#### ", "h5": "##### ", "h6": "###### "}
 _LINES = {"li": "list", "tr": "table", "dt": "terms", "dd": "terms"}  # of one kind stay together, one line each
 _BLOCKS = {
@@ -59,12 +60,11 @@ def _sections(markdown: str) -> Iterator[Section]:
 
     parser = MarkdownNodeParser(header_path_separator=_SEPARATOR, include_prev_next_rel=False)
     for node in parser.get_nodes_from_node(Document(text=markdown)):
-        path = tuple(part for part in node.metadata["header_path"].split(_SEPARATOR) if part)
-        heading = _HEADING.match(node.text)
-        if heading is None:
-            yield Section(path, node.text.strip())
-        else:
-            yield Section((*path, heading.group(2)), node.text[heading.end() :].strip())
+        headings = [part for part in node.metadata["header_path"].split(_SEPARATOR) if part]
+        own = _HEADING.match(node.text)
+        body = node.text[own.end() :] if own else node.text
+        path = tuple(_CLOSING.sub("", heading).strip() for heading in [*headings, *([own.group(1)] if own else [])])
+        yield Section(path, body.strip())
 
 
 def _markdown_of_html(html: str) -> tuple[str, str]:

@@ -16,6 +16,8 @@ from trivet.retrieval.settings import IndexSettings
 from trivet.types.passage import Document
 
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
+# Not LlamaIndex's default, NLTK: that refuses its own data files where a package manager has hard-linked them.
+_SENTENCES = re.compile(r".+?(?:[.!?…]+[\"'”’)\]]*\s+|[。！？]+|\n+|$)", re.DOTALL)
 _TITLE_TOKENS = 64
 _TITLE_LEAST = 8
 _MIN_CHUNK = 16  # no single character has as many tokens, so any text can be split to this size
@@ -88,6 +90,8 @@ class Splitter:
         return SentenceSplitter(
             chunk_size=self._settings.chunk_tokens,
             chunk_overlap=0,
-            tokenizer=self._model.tokens,
+            # What has no token at all (a joiner, a blank) counts as one: LlamaIndex repeats parts of size 0.
+            tokenizer=lambda text: self._model.tokens(text) or [0],
             paragraph_separator="\n\n",
+            chunking_tokenizer_fn=_SENTENCES.findall,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -45,13 +44,9 @@ def _refuse(what: str) -> Call:
 
 
 def _guarded(call: Call) -> Callable[[Any, Any], Any]:
+    """`call` as an async handler. One whose client gave up while it waited is never begun: gRPC sees to that."""
+
     async def handler(request: Any, context: Any) -> Any:
-        # A client that gave up while this process was stopped or busy must not get its write done afterwards: give
-        # the transport a turn of the loop to tell of the cancellation, which then ends this task here.
-        await asyncio.sleep(0)
-        remaining = context.time_remaining()
-        if context.cancelled() or (remaining is not None and remaining <= 0):
-            await context.abort(grpc.StatusCode.CANCELLED, "the client has gone")
         try:
             return call(request)
         except Unsupported as error:

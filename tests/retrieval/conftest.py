@@ -1,0 +1,85 @@
+"""A real vector process and the real embedding model, shared by the tests of a module."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from trivet.retrieval.embedding import OnnxEmbedder
+from trivet.retrieval.service import IndexService
+from trivet.retrieval.settings import EmbeddingSettings, IndexSettings
+from trivet.stores.qdrant import QdrantStore
+from trivet.stores.vector_process import VectorProcess
+
+MakeService = Callable[..., Awaitable[IndexService]]
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def embedding_cache(pytestconfig: pytest.Config) -> Path:
+    """Where the exported models are: kept between runs, an export takes half a minute."""
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir("embedding")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def embedder(embedding_cache: Path) -> AsyncIterator[OnnxEmbedder]:
+    """The default model."""
+    embedder = await OnnxEmbedder.open(EmbeddingSettings(), embedding_cache)
+    yield embedder
+    embedder.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[VectorProcess]:
+    """A vector process."""
+    folder = tmp_path_factory.mktemp("engine")
+    process = VectorProcess(folder / "vector", folder / "vector.log")
+    await process.start()
+    yield process
+    await process.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def store(engine: VectorProcess) -> AsyncIterator[QdrantStore]:
+    """Connected to it."""
+    store = QdrantStore.embedded(lambda: engine.address)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> IndexSettings:
+    """An index of this test's own, without any documents."""
+    (tmp_path / "corpus").mkdir()
+    return IndexSettings(name=f"index{next(_numbers)}", corpus=tmp_path / "corpus", chunk_tokens=60, pack=False)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def make_service(
+    store: QdrantStore, embedder: OnnxEmbedder, settings: IndexSettings
+) -> AsyncIterator[MakeService]:
+    """Makes services of one index, `handbook`, whose settings can be changed; all on the same data."""
+    made: list[IndexService] = []
+
+    async def make(**changes: object) -> IndexService:
+        changed = replace(settings, **changes)  # type: ignore[arg-type]
+        service = IndexService(store, {changed.embedding: embedder}, {"handbook": changed})
+        made.append(service)
+        await service.start()
+        return service
+
+    yield make
+    for service in made:
+        await service.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def service(make_service: MakeService) -> IndexService:
+    """A service of one empty index, `handbook`."""
+    return await make_service()

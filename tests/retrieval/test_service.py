@@ -1,0 +1,181 @@
+"""Documents in, passages out: a real engine and the real model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from retrieval_documents import built, markdown, search, texts
+from trivet.errors import DocumentRejected, InvalidRequest, NotFound
+from trivet.retrieval.service import IndexService
+from trivet.types.passage import Acknowledgement, IndexStatus, SearchQuery
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
+
+HANDBOOK = {
+    "leave": "# Leave\n\nParental leave lasts twelve weeks and is paid in full.\n\nAsk your manager two months before.",
+    "travel": "# Travel\n\nThe daily allowance for a journey abroad is 45 euro.\n\nHotels are booked by the office.",
+    "it": "# Computers\n\nA forgotten password is reset with form E-4711.\n\nLaptops are replaced every four years.",
+    "food": "# Canteen\n\nLunch is served from half past eleven to two.",
+}
+
+
+async def fill(service: IndexService) -> None:
+    for document_id, text in HANDBOOK.items():
+        await service.upsert("handbook", markdown(document_id, text))
+
+
+async def test_meaning_and_identifiers_are_both_found(service: IndexService) -> None:
+    await fill(service)
+    for question, document_id in {
+        "how long can I stay at home with my new baby": "leave",
+        "money per day on a trip to another country": "travel",
+        "E-4711": "it",
+        "when can I eat": "food",
+        "laptop": "it",
+    }.items():
+        result = await search(service, question, top_k=3)
+        assert result.passages[0].document_id == document_id, question
+        scores = [passage.score for passage in result.passages]
+        assert scores == sorted(scores, reverse=True)
+        assert len(scores) == 3
+
+
+async def test_a_passage_says_where_it_is_from(service: IndexService) -> None:
+    await fill(service)
+    result = await search(service, "E-4711", top_k=1)
+    (passage,) = result.passages
+    assert passage.id == "it@1#0"
+    assert passage.title == "Computers"
+    assert passage.text == "A forgotten password is reset with form E-4711."
+    assert passage.revision == 1
+    assert passage.score == pytest.approx(1.0)  # first of both searches, k = 2
+    assert result.snapshot == (await service.status())[0].snapshot
+
+
+async def test_a_score_below_the_wanted_one_is_left_out(service: IndexService) -> None:
+    await fill(service)
+    found = await service.search(SearchQuery("handbook", "E-4711", "acme", 5, min_score=0.9))
+    assert [passage.document_id for passage in found.passages] == ["it"]
+
+
+async def test_nothing_is_found_in_nothing(service: IndexService) -> None:
+    assert await texts(service, "anything") == []
+    await fill(service)
+    assert await texts(service, " \n") == []
+    assert len(await texts(service, "the of and")) == 5, "only stop words: the dense search still finds"
+
+
+async def test_replacing_counts_revisions_and_the_same_again_is_unchanged(service: IndexService) -> None:
+    document = markdown("leave", HANDBOOK["leave"], tags=("b", "a"))
+    assert await service.upsert("handbook", document) == Acknowledgement("leave", 1, False, 2)
+    assert await service.upsert("handbook", document) == Acknowledgement("leave", 1, True, 2)
+    again = markdown("leave", HANDBOOK["leave"], tags=("a", "b", "a"))
+    assert (await service.upsert("handbook", again)).unchanged, "tags are a set"
+    new = markdown("leave", "# Leave\n\nParental leave lasts twenty weeks.")
+    assert await service.upsert("handbook", new) == Acknowledgement("leave", 2, False, 1)
+    assert await texts(service, "parental leave") == ["Parental leave lasts twenty weeks."]
+    assert await service.upsert("handbook", document) == Acknowledgement("leave", 3, False, 2)
+    assert {passage.revision for passage in (await search(service, "leave")).passages} == {3}
+
+
+async def test_a_change_of_tags_or_tenant_alone_is_a_change(service: IndexService) -> None:
+    await service.upsert("handbook", markdown("a", "Some text."))
+    assert not (await service.upsert("handbook", markdown("a", "Some text.", tags=("new",)))).unchanged
+    assert await texts(service, "text", tags=("new",)) == ["Some text."]
+    assert not (await service.upsert("handbook", markdown("a", "Some text.", tenant="acme"))).unchanged
+    assert await texts(service, "text", tenant="other") == []
+
+
+async def test_a_deleted_document_is_never_found_again(service: IndexService) -> None:
+    await fill(service)
+    assert await service.delete("handbook", ["leave", "nothing", "leave", "it"]) == ["leave", "it"]
+    assert await service.delete("handbook", ["leave"]) == []
+    for question in ("parental leave", "E-4711"):
+        assert not {"leave", "it"} & {p.document_id for p in (await search(service, question)).passages}
+    back = await service.upsert("handbook", markdown("leave", HANDBOOK["leave"]))
+    assert not back.unchanged
+    assert back.revision > 1, "a revision never means two contents"
+    assert (await search(service, "parental leave")).passages[0].document_id == "leave"
+
+
+async def test_tenants_see_their_own_and_shared_documents_only(service: IndexService) -> None:
+    await service.upsert("handbook", markdown("shared", "The secret number is one."))
+    await service.upsert("handbook", markdown("acme", "The secret number is two.", tenant="acme"))
+    await service.upsert("handbook", markdown("other", "The secret number is three.", tenant="other"))
+    seen = {tenant: set(await texts(service, "secret number three", tenant=tenant)) for tenant in ("acme", "other", "")}
+    assert seen["acme"] == {"The secret number is one.", "The secret number is two."}
+    assert seen["other"] == {"The secret number is one.", "The secret number is three."}
+    assert seen[""] == {"The secret number is one."}
+
+
+async def test_all_tags_must_be_there(service: IndexService) -> None:
+    await service.upsert("handbook", markdown("a", "Alpha.", tags=("hr", "de")))
+    await service.upsert("handbook", markdown("b", "Beta.", tags=("hr",)))
+    assert set(await texts(service, "x", tags=("hr",))) == {"Alpha.", "Beta."}
+    assert await texts(service, "x", tags=("de", "hr")) == ["Alpha."]
+    assert await texts(service, "x", tags=("h",)) == []
+
+
+async def test_what_is_refused(service: IndexService) -> None:
+    for call in (
+        service.search(SearchQuery("nowhere", "x", "", 1)),
+        service.upsert("nowhere", markdown("a", "x")),
+        service.delete("nowhere", ["a"]),
+    ):
+        with pytest.raises(NotFound, match="known: handbook"):
+            await call
+    for top_k in (0, -1, 101):
+        with pytest.raises(InvalidRequest):
+            await search(service, "x", top_k=top_k)
+    for document in (markdown("../a", "x"), markdown("a", ""), markdown("a", "# h"), markdown("a", "x" * 2**22 + "x")):
+        with pytest.raises(DocumentRejected):
+            await service.upsert("handbook", document)
+    with pytest.raises(DocumentRejected):
+        await service.delete("handbook", [""])
+    assert (await service.status())[0].documents == 0
+
+
+async def test_status_counts_what_is_there(service: IndexService) -> None:
+    await fill(service)
+    await service.upsert("handbook", markdown("leave", "Short."))
+    await service.delete("handbook", ["food"])
+    (status,) = await service.status()
+    assert status == IndexStatus(status.name, status.snapshot, 3, 5, "all-MiniLM-L6-v2", 384)
+    assert len(status.snapshot) == 8
+
+
+async def test_another_way_of_chunking_is_another_snapshot(
+    make_service: Callable[..., Awaitable[IndexService]],
+) -> None:
+    one = await make_service()
+    await fill(one)
+    two = await make_service(chunk_tokens=100)
+    three = await make_service(candidates=20, rrf_k=60)
+    snapshots = [(await service.status())[0].snapshot for service in (one, two, three)]
+    assert snapshots[0] != snapshots[1]
+    assert snapshots[0] == snapshots[2], "what only matters to a search does not change what is stored"
+    assert await texts(two, "leave") == []
+    assert await texts(three, "leave") != []
+    assert await built(two) == []
+
+
+async def test_a_large_document_appears_whole(service: IndexService) -> None:
+    text = "\n\n".join(f"Rule {number} is about the matter of case {number}." for number in range(300))
+    acknowledged = await service.upsert("handbook", markdown("rules", text))
+    assert acknowledged.passages == 300
+    assert (await service.status())[0].passages == 300
+    assert (await texts(service, "Rule 217", top_k=1)) == ["Rule 217 is about the matter of case 217."]
+
+
+async def test_a_search_can_be_cancelled(service: IndexService) -> None:
+    await fill(service)
+    for delay in (0, 0.0005, 0.001, 0.002, 0.004):
+        searching = asyncio.create_task(search(service, f"a question asked at {delay}"))
+        await asyncio.sleep(delay)
+        searching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await searching
+    assert len(await texts(service, "leave")) == 5

@@ -1,0 +1,28 @@
+"""Short forms for tests of documents and searches."""
+
+from __future__ import annotations
+
+from trivet.retrieval.service import IndexService
+from trivet.types.passage import BuildProgress, Document, DocumentFormat, SearchQuery, SearchResult
+
+
+def markdown(document_id: str, text: str, *, tags: tuple[str, ...] = (), tenant: str = "") -> Document:
+    """A Markdown document."""
+    return Document(document_id, text.encode(), DocumentFormat.MARKDOWN, tags=tags, tenant=tenant)
+
+
+async def search(
+    service: IndexService, text: str, *, tenant: str = "acme", top_k: int = 5, tags: tuple[str, ...] = ()
+) -> SearchResult:
+    """Search the index `handbook`."""
+    return await service.search(SearchQuery("handbook", text, tenant, top_k, tags=tags))
+
+
+async def texts(service: IndexService, text: str, **options: str | int | tuple[str, ...]) -> list[str]:
+    """The texts of the passages found."""
+    return [passage.text for passage in (await search(service, text, **options)).passages]  # type: ignore[arg-type]
+
+
+async def built(service: IndexService) -> list[BuildProgress]:
+    """Build the index `handbook`; what was reported."""
+    return [progress async for progress in service.build("handbook")]
