@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import aclosing
 from dataclasses import replace
+from statistics import median
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
@@ -34,7 +35,8 @@ async def test_chunks(tiny_engine: EmbeddedVllm) -> None:
     assert last.finish is FinishReason.LENGTH
     assert sum(chunk.tokens for chunk in chunks) == 60
     assert all(chunk.finish is None and chunk.input_tokens is None for chunk in rest)
-    assert all(chunk.tokens <= 4 for chunk in rest) or rest[-1].engine_at - first.engine_at > 1  # a very busy machine
+    # A reader that comes late, on a busy machine, finds more than four; that must be the exception.
+    assert median(chunk.tokens for chunk in rest) <= 4
     assert [chunk.engine_at for chunk in chunks] == sorted(chunk.engine_at for chunk in chunks)
 
 
