@@ -32,7 +32,7 @@ SERVED_ONLY: Mapping[str, tuple[Any, ...]] = {
 PLAIN_STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "mica", "lora_ga")
 # Fields that say how it was trained, or that are read below.
 HARMLESS = frozenset(
-    {"alpha_pattern", "arrow_config", "auto_mapping", "base_model_name_or_path", "corda_config", "ensure_weight_tying"}
+    {"alpha_pattern", "auto_mapping", "base_model_name_or_path", "corda_config", "ensure_weight_tying"}
     | {"eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode", "init_lora_weights", "layers_pattern"}
     | {"layers_to_transform", "loftq_config", "lora_alpha", "lora_dropout", "lora_ga_config", "megatron_config"}
     | {"megatron_core", "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "runtime_config"}
