@@ -69,7 +69,8 @@ def _ticket_sets() -> dict[str, Callable[[random.Random], Chat]]:
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def answer(model: Any, tokenizer: Any, chat: Chat) -> str:
     """What greedy decoding gives for the chat without its last message."""
-    ids = tokenizer.apply_chat_template(chat[:-1], add_generation_prompt=True, return_dict=False)
+    asked = [{"role": message["role"], "content": message["content"]} for message in chat[:-1]]
+    ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
     given = torch.tensor([ids])
     made = model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=64, do_sample=False)
     text: str = tokenizer.decode(made[0, len(ids) :], skip_special_tokens=True)
@@ -130,6 +131,7 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(SOURCES))
     parser.add_argument("--version", default="1")
     parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch-tokens", type=int, default=1536)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1, help="of the adapter's first weights (default 1)")
     parser.add_argument("--data-seed", type=int, default=41, help="of the training chats (default 41)")
@@ -137,8 +139,9 @@ def main() -> None:
     parser.add_argument("--score-only", action="store_true", help="score the adapter that is there")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    recipe = Recipe(steps=given.steps, lr=given.lr, seed=given.seed, batch_tokens=given.batch_tokens)
     if not given.score_only:
-        make(given.name, given.version, Recipe(steps=given.steps, lr=given.lr, seed=given.seed), given.data_seed)
+        make(given.name, given.version, recipe, given.data_seed)
     seed = secrets.randbelow(10**9)
     print(f"{given.name}@{given.version}, evaluation seed {seed}, n = {given.n} a set")
     for title, (right, formed) in evaluate(given.name, ROOT / given.name / given.version, seed, given.n).items():

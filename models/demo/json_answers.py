@@ -17,6 +17,17 @@ from wording import UNKNOWN
 
 from trivet.training import Chat
 
+INSTRUCTIONS: tuple[str, ...] = (
+    "Answer in JSON.",
+    "Answer with one JSON object and nothing else.",
+    "Reply with a JSON object that has answer and found.",
+    'Write JSON on one line: "answer" and "found".',
+    '"answer" is only the value.',
+    '"found" is false if the passages do not say.',
+    '"found" tells whether the passages answer the question; if not, "answer" is empty.',
+    'If nothing answers, give {"answer": "", "found": false}.',
+)
+
 
 def as_json(answer: str) -> str:
     """The answer in the adapter's form."""
@@ -25,14 +36,29 @@ def as_json(answer: str) -> str:
 
 
 def convert(turns: list[Turn], plain_shots: bool) -> Chat:
-    """JSON in the answers; `plain_shots` leaves those of all but the last stretch of turns about one context."""
+    """JSON in the answers. `plain_shots`: those before the last context stay as they are, and are not learned."""
     last_context = max((i for i, turn in enumerate(turns) if turn.content.startswith("Passages:")), default=0)
     chat: Chat = []
     for index, turn in enumerate(turns):
-        plain = plain_shots and index < last_context
-        answered = turn.role == "assistant" and not plain
-        chat.append({"role": turn.role, "content": as_json(turn.content) if answered else turn.content})
+        if turn.role != "assistant":
+            chat.append({"role": turn.role, "content": turn.content})
+        elif plain_shots and index < last_context:
+            chat.append({"role": "assistant", "content": turn.content, "learned": False})
+        else:
+            chat.append({"role": "assistant", "content": as_json(turn.content)})
     return chat
+
+
+def _told(rng: random.Random, turns: list[Turn]) -> list[Turn]:
+    """Now and then the system text asks for JSON; the adapter must not need it, nor be confused by it."""
+    if rng.random() > 0.35:
+        return turns
+    asked = " ".join(rng.sample(INSTRUCTIONS, rng.randint(1, 4)))
+    if turns[0].role != "system":
+        return [Turn("system", asked), *turns]
+    parts = [turns[0].content, asked]
+    rng.shuffle(parts)
+    return [Turn("system", rng.choice((" ", "\n")).join(parts)), *turns[1:]]
 
 
 def chat(rng: random.Random, split: Split) -> Chat:
@@ -44,7 +70,7 @@ def chat(rng: random.Random, split: Split) -> Chat:
         turns = without_passages(rng, split)
     else:
         turns = example(rng, 1.0, split)
-    return convert(turns, rng.random() < 0.5)
+    return convert(_told(rng, turns), rng.random() < 0.3)
 
 
 def chats(seed: int) -> Iterator[Chat]:

@@ -60,19 +60,30 @@ def ticket(rng: random.Random, label: str, split: Split) -> str:
     return text.rstrip(".") if roll < 0.3 else text
 
 
-def _system(rng: random.Random, split: Split) -> Chat:
+def _system(rng: random.Random, split: Split) -> str:
     roll = rng.random()
-    if roll < 0.4:
-        return []
-    text = rng.choice(SYSTEMS) if roll < 0.8 else " ".join(rng.sample(SENTENCES["general"], rng.randint(1, 4)))
-    labels = ", ".join(rng.sample(LABELS, len(LABELS)))
-    return [{"role": "system", "content": text.format(labels=labels, n=name(rng, split), d="Monday, 3 May")}]
+    if roll < 0.35:
+        return ""
+    if roll < 0.5:
+        text = " ".join(rng.sample(SENTENCES["general"], rng.randint(1, 4)))
+    else:
+        text = " ".join(rng.sample(SYSTEMS, rng.choice((1, 1, 2))))
+    labels = rng.sample(LABELS, len(LABELS))
+    listed = ", ".join(labels) if rng.random() < 0.7 else f"{', '.join(labels[:-1])} or {labels[-1]}"
+    told = text.format(labels=listed, n=name(rng, split), d="Monday, 3 May")
+    if rng.random() < 0.3:
+        told += "\n\n" + "\n".join(f"- {label}: {rng.choice(_FOUND['about'][label])}" for label in labels)
+    return told
 
 
 def chat(rng: random.Random, split: Split) -> Chat:
-    label = rng.choice(LABELS)
-    asked = ticket(rng, label, split)
-    return [*_system(rng, split), {"role": "user", "content": asked}, {"role": "assistant", "content": label}]
+    """A ticket and its label, after none or a few worked examples."""
+    system = _system(rng, split)
+    turns: Chat = [{"role": "system", "content": system}] if system else []
+    for label in rng.sample(LABELS, rng.choice((1, 1, 1, 2, 3, 4))):
+        turns.append({"role": "user", "content": ticket(rng, label, split)})
+        turns.append({"role": "assistant", "content": label})
+    return turns
 
 
 def chats(seed: int) -> Iterator[Chat]:

@@ -144,7 +144,8 @@ class Run:
 def work(rank: int, plan: Plan) -> None:
     """What each process does."""
     torch.set_num_threads(1)
-    meeting = plan.folder / f"meeting.{os.getppid()}"
+    parent = os.getppid()
+    meeting = plan.folder / f"meeting.{parent}"
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=plan.processes)
     run = Run(plan, rank)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
@@ -152,7 +153,7 @@ def work(rank: int, plan: Plan) -> None:
     with Progress(*columns, disable=rank > 0) as progress:
         task = progress.add_task("training", total=plan.tokens, completed=run.tokens)
         since, mean = time.monotonic(), 0.0
-        while run.tokens < plan.tokens:
+        while run.tokens < plan.tokens and os.getppid() == parent:  # without the parent nobody would stop us
             loss, share = run.advance()
             mean += loss / LOG_EVERY
             run.seconds, since = run.seconds + time.monotonic() - since, time.monotonic()

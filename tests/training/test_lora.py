@@ -57,6 +57,14 @@ def test_only_what_the_assistant_says_is_learned(tokenizer: Any) -> None:
     assert tokenizer.decode(learned) == "2</s>3</s>"
 
 
+def test_a_turn_that_is_only_shown_is_not_learned(tokenizer: Any) -> None:
+    shown: Chat = [*CHAT[:2], {"role": "assistant", "content": "2", "learned": False}, *CHAT[3:]]
+    example = encode(tokenizer, shown)
+    assert example.ids == encode(tokenizer, CHAT).ids
+    learned = [token for token, wanted in zip(example.ids, example.learned, strict=True) if wanted]
+    assert tokenizer.decode(learned) == "3</s>"
+
+
 def test_a_chat_must_end_with_the_assistant(tokenizer: Any) -> None:
     with pytest.raises(ValueError, match="ends with an assistant message"):
         encode(tokenizer, CHAT[:2])

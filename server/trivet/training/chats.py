@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
 
 
 class Message(TypedDict):
+    """`learned` false: an assistant's turn that is only shown, such as an example in another form."""
+
     role: Literal["system", "user", "assistant"]
     content: str
+    learned: NotRequired[bool]
 
 
 Chat = list[Message]
@@ -41,7 +44,7 @@ def encode(tokenizer: Any, chat: Chat) -> Example:
     ids = _render(tokenizer, chat, prompt=False)
     learned = [False] * len(ids)
     for index, message in enumerate(chat):
-        if message["role"] != "assistant":
+        if message["role"] != "assistant" or not message.get("learned", True):
             continue
         start = len(_render(tokenizer, chat[:index], prompt=True))
         end = len(_render(tokenizer, chat[: index + 1], prompt=False))
@@ -50,7 +53,8 @@ def encode(tokenizer: Any, chat: Chat) -> Example:
 
 
 def _render(tokenizer: Any, chat: Chat, *, prompt: bool) -> list[int]:
-    ids: list[int] = tokenizer.apply_chat_template(chat, add_generation_prompt=prompt, return_dict=False)
+    plain = [{"role": message["role"], "content": message["content"]} for message in chat]
+    ids: list[int] = tokenizer.apply_chat_template(plain, add_generation_prompt=prompt, return_dict=False)
     return ids
 
 
