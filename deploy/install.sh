@@ -36,4 +36,7 @@ esac
 if [ "$engine" = cpu ] && ! ls $links 2>/dev/null | grep -q '^torch-.*+cpu'; then
     set -- --torch-backend cpu "$@"
 fi
-exec "$venv/bin/uv" pip install --python "$venv/bin/python" "$@"
+"$venv/bin/uv" pip install --python "$venv/bin/python" "$@"
+# A start imports vLLM and torch in two processes; where Python may not write bytecode by itself (PYTHONDONTWRITEBYTECODE, a
+# read-only image), each would compile them again, for half a minute.
+"$venv/bin/python" -m compileall -q -j 0 "$venv/lib" >/dev/null || true # some packages ship templates that are no Python
