@@ -26,6 +26,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
 
 
 T = TypeVar("T")
+NOTHING = models.DeleteOperation(
+    delete=models.FilterSelector(filter=models.Filter(must=[models.HasIdCondition(has_id=[0])]))
+)
 
 
 def kill(engine: VectorProcess) -> None:
@@ -159,17 +162,17 @@ async def test_what_a_killed_gateway_left_behind_is_swept(
     async def die(*_: object) -> None:
         raise RetrievalUnavailable("the process is gone")
 
-    nobody = models.FilterSelector(filter=models.Filter(must=[models.HasIdCondition(has_id=[0])]))
-    nothing = models.DeleteOperation(delete=nobody)
     # "publish": only the last step, the removal of the older revision, is lost.
     if after == "stage":
         monkeypatch.setattr(store, "publish", die)
     else:
-        monkeypatch.setattr("trivet.stores.qdrant._delete", lambda *_, **__: nothing)
+        monkeypatch.setattr("trivet.stores.qdrant._delete", lambda *_, **__: NOTHING)
     for document in (markdown("old", "Old is new now."), markdown("new", "New is new.")):
         with contextlib.suppress(RetrievalUnavailable):
             await service.upsert("handbook", document)
     monkeypatch.undo()
+    left = {"Old has one part.", "And another."} if after == "stage" else {"Old is new now.", "New is new."}
+    assert set(await texts(service, "old new")) == left, "a search keeps to one revision before the sweep, too"
     fresh = await make_service()
     (status,) = await fresh.status()
     if after == "stage":
@@ -200,6 +203,20 @@ async def test_the_same_upsert_again_after_a_failed_one_makes_sure(
     acknowledged = await service.upsert("handbook", second)
     assert acknowledged.revision == 3, "the failed write's revision is not used again"
     assert set(await texts(service, "x")) == {"Second.", "With two parts."}
+
+
+async def test_an_unchanged_document_is_rid_of_what_a_crash_left(
+    service: IndexService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = markdown("a", "Second.")
+    await service.upsert("handbook", markdown("a", "First.\n\nWith two parts."))
+    with monkeypatch.context() as patch:
+        patch.setattr("trivet.stores.qdrant._delete", lambda *_, **__: NOTHING)
+        await service.upsert("handbook", document)
+    assert (await service.status())[0].passages == 3
+    assert (await service.upsert("handbook", document)).unchanged
+    assert (await service.status())[0].passages == 1
+    assert await texts(service, "x") == ["Second."]
 
 
 async def test_an_engine_that_cannot_be_reached_is_an_error_in_time(
