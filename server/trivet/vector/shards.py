@@ -60,6 +60,7 @@ class Collections:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._open: dict[str, Collection] = {}
+        self.uses = 0  # grows with every call that reads or writes points
         for path in sorted(folder.iterdir()):
             if path.name.startswith(_UNFINISHED):
                 shutil.rmtree(path)
@@ -74,6 +75,7 @@ class Collections:
 
     def __getitem__(self, name: str) -> Collection:
         """The collection; raises Missing."""
+        self.uses += 1
         try:
             return self._open[name]
         except KeyError:
@@ -101,6 +103,11 @@ class Collections:
         dead = (self._folder / name).rename(self._folder / f"{_UNFINISHED}{uuid.uuid4().hex}")
         shutil.rmtree(dead)
         return True
+
+    @property
+    def unflushed(self) -> int:
+        """Operations that are only in the write-ahead logs."""
+        return sum(collection.unflushed for collection in self._open.values())
 
     def flush(self) -> None:
         """Flush those with unflushed writes."""
