@@ -89,7 +89,7 @@ def test_a_fact_is_found_by_the_next_request_and_gone_after_its_deletion(client:
 
 def test_the_prefix_is_warm_from_the_first_request_where_it_is_shared(client: Client) -> None:
     receipt = client.generate(request(text="Is the prefix of this question warm?")).receipt
-    assert receipt.cached_tokens == receipt.expected_cached_tokens >= 4 * 32
+    assert receipt.cached_tokens >= receipt.expected_cached_tokens >= 4 * 32
 
 
 def test_a_json_schema_binds_the_base_model_too(client: Client) -> None:
