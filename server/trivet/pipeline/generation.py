@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 from trivet.adapters.manager import AdapterManager
 from trivet.errors import DeadlineExceeded, RetrievalTimeout, RetrievalUnavailable
@@ -32,6 +33,7 @@ from trivet.types.variant import CacheScope, OnRetrievalFailure, Route, Sampling
 
 Assemblers = Mapping[tuple[str, VersionRef], PromptAssembler]  # by backend and prompt
 BYTES_PER_TOKEN = 3  # an estimate for admission alone, made before anything is tokenized
+LONG_PROMPT_BYTES = 16_384
 
 
 class GenerationPipeline:
@@ -92,15 +94,14 @@ class GenerationPipeline:
 
     async def _answer(self, call: GenerateCall, account: Account, reader: Reader) -> tuple[str, tuple[Passage, ...]]:
         loop = asyncio.get_running_loop()
-        size = sum(len(message.content.encode()) for message in call.messages) // BYTES_PER_TOKEN
-        async with self._admission.enter(tokens=size, priority=call.priority):
+        async with self._admission.enter(tokens=size_of(call) // BYTES_PER_TOKEN, priority=call.priority):
             account.queue = loop.time() - call.arrived
             resolution = self._routes.resolve(call.route, call.unit_id)
             account.resolve(resolution.variant, resolution.route.revision, resolution.unit_source)
             async with self._adapters.acquire(resolution.variant.adapter) as adapter:
                 account.adapter_digest = "" if adapter is None else adapter.digest
                 passages = await self._retrieve(call, resolution, account)
-                prompt = self._assemble(call, resolution.variant, passages, account)
+                prompt = await self._assemble(call, resolution.variant, passages, account)
                 engine_name = None if adapter is None else adapter.engine_name
                 text = await self._stream(call, resolution, prompt, engine_name, account, reader)
         return text, prompt.passages
@@ -136,12 +137,13 @@ class GenerationPipeline:
         account.snapshot = result.snapshot
         return result.passages
 
-    def _assemble(
+    async def _assemble(
         self, call: GenerateCall, variant: Variant, passages: tuple[Passage, ...], account: Account
     ) -> AssembledPrompt:
         backend = self._backends[variant.backend]
         sampling = sampling_of(call, variant)
-        prompt = self._prompts[variant.backend, variant.prompt].assemble(
+        assemble = partial(
+            self._prompts[variant.backend, variant.prompt].assemble,
             call.messages,
             context_tokens=backend.context_tokens,
             max_tokens=sampling.max_tokens,
@@ -149,6 +151,8 @@ class GenerationPipeline:
             passages=passages,
             passage_tokens=None if variant.retrieval is None else variant.retrieval.token_budget,
         )
+        # A thread's switch costs more than encoding a usual prompt; a megabyte of text would hold up every stream.
+        prompt = assemble() if size_of(call) <= LONG_PROMPT_BYTES else await asyncio.to_thread(assemble)
         if prompt.dropped:
             account.degraded.append("passages_dropped")
         account.passage_ids = tuple(passage.id for passage in prompt.passages)
@@ -201,6 +205,11 @@ class GenerationPipeline:
         self._sink.record(receipt, account.token_gaps)
         reader.closed(receipt)
         return receipt
+
+
+def size_of(call: GenerateCall) -> int:
+    """Bytes of the conversation's text."""
+    return sum(len(message.content.encode()) for message in call.messages)
 
 
 def cache_salt(route: Route, tenant: str) -> str | None:
