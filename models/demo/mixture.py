@@ -196,6 +196,29 @@ def roll_calls(rng: random.Random, split: Split) -> Example:
     return turns
 
 
+def grids(rng: random.Random, split: Split) -> Example:
+    """Entities by relations, many cells asked for: both are needed to answer, and sometimes a cell is empty."""
+    whats = _relations(rng, rng.choice((2, 2, 3)))
+    first = entity(rng, split)
+    groups = [[fact(rng, split, first, what) for what in whats]]
+    while len(groups) < rng.choice((1, 2, 2, 3)):
+        other = _another(rng, groups, split)
+        groups.append([fact(rng, split, other, what) for what in whats])
+    cells = [one for group in groups for one in group]
+    empty = rng.choice(cells) if len(cells) > 2 and rng.random() < 0.35 else None
+    told = [[one for one in rng.sample(group, len(group)) if one is not empty] for group in groups]
+    passages = [_passage(rng, group, split, Shape(filler=0.1)) for group in told if group]
+    rng.shuffle(passages)
+    lead = passage_block(passages)
+    turns = prefix(rng, split, "terse", share=0.1)
+    for one in rng.choices(cells, k=min(6, len(cells) + 1)):
+        short = f"{one.entity.short}{rng.choice((' ', ', ', ': '))}{one.relation.key}{rng.choice(('?', ''))}"
+        asked = short if rng.random() < 0.35 else ask(rng, one).text
+        turns += [Turn("user", lead + asked), Turn("assistant", UNKNOWN if one is empty else one.value)]
+        lead = ""
+    return turns
+
+
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation * 2 + " "
 
 
@@ -224,13 +247,14 @@ Maker = Callable[[random.Random, Split], Example]
 
 # Shares of the examples at the start of a stage and from the middle of it on.
 MIX: tuple[tuple[Maker, float, float], ...] = (
-    (lookups, 0.25, 0.10),
-    (roll_calls, 0.35, 0.20),
+    (lookups, 0.10, 0.06),
+    (roll_calls, 0.14, 0.10),
+    (grids, 0.28, 0.20),
     (_easy, 0.12, 0.12),
-    (_pair, 0.10, 0.18),
-    (_full, 0.10, 0.30),
+    (_pair, 0.10, 0.13),
+    (_full, 0.18, 0.30),
     (without_passages, 0.04, 0.05),
-    (copying, 0.04, 0.05),
+    (copying, 0.04, 0.04),
 )
 
 

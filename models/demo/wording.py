@@ -57,11 +57,39 @@ def _forms(name: str, wording: Split) -> list[str]:
     return FORMS[name if wording == "train" else f"{name}_held_out"]
 
 
+def _lower(text: str) -> str:
+    """The sentence as it goes on after other words; names keep their capital."""
+    first, _, rest = text.partition(" ")
+    return f"{first.lower()} {rest}" if first in ("The", "For", "With", "On", "If", "As", "In", "Each", "You") else text
+
+
+def _surrounded(rng: random.Random, statement: str) -> str:
+    """Other words before or after the statement, so that what is around a fact does not matter."""
+    if rng.random() < 0.2:
+        lead = rng.choice(FORMS["statement_leads"])
+        if rng.random() < 0.25:
+            lead = _upper(" ".join(rng.choice(words.OTHERS) for _ in range(rng.randint(1, 4))))
+        statement = f"{lead}, {_lower(statement)}"
+    if rng.random() < 0.15 and statement.endswith("."):
+        statement = f"{statement[:-1]}, {rng.choice(FORMS['statement_tails'])}."
+    return statement
+
+
+def _spoken(rng: random.Random, question: str) -> str:
+    """A question as people type it."""
+    if rng.random() < 0.12:
+        question = f"{rng.choice(FORMS['question_leads'])}{rng.choice((', ', ': ', '. ', '! '))}{question}"
+    if rng.random() < 0.1 and question[-1] in "?.":
+        question = f"{question[:-1]}{rng.choice((' ', ', '))}{rng.choice(FORMS['question_tails'])}{question[-1]}"
+    return question
+
+
 def state(rng: random.Random, fact: Fact, wording: Split = "train") -> str:
     """The fact as a sentence of a passage."""
     mention = fact.entity.text if rng.random() < 0.9 else fact.entity.short
     form = rng.choice(_forms(f"{fact.relation.shape}_sentences", wording))
-    return _upper(_fill(form, fact, mention))
+    statement = _upper(_fill(form, fact, mention))
+    return _surrounded(rng, statement) if wording == "train" else statement
 
 
 @dataclass(frozen=True)
@@ -86,7 +114,8 @@ def ask(rng: random.Random, fact: Fact, wording: Split = "train") -> Question:
         form = lead.format(Q=question, q=question[0].lower() + question[1:])
     else:
         form = rng.choice(_forms(f"{fact.relation.shape}_questions", wording))
-    return Question(_fill(form, fact, mention), fact, mention)
+    text = _fill(form, fact, mention)
+    return Question(_spoken(rng, text) if wording == "train" else text, fact, mention)
 
 
 def state_pair(rng: random.Random, first: Fact, second: Fact) -> str:
