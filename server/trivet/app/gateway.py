@@ -72,6 +72,7 @@ class Gateway:
             max_queued=admission.max_queued,
             max_queued_tokens=admission.max_queued_tokens,
         )
+        self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         self._serving = False
 
     async def start(self) -> None:
@@ -83,8 +84,9 @@ class Gateway:
         self._metrics.build.info({"version": __version__})
         prompts = assemblers(self._config)
         legs = await self._start_legs(folder, prompts)
+        inference, admin = await self._services(folder, legs)
         await self._health.set_ready(False)
-        addresses = await self._listen(folder, legs)
+        addresses = await self._listen(inference, admin)
         await self._set_serving(True)
         announcement.publish(addresses)
         self._progress.note(
@@ -131,9 +133,9 @@ class Gateway:
         self._progress.done(stage, ", ".join(held))
         return service
 
-    async def _listen(self, folder: DataFolder, legs: _Legs) -> dict[str, str]:
-        config, server = self._config, self._config.file.server
-        keys, settings = authenticator(config), listener_settings(config)
+    async def _services(self, folder: DataFolder, legs: _Legs) -> tuple[InferenceServicer, AdminServicer]:
+        """What the listeners serve, with every variant warm."""
+        config, keys = self._config, authenticator(self._config)
         routes, books = RouteTable(config.routes), PrefixBooks()
         backends = {legs.backend.name: legs.backend}
         readiness = Readiness(backends, legs.adapters, legs.prompts, books)
@@ -141,7 +143,6 @@ class Gateway:
         receipts = ReceiptLog(folder.receipts)
         self._stack.callback(receipts.close)
         retriever = BoundedRetriever(legs.indexes, self._metrics)
-        self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         generation = GenerationPipeline(
             routes=routes,
             admission=self._admission,
@@ -160,11 +161,16 @@ class Gateway:
             search=SearchPipeline(routes, retriever, searches),
             receipts=receipts,
             keys=keys,
-            slow_reader_timeout=server.slow_reader_timeout,
+            slow_reader_timeout=config.file.server.slow_reader_timeout,
         )
         admin = AdminServicer(
             routes=routes, adapters=legs.adapters, indexes=legs.indexes, readiness=readiness, keys=keys
         )
+        return inference, admin
+
+    async def _listen(self, inference: InferenceServicer, admin: AdminServicer) -> dict[str, str]:
+        """Bind the three listeners; where each serves, by its name in the configuration."""
+        server, settings = self._config.file.server, listener_settings(self._config)
         clients, operators = Listener(settings, self._health), Listener(settings, self._health)
         clients.serve_inference(inference)
         operators.serve_admin(admin)
