@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import pstats
+import json
 import signal
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from cpu_time import thread_seconds
@@ -14,13 +14,13 @@ from servers import TrivetServer
 from worker import Worker
 from workload import PLAIN_ROUTE, Workload
 
-FUNCTIONS = 40
+FUNCTIONS = 45
 WRITE_TIMEOUT = 30.0
 
 
 def profile(workload: Workload, streams: int, seconds: float) -> str:
-    """Two measurements of a closed loop, without and with cProfile, as text."""
-    file = workload.folder / "profile.pstats"
+    """A closed loop against a server under the sampling profiler (see profiled.py), as text."""
+    file = workload.folder / "profile.json"
     file.unlink(missing_ok=True)
     load_log = workload.folder / "load.log"
     with (
@@ -28,47 +28,56 @@ def profile(workload: Workload, streams: int, seconds: float) -> str:
         Worker("load_generator.py", [str(workload.folder)], load_log) as load,
     ):
         target = {"trivet": server.address, "route": PLAIN_ROUTE}
+        load.ask(do="measure", target=target, streams=streams, seconds=1, offset=2000)
         before = thread_seconds(server.pid)
-        plain = load.ask(do="measure", target=target, streams=streams, seconds=seconds)
-        threads = _by_name(before, thread_seconds(server.pid))
         server.tell(signal.SIGUSR1)
-        traced = load.ask(do="measure", target=target, streams=streams, seconds=seconds, offset=1000)
+        cell = load.ask(do="measure", target=target, streams=streams, seconds=seconds)
+        threads = _by_name(server.pid, before, thread_seconds(server.pid))
         server.tell(signal.SIGUSR2)
         _wait_for(file)
+    stacks = [(tuple(stack), number) for stack, number in json.loads(file.read_text())]
     lines = [
-        f"{streams} streams; {plain['tokens'] / plain['seconds']:,.0f} tokens/s, "
-        f"{traced['tokens'] / traced['seconds']:,.0f} under cProfile",
-        "CPU by thread, without cProfile (warm-up and end included):",
-        *(f"  {name:<20} {spent:8.3f} s" for name, spent in threads if spent >= 0.001),
-        f"Functions of the event loop's thread by their own CPU time, of {traced['requests']} requests and a few more:",
+        f"## Profile at {streams} streams, {cell['tokens'] / cell['seconds']:,.0f} tokens/s",
+        "",
+        "CPU seconds by thread (warm-up and end included):",
+        *(f"  {spent:8.3f}  {name}" for name, spent in threads if spent >= 0.005),
+        "",
+        *_functions(stacks),
     ]
-    return "\n".join(lines) + "\n" + _functions(file)
+    return "\n".join(lines) + "\n"
 
 
-def _by_name(before: dict[tuple[int, str], float], after: dict[tuple[int, str], float]) -> list[tuple[str, float]]:
+def _by_name(
+    pid: int, before: dict[tuple[int, str], float], after: dict[tuple[int, str], float]
+) -> list[tuple[str, float]]:
     sums: defaultdict[str, float] = defaultdict(float)
     for thread, spent in after.items():
-        sums[thread[1]] += spent - before.get(thread, 0.0)
+        sums["main (event loop)" if thread[0] == pid else thread[1]] += spent - before.get(thread, 0.0)
     return sorted(sums.items(), key=lambda item: -item[1])
 
 
-def _functions(file: Path) -> str:
-    text = io.StringIO()
-    stats = pstats.Stats(str(file), stream=text)
-    stats.sort_stats("tottime").print_stats(FUNCTIONS)
-    lines = text.getvalue().splitlines()
-    here = next(i for i, line in enumerate(lines) if "tottime" in line)
-    return "\n".join(_short(line) for line in lines[here:] if line.strip())
+def _functions(stacks: list[tuple[tuple[str, ...], int]]) -> Iterator[str]:
+    """Shares of the samples: a function itself, and with all that it calls."""
+    total = sum(number for _, number in stacks)
+    itself: Counter[str] = Counter()
+    within: Counter[str] = Counter()
+    for stack, number in stacks:
+        itself[stack[-1]] += number
+        for function in set(stack):
+            within[function] += number
+    for title, counts in (("by itself", itself), ("with what it calls", within)):
+        yield f"Share of {total} samples of the event loop's thread, {title}:"
+        for function, number in counts.most_common(FUNCTIONS):
+            yield f"  {100 * number / total:5.1f} %  {_short(function)}"
+        yield ""
 
 
-def _short(line: str) -> str:
-    """A profile's line without the folders that packages are installed in."""
-    head, slash, tail = line.rpartition("/site-packages/")
-    if not slash:
-        head, slash, tail = line.rpartition("/server/")
-    if not slash:
-        head, slash, tail = line.rpartition("/lib/python3")
-    return head[: head.rfind(" ") + 1] + tail if slash else line
+def _short(function: str) -> str:
+    """Without the folders that packages are installed in."""
+    for mark in ("/site-packages/", "/server/", "/lib/python3."):
+        if mark in function:
+            return function.rpartition(mark)[2]
+    return function
 
 
 def _wait_for(file: Path) -> None:
