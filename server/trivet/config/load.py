@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from trivet.config.checks import check_config
-from trivet.config.schema import ConfigFile, IndexFile, RouteSection, Section, VariantSection
-from trivet.config.yaml_lines import YamlDocument, read_yaml
+from trivet.config.schema import ConfigFile, IndexFile, RouteSection, VariantSection
+from trivet.config.yaml_lines import YamlDocument, parse, read_yaml
 from trivet.errors import ConfigError
 from trivet.types.variant import (
     CacheScope,
@@ -22,8 +19,6 @@ from trivet.types.variant import (
     Variant,
     VersionRef,
 )
-
-SectionT = TypeVar("SectionT", bound=Section)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +83,7 @@ def load_config(path: Path, overrides: Overrides = Overrides()) -> Config:
     """
     path = path.resolve()
     document = read_yaml(path)
-    file = _parse(document, ConfigFile)
+    file = parse(document, ConfigFile)
     file = _override(file, overrides, document)
     indexes: dict[str, IndexConfig] = {}
     problems: list[str] = []
@@ -106,21 +101,6 @@ def load_config(path: Path, overrides: Overrides = Overrides()) -> Config:
     return config
 
 
-def _parse(document: YamlDocument, model: type[SectionT]) -> SectionT:
-    try:
-        return model.model_validate(document.data)
-    except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            text = item["msg"][0].lower() + item["msg"][1:]
-            if item["type"] == "extra_forbidden":
-                text = "unknown field"
-            elif item["type"] not in {"missing", "model_type"}:
-                text += f", got {item['input']!r}"[:200]
-            problems.append(document.problem(item["loc"], text))
-        raise ConfigError(problems) from error
-
-
 def _override(file: ConfigFile, overrides: Overrides, document: YamlDocument) -> ConfigFile:
     """The same file with other listeners, checked like those of the file."""
     changed = {
@@ -131,14 +111,14 @@ def _override(file: ConfigFile, overrides: Overrides, document: YamlDocument) ->
     if not changed:
         return file
     data = {**document.data, "server": {**(document.data.get("server") or {}), **changed}}
-    return _parse(YamlDocument(document.path, data, document.lines), ConfigFile)
+    return parse(YamlDocument(document.path, data, document.lines), ConfigFile)
 
 
 def _read_index(folder: Path, document: YamlDocument, name: str) -> IndexConfig:
     if not (folder / "index.yaml").is_file():
         raise ConfigError([document.problem(("indexes", name), f"no index.yaml in {folder}")])
     index_document = read_yaml(folder / "index.yaml")
-    index = IndexConfig(folder, _parse(index_document, IndexFile))
+    index = IndexConfig(folder, parse(index_document, IndexFile))
     problems = []
     if not index.corpus.is_dir():
         problems.append(index_document.problem(("corpus",), f"no folder {index.corpus}"))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from trivet.errors import ConfigError
 
 MAX_BYTES = 4 << 20
+SectionT = TypeVar("SectionT", bound=BaseModel)
 
 
 @dataclass
@@ -53,6 +55,22 @@ def read_yaml(path: Path) -> YamlDocument:
     if problems:
         raise ConfigError(problems)
     return document
+
+
+def parse(document: YamlDocument, model: type[SectionT]) -> SectionT:
+    """The document as `model`; ConfigError with one line per problem."""
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            text = item["msg"][0].lower() + item["msg"][1:]
+            if item["type"] == "extra_forbidden":
+                text = "unknown field"
+            elif item["type"] not in {"missing", "model_type"}:
+                text += f", got {item['input']!r}"[:200]
+            problems.append(document.problem(item["loc"], text))
+        raise ConfigError(problems) from error
 
 
 def _record_lines(
