@@ -1,0 +1,93 @@
+"""A suite's questions: JSON lines, read strictly."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trivet.errors import ConfigError
+
+MAX_BYTES = 256 << 20
+Text = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One question and what is right about its answer.
+
+    `answers` are the accepted ones: empty if nothing answers the question, None if the suite has no answers (labels,
+    say). `documents` are those of which one has to be cited. `id` is unique among the suite's.
+    """
+
+    id: str
+    question: str
+    answers: tuple[str, ...] | None = None
+    documents: tuple[str, ...] = ()
+    label: str | None = None
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    question: Text
+    answer: Text | Annotated[list[Text], Field(min_length=1)] | None = None
+    document: Text | Annotated[list[Text], Field(min_length=1)] | None = None
+    label: Text | None = None
+    id: Text | None = None
+
+
+def read_examples(path: Path) -> tuple[Example, ...]:
+    """All lines in order; ConfigError with `file:line: field: problem` for each that is wrong.
+
+    The fields: `question`; `answer` (a string, a list of accepted ones, or null: nothing answers it); `document` (an id
+    or several); `label`; `id` (the line's number if it is not given).
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError([f"{path}:1: (file): larger than {MAX_BYTES} bytes"])
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}:1: (file): cannot be read: {error}"]) from error
+    problems: list[str] = []
+    examples: dict[str, Example] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            example = _example(number, line)
+        except ValidationError as error:
+            for item in error.errors():
+                field = ".".join(str(part) for part in item["loc"]) or "(line)"
+                problems.append(f"{path}:{number}: {field}: {_said(item['type'], item['msg'])}")
+            continue
+        except ValueError as error:
+            problems.append(f"{path}:{number}: (line): not valid JSON: {error}")
+            continue
+        if example.id in examples:
+            problems.append(f"{path}:{number}: id: {example.id!r} is an earlier line's already")
+        examples[example.id] = example
+    if not examples and not problems:
+        problems.append(f"{path}:1: (file): no line in it, expected at least one question")
+    if problems:
+        raise ConfigError(problems)
+    return tuple(examples.values())
+
+
+def _said(kind: str, message: str) -> str:
+    return "unknown field" if kind == "extra_forbidden" else message[0].lower() + message[1:]
+
+
+def _example(number: int, text: str) -> Example:
+    line = _Line.model_validate(json.loads(text))
+    answers = _several(line.answer) if "answer" in line.model_fields_set else None
+    return Example(line.id or str(number), line.question, answers, _several(line.document), line.label)
+
+
+def _several(value: str | list[str] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)

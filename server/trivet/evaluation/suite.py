@@ -1,0 +1,278 @@
+"""A suite: questions, arms that answer them, and what counts as right. `suite.yaml` is read strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from trivet.config.yaml_lines import YamlDocument, parse, read_yaml
+from trivet.errors import ConfigError
+from trivet.evaluation.data import Example, read_examples
+from trivet.evaluation.metrics import Judgement
+from trivet.evaluation.reply import Form, schema_problem
+
+ArmName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,40}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Ref = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Count = Annotated[int, Field(ge=1)]
+GENERAL_BASE = "general/base"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class RetrievalSection(_Section):
+    """How an arm searches."""
+
+    index: Name
+    top_k: Annotated[int, Field(ge=1, le=100)] = 3
+    token_budget: Count = 1024
+
+
+class ArmSection(_Section):
+    """What answers. `stuffed` names an index whose whole corpus stands in the prompt's system text instead."""
+
+    prompt: Ref
+    adapter: Ref | None = None
+    retrieval: RetrievalSection | None = None
+    stuffed: Name | None = None
+    json_schema: Literal["without", "with", "both"] = "without"
+
+
+class JsonSection(_Section):
+    """Where a JSON answer holds its value, and whether it found one."""
+
+    value: str = "answer"
+    found: str | None = None
+
+
+class GeneralSection(_Section):
+    """Questions that have nothing to do with what the adapters learned, for each adapter and for the bare model.
+
+    `margin`: how many points an adapter may lose at most against the bare model.
+    """
+
+    data: str
+    prompt: Ref
+    margin: Annotated[float, Field(gt=0, le=100)]
+    correct: Annotated[list[Judgement], Field(min_length=1)]
+    max_tokens: Count | None = None
+
+
+class SuiteFile(_Section):
+    """The whole of `suite.yaml`. Paths are relative to it."""
+
+    version: Literal[1]
+    description: str = ""
+    data: str
+    prompts: str | None = None
+    max_tokens: Count = 64
+    json_schema: dict[str, Any] | None = None
+    json_fields: JsonSection = JsonSection()
+    unknown: list[str] = []
+    labels: list[str] = []
+    correct: Annotated[list[Judgement], Field(min_length=1)]
+    baseline: ArmName
+    arms: Annotated[dict[ArmName, ArmSection], Field(min_length=2)]
+    general: GeneralSection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One bundle that answers. `constrained`: each request carries the suite's JSON schema."""
+
+    name: str
+    prompt: str
+    max_tokens: int
+    adapter: str | None = None
+    index: str | None = None
+    top_k: int = 0
+    token_budget: int = 0
+    stuffed: str | None = None
+    constrained: bool = False
+
+    @property
+    def route(self) -> str:
+        """The route of the server that is this arm; the requests with and without a schema share one."""
+        return "eval-" + self.bundle.replace("+", "-").replace("/", "-").replace("@", "-")
+
+    @property
+    def bundle(self) -> str:
+        """The arm's name without what the request decides."""
+        return self.name.removesuffix("+schema") if self.constrained else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Examples that are all put to all of these arms. `baseline` is the name of one of them."""
+
+    examples: tuple[Example, ...]
+    arms: tuple[Arm, ...]
+    baseline: str
+    correct: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A suite that was read and checked. `general_margin` in points."""
+
+    name: str
+    path: Path
+    description: str
+    form: Form
+    main: Part
+    general: Part | None = None
+    general_margin: float = 0.0
+    prompts: Path | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The suite's own questions, then the general ones."""
+        return (self.main,) if self.general is None else (self.main, self.general)
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """All arms of all parts; their names are unique."""
+        return tuple(arm for part in self.parts for arm in part.arms)
+
+    def digest(self, ingredients: Mapping[str, str]) -> str:
+        """What decides the answers, as 16 hexadecimal digits: questions, arms, schema, and the `ingredients` (digests
+        of prompts, adapters, indexes, the model). What only judges them is no part of it, so a suite can be judged
+        anew without asking again."""
+        asked = [
+            [[(one.id, one.question) for one in part.examples], [asdict(arm) for arm in part.arms]]
+            for part in self.parts
+        ]
+        known = json.dumps([asked, self.form.json_schema, dict(ingredients)], sort_keys=True)
+        return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def load_suite(path: Path) -> Suite:
+    """Read `suite.yaml` and its data; ConfigError with `file:line: field: problem` for all that is wrong."""
+    path = path.resolve()
+    document = read_yaml(path)
+    file = parse(document, SuiteFile)
+    problems = list(_problems(document, file))
+    data = _examples(path.parent / file.data, problems)
+    general = () if file.general is None else _examples(path.parent / file.general.data, problems)
+    if not problems:
+        problems += _data_problems(document, file, data, general)
+    if problems:
+        raise ConfigError(problems)
+    form = Form(
+        file.json_schema,
+        file.json_fields.value,
+        file.json_fields.found,
+        tuple(file.unknown),
+        tuple(file.labels),
+    )
+    main = Part(data, tuple(_arms(file)), file.baseline, tuple(file.correct))
+    folder = None if file.prompts is None else path.parent / file.prompts
+    suite = Suite(path.parent.name, path, file.description, form, main, prompts=folder)
+    if file.general is None:
+        return suite
+    part = Part(general, tuple(_general_arms(file, file.general)), GENERAL_BASE, tuple(file.general.correct))
+    return Suite(suite.name, path, suite.description, form, main, part, file.general.margin, folder)
+
+
+def _examples(path: Path, problems: list[str]) -> tuple[Example, ...]:
+    try:
+        return read_examples(path)
+    except ConfigError as error:
+        problems += error.problems
+        return ()
+
+
+def _arms(file: SuiteFile) -> Iterator[Arm]:
+    for name, section in file.arms.items():
+        for constrained in {"without": (False,), "with": (True,), "both": (False, True)}[section.json_schema]:
+            found = section.retrieval
+            yield Arm(
+                name=f"{name}+schema" if constrained else name,
+                prompt=section.prompt,
+                max_tokens=file.max_tokens,
+                adapter=section.adapter,
+                index=found.index if found else None,
+                top_k=found.top_k if found else 0,
+                token_budget=found.token_budget if found else 0,
+                stuffed=section.stuffed,
+                constrained=constrained,
+            )
+
+
+def _general_arms(file: SuiteFile, section: GeneralSection) -> Iterator[Arm]:
+    tokens = section.max_tokens or file.max_tokens
+    yield Arm(GENERAL_BASE, section.prompt, tokens)
+    for adapter in sorted({arm.adapter for arm in file.arms.values() if arm.adapter}):
+        yield Arm(general_arm(adapter), section.prompt, tokens, adapter)
+
+
+def general_arm(adapter: str) -> str:
+    """The arm of the general part that shows what this adapter (name@version) does to it."""
+    return f"general/{adapter}"
+
+
+def _problems(document: YamlDocument, file: SuiteFile) -> Iterator[str]:
+    arms = list(_arms(file))
+    names = [arm.name for arm in arms]
+    if file.baseline not in names:
+        yield document.problem(("baseline",), f"no arm {file.baseline!r}; known: {', '.join(names)}")
+    routes: dict[str, str] = {}
+    for name in file.arms:
+        if name.endswith("+schema"):
+            yield document.problem(("arms", name), "ends in +schema, which is how `json_schema: with` names an arm")
+    for arm in [*arms, *(_general_arms(file, file.general) if file.general else ())]:
+        other = routes.setdefault(arm.route, arm.bundle)
+        if other != arm.bundle:
+            yield document.problem(("arms", arm.bundle), f"is the same route as arm {other!r} ({arm.route})")
+    for name, section in file.arms.items():
+        if section.stuffed is not None and section.retrieval is not None:
+            yield document.problem(("arms", name, "stuffed"), "beside retrieval, expected one of them")
+        if section.json_schema != "without" and file.json_schema is None:
+            yield document.problem(("arms", name, "json_schema"), "the suite has no json_schema")
+    if file.json_schema is not None and (problem := schema_problem(file.json_schema)):
+        yield document.problem(("json_schema",), f"not a JSON schema: {problem}")
+    if file.json_schema is not None and file.labels:
+        yield document.problem(("labels",), "beside json_schema, expected one of them")
+
+
+def _data_problems(
+    document: YamlDocument, file: SuiteFile, data: Sequence[Example], general: Sequence[Example]
+) -> Iterator[str]:
+    yield from _judged(document, ("correct",), file, file.correct, data)
+    if file.general is not None:
+        yield from _judged(document, ("general", "correct"), file, file.general.correct, general)
+    unknown = sorted({one.label for one in data if one.label is not None and one.label not in file.labels})
+    if unknown:
+        yield document.problem(("labels",), f"the data has others: {', '.join(unknown)}")
+
+
+def _judged(
+    document: YamlDocument, at: tuple[str, ...], file: SuiteFile, judged: Sequence[Judgement], data: Sequence[Example]
+) -> Iterator[str]:
+    """Every judgement has something to judge, and every example is judged by something."""
+    formed = file.json_schema is not None or bool(file.labels)
+    for position, name in enumerate(judged):
+        if not any(_applies(name, one, formed) for one in data):
+            yield document.problem((*at, position), f"{name} applies to no line of the data")
+    without = [one.id for one in data if not any(_applies(name, one, formed) for name in judged)]
+    if without:
+        shown = ", ".join(without[:5])
+        yield document.problem(at, f"nothing judges {len(without)} of the data's lines: {shown}")
+
+
+def _applies(name: Judgement, example: Example, formed: bool) -> bool:
+    return {
+        "exact_match": bool(example.answers),
+        "says_unknown": example.answers == (),
+        "format_valid": formed,
+        "label_accuracy": example.label is not None,
+        "cited_right": bool(example.documents),
+    }[name]
