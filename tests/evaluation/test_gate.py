@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from evaluation_suites import answered, by_key, make_suite
+from trivet.cli.eval import MARGIN
 from trivet.errors import FailedPrecondition
-from trivet.evaluation.gate import MARGIN, beats, examples_needed, holds, judge
+from trivet.evaluation.gate import beats, examples_needed, holds, judge
 from trivet.evaluation.report import Report, build_report
 from trivet.evaluation.statistics import Bootstrap, percentile_bounds
 

@@ -11,6 +11,7 @@ import click
 from trivet.cli.adapter import adapter
 from trivet.cli.ask import ask
 from trivet.cli.demo import demo
+from trivet.cli.eval import evaluate
 from trivet.cli.index import index
 from trivet.cli.serve import serve
 from trivet.client import CallFailed
@@ -47,5 +48,5 @@ def main() -> None:
     """
 
 
-for command in (serve, demo, ask, index, adapter):
+for command in (serve, demo, ask, index, adapter, evaluate):
     main.add_command(command)

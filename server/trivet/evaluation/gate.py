@@ -25,7 +25,6 @@ from trivet.evaluation.report import Comparison, PartReport, Report
 from trivet.evaluation.statistics import LEVEL, Floats
 from trivet.evaluation.suite import general_arm
 
-MARGIN = 2.0  # points
 _ROUNDING = 1e-9  # a difference of exactly the margin counts as reaching it
 _POWER, _GAIN = 0.9, 0.05  # what `examples_needed` is asked for: a true gain of 5 points found 9 times in 10
 

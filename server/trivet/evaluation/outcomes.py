@@ -51,14 +51,17 @@ class OutcomeLog:
     asked again.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open for appending; FailedPrecondition if another process writes it, or if it is damaged."""
+    def __init__(self, path: Path, *, fresh: bool = False) -> None:
+        """Open for appending, emptied first if `fresh`; FailedPrecondition if another process writes it, or if it is
+        damaged."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._lock = threading.Lock()
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             self._own()
+            if fresh:
+                os.ftruncate(self._descriptor, 0)
             self._outcomes = self._read()
         except BaseException:
             os.close(self._descriptor)

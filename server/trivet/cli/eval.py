@@ -1,0 +1,142 @@
+"""`trivet eval`: what each leg is worth, and the gate that a change has to pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from trivet.cli.config import config_options
+from trivet.cli.output import print_json, print_table
+from trivet.cli.target import target_options
+from trivet.client import Target
+from trivet.config import Config
+
+if TYPE_CHECKING:
+    from trivet.evaluation.gate import Verdict
+    from trivet.evaluation.report import PartReport, Report
+
+MARGIN = 2.0
+
+
+@click.command("eval")
+@click.argument("suite")
+@click.option("--arm", "arms", multiple=True, help="Only this arm and the baseline; repeatable.")
+@click.option("--baseline", default="", help="The arm that others are compared with; default: the suite's.")
+@click.option("--gate", is_flag=True, help="Exit 1 unless --candidate beats the baseline and holds the general part.")
+@click.option("--candidate", help="The arm that the gate is about.")
+@click.option("--margin", type=click.FloatRange(0), default=MARGIN, show_default=True, help="Points it must win by.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many questions of each part.")
+@click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Requests at a time.")
+@click.option("--fresh", is_flag=True, help="Ask everything again instead of going on with what was answered.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the page.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@config_options
+@target_options
+@click.pass_context
+def evaluate(
+    context: click.Context,
+    load: Callable[[], Config],
+    target: Target,
+    suite: str,
+    arms: tuple[str, ...],
+    baseline: str,
+    gate: bool,
+    candidate: str | None,
+    margin: float,
+    limit: int | None,
+    concurrency: int,
+    fresh: bool,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Put the same questions to every arm of SUITE (a file, a folder, or a name below evals/) and compare the answers.
+
+    A server of its own is started with one route for each arm, unless --address names a running one that has these
+    routes (`eval-<arm>`). What was answered is kept in the data folder: killed and run again, it goes on.
+
+    \b
+    Examples:
+      trivet eval handbook
+      trivet eval handbook --arm rag --arm hybrid --limit 20
+      trivet eval handbook --gate --baseline rag --candidate hybrid --margin 2
+    """
+    from trivet.cli.eval_run import Evaluation, Wishes, find_suite  # here, because others start faster without
+    from trivet.evaluation.page import page
+    from trivet.evaluation.runner import Pace
+
+    if gate != (candidate is not None):
+        raise click.UsageError("--gate and --candidate belong together")
+    running = context.get_parameter_source("address") is ParameterSource.COMMANDLINE
+    wishes = Wishes(
+        arms=(*arms, candidate) if candidate else arms,
+        baseline=baseline,
+        limit=limit,
+        fresh=fresh,
+        pace=Pace(concurrency),
+        target=target if running else None,
+    )
+    evaluation = Evaluation(load(), find_suite(suite), wishes)
+    report = evaluation.run()
+    verdict = evaluation.judge(report, candidate, margin) if candidate else None
+    path = html or evaluation.folder / "report.html"
+    path.write_text(page(report, verdict), encoding="utf-8")
+    if as_json:
+        print_json(as_data(report, verdict))
+    else:
+        show(report, verdict)
+        click.secho(f"\nThe page: {path}", dim=True)
+    if verdict is not None and not verdict.passed:
+        raise click.exceptions.Exit(1)
+
+
+def as_data(report: Report, verdict: Verdict | None = None) -> dict[str, Any]:
+    """The report as plain data. Shares are between 0 and 1, costs in nano-USD, times in milliseconds."""
+    data = asdict(report)
+    if verdict is not None:
+        data["gate"] = {**asdict(verdict), "passed": verdict.passed}
+    return data
+
+
+def show(report: Report, verdict: Verdict | None = None) -> None:
+    """Tables and one sentence for people."""
+    from trivet.evaluation import wording
+
+    for part in report.parts:
+        _show_part(part)
+    click.secho(f"\n{wording.sentence(report.parts[0])}", bold=True)
+    if verdict is None:
+        return
+    click.echo()
+    for check in verdict.checks:
+        click.secho(f"{'holds' if check.passed else 'FAILS'}  {check.name}: {check.found}", fg=_colour(check.passed))
+    if verdict.advice:
+        click.echo(verdict.advice)
+    said = "passes" if verdict.passed else "does not pass"
+    click.secho(f"{verdict.candidate} {said} the gate.", bold=True, fg=_colour(verdict.passed))
+
+
+def _show_part(part: PartReport) -> None:
+    from trivet.evaluation import wording
+
+    title = "General questions" if part.name == "general" else "Questions"
+    judged = ", ".join(part.correct)
+    click.secho(f"\n{title}: n = {part.n}; correct = all that applies of {judged}; 95% intervals", bold=True)
+    for headers, rows in (
+        wording.cells(part, wording.QUALITY_COLUMNS),
+        wording.comparisons(part),
+        wording.cells(part, wording.COST_COLUMNS),
+    ):
+        if rows:
+            print_table(headers, rows)
+            click.echo()
+    for remark in wording.remarks(part):
+        click.echo(f"  {remark}")
+
+
+def _colour(passed: bool) -> str:
+    return "green" if passed else "red"

@@ -1,0 +1,173 @@
+"""The configuration of an evaluation's own server: one route for each arm, everything else as in the given one.
+
+It serves this machine alone, with the embedded vector engine in the evaluation's folder: an evaluation never touches
+the data of a server that others use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trivet.cli.eval_stuffing import Stuffing
+from trivet.config import Config
+from trivet.errors import ConfigError
+from trivet.evaluation.suite import Arm, Suite
+
+RETRIEVAL_DEADLINE_MS = 5000.0  # an answer without passages would say nothing of the arm: wait rather than degrade
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """The written file; which arms cannot be asked, and why; the indexes that have to be built."""
+
+    path: Path
+    refused: dict[str, str]
+    indexes: tuple[str, ...]
+
+
+def ingredients(config: Config, suite: Suite) -> dict[str, str]:
+    """A digest of everything that decides answers besides the questions: the model, prices, prompts, adapters, indexes.
+
+    What is not there has the digest "missing"; deriving the configuration will say so if it is needed.
+    """
+    file = config.file
+    about = {name: section.model_dump(mode="json", exclude={"model"}) for name, section in file.backends.items()}
+    priced = {name: section.model_dump(mode="json") for name, section in file.prices.items()}
+    found = {"configuration": hashlib.sha256(json.dumps([about, priced], sort_keys=True).encode()).hexdigest()}
+    for name, section in file.backends.items():
+        found[f"model {name}"] = _digest(config.resolve(section.model))
+    for arm in suite.arms:
+        found[f"prompt {arm.prompt}"] = _digest(*_prompt_files(config, suite, arm.prompt))
+        if arm.adapter is not None:
+            folders = [root / arm.adapter.replace("@", "/") for root in config.adapter_roots]
+            found[f"adapter {arm.adapter}"] = _digest(*(folder for folder in folders if folder.is_dir()))
+        for index in (arm.index, arm.stuffed):
+            if index is not None and index in config.indexes:
+                found[f"index {index}"] = _digest(config.indexes[index].folder)
+    return found
+
+
+def _digest(*paths: Path) -> str:
+    """Of all files at and below these, by relative path and content; hidden ones left out."""
+    digest = hashlib.sha256()
+    files = 0
+    for root in paths:
+        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+            relative = path.relative_to(root)
+            if not path.is_file() or any(part.startswith(".") for part in relative.parts):
+                continue
+            digest.update(f"{relative.as_posix()}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            files += 1
+    return digest.hexdigest() if files else "missing"
+
+
+def _prompt_files(config: Config, suite: Suite, ref: str) -> list[Path]:
+    folders = [config.prompts, *([suite.prompts] if suite.prompts else [])]
+    return [path for folder in folders if (path := folder / (ref.replace("@", "/") + ".md")).is_file()]
+
+
+def derive(config: Config, suite: Suite, folder: Path) -> Derived:
+    """Write the configuration and its prompts into `folder`.
+
+    Raises ConfigError if the suite names a prompt or an index that is not there; what is wrong with the rest (an
+    adapter that is missing, say) is told by the configuration's own check, by the names of the routes.
+    """
+    file = config.file
+    backend = next(iter(file.backends))
+    stuffing = Stuffing(config, backend)
+    prompts = folder / "prompts"
+    shutil.rmtree(prompts, ignore_errors=True)
+    prompts.mkdir(parents=True)
+    problems: list[str] = []
+    refused: dict[str, str] = {}
+    routes: dict[str, Any] = {}
+    for arm, questions in _served(suite):
+        try:
+            source = _one_prompt(config, suite, arm)
+            _check_index(config, suite, arm)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        prompt = arm.prompt
+        if arm.stuffed is not None:
+            prompt = f"{arm.route}@1"
+            reason = stuffing.write(source, arm, questions, prompts / arm.route / "1.md")
+            if reason:
+                refused |= {other.name: reason for other in suite.arms if other.route == arm.route}
+                continue
+        else:
+            _copy(source, prompts / (prompt.replace("@", "/") + ".md"))
+        routes[arm.route] = _route(arm, backend, prompt)
+    if problems:
+        raise ConfigError(problems)
+    path = folder / "trivet.yaml"
+    path.write_text(yaml.safe_dump(_file(config, prompts, routes), sort_keys=False, allow_unicode=True))
+    return Derived(path, refused, tuple(sorted({arm.index for arm in suite.arms if arm.index is not None})))
+
+
+def _served(suite: Suite) -> Iterator[tuple[Arm, list[str]]]:
+    """One arm for each route, with the questions that it will be asked."""
+    seen: set[str] = set()
+    for part in suite.parts:
+        for arm in part.arms:
+            if arm.route not in seen:
+                seen.add(arm.route)
+                yield arm, [example.question for example in part.examples]
+
+
+def _one_prompt(config: Config, suite: Suite, arm: Arm) -> Path:
+    files = _prompt_files(config, suite, arm.prompt)
+    if len(files) == 1:
+        return files[0]
+    where = " and ".join(str(folder) for folder in (config.prompts, suite.prompts) if folder is not None)
+    problem = f"{arm.prompt} is {'in both' if files else 'in none'} of {where}, expected in one"
+    raise ConfigError([f"{suite.path}:1: arms.{arm.bundle}.prompt: {problem}"])
+
+
+def _check_index(config: Config, suite: Suite, arm: Arm) -> None:
+    for field, name in (("retrieval.index", arm.index), ("stuffed", arm.stuffed)):
+        if name is not None and name not in config.indexes:
+            known = ", ".join(config.indexes) or "none"
+            raise ConfigError([f"{suite.path}:1: arms.{arm.bundle}.{field}: no index {name!r}; known: {known}"])
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _route(arm: Arm, backend: str, prompt: str) -> dict[str, Any]:
+    variant: dict[str, Any] = {"weight": 1, "backend": backend, "prompt": prompt}
+    variant["sampling"] = {"max_tokens": arm.max_tokens}
+    route: dict[str, Any] = {"variants": {arm.route: variant}}
+    if arm.adapter is not None:
+        variant["adapter"] = arm.adapter
+    if arm.index is not None:
+        variant["retrieval"] = {"index": arm.index, "top_k": arm.top_k, "token_budget": arm.token_budget}
+        route["retrieval"] = {"deadline_ms": RETRIEVAL_DEADLINE_MS, "on_failure": "fail"}
+    return route
+
+
+def _file(config: Config, prompts: Path, routes: dict[str, Any]) -> dict[str, Any]:
+    given = config.file.model_dump(mode="json", exclude_unset=True)
+    for section in given["backends"].values():
+        section["model"] = str(config.resolve(section["model"]))
+    kept: dict[str, Any] = {
+        name: given[name] for name in ("version", "admission", "backends", "prices") if name in given
+    }
+    return {
+        **kept,
+        "prompts": str(prompts),
+        "adapters": [str(root) for root in config.adapter_roots],
+        "indexes": {name: str(index.folder) for name, index in config.indexes.items()},
+        "routes": routes,
+    }

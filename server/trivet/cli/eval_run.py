@@ -1,0 +1,133 @@
+"""An evaluation from beginning to end: the arms' server, the questions that are still open, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from trivet.cli.eval_config import Derived, derive, ingredients
+from trivet.cli.server_process import ServerProcess
+from trivet.client import Client, Target
+from trivet.config import Config, load_config
+from trivet.errors import ConfigError, FailedPrecondition
+from trivet.evaluation.gate import Verdict, judge
+from trivet.evaluation.outcomes import OutcomeLog
+from trivet.evaluation.report import Report, build_report
+from trivet.evaluation.runner import Pace, Question, Runner, questions
+from trivet.evaluation.suite import Arm, Part, Suite, general_arm, load_suite
+
+RESULTS = "results.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line says. `arms` and `baseline`: the suite's own if empty. `target`: a running server."""
+
+    arms: tuple[str, ...] = ()
+    baseline: str = ""
+    limit: int | None = None
+    fresh: bool = False
+    pace: Pace = field(default_factory=Pace)
+    target: Target | None = None
+
+
+class Evaluation:
+    """One suite with one configuration. Results are kept in `<data>/evals/<suite>/<digest>/`."""
+
+    def __init__(self, config: Config, suite_path: Path, wishes: Wishes) -> None:
+        """Reads and checks the suite; ConfigError says what is wrong in it."""
+        self._config = config
+        self._wishes = wishes
+        whole = load_suite(suite_path)
+        target = wishes.target
+        known = ingredients(config, whole) if target is None else {"address": target.address}
+        self.digest = whole.digest(known)
+        self.suite = narrow(whole, wishes)
+        self.folder = config.data_dir / "evals" / whole.name / self.digest
+
+    def run(self) -> Report:
+        """Ask what is still open, and report on all of it. Killed and run again, it goes on where it was."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with OutcomeLog(self.folder / RESULTS, fresh=self._wishes.fresh) as log:
+            refused = self._ask(log)
+            return build_report(self.suite, self.digest, log.outcomes, refused)
+
+    def judge(self, report: Report, candidate: str, margin: float) -> Verdict:
+        """The gate's verdict on a report of this evaluation."""
+        return judge(report, candidate, margin, {arm.name: arm.adapter for arm in self.suite.arms})
+
+    def _ask(self, log: OutcomeLog) -> Mapping[str, str]:
+        target = self._wishes.target
+        derived = derive(self._config, self.suite, self.folder) if target is None else None
+        refused = derived.refused if derived else {}
+        wanted = [item for part in self.suite.parts for item in questions(part, refused)]
+        done = sum((self.digest, item.arm.name, item.example.id) in log.outcomes for item in wanted)
+        if done == len(wanted):
+            return refused
+        if derived:
+            load_config(derived.path)  # a missing adapter is told here, before anything starts
+        with self._server(derived, target) as client:
+            self._put(client, log, wanted, done)
+        return refused
+
+    def _put(self, client: Client, log: OutcomeLog, wanted: Collection[Question], done: int) -> None:
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(f"{self.suite.name}: questions", total=len(wanted), completed=done)
+            Runner(self.suite, self.digest, log, client, self._wishes.pace).run(wanted, lambda: bar.advance(task))
+
+    @contextmanager
+    def _server(self, derived: Derived | None, target: Target | None) -> Iterator[Client]:
+        if derived is None:
+            with Client(target or Target()) as client:
+                yield client
+            return
+        data = self._config.data_dir / "evals" / "server"
+        with ServerProcess(derived.path, data) as server, Client(server.target) as client:
+            for name in derived.indexes:
+                click.echo(f"  building  index {name}", err=True)
+                for event in client.build_index(name):
+                    if event.HasField("built"):
+                        click.echo(f"  ready     {event.built.passages} passages", err=True)
+            yield client
+
+
+def narrow(suite: Suite, wishes: Wishes) -> Suite:
+    """The suite with the wished arms, baseline and number of examples. ConfigError for an arm that it does not have."""
+    known = [arm.name for arm in suite.main.arms]
+    baseline = wishes.baseline or suite.main.baseline
+    names = {*wishes.arms, baseline} if wishes.arms else set(known)
+    missing = sorted((names | {baseline}) - set(known))
+    if missing:
+        raise ConfigError([f"{suite.path}: no arm {name!r}; known: {', '.join(known)}" for name in missing])
+    arms = tuple(arm for arm in suite.main.arms if arm.name in names)
+    narrowed = replace(suite, main=replace(_first(suite.main, wishes.limit), arms=arms, baseline=baseline))
+    if suite.general is None:
+        return narrowed
+    return replace(narrowed, general=_general(_first(suite.general, wishes.limit), arms))
+
+
+def _first(part: Part, limit: int | None) -> Part:
+    return part if limit is None else replace(part, examples=part.examples[:limit])
+
+
+def _general(part: Part, arms: Collection[Arm]) -> Part | None:
+    """The general part for the adapters of these arms; none if they have none."""
+    wanted = {general_arm(arm.adapter) for arm in arms if arm.adapter is not None}
+    kept = tuple(arm for arm in part.arms if arm.name in wanted or arm.name == part.baseline)
+    return replace(part, arms=kept) if wanted else None
+
+
+def find_suite(name: str) -> Path:
+    """A suite by its file, its folder, or its name below `evals/`."""
+    tried = [Path(name), Path(name) / "suite.yaml", Path("evals") / name / "suite.yaml"]
+    for path in tried:
+        if path.is_file():
+            return path
+    raise FailedPrecondition(f"no suite {name!r}: tried {', '.join(str(path) for path in tried)}")

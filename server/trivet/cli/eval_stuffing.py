@@ -1,0 +1,80 @@
+"""The arm `stuffed`: a whole corpus in the prompt's static part, where its KV is computed once and cached."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from trivet.config import Config
+from trivet.errors import PromptTooLong
+from trivet.evaluation.suite import Arm
+from trivet.prompts.assembler import PromptAssembler
+from trivet.prompts.chat_tokenizer import ChatTokenizer
+from trivet.prompts.reader import read_prompt
+from trivet.retrieval.corpus import corpus_files, read_document
+from trivet.retrieval.reading import read
+from trivet.types.request import Message
+from trivet.types.variant import VersionRef
+
+_SHOT = re.compile(r"<!--\s*(user|assistant)\s*-->")
+
+
+class Stuffing:
+    """Writes prompts that hold a corpus. The tokenizer is read when the first such arm is met."""
+
+    def __init__(self, config: Config, backend: str) -> None:
+        self._config = config
+        self._model = config.resolve(config.file.backends[backend].model)
+        self._max_model_len = config.file.backends[backend].max_model_len
+
+    def write(self, source: Path, arm: Arm, questions: Sequence[str], target: Path) -> str:
+        """Write the prompt of `source` with the corpus of `arm.stuffed` at the end of its system text.
+
+        Returns why this arm cannot be asked, empty if it can: the text with the longest question has to fit.
+        """
+        passages = [f"[{number}] {text}" for number, text in enumerate(self._passages(arm.stuffed or ""), start=1)]
+        if any("{{" in text for text in passages):
+            return "the corpus has '{{' in it, which a prompt file takes for a variable"
+        header = read_prompt(VersionRef.parse(arm.prompt), source).passages_header
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(insert(source.read_text(encoding="utf-8"), "\n".join([header, *passages])), encoding="utf-8")
+        assembler = PromptAssembler(read_prompt(VersionRef(arm.route, "1"), target), self._tokenizer)
+        try:
+            for question in questions:
+                assembler.assemble([Message("user", question)], context_tokens=self._context, max_tokens=arm.max_tokens)
+        except PromptTooLong as error:
+            target.unlink()
+            target.parent.rmdir()
+            return f"the corpus does not fit the context: {error}"
+        return ""
+
+    @cached_property
+    def _tokenizer(self) -> ChatTokenizer:
+        return ChatTokenizer.load(self._model)
+
+    @cached_property
+    def _context(self) -> int:
+        told = json.loads((self._model / "config.json").read_text()).get("max_position_embeddings")
+        return min(limit for limit in (self._max_model_len, told, 1 << 30) if limit is not None)
+
+    def _passages(self, index: str) -> Iterator[str]:
+        """Every paragraph of every document, on one line each."""
+        corpus = self._config.indexes[index].corpus
+        for document_id, path in corpus_files(corpus).items():
+            document = read_document(corpus, document_id, path)
+            for section in read(document.content.decode("utf-8-sig"), document.format).sections:
+                for paragraph in section.text.split("\n\n"):
+                    if text := " ".join(paragraph.split()):
+                        yield text
+
+
+def insert(prompt: str, text: str) -> str:
+    """A prompt file with `text` at the end of its system text: before the first few-shot turn, if there is one."""
+    lines = prompt.replace("\r\n", "\n").split("\n")
+    place = next((i for i, line in enumerate(lines) if _SHOT.fullmatch(line.strip())), len(lines))
+    before = "\n".join(lines[:place]).rstrip("\n")
+    after = "\n".join(lines[place:])
+    return f"{before}\n\n{text}\n" + (f"\n{after}" if after else "")

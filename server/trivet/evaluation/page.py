@@ -1,0 +1,129 @@
+"""A report as one HTML page that needs nothing else: style and plots inside, no script, no resource from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from trivet.evaluation import wording
+from trivet.evaluation.gate import Verdict
+from trivet.evaluation.plots import Mark, dot_plot, scatter_plot
+from trivet.evaluation.report import CORRECT, ArmReport, Estimate, PartReport, Report
+from trivet.evaluation.statistics import DRAWS
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c1e21; --soft: #6a7078; --rule: #d9dce0; --accent: #0b6e99; --back: #fff; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e8ea; --soft: #9aa1a9; --rule: #3a3f45; --accent: #5bb8e0; --back: #17191c; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); max-width: 1000px;
+  margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
+.lead { font-size: 1.1rem; } .soft { color: var(--soft); }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .8rem .3rem 0; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; } th { font-weight: 600; }
+svg { max-width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
+svg .tick { fill: var(--soft); } svg .grid { stroke: var(--rule); } svg .zero { stroke: var(--ink); }
+svg .whisker { stroke: var(--soft); stroke-width: 2; } svg .dot { fill: var(--soft); }
+svg .whisker.strong { stroke: var(--accent); } svg .dot.strong { fill: var(--accent); }
+svg .name.strong { font-weight: 600; }
+.passed { color: #1a7f37; } .failed { color: #c0392b; }
+"""
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def page(report: Report, verdict: Verdict | None = None) -> str:
+    """The whole page."""
+    body = "\n".join(_body(report, verdict))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f"<title>{escape(report.suite)}: evaluation</title>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+    )
+
+
+def _body(report: Report, verdict: Verdict | None) -> Iterator[str]:
+    main = report.parts[0]
+    yield f"<h1>{escape(report.suite)}</h1>"
+    yield f'<p class="soft">{escape(report.description)} n = {main.n}, digest {report.digest}</p>'
+    yield f'<p class="lead">{escape(wording.sentence(main))}</p>'
+    if verdict is not None:
+        yield from _verdict(verdict)
+    for part in report.parts:
+        yield from _part(report, part)
+    yield f'<p class="soft">{escape(_method(report))}</p>'
+
+
+def _verdict(verdict: Verdict) -> Iterator[str]:
+    kind, said = ("passed", "passes") if verdict.passed else ("failed", "does not pass")
+    yield f'<h2 class="{kind}">{escape(verdict.candidate)} {said} the gate</h2><ul>'
+    for check in verdict.checks:
+        kind, mark = ("passed", "holds") if check.passed else ("failed", "does not hold")
+        yield f'<li class="{kind}">{escape(f"{check.name}: {mark} ({check.found})")}</li>'
+    yield f"</ul><p>{escape(verdict.advice)}</p>"
+
+
+def _part(report: Report, part: PartReport) -> Iterator[str]:
+    asked = [arm for arm in part.arms if not arm.refused]
+    title = "General questions" if part.name == "general" else "Answers that are right"
+    yield f"<h2>{title}</h2>"
+    yield f'<p class="soft">Right: all that applies of {escape(", ".join(part.correct))}. n = {part.n}.</p>'
+    yield dot_plot([_right(arm, part) for arm in asked], unit="% right", span=(0, 100))
+    if any(arm.comparison for arm in asked):
+        yield f"<h2>Against {escape(part.baseline)}, on the same questions</h2>"
+        bound = -report.general_margin if part.name == "general" else 0.0
+        yield dot_plot(list(_differences(asked)), unit="points", span=(-5, 5), line=bound)
+        yield _table(*wording.comparisons(part))
+    yield "<h2>What it is made of</h2>"
+    yield _table(*wording.cells(part, wording.QUALITY_COLUMNS))
+    yield "<h2>What it takes</h2>"
+    priced = [
+        (arm.name, cost / 1000, 100 * (right or 0.0), arm.name == part.baseline)
+        for arm in asked
+        if (cost := arm.estimates["cost"].value) is not None and (right := arm.estimates[CORRECT].value) is not None
+    ]
+    if priced:
+        yield scatter_plot(priced, across="millionths of a dollar per request", up="% right")
+    yield _table(*wording.cells(part, wording.COST_COLUMNS))
+    remarks = wording.remarks(part)
+    if remarks:
+        yield "<ul>" + "".join(f"<li>{escape(remark)}</li>" for remark in remarks) + "</ul>"
+
+
+def _right(arm: ArmReport, part: PartReport) -> Mark:
+    estimate = arm.estimates[CORRECT]
+    return _mark(arm.name, estimate, wording.share(estimate), arm.name == part.baseline)
+
+
+def _differences(arms: Sequence[ArmReport]) -> Iterator[Mark]:
+    for arm in arms:
+        if arm.comparison is None:
+            continue
+        difference = arm.comparison.difference
+        interval = difference.interval
+        sure = interval is not None and (interval.low > 0 or interval.high < 0)
+        yield _mark(arm.name, difference, wording.points(arm.comparison), sure)
+
+
+def _mark(name: str, estimate: Estimate, written: str, strong: bool) -> Mark:
+    interval = estimate.interval
+    low, high = (None, None) if interval is None else (100 * interval.low, 100 * interval.high)
+    return Mark(name, 100 * (estimate.value or 0.0), low, high, written, strong)
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(header)}</th>" for header in headers)
+    lines = ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
+
+
+def _method(report: Report) -> str:
+    return (
+        f"Intervals have a level of {100 * report.level:.0f}%: Wilson's for shares, percentile intervals of a paired "
+        f"bootstrap of {DRAWS:,} draws over questions for differences and costs. p: McNemar's exact test; Holm: "
+        "adjusted for the number of arms. Times and tokens are the server's, from each request's receipt."
+    )

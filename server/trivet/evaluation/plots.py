@@ -1,0 +1,105 @@
+"""Plots as SVG text, without any resource from elsewhere. Colours come from the page's style sheet by class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+_LEFT, _WIDTH, _ROW, _RIGHT, _TOP, _BOTTOM = 170, 460, 26, 120, 10, 34
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One row: a value with its interval, and how it is written. `strong` sets it off."""
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    written: str
+    strong: bool = False
+
+
+def dot_plot(marks: Sequence[Mark], *, unit: str, span: tuple[float, float], line: float | None = None) -> str:
+    """Values with whiskers, one row each, on a linear axis over `span`. `line`: where to draw a vertical line."""
+    low, high = _axis(marks, span, line)
+    height = _TOP + _ROW * len(marks) + _BOTTOM
+
+    def x(value: float) -> float:
+        return _LEFT + _WIDTH * (value - low) / (high - low)
+
+    parts = [_open(height)]
+    for tick in ticks(low, high):
+        parts.append(f'<line class="grid" x1="{x(tick):.1f}" y1="{_TOP}" x2="{x(tick):.1f}" y2="{height - _BOTTOM}"/>')
+        parts.append(_text(x(tick), height - _BOTTOM + 16, f"{tick:g}", "tick", "middle"))
+    if line is not None:
+        parts.append(f'<line class="zero" x1="{x(line):.1f}" y1="{_TOP}" x2="{x(line):.1f}" y2="{height - _BOTTOM}"/>')
+    for number, mark in enumerate(marks):
+        y = _TOP + _ROW * (number + 0.5)
+        kind = "strong" if mark.strong else "plain"
+        parts.append(_text(_LEFT - 10, y + 4, mark.name, f"name {kind}", "end"))
+        if mark.low is not None and mark.high is not None:
+            parts.append(
+                f'<line class="whisker {kind}" x1="{x(mark.low):.1f}" y1="{y}" x2="{x(mark.high):.1f}" y2="{y}"/>'
+            )
+        parts.append(f'<circle class="dot {kind}" cx="{x(mark.value):.1f}" cy="{y}" r="5"/>')
+        parts.append(_text(_LEFT + _WIDTH + 12, y + 4, mark.written, "tick", "start"))
+    parts.append(_text(_LEFT + _WIDTH / 2, height - 3, unit, "tick", "middle"))
+    return "".join([*parts, "</svg>"])
+
+
+def scatter_plot(marks: Sequence[tuple[str, float, float, bool]], *, across: str, up: str) -> str:
+    """(name, x, y, strong): `x` on a logarithmic axis if it spans more than a factor of 5, `y` from 0 to 100."""
+    height, top, bottom = 340, 16, 300
+    values = [x for _, x, _, _ in marks]
+    logarithmic = min(values) > 0 and max(values) / min(values) > 5
+    scaled = [math.log10(value) if logarithmic else value for value in values]
+    pad = (max(scaled) - min(scaled)) * 0.08 or 0.5
+    low, high = min(scaled) - pad, max(scaled) + pad
+    parts = [_open(height)]
+    for tick in (0, 25, 50, 75, 100):
+        y = bottom - (bottom - top) * tick / 100
+        parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_LEFT + _WIDTH}" y2="{y:.1f}"/>')
+        parts.append(_text(_LEFT - 8, y + 4, str(tick), "tick", "end"))
+    for tick_value in ticks(low, high):
+        x = _LEFT + _WIDTH * (tick_value - low) / (high - low)
+        written = f"{10**tick_value:.3g}" if logarithmic else f"{tick_value:g}"
+        parts.append(_text(x, bottom + 18, written, "tick", "middle"))
+    for (name, _, y_value, strong), place in zip(marks, scaled, strict=True):
+        x = _LEFT + _WIDTH * (place - low) / (high - low)
+        y = bottom - (bottom - top) * y_value / 100
+        kind = "strong" if strong else "plain"
+        parts.append(f'<circle class="dot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
+        parts.append(_text(x + 9, y + 4, name, f"name {kind}", "start"))
+    parts.append(_text(_LEFT + _WIDTH / 2, height - 4, across, "tick", "middle"))
+    parts.append(_text(_LEFT - 40, top + 4, up, "tick", "end"))
+    return "".join([*parts, "</svg>"])
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """About five round numbers between the two."""
+    raw = (high - low) / 5
+    size: float = 10 ** math.floor(math.log10(raw))
+    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw)
+    first = math.ceil(low / step - 1e-9)
+    return [round(number * step, 10) for number in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _axis(marks: Sequence[Mark], span: tuple[float, float], line: float | None) -> tuple[float, float]:
+    """At least `span`, and room for every whisker."""
+    ends = [*span, *([] if line is None else [line])]
+    for mark in marks:
+        ends += [end for end in (mark.value, mark.low, mark.high) if end is not None]
+    low, high = min(ends), max(ends)
+    return (low, high) if high > low else (low - 1, high + 1)
+
+
+def _open(height: float) -> str:
+    width = _LEFT + _WIDTH + _RIGHT
+    return f'<svg viewBox="0 0 {width} {height:g}" width="{width}" role="img" xmlns="http://www.w3.org/2000/svg">'
+
+
+def _text(x: float, y: float, text: str, kind: str, anchor: str) -> str:
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
