@@ -11,9 +11,10 @@ import string
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import words
 from facts import Entity, Fact, Relation, entity, fact, relation, sibling, value
 from names import Split, name
-from prefixes import Style, Turn, passage_block, prefix, style
+from prefixes import Style, Turn, passage_block, prefix, style, wrapped
 from wording import UNKNOWN, Question, ask, filler, state, state_pair
 
 Example = list[Turn]
@@ -51,9 +52,11 @@ def _passage(rng: random.Random, facts: list[Fact], split: Split, shape: Shape) 
     while rng.random() < shape.filler:
         sentences.insert(rng.randint(0, len(sentences)), filler(rng, about, split))
     text = " ".join(sentences)
-    if shape.filler and rng.random() < 0.08:
-        title = rng.choice((about.text, f"About {about.text}", name(rng, split)))
-        return f"{title}: {text}" if rng.random() < 0.5 else f"{title} - {text}"
+    if shape.filler and rng.random() < 0.06:
+        text = wrapped(rng, text)
+    if shape.filler and rng.random() < 0.1:
+        title = rng.choice((about.text, f"About {about.text}", name(rng, split), " ".join(rng.sample(words.NOUNS, 2))))
+        return rng.choice(("{}: {}", "{} - {}", "{}\n{}", "# {}\n{}", "{}\n\n{}")).format(title, text)
     return text
 
 

@@ -7,6 +7,7 @@ whether to answer with the value alone (also the default) or in a full sentence.
 from __future__ import annotations
 
 import random
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,7 +29,7 @@ class Turn:
 
 
 SENTENCES: dict[str, list[str]] = yaml.safe_load((Path(__file__).parent / "instructions.yaml").read_text())
-MOST_CHARACTERS = 620  # about 200 tokens
+MOST_CHARACTERS = 700  # some 230 tokens
 
 
 def passage_block(passages: list[str]) -> str:
@@ -75,6 +76,11 @@ def _instruction(rng: random.Random, wanted: Style, wording: Split) -> str | Non
     return rng.choice(SENTENCES[wanted if wording == "train" else f"{wanted}_held_out"])
 
 
+def wrapped(rng: random.Random, text: str) -> str:
+    """The text broken into lines, as an editor leaves it: a line break inside a sentence must mean nothing."""
+    return textwrap.fill(text, rng.randint(40, 120), break_long_words=False, break_on_hyphens=False)
+
+
 def system_text(rng: random.Random, split: Split, wanted: Style, wording: Split) -> str:
     """Instructions of zero to some two hundred tokens."""
     general = SENTENCES["general"] + (SENTENCES["general_held_out"] if wording == "held-out" else [])
@@ -87,9 +93,22 @@ def system_text(rng: random.Random, split: Split, wanted: Style, wording: Split)
         parts.insert(0, rng.choice(SENTENCES["personas"]).format(n=name(rng, split)))
     while rng.random() < 0.2:
         parts.insert(rng.randint(0, len(parts)), filler(rng, entity(rng, split), split))
-    bullets = rng.random() < 0.1
-    text = ("- " + "\n- ".join(parts)) if bullets and parts else " ".join(parts)
+    text = _laid_out(rng, parts)
     return text.replace("{d}", f"{rng.choice(words.DAYS)}, {rng.randint(1, 31)} {rng.choice(words.MONTHS)}")
+
+
+def _laid_out(rng: random.Random, parts: list[str]) -> str:
+    """One line, a list, paragraphs, or wrapped lines."""
+    roll = rng.random()
+    if roll < 0.45 or not parts:
+        return " ".join(parts)
+    if roll < 0.55:
+        return "- " + "\n- ".join(parts)
+    if roll < 0.65:
+        return f"{parts[0]}\n\n" + "\n".join(f"- {part}" for part in parts[1:])
+    if roll < 0.75:
+        return rng.choice(("\n", "\n\n")).join(parts)
+    return wrapped(rng, " ".join(parts))
 
 
 def prefix(
@@ -99,8 +118,8 @@ def prefix(
     if wanted == "terse" and rng.random() > share:
         return []
     system = system_text(rng, split, wanted, wording)
-    shots = rng.choice((0, 0, 0, 1, 2, 3))
-    inside = rng.random() < 0.5
+    shots = rng.choice((0, 0, 1, 2, 2, 3))
+    inside = rng.random() < 0.35
     turns: list[Turn] = []
     for number in range(1, shots + 1):
         if inside:

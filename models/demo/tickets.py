@@ -17,7 +17,7 @@ from trivet.training import Chat
 
 _FOUND: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
 LABELS: tuple[str, ...] = tuple(_FOUND["labels"])
-REPLAY = 0.15  # the share of the base's own mix, so that reading is not forgotten
+REPLAY = 0.06  # the share of the base's own mix, so that reading is not forgotten
 
 SYSTEMS: tuple[str, ...] = (
     "Sort the ticket.",
