@@ -6,7 +6,7 @@ How it is measured
   up at once and are measured in turn, each number of streams, round after round, in an order that changes by round, so
   that drift of the machine hits all alike. Medians over the rounds; ratios are taken within a round.
 - A random Llama of the demo model's size whose answers all have the same 64 tokens (checked, and the first prompt must
-  get the same text from all three). Every prompt has the static prefix of `support@1` and a text of its own.
+  get the same text from all three). Every prompt has the static prefix of `bench@1` and a text of its own.
 - Closed loops: each stream sends its next request when the last one is answered. The streams start within a second, and
   the window begins half a second later. A request across the window's end counts with the tokens it had inside.
 - Front-end CPU is that of the process between the clients and the engine's process: (a) the process with AsyncLLM, (b)

@@ -19,7 +19,8 @@ from trivet.types.variant import VersionRef
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL_NAME = "bench"
-PROMPT = VersionRef("support", "1")
+PROMPTS_FOLDER = Path(__file__).with_name("prompts")
+PROMPT = VersionRef("bench", "1")
 PLAIN_ROUTE = "plain"
 SEARCH_ROUTE = "search"
 INDEX = "handbook"
@@ -67,7 +68,7 @@ class Workload:
         corpus = [path.read_text() for path in sorted((ROOT / "indexes" / INDEX / "corpus").rglob("*.*"))]
         make_model(self.model, corpus, CONTEXT)
         self.config.write_text(yaml.safe_dump(_trivet_config(self.model), sort_keys=False))
-        source = PromptLibrary.load(ROOT / "prompts").get(PROMPT)
+        source = PromptLibrary.load(PROMPTS_FOLDER).get(PROMPT)
         assembler = PromptAssembler(source, ChatTokenizer.load(self.model))
         prompts = []
         for text in _texts(PROMPTS):
@@ -119,7 +120,7 @@ def _trivet_config(model: Path) -> dict[str, object]:
             }
         },
         "admission": {"max_running": MAX_RUNNING, "max_queued": MAX_QUEUED},
-        "prompts": str(ROOT / "prompts"),
+        "prompts": str(PROMPTS_FOLDER),
         "adapters": [str(ROOT / "adapters")],
         "indexes": {INDEX: str(ROOT / "indexes" / INDEX)},
         "routes": {
