@@ -125,15 +125,17 @@ def _show_part(part: PartReport) -> None:
 
     title = "General questions" if part.name == "general" else "Questions"
     judged = ", ".join(part.correct)
-    click.secho(f"\n{title}: n = {part.n}; correct = all that applies of {judged}; 95% intervals", bold=True)
-    for headers, rows in (
-        wording.cells(part, wording.QUALITY_COLUMNS),
-        wording.comparisons(part),
-        wording.cells(part, wording.COST_COLUMNS),
-    ):
+    click.secho(f"\n{title}: n = {part.n}; correct = all that applies of {judged}", bold=True)
+    tables = (
+        ("Shares in percent, [95% interval]", wording.cells(part, wording.QUALITY_COLUMNS)),
+        (f"Against {part.baseline}: points, [95% interval], McNemar's exact test", wording.comparisons(part)),
+        ("Each request: medians, means, millionths of a dollar", wording.cells(part, wording.COST_COLUMNS)),
+    )
+    for title, (headers, rows) in tables:
         if rows:
+            click.secho(f"\n{title}", dim=True)
             print_table(headers, rows)
-            click.echo()
+    click.echo()
     for remark in wording.remarks(part):
         click.echo(f"  {remark}")
 

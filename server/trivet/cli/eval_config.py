@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +89,7 @@ def derive(config: Config, suite: Suite, folder: Path) -> Derived:
     problems: list[str] = []
     refused: dict[str, str] = {}
     routes: dict[str, Any] = {}
-    for arm, questions in _served(suite):
+    for arm, examples in [(arm, part.examples) for part in suite.parts for arm in part.arms]:
         try:
             source = _one_prompt(config, suite, arm)
             _check_index(config, suite, arm)
@@ -100,9 +99,9 @@ def derive(config: Config, suite: Suite, folder: Path) -> Derived:
         prompt = arm.prompt
         if arm.stuffed is not None:
             prompt = f"{arm.route}@1"
-            reason = stuffing.write(source, arm, questions, prompts / arm.route / "1.md")
+            reason = stuffing.write(source, arm, examples, prompts / arm.route / "1.md")
             if reason:
-                refused |= {other.name: reason for other in suite.arms if other.route == arm.route}
+                refused[arm.name] = reason
                 continue
         else:
             _copy(source, prompts / (prompt.replace("@", "/") + ".md"))
@@ -114,30 +113,20 @@ def derive(config: Config, suite: Suite, folder: Path) -> Derived:
     return Derived(path, refused, tuple(sorted({arm.index for arm in suite.arms if arm.index is not None})))
 
 
-def _served(suite: Suite) -> Iterator[tuple[Arm, list[str]]]:
-    """One arm for each route, with the questions that it will be asked."""
-    seen: set[str] = set()
-    for part in suite.parts:
-        for arm in part.arms:
-            if arm.route not in seen:
-                seen.add(arm.route)
-                yield arm, [example.question for example in part.examples]
-
-
 def _one_prompt(config: Config, suite: Suite, arm: Arm) -> Path:
     files = _prompt_files(config, suite, arm.prompt)
     if len(files) == 1:
         return files[0]
     where = " and ".join(str(folder) for folder in (config.prompts, suite.prompts) if folder is not None)
     problem = f"{arm.prompt} is {'in both' if files else 'in none'} of {where}, expected in one"
-    raise ConfigError([f"{suite.path}:1: arms.{arm.bundle}.prompt: {problem}"])
+    raise ConfigError([f"{suite.path}:1: arms.{arm.name}.prompt: {problem}"])
 
 
 def _check_index(config: Config, suite: Suite, arm: Arm) -> None:
     for field, name in (("retrieval.index", arm.index), ("stuffed", arm.stuffed)):
         if name is not None and name not in config.indexes:
             known = ", ".join(config.indexes) or "none"
-            raise ConfigError([f"{suite.path}:1: arms.{arm.bundle}.{field}: no index {name!r}; known: {known}"])
+            raise ConfigError([f"{suite.path}:1: arms.{arm.name}.{field}: no index {name!r}; known: {known}"])
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -149,6 +138,9 @@ def _route(arm: Arm, backend: str, prompt: str) -> dict[str, Any]:
     variant: dict[str, Any] = {"weight": 1, "backend": backend, "prompt": prompt}
     variant["sampling"] = {"max_tokens": arm.max_tokens}
     route: dict[str, Any] = {"variants": {arm.route: variant}}
+    if arm.constrained:
+        # A KV cache of its own: else the same prompt, asked a moment ago without a schema, would make it look cheap.
+        route["cache"] = "tenant"
     if arm.adapter is not None:
         variant["adapter"] = arm.adapter
     if arm.index is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trivet.config import Config
 from trivet.errors import PromptTooLong
+from trivet.evaluation.data import Example
 from trivet.evaluation.suite import Arm
 from trivet.prompts.assembler import PromptAssembler
 from trivet.prompts.chat_tokenizer import ChatTokenizer
@@ -30,10 +31,10 @@ class Stuffing:
         self._model = config.resolve(config.file.backends[backend].model)
         self._max_model_len = config.file.backends[backend].max_model_len
 
-    def write(self, source: Path, arm: Arm, questions: Sequence[str], target: Path) -> str:
+    def write(self, source: Path, arm: Arm, examples: Sequence[Example], target: Path) -> str:
         """Write the prompt of `source` with the corpus of `arm.stuffed` at the end of its system text.
 
-        Returns why this arm cannot be asked, empty if it can: the text with the longest question has to fit.
+        Returns why this arm cannot be asked, empty if it can: the text with any of the questions has to fit.
         """
         passages = [f"[{number}] {text}" for number, text in enumerate(self._passages(arm.stuffed or ""), start=1)]
         if any("{{" in text for text in passages):
@@ -43,8 +44,10 @@ class Stuffing:
         target.write_text(insert(source.read_text(encoding="utf-8"), "\n".join([header, *passages])), encoding="utf-8")
         assembler = PromptAssembler(read_prompt(VersionRef(arm.route, "1"), target), self._tokenizer)
         try:
-            for question in questions:
-                assembler.assemble([Message("user", question)], context_tokens=self._context, max_tokens=arm.max_tokens)
+            for example in examples:
+                assembler.assemble(
+                    [Message("user", example.question)], context_tokens=self._context, max_tokens=arm.max_tokens
+                )
         except PromptTooLong as error:
             target.unlink()
             target.parent.rmdir()

@@ -100,13 +100,8 @@ class Arm:
 
     @property
     def route(self) -> str:
-        """The route of the server that is this arm; the requests with and without a schema share one."""
-        return "eval-" + self.bundle.replace("+", "-").replace("/", "-").replace("@", "-")
-
-    @property
-    def bundle(self) -> str:
-        """The arm's name without what the request decides."""
-        return self.name.removesuffix("+schema") if self.constrained else self.name
+        """The route of the server that is this arm."""
+        return "eval-" + self.name.replace("+", "-").replace("/", "-").replace("@", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +224,9 @@ def _problems(document: YamlDocument, file: SuiteFile) -> Iterator[str]:
         if name.endswith("+schema"):
             yield document.problem(("arms", name), "ends in +schema, which is how `json_schema: with` names an arm")
     for arm in [*arms, *(_general_arms(file, file.general) if file.general else ())]:
-        other = routes.setdefault(arm.route, arm.bundle)
-        if other != arm.bundle:
-            yield document.problem(("arms", arm.bundle), f"is the same route as arm {other!r} ({arm.route})")
+        other = routes.setdefault(arm.route, arm.name)
+        if other != arm.name:
+            yield document.problem(("arms", arm.name), f"has the same route as {other!r}, {arm.route}")
     for name, section in file.arms.items():
         if section.stuffed is not None and section.retrieval is not None:
             yield document.problem(("arms", name, "stuffed"), "beside retrieval, expected one of them")

@@ -47,26 +47,28 @@ QUALITY_COLUMNS: Mapping[str, tuple[str, Cell]] = {
     CORRECT: ("correct %", share),
     "exact_match": ("exact", share_alone),
     "token_f1": ("F1", share_alone),
-    "says_unknown": ("says unknown", share_alone),
+    "says_unknown": ("unknown", share_alone),
     "label_accuracy": ("label", share_alone),
     "format_valid": ("format", share_alone),
     "cited_right": ("cited", share_alone),
 }
 COST_COLUMNS: Mapping[str, tuple[str, Cell]] = {
-    "ttft_ms": ("first token ms, p50", amount),
+    "ttft_ms": ("ttft ms", amount),
     "ttft_p95_ms": ("p95", amount),
-    "input_tokens": ("tokens in", amount),
+    "input_tokens": ("in", amount),
     "cached_tokens": ("cached", amount),
     "output_tokens": ("out", amount),
-    "cost": ("µ$ / request", micro_dollars),
-    "cost_per_correct": ("µ$ / correct answer", micro_dollars_between),
+    "cost": ("µ$", micro_dollars),
+    "cost_per_correct": ("µ$/correct", micro_dollars_between),
 }
 
 
 def columns(part: PartReport, candidates: Mapping[str, tuple[str, Cell]]) -> list[str]:
-    """Those of the candidates in which any arm has a value."""
+    """Those of the candidates in which any arm has a value. The general part has no form unless it is judged."""
     asked = [arm for arm in part.arms if not arm.refused]
-    return [name for name in candidates if any(arm.estimates[name].value is not None for arm in asked)]
+    left_out = {"format_valid"} - set(part.correct) if part.name == "general" else set()
+    present = (name for name in candidates if name not in left_out)
+    return [name for name in present if any(arm.estimates[name].value is not None for arm in asked)]
 
 
 def cells(part: PartReport, candidates: Mapping[str, tuple[str, Cell]]) -> tuple[list[str], list[list[str]]]:
@@ -81,8 +83,8 @@ def cells(part: PartReport, candidates: Mapping[str, tuple[str, Cell]]) -> tuple
 
 
 def comparisons(part: PartReport) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows: each arm against the baseline."""
-    headers = ["arm", f"points against {part.baseline}", "gained", "lost", "McNemar p", "Holm"]
+    """Headers and rows: each arm against the part's baseline."""
+    headers = ["arm", "points", "gained", "lost", "p", "Holm"]
     return headers, [
         [arm.name, points(arm.comparison), str(arm.comparison.gained), str(arm.comparison.lost),
          p_value(arm.comparison.p_value), p_value(arm.comparison.p_adjusted)]
