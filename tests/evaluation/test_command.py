@@ -1,0 +1,201 @@
+"""`trivet eval` itself: against a running gateway, and the configuration of a server of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+import gateway_harness
+from evaluation_suites import SCHEMA, make_suite, write_suite
+from gateway_harness import Gateway, gateway, variant
+from trivet.cli.eval_config import derive, ingredients
+from trivet.cli.eval_stuffing import insert
+from trivet.cli.main import main
+from trivet.config import Config, load_config
+from trivet.errors import ConfigError
+from trivet.types.variant import Route
+
+MODEL = Path(__file__).parents[2] / "models" / "demo" / "weights"
+LINES: list[dict[str, Any]] = [{"question": "Hello?", "answer": "one two three"}, {"question": "What?", "answer": "x"}]
+
+
+def write_config(folder: Path) -> Path:
+    """A configuration with a prompt, an index of one document, and keys that an evaluation's server does without."""
+    (folder / "prompts" / "answers").mkdir(parents=True)
+    (folder / "prompts" / "answers" / "1.md").write_text("Answer.\n\n<!-- user -->\nA?\n\n<!-- assistant -->\nB.\n")
+    (folder / "facts" / "corpus").mkdir(parents=True)
+    (folder / "facts" / "index.yaml").write_text("version: 1\n")
+    (folder / "facts" / "corpus" / "hub.md").write_text("# Hub\n\nThe hub weighs\n410 grams.\n\nIt is blue.\n")
+    route = {"variants": {"v": {"weight": 1, "backend": "local", "prompt": "answers@1"}}}
+    data = {
+        "version": 1,
+        "server": {"data_dir": str(folder / "data")},
+        "backends": {"local": {"kind": "embedded", "model": str(MODEL), "max_model_len": 300}},
+        "keys": [{"name": "a", "sha256": "0" * 64, "tenant": "acme", "role": "client"}],
+        "indexes": {"facts": "facts"},
+        "prices": {
+            "local": {
+                "input_per_million_tokens": 1.0,
+                "cached_per_million_tokens": 0.1,
+                "output_per_million_tokens": 2.0,
+            }
+        },
+        "routes": {"support": route},
+    }
+    path = folder / "trivet.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """The same, read."""
+    return load_config(write_config(tmp_path))
+
+
+@pytest.fixture
+async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
+    """A gateway with the routes of both arms."""
+    plain, rag = {"v": variant("v")}, {"v": variant("v", index="facts")}
+    routes = [Route("eval-plain", plain, {"v": 1}, "p"), Route("eval-rag", rag, {"v": 1}, "r", retrieval_deadline=5)]
+    monkeypatch.setattr(gateway_harness, "routes", lambda: {route.name: route for route in routes})
+    async with gateway(tmp_path / "gateway") as running:
+        yield running
+
+
+async def run(*arguments: object) -> Result:
+    words = ["eval", *(str(argument) for argument in arguments)]
+    return await asyncio.to_thread(CliRunner().invoke, main, words, catch_exceptions=False)
+
+
+async def test_the_whole_command_against_a_running_server(served: Gateway, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "numbers", LINES, correct=["exact_match"])
+    common = (suite, "--config", write_config(tmp_path), "--address", served.address)
+    shown = await run(*common)
+    assert shown.exit_code == 0, shown.output
+    assert "plain answers 50.0 [9, 91]% right (n = 2)" in shown.output
+    assert len(served.backend.requests) == 4
+    told = await run(*common, "--json", "--html", tmp_path / "page.html")
+    report = json.loads(told.stdout)
+    assert len(served.backend.requests) == 4  # nothing is asked twice
+    assert report["parts"][0]["arms"][1]["comparison"]["difference"]["value"] == 0.0
+    page = (tmp_path / "page.html").read_text()
+    assert "<svg" in page
+    for outside in ("<script", "href=", "src=", "@import", "url("):
+        assert outside not in page
+    await run(*common, "--fresh", "--limit", 1, "--json")
+    assert len(served.backend.requests) == 6
+
+
+async def test_the_gate_is_an_exit_code(served: Gateway, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "numbers", LINES, correct=["exact_match"])
+    common = (suite, "--config", write_config(tmp_path), "--address", served.address)
+    refused = await run(*common, "--gate", "--candidate", "rag", "--json")
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout)["gate"]["passed"] is False
+    other = await run(*common, "--gate", "--baseline", "rag", "--candidate", "plain")
+    assert other.exit_code == 1
+    assert "plain does not pass the gate" in other.output
+    unknown = await run(*common, "--gate", "--candidate", "nope")
+    assert unknown.exit_code == 1
+    assert "no arm 'nope'; known: plain, rag" in unknown.output
+    assert (await run(*common, "--gate")).exit_code == 2
+    assert (await run("nowhere", "--config", common[2])).exit_code == 1
+
+
+def test_each_arm_becomes_a_route(config: Config, tmp_path: Path) -> None:
+    arms = {
+        "plain": {"prompt": "answers@1"},
+        "rag": {"prompt": "own@1", "retrieval": {"index": "facts", "top_k": 2}, "json_schema": "both"},
+    }
+    (tmp_path / "suite" / "prompts" / "own").mkdir(parents=True)
+    (tmp_path / "suite" / "prompts" / "own" / "1.md").write_text("Of the suite alone.")
+    suite = make_suite(
+        tmp_path / "suite", LINES, correct=["exact_match"], arms=arms, json_schema=SCHEMA, prompts="prompts"
+    )
+    derived = derive(config, suite, tmp_path / "out")
+    assert derived.indexes == ("facts",)
+    made = load_config(derived.path)
+    assert set(made.routes) == {"eval-plain", "eval-rag", "eval-rag-schema"}
+    assert made.file.keys == []
+    assert made.file.prices == config.file.prices
+    rag = made.routes["eval-rag"]
+    assert rag.variants["eval-rag"].retrieval is not None
+    assert rag.variants["eval-rag"].retrieval.top_k == 2
+    assert rag.on_retrieval_failure.value == "fail"
+    # The same prompt, asked by a twin a moment ago, must not make the other one look cheap.
+    assert rag.cache is not made.routes["eval-rag-schema"].cache
+
+
+def test_a_corpus_that_fits_is_stuffed_into_the_cached_prefix(config: Config, tmp_path: Path) -> None:
+    arms = {"plain": {"prompt": "answers@1"}, "stuffed": {"prompt": "answers@1", "stuffed": "facts"}}
+    suite = make_suite(tmp_path / "suite", LINES, correct=["exact_match"], arms=arms)
+    derived = derive(config, suite, tmp_path / "out")
+    assert derived.refused == {}
+    assert (tmp_path / "out" / "prompts" / "eval-stuffed" / "1.md").read_text() == (
+        "Answer.\n\nPassages:\n[1] The hub weighs 410 grams.\n[2] It is blue.\n\n"
+        "<!-- user -->\nA?\n\n<!-- assistant -->\nB.\n"
+    )
+    assert "eval-stuffed" in load_config(derived.path).routes
+
+
+def test_a_corpus_that_does_not_fit_is_refused_with_its_count(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "facts" / "corpus" / "long.md").write_text("The hub weighs 410 grams. " * 200)
+    arms = {"plain": {"prompt": "answers@1"}, "stuffed": {"prompt": "answers@1", "stuffed": "facts"}}
+    suite = make_suite(tmp_path / "suite", LINES, correct=["exact_match"], arms=arms)
+    derived = derive(config, suite, tmp_path / "out")
+    assert "does not fit the context: the prompt has" in derived.refused["stuffed"]
+    assert "(300 of context less 64 for the answer)" in derived.refused["stuffed"]
+    assert set(load_config(derived.path).routes) == {"eval-plain"}
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        ({"prompt": "none@1"}, "arms.x.prompt: none@1 is in none of"),
+        (
+            {"prompt": "answers@1", "retrieval": {"index": "none"}},
+            "arms.x.retrieval.index: no index 'none'; known: facts",
+        ),
+        ({"prompt": "answers@1", "stuffed": "none"}, "arms.x.stuffed: no index 'none'; known: facts"),
+    ],
+)
+def test_what_the_suite_names_must_be_there(config: Config, tmp_path: Path, arm: dict[str, Any], said: str) -> None:
+    suite = make_suite(
+        tmp_path / "suite", LINES, correct=["exact_match"], arms={"plain": {"prompt": "answers@1"}, "x": arm}
+    )
+    with pytest.raises(ConfigError, match=said):
+        derive(config, suite, tmp_path / "out")
+
+
+def test_a_change_of_anything_that_decides_answers_is_another_evaluation(config: Config, tmp_path: Path) -> None:
+    arms = {"plain": {"prompt": "answers@1"}, "rag": {"prompt": "answers@1", "retrieval": {"index": "facts"}}}
+    suite = make_suite(tmp_path / "suite", LINES, correct=["exact_match"], arms=arms)
+    digests = [suite.digest(ingredients(config, suite))]
+    for path in ("prompts/answers/1.md", "facts/corpus/hub.md", "facts/index.yaml"):
+        (tmp_path / path).write_text((tmp_path / path).read_text() + "\n")
+        digests.append(suite.digest(ingredients(config, suite)))
+    (tmp_path / "README.md").write_text("of no account")
+    assert suite.digest(ingredients(config, suite)) == digests[-1]
+    assert len(set(digests)) == 4
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("System.\n", "System.\n\nX\n"),
+        (
+            "---\ndescription: d\n---\nSystem.\n<!--user-->\nQ\n",
+            "---\ndescription: d\n---\nSystem.\n\nX\n\n<!--user-->\nQ\n",
+        ),
+    ],
+)
+def test_where_a_corpus_stands_in_a_prompt(prompt: str, expected: str) -> None:
+    assert insert(prompt, "X") == expected
