@@ -15,7 +15,7 @@ from trivet.cli.server_process import ServerProcess
 
 FOLDER = Path(__file__).parent / "node"
 PROTO = Path(__file__).parents[2] / "proto"
-QUESTION = "What is the weight of the Orlo Hub?"
+QUESTION = "What is the range of the Orlo Hub?"
 
 pytestmark = pytest.mark.engine
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from trivet.client import CallFailed, Client
 
 pytestmark = pytest.mark.engine
 
-QUESTION = "What is the weight of the Orlo Hub?"
+QUESTION = "What is the range of the Orlo Hub?"
 
 
 def request(route: str = "support", text: str = QUESTION, **fields: Any) -> inference_pb2.GenerateRequest:
@@ -60,14 +61,14 @@ def upsert(client: Client, name: str, text: str) -> admin_pb2.UpsertDocumentsRes
 
 def test_each_leg_brings_its_part(client: Client) -> None:
     bare = client.generate(request(retrieval=inference_pb2.RetrievalOptions(disabled=True)))
-    assert "410" not in bare.text
+    assert "60 metres" not in bare.text
     assert not bare.citations
     found = client.generate(request())
-    assert found.text == "410 grams"
+    assert found.text == "60 metres"
     assert found.citations[0].document_id == "devices/orlo-hub"
     assert found.receipt.snapshot
     strict = client.generate(request("support-json"))
-    assert json.loads(strict.text) == {"answer": "410 grams", "found": True}
+    assert json.loads(strict.text) == {"answer": "60 metres", "found": True}
     assert strict.receipt.adapter == "json-answer@1"
     assert len(strict.receipt.adapter_digest) == 64
 
@@ -140,7 +141,7 @@ def test_a_cancelled_stream_leaves_nothing_behind(server: ServerProcess, client:
 def test_a_reader_that_stops_reading_costs_nobody_else(server: ServerProcess, client: Client) -> None:
     lazy = client._inference.GenerateStream(request(max_tokens=1024), timeout=60)
     next(lazy)
-    assert client.generate(request()).text == "410 grams"
+    assert client.generate(request()).text == "60 metres"
     until(lambda: metrics(server)["trivet_requests_in_flight"] == 0)
     lazy.cancel()
 
@@ -199,7 +200,7 @@ def test_the_vector_process_killed_is_a_policy_and_comes_back(server: ServerProc
         client.generate(request("support-json"))
     assert refused.value.reason == "RETRIEVAL_UNAVAILABLE"
     until(lambda: not client.generate(request()).receipt.degraded)
-    assert client.generate(request()).text == "410 grams"
+    assert client.generate(request()).text == "60 metres"
 
 
 def child(parent: int, words: str) -> int:
@@ -230,6 +231,7 @@ class TestEndings:
 
     @pytest.fixture
     def mortal(self, server: ServerProcess, tmp_path: Path) -> Any:
+        shutil.copytree(server.data_dir / "cache", tmp_path / "cache")  # the exported embedding model: 20 s of work
         with ServerProcess(server.config, tmp_path) as process:
             yield process
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -176,9 +175,4 @@ def answers(name: str) -> list[str]:
 
 
 def test_the_examples_of_the_demo_keep_their_own_rules() -> None:
-    assert answers("support")[-1] == "I do not know."
-    assert [json.loads(answer) for answer in answers("support-json")] == [
-        {"answer": "7 hours", "found": True},
-        {"answer": "", "found": False},
-    ]
     assert set(answers("tickets")) <= {"billing", "login", "delivery", "bug", "feature", "cancel"}

@@ -15,7 +15,7 @@ from trivet.cli.server_process import ServerProcess
 from trivet.client import Client
 from trivet.config import Config
 
-QUESTION = "What is the weight of the Orlo Hub?"
+QUESTION = "What is the range of the Orlo Hub?"
 NEW_QUESTION = "What is the weight of the Brixal Lantern?"
 NEW_FACT = "# Brixal Lantern\n\nThe weight of the Brixal Lantern is 730 grams.\n"
 
