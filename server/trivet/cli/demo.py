@@ -39,7 +39,7 @@ def demo(load: Callable[..., Config]) -> None:
         receipt = _warm_prefix(client)
         _title("6. The account of that last request")
         print_json(plain(client.get_receipt(receipt.request_id).receipt))
-    _how_to_go_on(config)
+    _how_to_go_on(load().file.server.metrics_listen)
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def _title(text: str) -> None:
     click.secho(f"\n{text}", bold=True)
 
 
-def _how_to_go_on(config: Config) -> None:
+def _how_to_go_on(metrics: str) -> None:
     trivet = Path(".venv/bin/trivet")
     command = trivet if trivet.exists() else "trivet"
     click.secho("\nThe server is stopped. To go on by hand:", bold=True)
@@ -129,4 +129,4 @@ def _how_to_go_on(config: Config) -> None:
     click.echo(f"  {command} index build handbook                   # in another")
     click.echo(f'  {command} ask "{QUESTION}"')
     click.echo(f"  {command} adapter ls")
-    click.echo(f"  curl http://{config.file.server.metrics_listen.rpartition(':')[0]}:7602/metrics")
+    click.echo(f"  curl http://{metrics}/metrics")
