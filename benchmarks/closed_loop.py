@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cpu_time import cpu_of_groups
+from cpu_time import cpu_of_groups, machine_seconds
 from workload import Prompt
 
 STAGGER = 1.0  # seconds over which the streams start, so that they do not go on in step
@@ -78,19 +78,21 @@ async def measure(loop: ClosedLoop, seconds: float, processes: Mapping[str, Sequ
     A request that lies across an end of the window counts with the tokens that it had inside.
     """
     await loop.start()
-    begin, cpu_before = time.perf_counter(), cpu_of_groups(processes)
+    begin, cpu_before, busy_before = time.perf_counter(), cpu_of_groups(processes), machine_seconds()
     await loop.run_for(seconds)
-    end, cpu_after = time.perf_counter(), cpu_of_groups(processes)
+    end, cpu_after, busy_after = time.perf_counter(), cpu_of_groups(processes), machine_seconds()
     await loop.stop()
     tokens = sum(answer.tokens_until(end) - answer.tokens_until(begin) for answer in loop.answers)
     inside = [answer for answer in loop.answers if begin <= answer.sent and answer.first <= end]
     whole = [answer for answer in inside if answer.end <= end]
+    cpu = {name: cpu_after[name] - cpu_before[name] for name in processes}
     return {
         "seconds": end - begin,
         "tokens": tokens,
         "requests": len(whole),
         "ttft_ms": [1000 * (answer.first - answer.sent) for answer in inside],
-        "cpu_seconds": {name: cpu_after[name] - cpu_before[name] for name in processes},
+        "cpu_seconds": cpu,
+        "others_cpu_seconds": busy_after - busy_before - sum(cpu.values()),
         "output_tokens": sorted({answer.tokens for answer in loop.answers}),
         "cached_tokens": [answer.cached_tokens for answer in whole if answer.cached_tokens is not None],
         "receipts": [dict(answer.receipt) for answer in whole if answer.receipt],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,13 @@ def cpu_seconds(pid: int) -> float:
 def cpu_of_groups(groups: Mapping[str, Iterable[int]]) -> dict[str, float]:
     """The sum of each group of processes."""
     return {name: sum(cpu_seconds(pid) for pid in pids) for name, pids in groups.items()}
+
+
+def machine_seconds() -> float:
+    """CPU seconds of the whole machine that were not idle, time stolen by other guests of its host included."""
+    fields = [int(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle, waiting = fields[3], fields[4]
+    return (sum(fields) - idle - waiting) / os.sysconf("SC_CLK_TCK")
 
 
 def thread_seconds(pid: int) -> dict[tuple[int, str], float]:

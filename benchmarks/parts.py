@@ -51,14 +51,13 @@ def measure_starts(plan: Plan, number: int) -> dict[str, Any]:
     """From the process's start to `server.json`, `number` times after a first one that fills the caches."""
     plan.progress("start: filling the caches")
     with TrivetServer(plan.workload) as server:
-        first = server.started
         _build_index(server)
     seconds = []
     for _ in range(number):
         with TrivetServer(plan.workload) as server:
             seconds.append(server.started)
         plan.progress(f"start: {seconds[-1]:.1f} s")
-    return {"first": first, "warm": seconds}
+    return {"warm": seconds}
 
 
 @contextmanager

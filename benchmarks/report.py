@@ -30,7 +30,7 @@ def report(machine: dict[str, Any], settings: dict[str, Any], results: dict[str,
     if "path" in results:
         rows = path_rows(results["path"]["cells"])
         goals += path_goals(rows)
-        lines += ["", "## Streams", "", *_path(rows)]
+        lines += ["", "## Streams", "", *_path(rows), "", _others(results["path"]["cells"])]
     if "retrieval" in results:
         goals += retrieval_goals(results["retrieval"])
         lines += ["", "## Retrieval", "", *_retrieval(results["retrieval"])]
@@ -75,6 +75,12 @@ def _path(rows: list[Row]) -> Iterator[str]:
     )  # fmt: skip
 
 
+def _others(cells: list[dict[str, Any]]) -> str:
+    """How far the machine was ours alone."""
+    cores = sorted(cell["others_cpu_seconds"] / cell["seconds"] for cell in cells)
+    return f"Other processes took {median(cores):.2f} cores meanwhile (median), {cores[-1]:.2f} at most."
+
+
 def _retrieval(results: dict[str, Any]) -> Iterator[str]:
     where = {
         "beside": f"one after the other, beside {RETRIEVAL_STREAMS} streams without retrieval",
@@ -91,8 +97,8 @@ def _retrieval(results: dict[str, Any]) -> Iterator[str]:
 
 def _start(results: dict[str, Any]) -> Iterator[str]:
     warm = results["warm"]
-    yield f"`trivet serve`, from the process's start to ready: {median(warm):.1f} s with warm caches ("
-    yield ", ".join(f"{value:.1f}" for value in warm) + f"), {results['first']:.1f} s the time before."
+    each = ", ".join(f"{value:.1f}" for value in warm)
+    yield f"`trivet serve`, from the process's start to ready: {median(warm):.1f} s with warm caches ({each})."
 
 
 def _overload(results: dict[str, Any]) -> Iterator[str]:
