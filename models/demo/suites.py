@@ -50,8 +50,12 @@ def main() -> None:
         sys.exit(__doc__)
     name, count, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     rng = random.Random(f"{name}/{seed}")
-    for number in range(count):
-        print(json.dumps(SUITES[name](rng, number), ensure_ascii=False))
+    seen: set[str] = set()
+    while len(seen) < count:
+        example = SUITES[name](rng, len(seen))
+        if example["question"] not in seen:  # twice the same question would count as two
+            seen.add(example["question"])
+            print(json.dumps(example, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def test_the_digest_follows_what_is_asked_and_not_what_is_judged(tmp_path: Path)
     assert len({first, *others}) == 4
 
 
-@pytest.mark.parametrize("name", ["handbook"])
+@pytest.mark.parametrize("name", ["handbook", "tickets"])
 def test_the_suites_of_this_repository_are_sound(name: str) -> None:
     suite = load_suite(ROOT / "evals" / name / "suite.yaml")
     assert len(suite.main.examples) >= 60
