@@ -107,6 +107,7 @@ async def test_the_gate_is_an_exit_code(served: Gateway, tmp_path: Path) -> None
     assert unknown.exit_code == 1
     assert "no arm 'nope'; known: plain, rag" in unknown.output
     assert (await run(*common, "--gate")).exit_code == 2
+    assert (await run(*common, "--gate", "--candidate", "rag", "--no-general")).exit_code == 2
     assert (await run("nowhere", "--config", common[2])).exit_code == 1
 
 

@@ -112,5 +112,8 @@ def test_plots_hold_what_lies_outside_their_span() -> None:
     ET.fromstring(scatter_plot([("a", 1.0, 50.0, False)], across="cost", up="%"))
     ET.fromstring(scatter_plot([("a", 1.0, 50.0, False), ("b", 1000.0, 0.0, True)], across="cost", up="%"))
     ET.fromstring(scatter_plot([("a", 0.0, 50.0, False), ("b", 0.0, 50.0, True)], across="cost", up="%"))
+    crowd = ET.fromstring(scatter_plot([(f"arm {i}", 5.0, 0.0, False) for i in range(4)], across="cost", up="%"))
+    heights = {text.get("y") for text in crowd.iter() if (text.text or "").startswith("arm")}
+    assert len(heights) == 4  # no label on another
     assert ticks(0, 100) == [0, 20, 40, 60, 80, 100]
     assert ticks(-0.3, 0.45) == [-0.2, 0.0, 0.2, 0.4]

@@ -31,6 +31,7 @@ MARGIN = 2.0
 @click.option("--candidate", help="The arm that the gate is about.")
 @click.option("--margin", type=click.FloatRange(0), default=MARGIN, show_default=True, help="Points it must win by.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many questions of each part.")
+@click.option("--no-general", is_flag=True, help="Leave the general part out; not for the gate.")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Requests at a time.")
 @click.option("--fresh", is_flag=True, help="Ask everything again instead of going on with what was answered.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the page.")
@@ -49,6 +50,7 @@ def evaluate(
     candidate: str | None,
     margin: float,
     limit: int | None,
+    no_general: bool,
     concurrency: int,
     fresh: bool,
     html: Path | None,
@@ -71,11 +73,14 @@ def evaluate(
 
     if gate != (candidate is not None):
         raise click.UsageError("--gate and --candidate belong together")
+    if gate and no_general:
+        raise click.UsageError("--gate has to see the general part, expected no --no-general")
     running = context.get_parameter_source("address") is ParameterSource.COMMANDLINE
     wishes = Wishes(
         arms=(*arms, candidate) if candidate else arms,
         baseline=baseline,
         limit=limit,
+        general=not no_general,
         fresh=fresh,
         pace=Pace(concurrency),
         target=target if running else None,

@@ -27,11 +27,13 @@ RESULTS = "results.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the command line says. `arms` and `baseline`: the suite's own if empty. `target`: a running server."""
+    """What the command line says. `arms` and `baseline`: the suite's own if empty. `target`: a running server.
+    `general`: whether to ask the general part, if the suite has one."""
 
     arms: tuple[str, ...] = ()
     baseline: str = ""
     limit: int | None = None
+    general: bool = True
     fresh: bool = False
     pace: Pace = field(default_factory=Pace)
     target: Target | None = None
@@ -108,8 +110,8 @@ def narrow(suite: Suite, wishes: Wishes) -> Suite:
         raise ConfigError([f"{suite.path}: no arm {name!r}; known: {', '.join(known)}" for name in missing])
     arms = tuple(arm for arm in suite.main.arms if arm.name in names)
     narrowed = replace(suite, main=replace(_first(suite.main, wishes.limit), arms=arms, baseline=baseline))
-    if suite.general is None:
-        return narrowed
+    if suite.general is None or not wishes.general:
+        return replace(narrowed, general=None)
     return replace(narrowed, general=_general(_first(suite.general, wishes.limit), arms))
 
 

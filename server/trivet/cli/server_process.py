@@ -1,4 +1,4 @@
-"""A server as a child process, for the demo."""
+"""A server as a child process, for the demo and evaluations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STOP_TIMEOUT = 60.0
 
 
 class ServerProcess:
-    """`trivet serve` on free ports; stopped, whatever happens, when the `with` block ends."""
+    """`trivet serve` on free ports; stopped when the `with` block ends, and killed if this process is."""
 
     def __init__(self, config: Path, data_dir: Path) -> None:
         self.config = config
@@ -27,7 +27,7 @@ class ServerProcess:
         self.metrics_address = ""
 
     def __enter__(self) -> ServerProcess:
-        command = [sys.executable, "-m", "trivet.cli", "serve", "--config", str(self.config)]
+        command = [sys.executable, "-m", "trivet.cli.child", "serve", "--config", str(self.config)]
         command += ["--data-dir", str(self.data_dir)]
         for option in ("--listen", "--admin-listen", "--metrics-listen"):
             command += [option, "127.0.0.1:0"]

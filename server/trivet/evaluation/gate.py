@@ -2,10 +2,10 @@
 
 It passes a candidate that, on the same questions, is better by at least `margin` points *and* whose interval of the
 difference lies above 0, if its adapter loses at most the stated margin on the general part. The margin is asked of the
-estimate, not of the interval's low end: with n = 500 a demand for "low end above 2" would pass only half of the candidates
-that are truly 5 points better and differ from the baseline on 11% of the questions. What protects against luck is the
-interval (an equal candidate passes in at most 2.5% of cases); what the margin adds is that a proven but tiny gain is not
-worth a change. docs/evaluation.md has the simulated rates.
+estimate, not of the interval's low end: with n = 500 a demand for "low end above 2" would pass only half of the
+candidates that are truly 5 points better and differ from the baseline on 11% of the questions. What protects against
+luck is the interval (an equal candidate passes in at most 2.5% of cases); what the margin adds is that a proven but
+tiny gain is not worth a change. docs/evaluation.md has the simulated rates.
 
 On the general part it is the other way round: there the claim is that *nothing* was lost, so the interval's low end has
 to stay above minus the margin (a test of non-inferiority): an evaluation that is too small to know does not pass.

@@ -67,15 +67,33 @@ def scatter_plot(marks: Sequence[tuple[str, float, float, bool]], *, across: str
         x = _LEFT + _WIDTH * (tick_value - low) / (high - low)
         written = f"{10**tick_value:.3g}" if logarithmic else f"{tick_value:g}"
         parts.append(_text(x, bottom + 18, written, "tick", "middle"))
+    labels: list[tuple[float, float, int]] = []
     for (name, _, y_value, strong), place in zip(marks, scaled, strict=True):
         x = _LEFT + _WIDTH * (place - low) / (high - low)
         y = bottom - (bottom - top) * y_value / 100
         kind = "strong" if strong else "plain"
         parts.append(f'<circle class="dot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
-        parts.append(_text(x + 9, y + 4, name, f"name {kind}", "start"))
+        label_y = _free(labels, x, y + 4, len(name))
+        parts.append(_text(x + 9, label_y, name, f"name {kind}", "start"))
     parts.append(_text(_LEFT + _WIDTH / 2, height - 4, across, "tick", "middle"))
     parts.append(_text(_LEFT - 40, top + 4, up, "tick", "end"))
     return "".join([*parts, "</svg>"])
+
+
+def _free(labels: list[tuple[float, float, int]], x: float, y: float, length: int) -> float:
+    """The nearest height at or above `y` where a label of so many characters covers none of `labels`; adds it there."""
+    width, line = 7.0, 13.0  # of a character and a line, about
+
+    def taken(height: float) -> bool:
+        return any(
+            abs(height - other_y) < line and x < other_x + width * other and other_x < x + width * length
+            for other_x, other_y, other in labels
+        )
+
+    while taken(y):
+        y -= line
+    labels.append((x, y, length))
+    return y
 
 
 def ticks(low: float, high: float) -> list[float]:
