@@ -116,4 +116,4 @@ def test_plots_hold_what_lies_outside_their_span() -> None:
     heights = {text.get("y") for text in crowd.iter() if (text.text or "").startswith("arm")}
     assert len(heights) == 4  # no label on another
     assert ticks(0, 100) == [0, 20, 40, 60, 80, 100]
-    assert ticks(-0.3, 0.45) == [-0.2, 0.0, 0.2, 0.4]
+    assert ticks(-55.0, 46.0) == [-40, -20, 0, 20, 40]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_LEFT, _WIDTH, _ROW, _RIGHT, _TOP, _BOTTOM = 170, 460, 26, 120, 10, 34
+_LEFT, _WIDTH, _ROW, _RIGHT, _TOP, _BOTTOM = 170, 460, 26, 160, 10, 34
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,9 @@ def scatter_plot(marks: Sequence[tuple[str, float, float, bool]], *, across: str
         y = bottom - (bottom - top) * tick / 100
         parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_LEFT + _WIDTH}" y2="{y:.1f}"/>')
         parts.append(_text(_LEFT - 8, y + 4, str(tick), "tick", "end"))
-    for tick_value in ticks(low, high):
-        x = _LEFT + _WIDTH * (tick_value - low) / (high - low)
-        written = f"{10**tick_value:.3g}" if logarithmic else f"{tick_value:g}"
-        parts.append(_text(x, bottom + 18, written, "tick", "middle"))
+    for value in _decades(low, high) if logarithmic else ticks(low, high):
+        x = _LEFT + _WIDTH * ((math.log10(value) if logarithmic else value) - low) / (high - low)
+        parts.append(_text(x, bottom + 18, f"{value:g}", "tick", "middle"))
     labels: list[tuple[float, float, int]] = []
     for (name, _, y_value, strong), place in zip(marks, scaled, strict=True):
         x = _LEFT + _WIDTH * (place - low) / (high - low)
@@ -98,11 +97,18 @@ def _free(labels: list[tuple[float, float, int]], x: float, y: float, length: in
 
 def ticks(low: float, high: float) -> list[float]:
     """About five round numbers between the two."""
-    raw = (high - low) / 5
+    raw = (high - low) / 6
     size: float = 10 ** math.floor(math.log10(raw))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw)
     first = math.ceil(low / step - 1e-9)
     return [round(number * step, 10) for number in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten between 10^low and 10^high."""
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    values = (round(factor * 10**power, 10) for power in powers for factor in (1.0, 2.0, 5.0))
+    return [value for value in values if 10**low <= value <= 10**high]
 
 
 def _axis(marks: Sequence[Mark], span: tuple[float, float], line: float | None) -> tuple[float, float]:
