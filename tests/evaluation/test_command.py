@@ -177,15 +177,25 @@ def test_what_the_suite_names_must_be_there(config: Config, tmp_path: Path, arm:
 
 
 def test_a_change_of_anything_that_decides_answers_is_another_evaluation(config: Config, tmp_path: Path) -> None:
-    arms = {"plain": {"prompt": "answers@1"}, "rag": {"prompt": "answers@1", "retrieval": {"index": "facts"}}}
+    (tmp_path / "adapters" / "terse" / "1").mkdir(parents=True)
+    (tmp_path / "adapters" / "terse" / "1" / "adapter_config.json").write_text("{}")
+    rag = {"prompt": "answers@1", "retrieval": {"index": "facts"}, "adapter": "terse@1"}
+    arms = {"plain": {"prompt": "answers@1"}, "rag": rag}
     suite = make_suite(tmp_path / "suite", LINES, correct=["exact_match"], arms=arms)
     digests = [suite.digest(ingredients(config, suite))]
-    for path in ("prompts/answers/1.md", "facts/corpus/hub.md", "facts/index.yaml"):
+    deciding = (
+        "prompts/answers/1.md",
+        "facts/corpus/hub.md",
+        "facts/index.yaml",
+        "adapters/terse/1/adapter_config.json",
+    )
+    for path in deciding:
         (tmp_path / path).write_text((tmp_path / path).read_text() + "\n")
         digests.append(suite.digest(ingredients(config, suite)))
-    (tmp_path / "README.md").write_text("of no account")
+    for path in ("facts/README.md", "adapters/terse/1/README.md", "prompts/README.md"):
+        (tmp_path / path).write_text("of no account")
     assert suite.digest(ingredients(config, suite)) == digests[-1]
-    assert len(set(digests)) == 4
+    assert len(set(digests)) == 5
 
 
 @pytest.mark.parametrize(

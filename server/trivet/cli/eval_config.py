@@ -46,11 +46,11 @@ def ingredients(config: Config, suite: Suite) -> dict[str, str]:
     for arm in suite.arms:
         found[f"prompt {arm.prompt}"] = _digest(*_prompt_files(config, suite, arm.prompt))
         if arm.adapter is not None:
-            folders = [root / arm.adapter.replace("@", "/") for root in config.adapter_roots]
-            found[f"adapter {arm.adapter}"] = _digest(*(folder for folder in folders if folder.is_dir()))
+            found[f"adapter {arm.adapter}"] = _digest(*_adapter_files(config, arm.adapter))
         for index in (arm.index, arm.stuffed):
             if index is not None and index in config.indexes:
-                found[f"index {index}"] = _digest(config.indexes[index].folder)
+                known = config.indexes[index]
+                found[f"index {index}"] = _digest(known.folder / "index.yaml", known.corpus)
     return found
 
 
@@ -72,6 +72,12 @@ def _digest(*paths: Path) -> str:
 def _prompt_files(config: Config, suite: Suite, ref: str) -> list[Path]:
     folders = [config.prompts, *([suite.prompts] if suite.prompts else [])]
     return [path for folder in folders if (path := folder / (ref.replace("@", "/") + ".md")).is_file()]
+
+
+def _adapter_files(config: Config, ref: str) -> list[Path]:
+    folders = [root / ref.replace("@", "/") for root in config.adapter_roots]
+    names = ("adapter_config.json", "adapter_model.safetensors")
+    return [path for folder in folders for name in names if (path := folder / name).is_file()]
 
 
 def derive(config: Config, suite: Suite, folder: Path) -> Derived:
