@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +13,30 @@ from trivet.cli.eval import MARGIN
 from trivet.errors import FailedPrecondition
 from trivet.evaluation.gate import beats, examples_needed, holds, judge
 from trivet.evaluation.report import Report, build_report
-from trivet.evaluation.statistics import Bootstrap, percentile_bounds
+from trivet.evaluation.statistics import Bootstrap, Floats, percentile_bounds
 
 RUNS, AT_ONCE, DRAWS, N = 10_000, 2_000, 1_000, 500
 
 
-def pass_rate(gained: float, lost: float) -> float:
-    """How often the gate passes a candidate that truly gains and loses these shares, at n = 500."""
-    rng, bootstrap, passed = np.random.default_rng(22), Bootstrap(N, draws=DRAWS), 0
+def evaluations(n: int, gained: float, lost: float) -> Iterator[tuple[Floats, Floats]]:
+    """Estimates and low ends for candidates that truly gain and lose these shares, many at a time."""
+    rng, bootstrap = np.random.default_rng(22), Bootstrap(n, draws=DRAWS)
     for _ in range(0, RUNS, AT_ONCE):
-        rolls = rng.random((N, AT_ONCE))
+        rolls = rng.random((n, AT_ONCE))
         differences = (rolls < gained).astype(float) - (rolls > 1 - lost).astype(float)
         low, _ = percentile_bounds(bootstrap.means(differences))
-        passed += int(beats(differences.mean(axis=0), low, MARGIN).sum())
-    return passed / RUNS
+        yield differences.mean(axis=0), low
+
+
+def pass_rate(gained: float, lost: float) -> float:
+    """How often the gate passes such a candidate at n = 500."""
+    found = evaluations(N, gained, lost)
+    return sum(int(beats(difference, low, MARGIN).sum()) for difference, low in found) / RUNS
+
+
+def hold_rate(gained: float, lost: float) -> float:
+    """How often an adapter is shown to lose less than 5 points on 400 general questions."""
+    return sum(int(holds(low, 5.0).sum()) for _, low in evaluations(400, gained, lost)) / RUNS
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(0.05, 0.0), (0.08, 0.03)])
@@ -43,6 +54,11 @@ def test_a_gain_below_the_margin_does_not_pass_however_sure_it_is() -> None:
     assert beats(0.02, 0.001, 2.0)
     assert beats(10 / 500, 1 / 500, 2.0)
     assert not beats(0.05, 0.0, 2.0)
+
+
+def test_an_adapter_that_loses_the_margin_does_not_hold_the_general_part_and_a_harmless_one_does() -> None:
+    assert hold_rate(0.03, 0.08) <= 0.05
+    assert hold_rate(0.03, 0.03) >= 0.95
 
 
 def test_the_general_part_must_be_shown_to_hold() -> None:
