@@ -14,9 +14,21 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's configuration, with time for retrieval: these tests are not about speed."""
+    folder = tmp_path_factory.mktemp("config")
+    for name in ("adapters", "indexes", "models", "prompts"):
+        (folder / name).symlink_to(ROOT / name)
+    text = (ROOT / "trivet.yaml").read_text()
+    assert "deadline_ms: 150" in text
+    (folder / "trivet.yaml").write_text(text.replace("deadline_ms: 150", "deadline_ms: 3000"))
+    return folder / "trivet.yaml"
+
+
+@pytest.fixture(scope="session")
+def server(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A running server with its handbook index built."""
-    with ServerProcess(ROOT / "trivet.yaml", tmp_path_factory.mktemp("server")) as process:
+    with ServerProcess(config, tmp_path_factory.mktemp("server")) as process:
         with Client(process.target) as client:
             built = [event.built for event in client.build_index("handbook") if event.HasField("built")]
             assert built[0].documents > 40

@@ -38,6 +38,8 @@ from trivet.rpc.inference import InferenceServicer
 from trivet.rpc.server import Health, Listener
 from trivet.rpc.status import code_name_of
 from trivet.stores.data_folder import DataFolder
+from trivet.types.passage import SearchQuery
+from trivet.types.request import PUBLIC_TENANT
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +131,8 @@ class Gateway:
         stage = "vector engine and embedding model"
         self._progress.begin(stage)
         service = await self._stack.enter_async_context(open_indexes(self._config, folder, self._metrics))
+        for name in self._config.indexes:  # the first search opens connections and fills caches
+            await service.search(SearchQuery(name, "warm", PUBLIC_TENANT, top_k=1))
         held = [f"{status.name} {status.passages} passages" for status in await service.status()]
         self._progress.done(stage, ", ".join(held))
         return service
