@@ -60,19 +60,17 @@ class LoadGenerator:
             return await measure(ClosedLoop(send, prompts, streams), seconds, processes or {})
 
     async def beside(
-        self, target: dict[str, Any], streams: int, seconds: float, offset: int, texts: list[str]
+        self, target: dict[str, Any], streams: int, seconds: float, texts: str, processes: dict[str, list[int]]
     ) -> dict[str, Any]:
-        """Beside a closed loop without retrieval, one request with retrieval after the other, for each kind of text."""
+        """Beside a closed loop without retrieval, one request with retrieval after the other: its measurement."""
         searches = {**target, "route": SEARCH_ROUTE, "max_tokens": 1}
-        results: dict[str, Any] = {}
         async with _sender(target) as send, _sender(searches) as search:
-            background = ClosedLoop(send, islice(cycle(self._prompts), offset, None), streams)
+            background = ClosedLoop(send, cycle(self._prompts), streams)
             await background.start()
-            for kind in texts:
-                results[kind] = await measure(ClosedLoop(search, _texts(kind), 1), seconds, {})
-                await background.run_for(0)
+            result = await measure(ClosedLoop(search, _texts(texts), 1), seconds, processes)
+            await background.run_for(0)  # raises if any of it failed
             await background.stop()
-        return results
+        return result
 
     async def burst(self, address: str, number: int, times: int) -> dict[str, Any]:
         """`number` requests at once, `times` times."""

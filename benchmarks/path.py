@@ -12,6 +12,8 @@ How it is measured
 - Front-end CPU is that of the process between the clients and the engine's process: (a) the process with AsyncLLM, (b)
   the gateway, (c) the API server. The engine's process is shown on its own, so is the load generator's, which is none
   of a system's cost.
+- What other processes took meanwhile is in the report. With --patience, a window in which they took more than a fifth
+  of a core is measured again.
 - Times to the first token are the client's. `gateway_ms`, `retrieval_ms` and refusals' `total_ms` come from receipts.
 - Retrieval: the handbook's index. Fresh query texts are embedded; a repeated one has its vector in the cache.
 
@@ -37,7 +39,9 @@ from pathlib import Path
 from typing import Any
 
 import machine
-from parts import Plan, measure_overload, measure_path, measure_retrieval, measure_starts, stand
+from parts import Plan, measure_overload, measure_retrieval, measure_starts, stand
+from path_part import measure_path
+from patience import Patience
 from profile_part import profile
 from report import report
 from workload import BLOCK_SIZE, MAX_NUM_SEQS, MAX_TOKENS, ROOT, Workload
@@ -65,7 +69,13 @@ def main() -> None:
     workload.folder.mkdir(parents=True, exist_ok=True)
     workload.make()
     plan = Plan(
-        workload, tuple(arguments.streams), arguments.rounds, arguments.seconds, arguments.stream_interval, progress
+        workload=workload,
+        streams=tuple(arguments.streams),
+        rounds=arguments.rounds,
+        seconds=arguments.seconds,
+        stream_interval=arguments.stream_interval,
+        patience=Patience(arguments.patience, progress),
+        progress=progress,
     )
     settings = {
         "seconds": arguments.seconds,
@@ -111,6 +121,13 @@ def _arguments() -> argparse.Namespace:
     add("--streams", nargs="+", type=int, default=[1, 8, 32], help="numbers of closed-loop streams (default: 1 8 32)")
     add("--rounds", type=int, default=3, help="how often each system is measured at each number (default: 3)")
     add("--seconds", type=float, default=5.0, help="length of one measured window (default: 5)")
+    add(
+        "--patience",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="spend up to this on measuring again what other processes disturbed (default: 0)",
+    )
     add("--stream-interval", type=int, default=1, help="tokens per event of vLLM's server (default: 1, as its own)")
     add(
         "--profile", nargs="*", type=int, default=[], metavar="STREAMS", help="also profile the gateway under this load"

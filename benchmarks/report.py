@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
-from parts import BARE, RETRIEVAL_STREAMS, TRIVET, VLLM
+from parts import RETRIEVAL_STREAMS
+from path_part import BARE, TRIVET, VLLM
 from summary import (
     Goal,
     Row,

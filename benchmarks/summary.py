@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from parts import BARE, SYSTEMS, TRIVET, VLLM
+from path_part import BARE, SYSTEMS, TRIVET, VLLM
 
 GOAL_STREAMS = 8
 
