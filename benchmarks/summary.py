@@ -141,7 +141,7 @@ def retrieval_goals(results: dict[str, Any]) -> list[Goal]:
     goals = []
     for kind, bound in (("fresh", 10.0), ("repeated", 4.0)):
         value = retrieval_figures(results["beside"][kind])["p50"]
-        goals.append(Goal(f"retrieval_ms p50, {kind} query", f"<= {bound:g} ms", f"{value:.1f} ms", value <= bound))
+        goals.append(Goal(f"retrieval_ms p50, {kind} query", f"<= {bound:g} ms", f"{value:.2f} ms", value <= bound))
     return goals
 
 
