@@ -18,6 +18,8 @@ from trivet.stores.qdrant import QdrantStore
 from trivet.stores.records import FoundPassage, Head, Kind, Origin, PassageRecord
 from trivet.types.passage import Acknowledgement, Document, IndexStatus, Passage, SearchQuery, SearchResult
 
+_TIES = 4  # more passages than asked for, so that a tie at the last place is seen whole
+
 
 class DocumentIndex:
     """Documents of one index in one snapshot's collection. For one event loop and, per document, one gateway.
@@ -60,10 +62,12 @@ class DocumentIndex:
             self._terms.of_query(query.text),
             tenant=query.tenant,
             tags=query.tags,
-            limit=2 * query.top_k,  # room for a second revision of what is being replaced
-            candidates=max(self.settings.candidates, 2 * query.top_k),
+            limit=2 * query.top_k + _TIES,  # room for a second revision of what is being replaced
+            candidates=max(self.settings.candidates, 2 * query.top_k + _TIES),
             rrf_k=self.settings.rrf_k,
         )
+        # Ranks tie often (first by meaning and second by words, and the reverse), and the engine breaks ties by chance.
+        found.sort(key=lambda one: (-one.score, one.document_id, one.n))
         passages = [_passage(one) for one in _newest(found) if one.score >= query.min_score]
         return SearchResult(tuple(passages[: query.top_k]), self.snapshot)
 
