@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
@@ -81,7 +82,14 @@ def _sha256(path: Path) -> str:
 async def _export(name: str, folder: Path, precision: str, target: Path) -> None:
     command = (sys.executable, "-m", "trivet.retrieval.export")
     arguments = ("--model", str(folder), "--precision", precision, "--target", str(target))
-    process = await asyncio.create_subprocess_exec(*command, *arguments, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        *arguments,
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=PIPE,
+        env=dict(os.environ),  # copied: the engine's start changes it in another thread
+    )
     try:
         _, errors = await process.communicate()
     except asyncio.CancelledError:

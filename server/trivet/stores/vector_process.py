@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -101,9 +102,10 @@ class VectorProcess:
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         command = (sys.executable, "-m", "trivet.vector", "--data", str(self._folder), "--listen", "127.0.0.1:0")
         with self._log_file.open("ab") as log:
-            # A session of its own: Ctrl-C in a terminal is for the gateway, which drains first.
+            # A session of its own: Ctrl-C in a terminal is for the gateway, which drains first. The environment is
+            # copied: the engine's start changes it in another thread, under the feet of an exec that reads it in place.
             self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, stderr=log, start_new_session=True
+                *command, stdin=PIPE, stdout=PIPE, stderr=log, start_new_session=True, env=dict(os.environ)
             )
         try:
             event = await self._announcement(self._process)
