@@ -119,6 +119,7 @@ def failure(error: grpc.aio.AioRpcError) -> Failure:
 class Gateway:
     """The parts that tests look at."""
 
+    generation: GenerationPipeline
     backend: ScriptedBackend
     retriever: ScriptedRetriever
     registry: CollectorRegistry
@@ -185,7 +186,7 @@ async def gateway(
     channel = _channel(address, tls)
     try:
         stub = inference_pb2_grpc.InferenceStub(channel)
-        yield Gateway(backend, retriever, registry, admission, receipts, health, address, stub)
+        yield Gateway(generation, backend, retriever, registry, admission, receipts, health, address, stub)
     finally:
         await channel.close()
         await listener.stop(0)

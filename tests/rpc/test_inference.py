@@ -12,7 +12,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway_harness import Failure, Gateway, failure, gateway, request
 from trivet.api.v1 import inference_pb2
-from trivet.errors import RetrievalUnavailable
+from trivet.errors import DeadlineExceeded, RetrievalUnavailable
+from trivet.rpc.wire import generate_call
+from trivet.types.receipt import Receipt
 from trivet.types.request import KeyRole
 
 KEYS = [("alpha", "acme", KeyRole.CLIENT), ("beta", "globex", KeyRole.CLIENT)]
@@ -180,12 +182,27 @@ async def test_retrieval_gets_half_of_what_the_client_left(served: Gateway) -> N
     assert response.receipt.retrieval_ms < 150
 
 
+class Kept:
+    """A reader that keeps the receipt."""
+
+    receipt: Receipt | None = None
+
+    async def delta(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def closed(self, receipt: Receipt) -> None:
+        self.receipt = receipt
+
+
 async def test_expired_on_arrival_never_reaches_the_engine(served: Gateway) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await served.stub.Generate(request(), timeout=0.0)
-    assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    await asyncio.sleep(0.05)
+    # Not over the channel: gRPC rounds a deadline up, and a millisecond is enough for the scripted engine.
+    now, reader = asyncio.get_running_loop().time(), Kept()
+    late = generate_call(request(), request_id="late", tenant="public", arrived=now, deadline=now - 0.001, priority=5)
+    with pytest.raises(DeadlineExceeded, match="had passed when the request arrived"):
+        await served.generation.generate(late, reader)
     assert served.backend.requests == []
+    assert reader.receipt is not None
+    assert reader.receipt.code == "DEADLINE_EXCEEDED"
 
 
 async def test_a_deadline_aborts_the_engines_work(served: Gateway) -> None:
