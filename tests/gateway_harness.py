@@ -69,12 +69,13 @@ def variant(name: str, *, index: str | None = None, **fields: Any) -> Variant:
 
 
 def routes() -> dict[str, Route]:
-    """plain, rag (degrades), strict (fails), private (a cache per tenant), short (one second at most)."""
+    """plain, rag (degrades), strict (fails), patient (waits for passages), private (a cache per tenant), short (one second at most)."""
     plain, rag = {"plain": variant("plain")}, {"rag": variant("rag", index="facts")}
     made = [
         Route("plain", plain, {"plain": 1}, "plain"),
         Route("rag", rag, {"rag": 1}, "rag", retrieval_deadline=0.2),
         Route("strict", rag, {"rag": 1}, "s", retrieval_deadline=0.2, on_retrieval_failure=OnRetrievalFailure.FAIL),
+        Route("patient", rag, {"rag": 1}, "patient", retrieval_deadline=30),
         Route("private", plain, {"plain": 1}, "private", cache=CacheScope.TENANT),
         Route("short", plain, {"plain": 1}, "short", max_duration=0.3),
     ]

@@ -177,9 +177,9 @@ async def test_retrieval_down_or_slow_by_the_routes_policy(served: Gateway, how:
 
 async def test_retrieval_gets_half_of_what_the_client_left(served: Gateway) -> None:
     served.retriever.delay = 30
-    response = await served.stub.Generate(request("rag"), timeout=0.25)
+    response = await served.stub.Generate(request("patient"), timeout=2)
     assert response.receipt.degraded == ["retrieval_timeout"]
-    assert response.receipt.retrieval_ms < 150
+    assert 900 < response.receipt.retrieval_ms < 1900
 
 
 class Kept:
