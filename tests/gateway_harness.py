@@ -69,7 +69,7 @@ def variant(name: str, *, index: str | None = None, **fields: Any) -> Variant:
 
 
 def routes() -> dict[str, Route]:
-    """plain, rag (degrades), strict (fails), patient (waits for passages), private (a cache per tenant), short (one second at most)."""
+    """plain, rag (degrades), strict (fails), patient (waits long), private (a cache per tenant), short (at most 0.3 s)."""
     plain, rag = {"plain": variant("plain")}, {"rag": variant("rag", index="facts")}
     made = [
         Route("plain", plain, {"plain": 1}, "plain"),
