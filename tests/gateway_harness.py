@@ -69,7 +69,7 @@ def variant(name: str, *, index: str | None = None, **fields: Any) -> Variant:
 
 
 def routes() -> dict[str, Route]:
-    """plain, rag (degrades), strict (fails), patient (waits long), private (a cache per tenant), short (at most 0.3 s)."""
+    """plain, rag (degrades), strict (fails), patient (waits), private (a cache per tenant), short (at most 0.3 s)."""
     plain, rag = {"plain": variant("plain")}, {"rag": variant("rag", index="facts")}
     made = [
         Route("plain", plain, {"plain": 1}, "plain"),
