@@ -12,11 +12,17 @@ class DocumentFormat(Enum):
     TEXT = "text"
     MARKDOWN = "markdown"
     HTML = "html"
+    PDF = "pdf"
+    JSON_LINES = "json_lines"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document as an operator gave it. `tenant` is empty for one that all tenants share."""
+    """One document as an operator gave it; `(tenant, id)` identifies it.
+
+    `tenant` is empty for one that all tenants share. It is shown from `valid_from` on and until just before
+    `valid_until`, both in seconds since 1970, None for no bound.
+    """
 
     id: str
     content: bytes
@@ -25,6 +31,8 @@ class Document:
     source: str = ""
     tags: tuple[str, ...] = ()
     tenant: str = ""
+    valid_from: float | None = None
+    valid_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,11 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of a document, found. `score` is the fused rank score, higher is better."""
+    """A piece of a document, found. `score` is the fused rank score, or the reranker's; higher is better.
+
+    `start` and `end`: its range in the document's text, in characters. `similarity`: cosine of its vector with the
+    query's, None where it was not computed.
+    """
 
     id: str
     document_id: str
@@ -47,11 +59,18 @@ class Passage:
     text: str
     score: float
     revision: int
+    start: int = 0
+    end: int = 0
+    similarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """One search. `tenant` is the server's own filter: shared documents and this tenant's."""
+    """One search. `tenant` is the server's own filter: shared documents and this tenant's.
+
+    `max_per_document`: how many passages of one document at most, 0 for any number. `rerank`: let the index's
+    cross-encoder order the candidates.
+    """
 
     index: str
     text: str
@@ -59,6 +78,8 @@ class SearchQuery:
     top_k: int
     min_score: float = 0.0
     tags: tuple[str, ...] = ()
+    max_per_document: int = 0
+    rerank: bool = False
 
 
 @dataclass(frozen=True, slots=True)
