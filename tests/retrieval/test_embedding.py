@@ -14,6 +14,7 @@ import pytest
 import trivet.retrieval.models as models_module
 from trivet.errors import FailedPrecondition
 from trivet.retrieval.embedding import OnnxEmbedder
+from trivet.retrieval.embedding_cache import EmbeddingCache
 from trivet.retrieval.onnx_model import Vector
 from trivet.retrieval.settings import EmbeddingSettings, Precision
 
@@ -53,6 +54,33 @@ async def test_a_vector_does_not_depend_on_what_is_embedded_with_it(embedder: On
         assert np.array_equal(vector, (await embedder.embed_passages([text]))[0])
 
 
+async def test_a_passage_that_was_embedded_before_is_not_embedded_again(
+    tmp_path: Path, embedding_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = EmbeddingCache(tmp_path / "vectors.sqlite")
+    first, other = [
+        await OnnxEmbedder.open(EmbeddingSettings(precision=precision), embedding_cache, cache)
+        for precision in Precision
+    ]
+    wanted = await first.embed_passages([*TEXTS, TEXTS[0]])
+    assert np.array_equal(wanted[0], wanted[-1])
+    assert not np.array_equal((await other.embed_passages(TEXTS[:1]))[0], wanted[0]), (
+        "another precision, another vector"
+    )
+    await first.embed_query("a query")
+    first.close()
+    other.close()
+    again = await OnnxEmbedder.open(EmbeddingSettings(precision=Precision.FLOAT32), embedding_cache, cache)
+    assert again.fingerprint == first.fingerprint != other.fingerprint
+    monkeypatch.setattr(again.model, "embed", None)
+    found = await again.embed_passages([TEXTS[0], *TEXTS])
+    assert [vector.tobytes() for vector in found[1:]] == [vector.tobytes() for vector in wanted[:-1]]
+    with pytest.raises(TypeError):
+        await again.embed_query("a query")  # never from there: what people ask is not kept on disk
+    again.close()
+    await cache.close()
+
+
 async def test_opening_an_export_imports_neither_torch_nor_llamaindex(
     embedding_cache: Path, embedder: OnnxEmbedder
 ) -> None:
@@ -73,7 +101,9 @@ async def test_opening_an_export_imports_neither_torch_nor_llamaindex(
 
 async def test_a_query_does_not_wait_for_documents(embedder: OnnxEmbedder) -> None:
     await embedder.embed_query("warm")
-    documents = asyncio.create_task(embedder.embed_passages(["a passage of some length " * 40] * 400))
+    documents = asyncio.create_task(
+        embedder.embed_passages([f"{n} a passage of some length " * 40 for n in range(400)])
+    )
     await asyncio.sleep(0.2)
     for number in range(5):
         async with asyncio.timeout(2):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from trivet.retrieval.embedding_cache import EmbeddingCache, cache_key
 from trivet.retrieval.models import ExportedModel, open_exported
 from trivet.retrieval.onnx_model import OnnxModel, Vector
 from trivet.retrieval.settings import EmbeddingSettings
@@ -27,16 +28,20 @@ class OnnxEmbedder:
     has a lower priority. Query vectors are cached (they depend on nothing but the text), the least recently used go.
     """
 
-    def __init__(self, exported: ExportedModel) -> None:
+    def __init__(self, exported: ExportedModel, vectors: EmbeddingCache | None = None) -> None:
+        """`vectors`: where those of passages are kept; the caller's to close, after this."""
         self._exported = exported
+        self._vectors = vectors
         self._queries = ThreadPoolExecutor(1, "embed-query")
         self._documents = ThreadPoolExecutor(1, "embed-document", initializer=_be_nice)
         self._cache: OrderedDict[str, Vector] = OrderedDict()
 
     @classmethod
-    async def open(cls, settings: EmbeddingSettings, cache: Path) -> OnnxEmbedder:
-        """Open the model's export in `cache`, made first if need be; raises FailedPrecondition."""
-        return cls(await open_exported(settings, cache))
+    async def open(
+        cls, settings: EmbeddingSettings, cache: Path, vectors: EmbeddingCache | None = None
+    ) -> OnnxEmbedder:
+        """Open the model's export in the folder `cache`, made first if need be; raises FailedPrecondition."""
+        return cls(await open_exported(settings, cache), vectors)
 
     @property
     def name(self) -> str:
@@ -47,6 +52,11 @@ class OnnxEmbedder:
     def digest(self) -> str:
         """SHA-256 over the model's files."""
         return self._exported.digest
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides a passage's vector: equal ones give equal vectors. 64 hex digits."""
+        return self._exported.fingerprint
 
     @property
     def dimension(self) -> int:
@@ -78,10 +88,18 @@ class OnnxEmbedder:
         return vector
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
-        """Their vectors (dimension,), in order. Cancelling stops after the text at hand."""
+        """Their vectors (dimension,), in order; each text is embedded once. Cancelling stops after the text at hand."""
+        prompted = [self._exported.document_prompt + text for text in texts]
+        keys = [cache_key(self.fingerprint, text) for text in prompted]
+        found = await self._vectors.get_many(keys) if self._vectors is not None else {}
+        missing = {key: text for key, text in zip(keys, prompted, strict=True) if key not in found}
         loop = asyncio.get_running_loop()
-        prompt = self._exported.document_prompt
-        return [await loop.run_in_executor(self._documents, self.model.embed, prompt + text) for text in texts]
+        made = {
+            key: await loop.run_in_executor(self._documents, self.model.embed, text) for key, text in missing.items()
+        }
+        if self._vectors is not None:
+            await self._vectors.put_many(made)
+        return [found[key] if key in found else made[key] for key in keys]
 
     def close(self) -> None:
         """End the threads once they are done with the text at hand."""

@@ -25,10 +25,14 @@ _LAST_LINES = 3
 
 @dataclass(frozen=True, slots=True)
 class ExportedModel:
-    """A model ready to embed. `digest`: SHA-256 over the original's files, 64 hex digits."""
+    """A model ready to embed. `digest`: SHA-256 over the original's files, 64 hex digits.
+
+    `fingerprint`: SHA-256 over what decides the vectors (model, precision, way of exporting, prompts), 64 hex digits.
+    """
 
     name: str
     digest: str
+    fingerprint: str
     dimension: int
     query_prompt: str
     document_prompt: str
@@ -45,7 +49,7 @@ async def open_exported(settings: EmbeddingSettings, cache: Path) -> ExportedMod
     target = cache / f"{digest[:16]}-{precision}-{FORMAT}"
     if not target.exists():
         await _export(name, folder, precision, target)
-    return await asyncio.to_thread(_load, name, digest, target)
+    return await asyncio.to_thread(_load, name, digest, precision, target)
 
 
 def _identify(settings: EmbeddingSettings) -> tuple[str, Path, str]:
@@ -101,11 +105,13 @@ async def _export(name: str, folder: Path, precision: str, target: Path) -> None
         raise FailedPrecondition(f"embedding model {name!r} cannot be exported to ONNX ({precision}): {last}")
 
 
-def _load(name: str, digest: str, target: Path) -> ExportedModel:
+def _load(name: str, digest: str, precision: str, target: Path) -> ExportedModel:
     description = json.loads((target / DESCRIPTION).read_text())
+    deciding = (digest, precision, FORMAT, description["query_prompt"], description["document_prompt"])
     return ExportedModel(
         name=name,
         digest=digest,
+        fingerprint=hashlib.sha256(json.dumps(deciding).encode()).hexdigest(),
         dimension=description["dimension"],
         query_prompt=description["query_prompt"],
         document_prompt=description["document_prompt"],
