@@ -9,7 +9,7 @@ import pytest
 
 from trivet.errors import DocumentRejected, FailedPrecondition
 from trivet.retrieval.corpus import corpus_files, read_document
-from trivet.retrieval.documents import check_id, digest_of, id_of_file, text_of
+from trivet.retrieval.documents import check_document, check_id, digest_of, id_of_file, text_of
 from trivet.types.passage import Document, DocumentFormat
 
 GOOD = Document("travel/visa", b"Ask early.", DocumentFormat.TEXT)
@@ -43,6 +43,24 @@ def test_content_must_be_text_of_an_allowed_size() -> None:
             text_of(replace(GOOD, content=nothing), 10)
 
 
+def test_a_validity_that_would_never_show_the_document_is_refused() -> None:
+    check_document(replace(GOOD, valid_from=1.0, valid_until=2.0), 10)
+    for first, last in ((2.0, 2.0), (3.0, 2.0)):
+        with pytest.raises(DocumentRejected, match="valid_until is not after valid_from"):
+            check_document(replace(GOOD, valid_from=first, valid_until=last), 10)
+    with pytest.raises(DocumentRejected, match="valid_from is no time"):
+        check_document(replace(GOOD, valid_from=float("nan")), 10)
+
+
+def test_a_pdf_is_known_by_its_first_bytes() -> None:
+    pdf = replace(GOOD, format=DocumentFormat.PDF)
+    check_document(replace(pdf, content=b"\xff\n%PDF-1.7 ..."), 100)
+    with pytest.raises(DocumentRejected, match="is no PDF"):
+        check_document(pdf, 100)
+    with pytest.raises(DocumentRejected, match="has 11 bytes, allowed are 9"):
+        check_document(replace(pdf, content=b"%PDF-1.7 .."), 9)
+
+
 def test_the_digest_covers_all_that_a_search_can_see() -> None:
     others = [
         replace(GOOD, content=b"Ask late."),
@@ -51,8 +69,10 @@ def test_the_digest_covers_all_that_a_search_can_see() -> None:
         replace(GOOD, source="visa.txt"),
         replace(GOOD, tags=("a",)),
         replace(GOOD, tenant="acme"),
+        replace(GOOD, valid_from=1.0),
+        replace(GOOD, valid_until=1.0),
     ]
-    assert len({digest_of(one) for one in (GOOD, *others)}) == 7
+    assert len({digest_of(one) for one in (GOOD, *others)}) == 9
     assert digest_of(replace(GOOD, tags=("a", "b"))) == digest_of(replace(GOOD, tags=("b", "a", "b")))
 
 
@@ -71,8 +91,8 @@ def test_corpus_files(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text("again")
     with pytest.raises(DocumentRejected, match=r"'a': a\.html and a\.txt"):
         corpus_files(tmp_path)
-    (tmp_path / "a.html").rename(tmp_path / "a.pdf")
-    with pytest.raises(DocumentRejected, match=r"a\.pdf: expected one of the endings \.md"):
+    (tmp_path / "a.html").rename(tmp_path / "a.doc")
+    with pytest.raises(DocumentRejected, match=r"a\.doc: expected one of the endings \.md"):
         corpus_files(tmp_path)
     with pytest.raises(FailedPrecondition, match="no corpus folder"):
         corpus_files(tmp_path / "nowhere")

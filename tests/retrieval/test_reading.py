@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from trivet.retrieval.reading import Section, read
+from trivet.retrieval.reading import Reading, Section, read
 from trivet.types.passage import DocumentFormat
+
+
+def check_ranges(reading: Reading) -> None:
+    """Each section stands where it says, in order."""
+    at = 0
+    for section in reading.sections:
+        assert at <= section.start
+        at = section.start + len(section.text)
+        assert reading.text[section.start : at] == section.text
+
 
 MARKDOWN = """Before any heading.
 
@@ -29,17 +39,20 @@ With a soft break.
 
 def test_markdown_is_cut_at_its_headings() -> None:
     reading = read(MARKDOWN.replace("\n", "\r\n"), DocumentFormat.MARKDOWN)
-    assert reading.sections == (
-        Section((), "Before any heading."),
-        Section(("Handbook", "Leave / absence"), "Twelve weeks.\nWith a soft break."),
-        Section(("Handbook", "Leave / absence", "Sick"), "```\n# not a heading\n```"),
-        Section(("Handbook", "Travel"), "40 euro."),
-    )
+    assert [(section.path, section.text) for section in reading.sections] == [
+        ((), "Before any heading."),
+        (("Handbook", "Leave / absence"), "Twelve weeks.\nWith a soft break."),
+        (("Handbook", "Leave / absence", "Sick"), "```\n# not a heading\n```"),
+        (("Handbook", "Travel"), "40 euro."),
+    ]
+    assert reading.text == MARKDOWN
+    check_ranges(reading)
     assert read(MARKDOWN.partition("\n\n")[2], DocumentFormat.MARKDOWN).title == "Handbook"
 
 
 def test_text_is_one_section() -> None:
     assert read("# a\n\nb\n", DocumentFormat.TEXT).sections == (Section((), "# a\n\nb"),)
+    assert read(" \n x y\n", DocumentFormat.TEXT).sections == (Section((), "x y", 3),)
 
 
 HTML = """<!doctype html><html><head><title> The
@@ -61,10 +74,11 @@ a
 def test_html_keeps_all_its_text_and_its_structure() -> None:
     reading = read(HTML, DocumentFormat.HTML)
     assert reading.title == "The handbook"
-    assert reading.sections == (
-        Section(("Leave",), "Loose text.\n\nTwelve weeks, see form 7. Second line.\n\nDeep\n\ntail"),
-        Section(
+    assert [(section.path, section.text) for section in reading.sections] == [
+        (("Leave",), "Loose text.\n\nTwelve weeks, see form 7. Second line.\n\nDeep\n\ntail"),
+        (
             ("Leave", "Sums"),
             "- Berlin: 50\n- Rome: 60\n\nCity | Sum\nBonn | 40\n\n\\# not a heading\n\n\na\n  b",
         ),
-    )
+    ]
+    check_ranges(reading)

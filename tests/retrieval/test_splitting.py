@@ -46,6 +46,7 @@ async def test_no_passage_exceeds_the_limit_and_nothing_is_lost(
                 for chunk in chunks:
                     assert chunk.n_tokens == len(embedder.model.tokens(chunk.text)) <= limit
                     assert len(embedder.model.tokens(chunk.embedded)) <= embedder.room
+                    assert text[chunk.start : chunk.end] == chunk.text
                 assert "".join("".join(chunk.text for chunk in chunks).split()) == "".join(text.split())
 
 

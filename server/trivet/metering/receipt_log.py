@@ -95,7 +95,7 @@ def from_json(data: dict[str, Any]) -> Receipt:
         fields["unit_source"] = UnitSource(fields["unit_source"])
     cost = dict(fields.pop("cost", {}))
     cost.pop("total", None)
-    for name in ("passage_ids", "degraded"):
+    for name in ("passage_ids", "degraded", "example_ids"):
         fields[name] = tuple(fields.get(name, ()))
     return Receipt(cost=Cost(**cost), **fields)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from pathlib import PurePath
 
@@ -18,14 +19,35 @@ FORMATS = {
     ".html": DocumentFormat.HTML,
     ".htm": DocumentFormat.HTML,
     ".txt": DocumentFormat.TEXT,
+    ".pdf": DocumentFormat.PDF,
+    ".jsonl": DocumentFormat.JSON_LINES,
 }
+_PDF_HEADER = b"%PDF-"
+_PDF_HEADER_WITHIN = 1024  # bytes, as readers have always allowed (PDF 1.7, appendix H, note 13)
+
+
+def check_document(document: Document, max_bytes: int) -> None:
+    """Raise DocumentRejected for what cannot be accepted, as far as can be told at once. Takes milliseconds."""
+    check_id(document.id)
+    for name in ("valid_from", "valid_until"):
+        bound = getattr(document, name)
+        if bound is not None and not math.isfinite(bound):
+            raise DocumentRejected(f"document {document.id!r}: {name} is no time")
+    first, last = document.valid_from, document.valid_until
+    if first is not None and last is not None and not first < last:
+        raise DocumentRejected(f"document {document.id!r}: valid_until is not after valid_from")
+    if document.format is not DocumentFormat.PDF:
+        text_of(document, max_bytes)
+        return
+    _check_size(document, max_bytes)
+    if _PDF_HEADER not in document.content[:_PDF_HEADER_WITHIN]:
+        raise DocumentRejected(f"document {document.id!r} is no PDF: it does not begin with {_PDF_HEADER.decode()}")
 
 
 def text_of(document: Document, max_bytes: int) -> str:
-    """The document's text; raises DocumentRejected if its id or its content cannot be accepted."""
+    """The text of any document but a PDF; raises DocumentRejected if its id or its content cannot be accepted."""
     check_id(document.id)
-    if len(document.content) > max_bytes:
-        raise DocumentRejected(f"document {document.id!r} has {len(document.content)} bytes, allowed are {max_bytes}")
+    _check_size(document, max_bytes)
     try:
         text = document.content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -35,6 +57,11 @@ def text_of(document: Document, max_bytes: int) -> str:
     if not text.strip():
         raise DocumentRejected(f"document {document.id!r} is empty")
     return text
+
+
+def _check_size(document: Document, max_bytes: int) -> None:
+    if len(document.content) > max_bytes:
+        raise DocumentRejected(f"document {document.id!r} has {len(document.content)} bytes, allowed are {max_bytes}")
 
 
 def check_id(document_id: str) -> None:
@@ -49,10 +76,10 @@ def check_id(document_id: str) -> None:
 
 def digest_of(document: Document) -> str:
     """SHA-256 over everything that a search may return or filter by, 64 hex digits."""
-    about = json.dumps(
-        [document.format.value, document.title, document.source, sorted(set(document.tags)), document.tenant]
-    )
-    return hashlib.sha256(about.encode() + b"\0" + document.content).hexdigest()
+    about = [document.format.value, document.title, document.source, sorted(set(document.tags)), document.tenant]
+    if document.valid_from is not None or document.valid_until is not None:
+        about += [document.valid_from, document.valid_until]
+    return hashlib.sha256(json.dumps(about).encode() + b"\0" + document.content).hexdigest()
 
 
 def id_of_file(path: PurePath) -> str:

@@ -1,4 +1,8 @@
-"""Documents of all formats as sections of paragraphs. LlamaIndex reads the Markdown; imported when first needed."""
+"""Documents of all formats as sections of paragraphs. LlamaIndex reads the Markdown; imported when first needed.
+
+The text as read, which character ranges refer to: of plain text and Markdown the content itself, of HTML and PDF what
+was extracted, of JSON lines the lines' texts with an empty line between them. Line ends are always `\\n`.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from trivet.retrieval.json_lines import read_lines
 from trivet.types.passage import DocumentFormat
 
 _SEPARATOR = "\x1f"  # of headings in a path: a slash may be in a heading
+_LETTER = re.compile(r"\S")
 _HEADING = re.compile(r"#+\s(.*)(?:\n|$)")
 _CLOSING = re.compile(r"\s+#+\s*$")  # of a heading: "## Leave ##"
 _HEADINGS = {"h1": "# ", "h2": "## ", "h3": "### ", "h4": "#### ", "h5": "##### ", "h6": "###### "}
@@ -20,37 +26,68 @@ _BLOCKS = {
     "figcaption", "figure", "footer", "form", "header", "html", "main", "p", "pre", "section", "table", "ul", "ol",
     "dl",
 }  # fmt: skip
+_BETWEEN_LINES = "\n\n"  # of JSON lines, in the text as read
 _SKIPPED = ("script", "style", "template", "noscript", "nav", "svg")
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Text under one heading. `path`: the headings above it, outermost first."""
+    """Text under one heading. `path`: the headings above it, outermost first. `start`: its place in the text as read.
+
+    One that is `whole` is a passage of its own unless the embedding model cannot see it whole. `question` is what
+    searches meet of it, where that is not its text.
+    """
 
     path: tuple[str, ...]
     text: str
+    start: int = 0
+    whole: bool = False
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A document read: its own title, empty if it names none, and its sections in order."""
+    """A document read: its own title, empty if it names none, its text as read, and its sections in order."""
 
     title: str
+    text: str
     sections: tuple[Section, ...]
 
 
 def read(text: str, format_: DocumentFormat) -> Reading:
-    """Take a document apart."""
+    """Take a document's text apart; for a PDF, the text that was extracted. Raises DocumentRejected for bad lines."""
     text = text.replace("\r\n", "\n")
-    if format_ is DocumentFormat.TEXT:
-        return Reading("", (Section((), text.strip()),))
+    if format_ is DocumentFormat.JSON_LINES:
+        return _read_lines(text)
+    if format_ in (DocumentFormat.TEXT, DocumentFormat.PDF):
+        return Reading("", text, (_stripped((), text, 0, len(text)),))
     title = ""
     if format_ is DocumentFormat.HTML:
         title, text = _markdown_of_html(text)
     sections = tuple(_sections(text))
     if not title and sections and sections[0].path:
         title = sections[0].path[0]
-    return Reading(title, tuple(section for section in sections if section.text))
+    return Reading(title, text, tuple(section for section in sections if section.text))
+
+
+def _read_lines(text: str) -> Reading:
+    sections, start = [], 0
+    for line in read_lines(text):
+        path = (line.title,) if line.title else ()
+        sections.append(Section(path, line.text, start, whole=True, question=line.question))
+        start += len(line.text) + len(_BETWEEN_LINES)
+    return Reading("", _BETWEEN_LINES.join(section.text for section in sections), tuple(sections))
+
+
+def _stripped(path: tuple[str, ...], text: str, start: int, end: int) -> Section:
+    """The section at text[start:end] without the blanks around it."""
+    return Section(path, text[start:end].strip(), min(_first_letter(text, start), end))
+
+
+def _first_letter(text: str, start: int) -> int:
+    """Where the first character stands that is no blank; the end if there is none."""
+    found = _LETTER.search(text, start)
+    return found.start() if found else len(text)
 
 
 def _sections(markdown: str) -> Iterator[Section]:
@@ -59,12 +96,16 @@ def _sections(markdown: str) -> Iterator[Section]:
     from llama_index.core.schema import Document
 
     parser = MarkdownNodeParser(header_path_separator=_SEPARATOR, include_prev_next_rel=False)
+    at = 0
     for node in parser.get_nodes_from_node(Document(text=markdown)):
+        # The nodes are the whole text less the blanks between them, in order and at their full length.
+        at = _first_letter(markdown, at)
+        end = at + len(node.text)
         headings = [part for part in node.metadata["header_path"].split(_SEPARATOR) if part]
         own = _HEADING.match(node.text)
-        body = node.text[own.end() :] if own else node.text
         path = tuple(_CLOSING.sub("", heading).strip() for heading in [*headings, *([own.group(1)] if own else [])])
-        yield Section(path, body.strip())
+        yield _stripped(path, markdown, at + (own.end() if own else 0), end)
+        at = end
 
 
 def _markdown_of_html(html: str) -> tuple[str, str]:

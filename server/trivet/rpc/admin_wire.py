@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from trivet.api.v1 import admin_pb2
-from trivet.errors import InvalidRequest, Unsupported
+from trivet.errors import DocumentRejected, InvalidRequest
+from trivet.retrieval.documents import FORMATS
 from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier
 from trivet.types.passage import Acknowledgement, BuildProgress, Document, DocumentFormat, IndexStatus
 from trivet.types.variant import Route, Variant, VersionRef
@@ -27,8 +31,9 @@ _FORMATS = {
     admin_pb2.DOCUMENT_FORMAT_TEXT: DocumentFormat.TEXT,
     admin_pb2.DOCUMENT_FORMAT_MARKDOWN: DocumentFormat.MARKDOWN,
     admin_pb2.DOCUMENT_FORMAT_HTML: DocumentFormat.HTML,
+    admin_pb2.DOCUMENT_FORMAT_PDF: DocumentFormat.PDF,
+    admin_pb2.DOCUMENT_FORMAT_JSON_LINES: DocumentFormat.JSON_LINES,
 }
-_ENDINGS = {".md": DocumentFormat.MARKDOWN, ".html": DocumentFormat.HTML, ".htm": DocumentFormat.HTML}
 
 
 def ref_of(name: str) -> VersionRef:
@@ -41,18 +46,28 @@ def ref_of(name: str) -> VersionRef:
 
 def document_from_proto(document: admin_pb2.Document) -> Document:
     """One document to index."""
-    if document.HasField("valid_from") or document.HasField("valid_until"):
-        raise Unsupported(f"document {document.id!r}: valid_from and valid_until are not in this version")
-    ending = "." + document.source.rpartition(".")[2].lower()
+    if document.format not in (admin_pb2.DOCUMENT_FORMAT_UNSPECIFIED, *_FORMATS):
+        raise DocumentRejected(f"document {document.id[:80]!r}: format {document.format} is not known")
+    by_ending = FORMATS.get(PurePath(document.source).suffix.lower(), DocumentFormat.TEXT)
     return Document(
         id=document.id,
         content=document.content,
-        format=_FORMATS.get(document.format) or _ENDINGS.get(ending, DocumentFormat.TEXT),
+        format=_FORMATS.get(document.format, by_ending),
         title=document.title,
         source=document.source,
         tags=tuple(document.tags),
         tenant=document.tenant,
+        valid_from=_seconds(document, "valid_from"),
+        valid_until=_seconds(document, "valid_until"),
     )
+
+
+def _seconds(document: admin_pb2.Document, field: str) -> float | None:
+    """A bound in seconds since 1970, None if absent."""
+    if not document.HasField(field):
+        return None
+    timestamp: Timestamp = getattr(document, field)
+    return timestamp.seconds + timestamp.nanos / 1e9
 
 
 def route_to_proto(route: Route, is_ready: Callable[[Route, Variant], bool]) -> admin_pb2.Route:

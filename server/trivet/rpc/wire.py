@@ -46,6 +46,7 @@ _OPTIONAL_FIELDS = (
     "decode_ms",
     "total_ms",
     "gateway_ms",
+    "retrieval_confidence",
 )
 
 
@@ -191,6 +192,9 @@ def citation_to_proto(passage: Passage) -> inference_pb2.Citation:
         revision=passage.revision,
         passage_id=passage.id,
         text=passage.text,
+        start=passage.start,
+        end=passage.end,
+        similarity=passage.similarity,
     )
 
 
@@ -223,6 +227,7 @@ def receipt_to_proto(receipt: Receipt) -> receipt_pb2.Receipt:
         passage_ids=receipt.passage_ids,
         code=receipt.code,
         degraded=receipt.degraded,
+        example_ids=receipt.example_ids,
         created_at=created,
         cost=receipt_pb2.Cost(
             input=receipt.cost.input,

@@ -35,7 +35,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What served one request, what it took and what it cost. None is unknown, never 0. Times in milliseconds."""
+    """What served one request, what it took and what it cost. None is unknown, never 0. Times in milliseconds.
+
+    `retrieval_confidence`: the best passage's score by the reranker where there was one, else its similarity.
+    """
 
     request_id: str
     tenant: str
@@ -66,4 +69,6 @@ class Receipt:
     gateway_ms: float | None = None
     cost: Cost = Cost()
     degraded: tuple[str, ...] = ()
+    retrieval_confidence: float | None = None
+    example_ids: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -33,6 +33,8 @@ class DocumentFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DOCUMENT_FORMAT_TEXT: _ClassVar[DocumentFormat]
     DOCUMENT_FORMAT_MARKDOWN: _ClassVar[DocumentFormat]
     DOCUMENT_FORMAT_HTML: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_PDF: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_JSON_LINES: _ClassVar[DocumentFormat]
 
 class RolloutState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -57,6 +59,8 @@ DOCUMENT_FORMAT_UNSPECIFIED: DocumentFormat
 DOCUMENT_FORMAT_TEXT: DocumentFormat
 DOCUMENT_FORMAT_MARKDOWN: DocumentFormat
 DOCUMENT_FORMAT_HTML: DocumentFormat
+DOCUMENT_FORMAT_PDF: DocumentFormat
+DOCUMENT_FORMAT_JSON_LINES: DocumentFormat
 ROLLOUT_STATE_UNSPECIFIED: RolloutState
 ROLLOUT_STATE_SHADOW: RolloutState
 ROLLOUT_STATE_CANARY: RolloutState
@@ -195,24 +199,38 @@ class UpsertDocumentsRequest(_message.Message):
     def __init__(self, index: _Optional[str] = ..., document: _Optional[_Union[Document, _Mapping]] = ...) -> None: ...
 
 class UpsertDocumentsResponse(_message.Message):
-    __slots__ = ("id", "revision", "unchanged", "passages")
+    __slots__ = ("id", "revision", "unchanged", "passages", "error")
     ID_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     UNCHANGED_FIELD_NUMBER: _ClassVar[int]
     PASSAGES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     id: str
     revision: int
     unchanged: bool
     passages: int
-    def __init__(self, id: _Optional[str] = ..., revision: _Optional[int] = ..., unchanged: _Optional[bool] = ..., passages: _Optional[int] = ...) -> None: ...
+    error: DocumentError
+    def __init__(self, id: _Optional[str] = ..., revision: _Optional[int] = ..., unchanged: _Optional[bool] = ..., passages: _Optional[int] = ..., error: _Optional[_Union[DocumentError, _Mapping]] = ...) -> None: ...
+
+class DocumentError(_message.Message):
+    __slots__ = ("code", "reason", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    reason: str
+    message: str
+    def __init__(self, code: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class DeleteDocumentsRequest(_message.Message):
-    __slots__ = ("index", "ids")
+    __slots__ = ("index", "ids", "tenant")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     index: str
     ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, index: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    tenant: str
+    def __init__(self, index: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class DeleteDocumentsResponse(_message.Message):
     __slots__ = ("deleted", "missing")

@@ -141,14 +141,16 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpsertDocuments(self, request_iterator, context):
-        """One acknowledgement per document, in order. An acknowledged document is durable and found by the next request.
+        """One acknowledgement per document, in order: either it is durable and found by the next request, or `error` says why
+        it was refused, and the stream goes on. A client key may call this for documents of its own tenant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDocuments(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """A client key may call this for documents of its own tenant.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from trivet.api.v1 import receipt_pb2 as trivet_dot_api_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtrivet/api/v1/inference.proto\x12\rtrivet.api.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1btrivet/api/v1/receipt.proto\"(\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"R\n\x10RetrievalOptions\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ilter\x18\x02 \x03(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x42\x08\n\x06_top_k\"\x98\x04\n\x0fGenerateRequest\x12\r\n\x05route\x18\x01 \x01(\t\x12(\n\x08messages\x18\x02 \x03(\x0b\x32\x16.trivet.api.v1.Message\x12@\n\tvariables\x18\x03 \x03(\x0b\x32-.trivet.api.v1.GenerateRequest.VariablesEntry\x12\x0f\n\x07unit_id\x18\x04 \x01(\t\x12,\n\x0bjson_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12:\n\x06labels\x18\x07 \x03(\x0b\x32*.trivet.api.v1.GenerateRequest.LabelsEntry\x12\x32\n\tretrieval\x18\x08 \x01(\x0b\x32\x1f.trivet.api.v1.RetrievalOptions\x12\x17\n\nmax_tokens\x18\t \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\n \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04seed\x18\x0b \x01(\x03H\x02\x88\x01\x01\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x07\n\x05_seed\"q\n\x08\x43itation\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x12\n\npassage_id\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\"\xa9\x01\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x32\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1b.trivet.api.v1.FinishReason\x12*\n\tcitations\x18\x03 \x03(\x0b\x32\x17.trivet.api.v1.Citation\x12\'\n\x07receipt\x18\x04 \x01(\x0b\x32\x16.trivet.api.v1.Receipt\"\x15\n\x05\x44\x65lta\x12\x0c\n\x04text\x18\x01 \x01(\t\"z\n\x16GenerateStreamResponse\x12%\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32\x14.trivet.api.v1.DeltaH\x00\x12\x30\n\x05\x66inal\x18\x02 \x01(\x0b\x32\x1f.trivet.api.v1.GenerateResponseH\x00\x42\x07\n\x05\x65vent\"|\n\x0fRetrieveRequest\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07unit_id\x18\x03 \x01(\t\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ilter\x18\x05 \x03(\t\x12\r\n\x05index\x18\x06 \x01(\tB\x08\n\x06_top_k\"u\n\x10RetrieveResponse\x12*\n\tcitations\x18\x01 \x03(\x0b\x32\x17.trivet.api.v1.Citation\x12\r\n\x05index\x18\x02 \x01(\t\x12\x10\n\x08snapshot\x18\x03 \x01(\t\x12\x14\n\x0cretrieval_ms\x18\x04 \x01(\x01\"K\n\x15SubmitFeedbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\"\x18\n\x16SubmitFeedbackResponse\"\'\n\x11GetReceiptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"=\n\x12GetReceiptResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.trivet.api.v1.Receipt2\xb2\x03\n\tInference\x12K\n\x08Generate\x12\x1e.trivet.api.v1.GenerateRequest\x1a\x1f.trivet.api.v1.GenerateResponse\x12Y\n\x0eGenerateStream\x12\x1e.trivet.api.v1.GenerateRequest\x1a%.trivet.api.v1.GenerateStreamResponse0\x01\x12K\n\x08Retrieve\x12\x1e.trivet.api.v1.RetrieveRequest\x1a\x1f.trivet.api.v1.RetrieveResponse\x12]\n\x0eSubmitFeedback\x12$.trivet.api.v1.SubmitFeedbackRequest\x1a%.trivet.api.v1.SubmitFeedbackResponse\x12Q\n\nGetReceipt\x12 .trivet.api.v1.GetReceiptRequest\x1a!.trivet.api.v1.GetReceiptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtrivet/api/v1/inference.proto\x12\rtrivet.api.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1btrivet/api/v1/receipt.proto\"(\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"R\n\x10RetrievalOptions\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ilter\x18\x02 \x03(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x42\x08\n\x06_top_k\"\x98\x04\n\x0fGenerateRequest\x12\r\n\x05route\x18\x01 \x01(\t\x12(\n\x08messages\x18\x02 \x03(\x0b\x32\x16.trivet.api.v1.Message\x12@\n\tvariables\x18\x03 \x03(\x0b\x32-.trivet.api.v1.GenerateRequest.VariablesEntry\x12\x0f\n\x07unit_id\x18\x04 \x01(\t\x12,\n\x0bjson_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12:\n\x06labels\x18\x07 \x03(\x0b\x32*.trivet.api.v1.GenerateRequest.LabelsEntry\x12\x32\n\tretrieval\x18\x08 \x01(\x0b\x32\x1f.trivet.api.v1.RetrievalOptions\x12\x17\n\nmax_tokens\x18\t \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\n \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04seed\x18\x0b \x01(\x03H\x02\x88\x01\x01\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x07\n\x05_seed\"\xb5\x01\n\x08\x43itation\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x12\n\npassage_id\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\r\n\x05start\x18\x07 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x08 \x01(\x03\x12\x17\n\nsimilarity\x18\t \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_similarity\"\xa9\x01\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x32\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1b.trivet.api.v1.FinishReason\x12*\n\tcitations\x18\x03 \x03(\x0b\x32\x17.trivet.api.v1.Citation\x12\'\n\x07receipt\x18\x04 \x01(\x0b\x32\x16.trivet.api.v1.Receipt\"\x15\n\x05\x44\x65lta\x12\x0c\n\x04text\x18\x01 \x01(\t\"z\n\x16GenerateStreamResponse\x12%\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32\x14.trivet.api.v1.DeltaH\x00\x12\x30\n\x05\x66inal\x18\x02 \x01(\x0b\x32\x1f.trivet.api.v1.GenerateResponseH\x00\x42\x07\n\x05\x65vent\"|\n\x0fRetrieveRequest\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07unit_id\x18\x03 \x01(\t\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ilter\x18\x05 \x03(\t\x12\r\n\x05index\x18\x06 \x01(\tB\x08\n\x06_top_k\"u\n\x10RetrieveResponse\x12*\n\tcitations\x18\x01 \x03(\x0b\x32\x17.trivet.api.v1.Citation\x12\r\n\x05index\x18\x02 \x01(\t\x12\x10\n\x08snapshot\x18\x03 \x01(\t\x12\x14\n\x0cretrieval_ms\x18\x04 \x01(\x01\"K\n\x15SubmitFeedbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\"\x18\n\x16SubmitFeedbackResponse\"\'\n\x11GetReceiptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"=\n\x12GetReceiptResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.trivet.api.v1.Receipt2\xb2\x03\n\tInference\x12K\n\x08Generate\x12\x1e.trivet.api.v1.GenerateRequest\x1a\x1f.trivet.api.v1.GenerateResponse\x12Y\n\x0eGenerateStream\x12\x1e.trivet.api.v1.GenerateRequest\x1a%.trivet.api.v1.GenerateStreamResponse0\x01\x12K\n\x08Retrieve\x12\x1e.trivet.api.v1.RetrieveRequest\x1a\x1f.trivet.api.v1.RetrieveResponse\x12]\n\x0eSubmitFeedback\x12$.trivet.api.v1.SubmitFeedbackRequest\x1a%.trivet.api.v1.SubmitFeedbackResponse\x12Q\n\nGetReceipt\x12 .trivet.api.v1.GetReceiptRequest\x1a!.trivet.api.v1.GetReceiptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,26 +47,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATEREQUEST_VARIABLESENTRY']._serialized_end=683
   _globals['_GENERATEREQUEST_LABELSENTRY']._serialized_start=685
   _globals['_GENERATEREQUEST_LABELSENTRY']._serialized_end=730
-  _globals['_CITATION']._serialized_start=772
-  _globals['_CITATION']._serialized_end=885
-  _globals['_GENERATERESPONSE']._serialized_start=888
-  _globals['_GENERATERESPONSE']._serialized_end=1057
-  _globals['_DELTA']._serialized_start=1059
-  _globals['_DELTA']._serialized_end=1080
-  _globals['_GENERATESTREAMRESPONSE']._serialized_start=1082
-  _globals['_GENERATESTREAMRESPONSE']._serialized_end=1204
-  _globals['_RETRIEVEREQUEST']._serialized_start=1206
-  _globals['_RETRIEVEREQUEST']._serialized_end=1330
-  _globals['_RETRIEVERESPONSE']._serialized_start=1332
-  _globals['_RETRIEVERESPONSE']._serialized_end=1449
-  _globals['_SUBMITFEEDBACKREQUEST']._serialized_start=1451
-  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=1526
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=1528
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=1552
-  _globals['_GETRECEIPTREQUEST']._serialized_start=1554
-  _globals['_GETRECEIPTREQUEST']._serialized_end=1593
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=1595
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=1656
-  _globals['_INFERENCE']._serialized_start=1659
-  _globals['_INFERENCE']._serialized_end=2093
+  _globals['_CITATION']._serialized_start=773
+  _globals['_CITATION']._serialized_end=954
+  _globals['_GENERATERESPONSE']._serialized_start=957
+  _globals['_GENERATERESPONSE']._serialized_end=1126
+  _globals['_DELTA']._serialized_start=1128
+  _globals['_DELTA']._serialized_end=1149
+  _globals['_GENERATESTREAMRESPONSE']._serialized_start=1151
+  _globals['_GENERATESTREAMRESPONSE']._serialized_end=1273
+  _globals['_RETRIEVEREQUEST']._serialized_start=1275
+  _globals['_RETRIEVEREQUEST']._serialized_end=1399
+  _globals['_RETRIEVERESPONSE']._serialized_start=1401
+  _globals['_RETRIEVERESPONSE']._serialized_end=1518
+  _globals['_SUBMITFEEDBACKREQUEST']._serialized_start=1520
+  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=1595
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=1597
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=1621
+  _globals['_GETRECEIPTREQUEST']._serialized_start=1623
+  _globals['_GETRECEIPTREQUEST']._serialized_end=1662
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=1664
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=1725
+  _globals['_INFERENCE']._serialized_start=1728
+  _globals['_INFERENCE']._serialized_end=2162
 # @@protoc_insertion_point(module_scope)

@@ -67,20 +67,26 @@ class GenerateRequest(_message.Message):
     def __init__(self, route: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., variables: _Optional[_Mapping[str, str]] = ..., unit_id: _Optional[str] = ..., json_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., stop: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., retrieval: _Optional[_Union[RetrievalOptions, _Mapping]] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class Citation(_message.Message):
-    __slots__ = ("document_id", "title", "score", "revision", "passage_id", "text")
+    __slots__ = ("document_id", "title", "score", "revision", "passage_id", "text", "start", "end", "similarity")
     DOCUMENT_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     PASSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     document_id: str
     title: str
     score: float
     revision: int
     passage_id: str
     text: str
-    def __init__(self, document_id: _Optional[str] = ..., title: _Optional[str] = ..., score: _Optional[float] = ..., revision: _Optional[int] = ..., passage_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+    start: int
+    end: int
+    similarity: float
+    def __init__(self, document_id: _Optional[str] = ..., title: _Optional[str] = ..., score: _Optional[float] = ..., revision: _Optional[int] = ..., passage_id: _Optional[str] = ..., text: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., similarity: _Optional[float] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("text", "finish_reason", "citations", "receipt")
