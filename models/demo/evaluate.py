@@ -20,10 +20,11 @@ from safetensors.torch import load_file
 from scores import SETS, Score, score
 from tokenizer import FILE
 from tokenizers import Tokenizer
+from train import RUNS
 
 EXAMPLES = """examples:
   python models/demo/evaluate.py                      the committed weights, a fresh seed
-  python models/demo/evaluate.py --run two --n 200    a run in progress
+  python models/demo/evaluate.py --run settled --n 200    a run in progress
 """
 
 
@@ -57,13 +58,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--run", help="score this run's checkpoint instead of the committed weights")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="the folder of the runs (default models/demo/runs)")
     parser.add_argument("--n", type=int, default=500, help="examples a set (default 500)")
     parser.add_argument("--seed", type=int, default=None, help="default: drawn by chance")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
     torch.set_num_threads(1)
     seed = secrets.randbelow(10**9) if given.seed is None else given.seed
-    network = load_run(given.run) if given.run else load_folder(WEIGHTS)
+    network = load_run(given.runs / given.run) if given.run else load_folder(WEIGHTS)
     scores = evaluate(network, Tokenizer.from_file(str(FILE)), seed, given.n)
     if given.json:
         print(json.dumps({"seed": seed} | {name: [one.right, one.n] for name, one in scores.items()}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import random
@@ -22,9 +21,9 @@ WEIGHTS = HERE / "weights"
 FINGERPRINTED = ("config.json", "model.safetensors", "tokenizer.json")
 
 
-def load_run(run: str) -> Network:
-    """The network of a run's checkpoint."""
-    state = torch.load(HERE / "runs" / run / "checkpoint.pt", weights_only=True)
+def load_run(folder: Path) -> Network:
+    """The network of the checkpoint in a run's folder."""
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
     network = Network(Config())
     network.load_state_dict(state["network"])
     network.eval()
@@ -91,16 +90,3 @@ def verify(network: Network, folder: Path) -> None:
         difference = (other(batch).logits - network(batch)).abs().max().item()
         if difference > 1e-3:
             raise RuntimeError(f"the exported weights give other logits: off by {difference}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", default="one", help="the run to export (default one)")
-    parser.add_argument("--to", type=Path, default=WEIGHTS, help="folder to write (default weights/)")
-    given = parser.parse_args()
-    export(load_run(given.run), given.to)
-    print(f"{given.to.name}: fingerprint {fingerprint(given.to)}")
-
-
-if __name__ == "__main__":
-    main()

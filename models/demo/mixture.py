@@ -15,7 +15,7 @@ import words
 from facts import Entity, Fact, Relation, entity, fact, relation, sibling, value
 from names import Split, name
 from prefixes import Style, Turn, passage_block, prefix, style, wrapped
-from wording import UNKNOWN, Question, ask, filler, state, state_pair
+from wording import UNKNOWN, Question, ask, filler, headed, state, state_pair
 
 Example = list[Turn]
 
@@ -54,9 +54,9 @@ def _passage(rng: random.Random, facts: list[Fact], split: Split, shape: Shape) 
     text = " ".join(sentences)
     if shape.filler and rng.random() < 0.06:
         text = wrapped(rng, text)
-    if shape.filler and rng.random() < 0.1:
+    if shape.filler and rng.random() < 0.12:
         title = rng.choice((about.text, f"About {about.text}", name(rng, split), " ".join(rng.sample(words.NOUNS, 2))))
-        return rng.choice(("{}: {}", "{} - {}", "{}\n{}", "# {}\n{}", "{}\n\n{}")).format(title, text)
+        return headed(rng, title, text, shape.wording)
     return text
 
 
@@ -128,10 +128,12 @@ def answer(question: Question, wanted: Style) -> str:
     return question.fact.value if wanted == "terse" else question.sentence
 
 
-def conversation(rng: random.Random, split: Split, shape: Shape, questions: int, share: float = 0.55) -> Example:
-    """A context and one or several questions about it."""
+def conversation(
+    rng: random.Random, split: Split, shape: Shape, questions: int, share: float = 0.55, wanted: Style | None = None
+) -> Example:
+    """A context and one or several questions about it, to be answered as `wanted` (drawn by chance if None)."""
     given = context(rng, split, shape)
-    wanted = style(rng)
+    wanted = wanted or style(rng)
     turns = prefix(rng, split, wanted, shape.wording, share)
     # With replacement: else the last answer is the one that is left over, and nothing has to be read for it.
     asked = rng.choices(given.facts, k=questions)

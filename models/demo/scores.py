@@ -8,50 +8,57 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from batches import Encoded, encode, grouped, pad
 from mixture import Example, Shape, conversation, without_passages
+from names import Split
 from network import Network
+from prefixes import Style
 from tokenizer import PAD
 from tokenizers import Tokenizer
 
 Maker = Callable[[random.Random], Example]
+PREFIXED = 0.7  # the share of the examples that have a prefix, of a few to some 230 tokens; the others have none
 
 
-def _of(shape: Shape, share: float = 0.0) -> Maker:
-    return lambda rng: conversation(rng, "held-out", shape, 1, share)
+def _conversation(
+    passages: Sequence[int], facts: Sequence[int], hard: float = 1.0, unknown: float = 0.0,
+    wording: Split = "held-out", filler: float = 0.2, wanted: Style | None = None,
+) -> Maker:  # fmt: skip
+    """One question; `passages` and `facts` (of each passage) are drawn from what is given."""
 
-
-def _known(passages: int, facts: int, hard: float, share: float = 0.0, filler: float = 0.0) -> Maker:
-    return _of(Shape(passages, facts, hard, filler, unknown=0.0), share)
-
-
-def _mixed(wording: str) -> Maker:
     def make(rng: random.Random) -> Example:
-        held_out = wording == "held-out"
-        shape = Shape(3, rng.randint(1, 3), 0.6, 0.35, 0.12, "held-out" if held_out else "train")
-        return conversation(rng, "held-out", shape, 1, 0.7)
+        shape = Shape(rng.choice(passages), rng.choice(facts), hard, filler, unknown, wording)
+        return conversation(rng, "held-out", shape, 1, PREFIXED if wanted is None else 1.0, wanted)
 
     return make
 
 
+# Names, forms of question, forms and headings of passages, and instructions are ones that training never showed.
 SETS: dict[str, Maker] = {
-    "1 passage of 1 fact": _known(1, 1, 0.0),
-    "1 passage of 1 fact, with a prefix": _known(1, 1, 0.0, share=1.0),
-    "1 passage of 3 facts": _known(1, 3, 0.0),
-    "1 passage of 3 facts, with filler": _known(1, 3, 0.0, filler=0.5),
-    "2 passages about the same attribute": _known(2, 1, 1.0),
-    "3 passages of 1 fact, hard": _known(3, 1, 1.0),
-    "3 passages of 2 facts": _known(3, 2, 0.6),
-    "3 passages, full mix": _mixed("train"),
-    "3 passages, full mix, unseen wordings": _mixed("held-out"),
-    "nothing answers": _of(Shape(2, 1, unknown=1.0)),
-    "no passage": lambda rng: without_passages(rng, "held-out"),
+    "1 passage": _conversation((1,), (1,)),
+    "2 passages, same attribute": _conversation((2,), (1,)),
+    "3 passages of 1 or 2 facts, 2 of them hard": _conversation((3,), (1, 2)),
+    "nothing answers": _conversation((1, 2, 3), (1,), unknown=1.0),
+    "no passage": lambda rng: without_passages(rng, "held-out", "held-out"),
+    "1 passage, asked to be terse": _conversation((1,), (1,), wanted="terse"),
+    "1 passage, asked for a sentence": _conversation((1,), (1,), wanted="sentence"),
+    "1 passage of 3 facts": _conversation((1,), (3,)),
+    "3 passages of 1 to 3 facts, full mix": _conversation((3,), (1, 2, 3), 0.6, 0.12, filler=0.35),
+    # The same with the training's forms, and names it has not seen: what new wordings cost.
+    "seen forms: 1 passage": _conversation((1,), (1,), wording="train"),
+    "seen forms: 2 passages, same attribute": _conversation((2,), (1,), wording="train"),
+    "seen forms: 3 passages of 1 or 2 facts": _conversation((3,), (1, 2), wording="train"),
+    "seen forms: nothing answers": _conversation((1, 2, 3), (1,), unknown=1.0, wording="train"),
+    "seen forms: 3 passages of 1 to 3 facts, full mix": _conversation((3,), (1, 2, 3), 0.6, 0.12, "train", 0.35),
 }
-QUICK = ("1 passage of 1 fact", "2 passages about the same attribute", "3 passages, full mix", "nothing answers")
+QUICK = (
+    "1 passage", "2 passages, same attribute", "3 passages of 1 or 2 facts, 2 of them hard", "nothing answers",
+    "seen forms: 2 passages, same attribute", "seen forms: 3 passages of 1 to 3 facts, full mix",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

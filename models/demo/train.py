@@ -10,7 +10,8 @@ import argparse
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from scores import quick_scores
 from tokenizer import FILE
 from tokenizers import Tokenizer
 
-HERE = Path(__file__).parent
+RUNS = Path(__file__).parent / "runs"
 SAVE_EVERY, LOG_EVERY, SCORE_EVERY = 200, 20, 200
+CURRICULUM = 10e6  # tokens after which a run from nothing has the mix that all further stages have
 EXAMPLES = """examples:
   python models/demo/train.py --run one --tokens 10e6
   python models/demo/train.py --run two --start one --tokens 26e6 --muon 0.007 --adam 0.0015 --seed 18
@@ -48,16 +50,30 @@ class Plan:
     decay: float = 0.6
     batch: int = 1536
     processes: int = 2
+    runs: Path = RUNS
 
     @property
     def folder(self) -> Path:
-        return HERE / "runs" / self.run
+        return self.runs / self.run
+
+    def check(self, other: Mapping[str, Any]) -> None:
+        """Raise ValueError if a checkpoint's plan says that its run was another one; it may have been shorter."""
+        own = self.described()
+        differing = [key for key in own if key != "tokens" and other.get(key, own[key]) != own[key]]
+        if differing:
+            told = ", ".join(f"{key} {other[key]} (now {own[key]})" for key in differing)
+            raise ValueError(f"run {self.run!r} was begun with {told}: give it another name, or remove its folder")
+
+    def described(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {key: value for key, value in asdict(self).items() if key != "runs"}
 
 
 def rate(tokens: float, step: int, plan: Plan) -> float:
     """The share of the peak learning rate: warm-up in steps, then constant, then linear decay in tokens."""
+    warm = min(1.0, (step + 1) / plan.warm_up)
     left = max(0.0, 1.0 - tokens / plan.tokens)
-    return min(1.0, (step + 1) / plan.warm_up) * min(1.0, max(0.02, left / plan.decay))
+    return warm if not plan.decay else warm * min(1.0, max(0.02, left / plan.decay))
 
 
 class Run:
@@ -78,7 +94,7 @@ class Run:
 
     def _restore(self) -> Position:
         own = self.plan.folder / "checkpoint.pt"
-        other = HERE / "runs" / self.plan.start / "checkpoint.pt"
+        other = self.plan.runs / self.plan.start / "checkpoint.pt"
         if not own.exists() and not self.plan.start:
             return Position()
         state: dict[str, Any] = torch.load(own if own.exists() else other, weights_only=True)
@@ -87,6 +103,7 @@ class Run:
         self.adam.load_state_dict(state["adam"])
         if not own.exists():
             return Position()
+        self.plan.check(state["plan"])
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         return Position(*state["positions"][self.rank])
 
@@ -99,12 +116,12 @@ class Run:
         torch.save(
             {"network": self.network.state_dict(), "muon": self.muon.state_dict(), "adam": self.adam.state_dict(),
              "step": self.step, "tokens": self.tokens, "seconds": self.seconds, "positions": positions,
-             "plan": asdict(self.plan)}, path.with_suffix(".new"))  # fmt: skip
+             "plan": self.plan.described()}, path.with_suffix(".new"))  # fmt: skip
         path.with_suffix(".new").replace(path)
 
     def advance(self) -> tuple[float, float]:
         """One step; gives the mean weighted loss and the learning rate's share."""
-        ids, weights = self.batches.next(2 * self.tokens / self.plan.tokens)
+        ids, weights = self.batches.next(1.0 if self.plan.start else self.tokens / CURRICULUM)
         share = rate(self.tokens, self.step, self.plan)
         for group in self.muon.param_groups:
             group["lr"] = self.plan.muon * share
@@ -152,18 +169,19 @@ def work(rank: int, plan: Plan) -> None:
                TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, disable=rank > 0) as progress:
         task = progress.add_task("training", total=plan.tokens, completed=run.tokens)
-        since, mean = time.monotonic(), 0.0
+        since, losses = time.monotonic(), list[float]()
         while run.tokens < plan.tokens and os.getppid() == parent:  # without the parent nobody would stop us
             loss, share = run.advance()
-            mean += loss / LOG_EVERY
+            losses.append(loss)
             run.seconds, since = run.seconds + time.monotonic() - since, time.monotonic()
             done = run.tokens >= plan.tokens
             if rank == 0 and (run.step % LOG_EVERY == 0 or done):
+                mean = sum(losses) / len(losses)
                 line = run.log(mean, share)
                 progress.update(task, completed=run.tokens, description=f"loss {mean:.3f}")
                 if not progress.console.is_terminal:
                     progress.console.print(json.dumps(line), soft_wrap=True)
-                mean = 0.0
+                losses.clear()
             if run.step % SAVE_EVERY == 0 or done:
                 run.save()
     dist.destroy_process_group()
@@ -180,15 +198,19 @@ def train(plan: Plan) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--runs", type=Path, default=RUNS, help="the folder of the runs (default models/demo/runs)")
     parser.add_argument("--run", required=True, help="name of the run's folder under runs/")
     parser.add_argument("--tokens", type=float, default=10e6, help="length of this stage (default 10e6)")
     parser.add_argument("--start", default="", help="begin from this other run's checkpoint")
     parser.add_argument("--seed", type=int, default=17, help="of the data and the initialisation (default 17)")
     parser.add_argument("--muon", type=float, default=0.012, help="peak learning rate of the matrices")
     parser.add_argument("--adam", type=float, default=0.003, help="peak learning rate of the embedding and gains")
-    parser.add_argument("--decay", type=float, default=0.6, help="share of the tokens over which the rates decay")
+    parser.add_argument(
+        "--decay", type=float, default=0.6, help="share of the tokens over which the rates decay; 0: never"
+    )
     given = parser.parse_args()
-    train(Plan(given.run, int(given.tokens), given.seed, given.start, given.muon, given.adam, decay=given.decay))
+    plan = Plan(given.run, int(given.tokens), given.seed, given.start, given.muon, given.adam, decay=given.decay)
+    train(replace(plan, runs=given.runs))
 
 
 if __name__ == "__main__":

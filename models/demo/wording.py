@@ -84,9 +84,47 @@ def _spoken(rng: random.Random, question: str) -> str:
     return question
 
 
+LOOSE_STATEMENTS, LOOSE_QUESTIONS = 0.25, 0.2
+
+
+def _words(rng: random.Random, least: int, most: int) -> list[str]:
+    return rng.choices(words.OTHERS, k=rng.randint(least, most))
+
+
+def _loose_statement(rng: random.Random, shape: Shape) -> str:
+    """A form put together by chance: which words stand around a fact, and in which order it is told, must not matter.
+
+    At least one word stands between two parts, so that it shows where a name ends.
+    """
+    if shape != "attribute":
+        return " ".join([*_words(rng, 0, 3), "{e}", *_words(rng, 0, 2), "{k} {v}", *_words(rng, 0, 4)]) + "."
+    if rng.random() < 0.4:
+        between = " ".join(_words(rng, 1, 3))
+        return rng.choice((
+            f"{{e}} {between} a {{a}} of {{v}}.", f"the {{a}} {between} {{e}} is {{v}}.",
+            f"the {{a}} of {{e}} {between} {{v}}.", f"{{e}} {between} {{v}} as its {{a}}.",
+            f"{between} the {{a}} of {{e}} is {{v}}.", f"{{v}} {between} the {{a}} of {{e}}.",
+        ))  # fmt: skip
+    parts = rng.sample(("{e}", "{a}", "{v}"), 3)
+    first, second = (_words(rng, 1, 4) for _ in range(2))
+    return " ".join([*_words(rng, 0, 3), parts[0], *first, parts[1], *second, parts[2], *_words(rng, 0, 3)]) + "."
+
+
+def _loose_question(rng: random.Random, shape: Shape) -> str:
+    """A question put together by chance; see `_loose_statement`."""
+    lead, between, tail = _words(rng, 0, 4), _words(rng, 1, 3), _words(rng, 0, 2)
+    mark = rng.choice(("?", "?", ".", ""))
+    if shape == "verb":
+        return " ".join([*lead, "{ql}", *_words(rng, 0, 1), "{e}", *_words(rng, 0, 2), "{b}", *tail]) + mark
+    parts = rng.sample(("{e}", "{a}"), 2)
+    return " ".join([*lead, parts[0], *between, parts[1], *tail]) + mark
+
+
 def state(rng: random.Random, fact: Fact, wording: Split = "train") -> str:
     """The fact as a sentence of a passage."""
     mention = fact.entity.text if rng.random() < 0.9 else fact.entity.short
+    if wording == "train" and rng.random() < LOOSE_STATEMENTS:
+        return _upper(_fill(_loose_statement(rng, fact.relation.shape), fact, mention))
     form = rng.choice(_forms(f"{fact.relation.shape}_sentences", wording))
     statement = _upper(_fill(form, fact, mention))
     return _surrounded(rng, statement) if wording == "train" else statement
@@ -112,6 +150,8 @@ def ask(rng: random.Random, fact: Fact, wording: Split = "train") -> Question:
         question = fact.relation.bare
         lead = rng.choice(_forms("passive_leads", wording))
         form = lead.format(Q=question, q=question[0].lower() + question[1:])
+    elif wording == "train" and rng.random() < LOOSE_QUESTIONS:
+        form = _loose_question(rng, fact.relation.shape)
     else:
         form = rng.choice(_forms(f"{fact.relation.shape}_questions", wording))
     text = _fill(form, fact, mention)
@@ -122,6 +162,11 @@ def state_pair(rng: random.Random, first: Fact, second: Fact) -> str:
     """Two attributes of one entity in one sentence, which names the entity once."""
     head = _fill(rng.choice(FORMS["pair_heads"]), first, first.entity.text)
     return _upper(head + _fill(rng.choice(FORMS["pair_tails"]), second, second.entity.text))
+
+
+def headed(rng: random.Random, title: str, passage: str, wording: Split) -> str:
+    """The passage under its title, in one of the ways in which documents do it."""
+    return rng.choice(_forms("headings", wording)).format(t=title, p=passage)
 
 
 def filler(rng: random.Random, about: Entity, split: Split) -> str:
