@@ -20,6 +20,7 @@ from prefixes import Turn, passage_block
 from scores import Score, score
 from tokenizer import FILE
 from tokenizers import Tokenizer
+from train import RUNS
 from wording import UNKNOWN
 
 INDEX = Path(__file__).parents[2] / "indexes" / "handbook"
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--wrong", action="store_true", help="list what is answered wrongly with one passage")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    network = load_run(given.run) if given.run else load_folder(WEIGHTS)
+    network = load_run(RUNS / given.run) if given.run else load_folder(WEIGHTS)
     tokenizer = Tokenizer.from_file(str(FILE))
     found = paragraphs(INDEX / "corpus")
     questions = [json.loads(line) for line in (INDEX / "questions.jsonl").read_text().splitlines()]
