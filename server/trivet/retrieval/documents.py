@@ -76,7 +76,13 @@ def check_id(document_id: str) -> None:
 
 def digest_of(document: Document) -> str:
     """SHA-256 over everything that a search may return or filter by, 64 hex digits."""
-    about = [document.format.value, document.title, document.source, sorted(set(document.tags)), document.tenant]
+    about: list[object] = [
+        document.format.value,
+        document.title,
+        document.source,
+        sorted(set(document.tags)),
+        document.tenant,
+    ]
     if document.valid_from is not None or document.valid_until is not None:
         about += [document.valid_from, document.valid_until]
     return hashlib.sha256(json.dumps(about).encode() + b"\0" + document.content).hexdigest()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from trivet.errors import DocumentRejected, FailedPrecondition
-from trivet.retrieval.documents import text_of
+from trivet.retrieval.documents import check_document, text_of
 from trivet.retrieval.onnx_model import OnnxModel
-from trivet.retrieval.reading import Section, read
+from trivet.retrieval.pdf import read_pdf
+from trivet.retrieval.reading import Reading, Section, read
 from trivet.retrieval.settings import IndexSettings
-from trivet.types.passage import Document
+from trivet.types.passage import Document, DocumentFormat
 
 _LETTER = re.compile(r"\S")
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
@@ -63,11 +64,7 @@ class Splitter:
 
     def split(self, document: Document) -> list[Chunk]:
         """The passages of a document; raises DocumentRejected if it cannot be accepted or there is no text in it."""
-        text = self._text(document)
-        try:
-            reading = read(text, document.format)
-        except DocumentRejected as error:
-            raise DocumentRejected(f"document {document.id!r}: {error}") from None
+        reading = self._read(document)
         title = document.title or reading.title or document.id.rpartition("/")[2]
         chunks: list[Chunk] = []
         for section in reading.sections:
@@ -79,8 +76,16 @@ class Splitter:
             raise DocumentRejected(f"document {document.id!r} has no text")
         return chunks
 
-    def _text(self, document: Document) -> str:
-        return text_of(document, self._settings.max_document_bytes)
+    def _read(self, document: Document) -> Reading:
+        most = self._settings.max_document_bytes
+        check_document(document, most)
+        try:
+            if document.format is DocumentFormat.PDF:
+                pdf = read_pdf(document.content)
+                return replace(read(pdf.text, document.format), title=pdf.title)
+            return read(text_of(document, most), document.format)
+        except DocumentRejected as error:
+            raise DocumentRejected(f"document {document.id!r}: {error}") from None
 
     def _chunk(self, n: int, heading: str, section: Section, start: int, end: int) -> Chunk:
         text = section.text[start:end]
