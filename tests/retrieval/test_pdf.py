@@ -53,7 +53,7 @@ def test_pages_characters_and_missing_text() -> None:
 def test_a_bomb_cannot_take_the_memory() -> None:
     bomb = pdf_of_streams([b" " * (400 << 20)], compress=True)
     assert len(bomb) < 1 << 20
-    with pytest.raises(DocumentRejected, match="memory|damaged"):
+    with pytest.raises(DocumentRejected, match=r"memory|damaged"):
         read_pdf(bomb, PdfLimits(memory=256 << 20))
 
 

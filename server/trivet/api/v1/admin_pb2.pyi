@@ -241,7 +241,7 @@ class DeleteDocumentsResponse(_message.Message):
     def __init__(self, deleted: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Index(_message.Message):
-    __slots__ = ("name", "snapshot", "documents", "passages", "embedding_model", "dimension", "routes", "retained_snapshots")
+    __slots__ = ("name", "snapshot", "documents", "passages", "embedding_model", "dimension", "routes", "retained_snapshots", "build_due", "unoptimised_writes", "retained_lag")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +250,9 @@ class Index(_message.Message):
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
     ROUTES_FIELD_NUMBER: _ClassVar[int]
     RETAINED_SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
+    BUILD_DUE_FIELD_NUMBER: _ClassVar[int]
+    UNOPTIMISED_WRITES_FIELD_NUMBER: _ClassVar[int]
+    RETAINED_LAG_FIELD_NUMBER: _ClassVar[int]
     name: str
     snapshot: str
     documents: int
@@ -258,7 +261,10 @@ class Index(_message.Message):
     dimension: int
     routes: _containers.RepeatedScalarFieldContainer[str]
     retained_snapshots: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., snapshot: _Optional[str] = ..., documents: _Optional[int] = ..., passages: _Optional[int] = ..., embedding_model: _Optional[str] = ..., dimension: _Optional[int] = ..., routes: _Optional[_Iterable[str]] = ..., retained_snapshots: _Optional[_Iterable[str]] = ...) -> None: ...
+    build_due: str
+    unoptimised_writes: int
+    retained_lag: int
+    def __init__(self, name: _Optional[str] = ..., snapshot: _Optional[str] = ..., documents: _Optional[int] = ..., passages: _Optional[int] = ..., embedding_model: _Optional[str] = ..., dimension: _Optional[int] = ..., routes: _Optional[_Iterable[str]] = ..., retained_snapshots: _Optional[_Iterable[str]] = ..., build_due: _Optional[str] = ..., unoptimised_writes: _Optional[int] = ..., retained_lag: _Optional[int] = ...) -> None: ...
 
 class ListIndexesRequest(_message.Message):
     __slots__ = ()
@@ -271,10 +277,12 @@ class ListIndexesResponse(_message.Message):
     def __init__(self, indexes: _Optional[_Iterable[_Union[Index, _Mapping]]] = ...) -> None: ...
 
 class BuildIndexRequest(_message.Message):
-    __slots__ = ("index",)
+    __slots__ = ("index", "rebuild")
     INDEX_FIELD_NUMBER: _ClassVar[int]
+    REBUILD_FIELD_NUMBER: _ClassVar[int]
     index: str
-    def __init__(self, index: _Optional[str] = ...) -> None: ...
+    rebuild: bool
+    def __init__(self, index: _Optional[str] = ..., rebuild: _Optional[bool] = ...) -> None: ...
 
 class BuildIndexResponse(_message.Message):
     __slots__ = ("progress", "built")
