@@ -103,7 +103,7 @@ def test_a_json_schema_binds_the_base_model_too(client: Client) -> None:
 
 def test_adapters_are_listed_loaded_and_unloaded(client: Client) -> None:
     listed = {item.name: item for item in client.list_adapters().adapters}
-    assert list(listed["json-answer@1"].routes) == ["support-json"]
+    assert "support-json" in listed["json-answer@1"].routes
     assert listed["json-answer@1"].state == admin_pb2.ADAPTER_STATE_READY
     assert client.load_adapter("json-answer@1").adapter.state == admin_pb2.ADAPTER_STATE_READY
     with pytest.raises(CallFailed, match=r"FAILED_PRECONDITION.*support-json") as refused:
@@ -122,7 +122,9 @@ def test_what_is_not_there_yet_says_so(client: Client) -> None:
 
 def test_routes_tell_their_variants_and_that_they_are_warm(client: Client) -> None:
     routes = {route.name: route for route in client.list_routes().routes}
-    assert set(routes) == {"support", "support-json", "support-private", "tickets"}
+    assert {name for name in routes if not name.startswith("eval-")} == {
+        "support", "support-json", "support-private", "tickets",
+    }  # fmt: skip
     (variant,) = routes["support-json"].variants
     assert variant.ready
     assert (variant.variant.adapter, variant.variant.index) == ("json-answer@1", "handbook")

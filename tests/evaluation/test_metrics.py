@@ -27,6 +27,8 @@ def scores(example: Example, text: str, form: Form = JSON, **fields: Any) -> dic
     [
         ('{"answer": "410 grams", "found": true}', 1.0, 1.0),
         ('{"found":true,"answer":"0.41 KG."}', 1.0, 1.0),
+        ('{"answer":"410 grams","found":true}', 1.0, 1.0),  # blanks are no part of the form
+        ('\n{ "answer" : "410 grams",\t"found":\ttrue }\n', 1.0, 1.0),
         ("410 grams.", 1.0, 0.0),  # the right fact in the wrong form
         ('{"answer": "410 grams"}', 1.0, 0.0),
         ('{"answer": "410 grams", "found": "yes"}', 1.0, 0.0),
@@ -48,6 +50,7 @@ def test_value_and_form_are_judged_apart(text: str, exact: float, valid: float) 
     ("text", "said"),
     [
         ('{"answer": "", "found": false}', 1.0),
+        ('{"answer":"","found":false}', 1.0),
         ('{"answer": "", "found": true}', 1.0),
         ('{"answer": "I do not know.", "found": true}', 1.0),
         ("I do not know.", 1.0),

@@ -15,6 +15,7 @@ from trivet.evaluation.report import Report, build_report
 
 N = 100
 LINES = [{"question": "?", "answer": "yes", "document": "hub"}] * N
+ARMS = {"plain": 80, "close": 79, "far": 20}
 
 
 def report(folder: Path, right: int, refused: dict[str, str] | None = None) -> Report:
@@ -81,6 +82,33 @@ def test_chance_is_told_where_there_are_labels(tmp_path: Path) -> None:
 )
 def test_one_sentence_of_what_it_means(tmp_path: Path, right: int, said: str) -> None:
     assert said in wording.sentence(report(tmp_path, right).parts[0])
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        (
+            30,
+            "plain wins: it has 50.0% right (n = 100), and the best other arm, rag has 30.0%; the difference is +20.0",
+        ),
+        (49, "plain is not shown to win: it has 50.0% right (n = 100), and its lead may be chance over rag (+1.0 poi"),
+        (50, "its lead may be chance over rag (+0.0 points, 95% interval [+0.0, +0.0], around zero)."),
+        (51, "plain does not win: it has 50.0% right (n = 100), and rag has 51.0%; the difference is -1.0 points, 95"),
+        (80, ", below zero."),
+    ],
+)
+def test_whether_an_arm_wins_is_said_plainly(tmp_path: Path, right: int, said: str) -> None:
+    part = report(tmp_path, right).parts[0]
+    assert said in wording.standing(part, {"rag", "not-asked"})
+    assert wording.standing(part, {"not-asked"}) == "Nothing can be said of plain: it was compared with nothing."
+
+
+def test_a_lead_has_to_be_sure_over_each_rival(tmp_path: Path) -> None:
+    suite = make_suite(tmp_path, LINES, correct=["exact_match"], arms={n: {"prompt": "answers@1"} for n in ARMS})
+    outcomes = by_key(*(answered(suite, name, ["yes"] * hits + ["no"] * (N - hits)) for name, hits in ARMS.items()))
+    (part,) = build_report(suite, "d", outcomes, {}).parts
+    assert wording.standing(part, ("close", "far")).endswith("around zero); over the other 1 it is above zero.")
+    assert wording.standing(part, ("far",)).endswith("above zero.")
 
 
 def test_a_refused_arm_is_named_and_not_measured(tmp_path: Path) -> None:

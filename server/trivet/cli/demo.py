@@ -10,6 +10,7 @@ import click
 
 from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
 from trivet.cli.config import config_options
+from trivet.cli.demo_table import DemoTable
 from trivet.cli.output import plain, print_json, print_table
 from trivet.cli.server_process import ServerProcess
 from trivet.client import Client
@@ -18,20 +19,24 @@ from trivet.config import Config
 QUESTION = "What is the range of the Orlo Hub?"
 NEW_QUESTION = "What is the weight of the Brixal Lantern?"
 NEW_FACT = "# Brixal Lantern\n\nThe weight of the Brixal Lantern is 730 grams.\n"
+NEW_DOCUMENT = "brixal-lantern"
 
 
 @click.command()
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many questions in the table at the end.")
 @config_options
-def demo(load: Callable[..., Config]) -> None:
+def demo(load: Callable[..., Config], limit: int | None) -> None:
     """Start a server on the demo's configuration, walk through what it does with real requests, and stop it.
 
     \b
     Examples:
       trivet demo
       trivet demo --data-dir /tmp/trivet-demo
+      trivet demo --limit 60
     """
-    config = load(listen="127.0.0.1:0", admin_listen="127.0.0.1:0", metrics_listen="127.0.0.1:0")
-    with _served(config) as client:
+    config = load()
+    table = DemoTable(config, limit)
+    with _served(table.server_config, config.data_dir / "demo") as client:
         _build(client)
         _bare_and_retrieved(client)
         _fresh_fact(client)
@@ -39,13 +44,15 @@ def demo(load: Callable[..., Config]) -> None:
         receipt = _warm_prefix(client)
         _title("6. The account of that last request")
         print_json(plain(client.get_receipt(receipt.request_id).receipt))
-    _how_to_go_on(load().file.server.metrics_listen)
+        _title("7. What each leg is worth")
+        table.show(client)
+    _how_to_go_on(config.file.server.metrics_listen)
 
 
 @contextmanager
-def _served(config: Config) -> Iterator[Client]:
+def _served(config: Path, data: Path) -> Iterator[Client]:
     click.secho("Starting a server (vLLM on this machine, Qdrant's engine beside it)", bold=True)
-    with ServerProcess(config.path, config.data_dir / "demo") as server, Client(server.target) as client:
+    with ServerProcess(config, data) as server, Client(server.target) as client:
         yield client
 
 
@@ -65,8 +72,9 @@ def _bare_and_retrieved(client: Client) -> None:
 
 def _fresh_fact(client: Client) -> None:
     _title("3. A fact that is added while the server runs")
+    client.delete_documents("handbook", [NEW_DOCUMENT])  # a demo that was killed has left it
     _show(client.generate(_request("support", NEW_QUESTION)), NEW_QUESTION)
-    document = admin_pb2.Document(id="brixal-lantern", content=NEW_FACT.encode(), source="brixal-lantern.md")
+    document = admin_pb2.Document(id=NEW_DOCUMENT, content=NEW_FACT.encode(), source=f"{NEW_DOCUMENT}.md")
     (done,) = client.upsert_documents([admin_pb2.UpsertDocumentsRequest(index="handbook", document=document)])
     click.echo(f"  + added {done.id}, revision {done.revision}")
     _show(client.generate(_request("support", NEW_QUESTION)), NEW_QUESTION)
@@ -129,4 +137,5 @@ def _how_to_go_on(metrics: str) -> None:
     click.echo(f"  {command} index build handbook                   # in another")
     click.echo(f'  {command} ask "{QUESTION}"')
     click.echo(f"  {command} adapter ls")
+    click.echo(f"  {command} eval handbook                          # all arms, one request at a time, with a page")
     click.echo(f"  curl http://{metrics}/metrics")

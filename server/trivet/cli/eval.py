@@ -112,7 +112,7 @@ def show(report: Report, verdict: Verdict | None = None) -> None:
     from trivet.evaluation import wording
 
     for part in report.parts:
-        _show_part(part)
+        show_part(part)
     click.secho(f"\n{wording.sentence(report.parts[0])}", bold=True)
     if verdict is None:
         return
@@ -125,7 +125,8 @@ def show(report: Report, verdict: Verdict | None = None) -> None:
     click.secho(f"{verdict.candidate} {said} the gate.", bold=True, fg=_colour(verdict.passed))
 
 
-def _show_part(part: PartReport) -> None:
+def show_part(part: PartReport) -> None:
+    """One part's tables and remarks."""
     from trivet.evaluation import wording
 
     title = "General questions" if part.name == "general" else "Questions"
@@ -140,8 +141,10 @@ def _show_part(part: PartReport) -> None:
         if rows:
             click.secho(f"\n{title}", dim=True)
             print_table(headers, rows)
-    click.echo()
-    for remark in wording.remarks(part):
+    remarks = wording.remarks(part)
+    if remarks:
+        click.echo()
+    for remark in remarks:
         click.echo(f"  {remark}")
 
 

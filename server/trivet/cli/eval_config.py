@@ -80,8 +80,10 @@ def _adapter_files(config: Config, ref: str) -> list[Path]:
     return [path for folder in folders for name in names if (path := folder / name).is_file()]
 
 
-def derive(config: Config, suite: Suite, folder: Path) -> Derived:
+def derive(config: Config, suite: Suite, folder: Path, *, own_routes: bool = False) -> Derived:
     """Write the configuration and its prompts into `folder`.
+
+    `own_routes`: the configuration's routes are served beside the arms', so that one server can show both.
 
     Raises ConfigError if the suite names a prompt or an index that is not there; what is wrong with the rest (an
     adapter that is missing, say) is told by the configuration's own check, by the names of the routes.
@@ -92,6 +94,8 @@ def derive(config: Config, suite: Suite, folder: Path) -> Derived:
     prompts = folder / "prompts"
     shutil.rmtree(prompts, ignore_errors=True)
     prompts.mkdir(parents=True)
+    if own_routes:
+        shutil.copytree(config.prompts, prompts, dirs_exist_ok=True)
     problems: list[str] = []
     refused: dict[str, str] = {}
     routes: dict[str, Any] = {}
@@ -115,7 +119,8 @@ def derive(config: Config, suite: Suite, folder: Path) -> Derived:
     if problems:
         raise ConfigError(problems)
     path = folder / "trivet.yaml"
-    path.write_text(yaml.safe_dump(_file(config, prompts, routes), sort_keys=False, allow_unicode=True))
+    written = _file(config, prompts, routes, own_routes=own_routes)
+    path.write_text(yaml.safe_dump(written, sort_keys=False, allow_unicode=True))
     return Derived(path, refused, tuple(sorted({arm.index for arm in suite.arms if arm.index is not None})))
 
 
@@ -155,7 +160,7 @@ def _route(arm: Arm, backend: str, prompt: str) -> dict[str, Any]:
     return route
 
 
-def _file(config: Config, prompts: Path, routes: dict[str, Any]) -> dict[str, Any]:
+def _file(config: Config, prompts: Path, routes: dict[str, Any], *, own_routes: bool) -> dict[str, Any]:
     given = config.file.model_dump(mode="json", exclude_unset=True)
     for section in given["backends"].values():
         section["model"] = str(config.resolve(section["model"]))
@@ -167,5 +172,5 @@ def _file(config: Config, prompts: Path, routes: dict[str, Any]) -> dict[str, An
         "prompts": str(prompts),
         "adapters": [str(root) for root in config.adapter_roots],
         "indexes": {name: str(index.folder) for name, index in config.indexes.items()},
-        "routes": routes,
+        "routes": {**given["routes"], **routes} if own_routes else routes,
     }

@@ -55,10 +55,21 @@ class Evaluation:
 
     def run(self) -> Report:
         """Ask what is still open, and report on all of it. Killed and run again, it goes on where it was."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with OutcomeLog(self.folder / RESULTS, fresh=self._wishes.fresh) as log:
+        with self._log() as log:
             refused = self._ask(log)
             return build_report(self.suite, self.digest, log.outcomes, refused)
+
+    def derive(self) -> Derived:
+        """Write a configuration with the arms' routes beside the configuration's own, for a server to be asked by
+        `run_on`."""
+        return derive(self._config, self.suite, self.folder, own_routes=True)
+
+    def run_on(self, client: Client, derived: Derived) -> Report:
+        """As `run`, but on a server that was started on `derived` and whose indexes are built."""
+        with self._log() as log:
+            wanted = self._wanted(derived.refused)
+            self._put(client, log, wanted, self._done(log, wanted))
+            return build_report(self.suite, self.digest, log.outcomes, derived.refused)
 
     def judge(self, report: Report, candidate: str, margin: float) -> Verdict:
         """The gate's verdict on a report of this evaluation."""
@@ -68,8 +79,8 @@ class Evaluation:
         target = self._wishes.target
         derived = derive(self._config, self.suite, self.folder) if target is None else None
         refused = derived.refused if derived else {}
-        wanted = [item for part in self.suite.parts for item in questions(part, refused)]
-        done = sum((self.digest, item.arm.name, item.example.id) in log.outcomes for item in wanted)
+        wanted = self._wanted(refused)
+        done = self._done(log, wanted)
         if done == len(wanted):
             return refused
         if derived:
@@ -77,6 +88,16 @@ class Evaluation:
         with self._server(derived, target) as client:
             self._put(client, log, wanted, done)
         return refused
+
+    def _log(self) -> OutcomeLog:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return OutcomeLog(self.folder / RESULTS, fresh=self._wishes.fresh)
+
+    def _wanted(self, refused: Collection[str]) -> list[Question]:
+        return [item for part in self.suite.parts for item in questions(part, refused)]
+
+    def _done(self, log: OutcomeLog, wanted: Collection[Question]) -> int:
+        return sum((self.digest, item.arm.name, item.example.id) in log.outcomes for item in wanted)
 
     def _put(self, client: Client, log: OutcomeLog, wanted: Collection[Question], done: int) -> None:
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())

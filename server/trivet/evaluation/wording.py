@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from trivet.evaluation.report import CORRECT, ArmReport, Comparison, Estimate, PartReport
 
@@ -136,6 +136,44 @@ def sentence(part: PartReport) -> str:
     cost = best.estimates["cost_per_correct"]
     price = "" if cost.value is None else f", at {micro_dollars(cost)} millionths of a dollar per correct answer"
     return f"{right}, {against}{'' if sure else ' (which may be chance)'}{price}."
+
+
+def standing(part: PartReport, rivals: Collection[str]) -> str:
+    """Whether the arm that the others are compared with wins, loses, or neither can be told: one plain sentence.
+
+    It wins if it beats each of the rivals (those that were asked) with an interval that lies above zero. Asking it of
+    each, and not of the best alone, needs no correction for having looked at several: all of them have to hold.
+    """
+    own = part.arm(part.baseline)
+    against = {
+        arm.name: arm.comparison.difference
+        for arm in part.arms
+        if arm.name in rivals and arm.comparison is not None and arm.comparison.difference.value is not None
+    }
+    if not against:
+        return f"Nothing can be said of {own.name}: it was compared with nothing."
+    best = max(against, key=lambda name: against[name].value or 0.0)
+    has = f"it has {share_alone(own.estimates[CORRECT])}% right (n = {part.n})"
+    other = f"{best} has {share_alone(part.arm(best).estimates[CORRECT])}%"
+    if (against[best].value or 0.0) > 0:
+        return f"{own.name} does not win: {has}, and {other}; the difference is {_ahead(against[best])}."
+    unsure = [name for name, found in against.items() if found.interval is None or found.interval.high >= 0]
+    if not unsure:
+        return f"{own.name} wins: {has}, and the best other arm, {other}; the difference is {_ahead(against[best])}."
+    told = ", ".join(f"{name} ({_ahead(against[name])})" for name in unsure)
+    rest = len(against) - len(unsure)
+    others = f"; over the other {rest} it is above zero" if rest else ""
+    return f"{own.name} is not shown to win: {has}, and its lead may be chance over {told}{others}."
+
+
+def _ahead(behind: Estimate) -> str:
+    """How far the arm that is compared with is ahead, in points: the difference seen from its side."""
+    value, interval = 0.0 - 100 * (behind.value or 0.0), behind.interval
+    if interval is None:
+        return f"{value:+.1f} points"
+    low, high = 0.0 - 100 * interval.high, 0.0 - 100 * interval.low
+    where = "above zero" if low > 0 else "below zero" if high < 0 else "around zero"
+    return f"{value:+.1f} points, 95% interval [{low:+.1f}, {high:+.1f}], {where}"
 
 
 def _value(arm: ArmReport, name: str) -> float:

@@ -1,0 +1,42 @@
+"""`trivet demo`, whole, on the server that these tests share."""
+
+from __future__ import annotations
+
+import re
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from trivet.cli.demo_table import CONTENDER, RIVALS
+from trivet.cli.main import main
+from trivet.cli.server_process import ServerProcess
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.engine
+
+
+def answers(data: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in data.glob("demo/evals/handbook/*/results.jsonl"))
+
+
+def test_the_demo_ends_with_a_table_and_what_it_means_and_can_be_run_again(
+    server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trivet.cli.demo.ServerProcess", lambda config, data: nullcontext(server))
+    words = ["demo", "--config", str(ROOT / "trivet.yaml"), "--data-dir", str(tmp_path), "--limit", "8"]
+    for _ in range(2):
+        log = server.data_dir / "receipts.jsonl"
+        before = log.read_bytes().count(b"\n")
+        done = CliRunner().invoke(main, words, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        asked = log.read_bytes().count(b"\n") - before
+        assert asked == answers(tmp_path) + 8 == 8 * (len(RIVALS) + 1) + 8  # nothing is shown from an earlier run
+        table = done.stdout.partition("7. What each leg is worth")[2]
+        assert "Questions: n = 8" in table
+        for arm in (*RIVALS, CONTENDER):
+            assert re.search(rf"^{re.escape(arm)} +\d+\.\d \[\d+, \d+\] ", table, re.MULTILINE), arm
+        assert re.search(rf"^{CONTENDER} (wins|does not win|is not shown to win): .*n = 8.*zero", table, re.MULTILINE)
+        assert "trivet eval handbook" in table
