@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import grpc
 from google.protobuf.message import Message
@@ -71,6 +73,10 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
         for channel in self._channels:
             channel.close()
 
@@ -123,9 +129,10 @@ class Client:
         with _failures():
             yield from self._admin.UpsertDocuments(iter(requests), metadata=self._metadata)
 
-    def delete_documents(self, index: str, ids: Iterable[str]) -> admin_pb2.DeleteDocumentsResponse:
-        """Delete by id."""
-        return self._call(self._admin.DeleteDocuments, admin_pb2.DeleteDocumentsRequest(index=index, ids=list(ids)))
+    def delete_documents(self, index: str, ids: Iterable[str], tenant: str = "") -> admin_pb2.DeleteDocumentsResponse:
+        """Delete by id; `tenant` is whose they are, empty for shared ones (with a client key: its own)."""
+        request = admin_pb2.DeleteDocumentsRequest(index=index, ids=list(ids), tenant=tenant)
+        return self._call(self._admin.DeleteDocuments, request)
 
     def build_index(self, index: str) -> Iterator[admin_pb2.BuildIndexResponse]:
         """Progress, then the built index. Without a time limit."""
@@ -135,6 +142,39 @@ class Client:
     def _call(self, method: Callable[..., ResponseT], request: Message) -> ResponseT:
         with _failures():
             return method(request, timeout=self._timeout, metadata=self._metadata)
+
+
+class AsyncClient:
+    """Searches from event loops; raises CallFailed. A connection belongs to the event loop that it was made in."""
+
+    def __init__(self, target: Target, *, timeout: float = 120.0) -> None:
+        self._target = target
+        self._timeout = timeout
+        self._metadata = [] if target.key is None else [("authorization", f"Bearer {target.key}")]
+        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
+
+    async def close(self) -> None:
+        """Close this event loop's connection."""
+        channel = self._channels.pop(asyncio.get_running_loop(), None)
+        if channel is not None:
+            await channel.close()
+
+    async def retrieve(self, request: inference_pb2.RetrieveRequest) -> inference_pb2.RetrieveResponse:
+        """A search. Cancelling it cancels the call."""
+        stub = inference_pb2_grpc.InferenceStub(self._channel())
+        with _failures():
+            return await stub.Retrieve(request, timeout=self._timeout, metadata=self._metadata)
+
+    def _channel(self) -> grpc.aio.Channel:
+        loop = asyncio.get_running_loop()
+        if loop not in self._channels:
+            ca_file, address = self._target.ca_file, self._target.address
+            self._channels[loop] = (
+                grpc.aio.insecure_channel(address)
+                if ca_file is None
+                else grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca_file.read_bytes()))
+            )
+        return self._channels[loop]
 
 
 @contextmanager
