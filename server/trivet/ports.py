@@ -81,8 +81,8 @@ class IndexAdministration(Protocol):
         """Durable and found by the next search when this returns."""
         ...
 
-    async def delete(self, index: str, ids: Sequence[str]) -> list[str]:
-        """Delete documents; returns the ids that existed. Never cited again when this returns."""
+    async def delete(self, index: str, ids: Sequence[str], tenant: str = "") -> list[str]:
+        """Delete documents of `tenant` (empty: shared ones); the ids that existed. Never cited again afterwards."""
         ...
 
     async def status(self) -> list[IndexStatus]:

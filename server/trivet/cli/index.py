@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.cli.config import config_options
-from trivet.cli.documents import read_documents
+from trivet.cli.documents import FORMATS_BY_NAME, Given, Moment, read_documents
 from trivet.cli.offline import OfflineIndexes
 from trivet.cli.output import plain, print_json, print_table
 from trivet.cli.target import target_options
@@ -45,7 +45,8 @@ def index() -> None:
     \b
     Examples:
       trivet index build handbook
-      trivet index add handbook notes/*.md
+      trivet index add handbook notes/*.md manual.pdf
+      trivet index add handbook offers.jsonl --valid-until 2026-12-31T00:00:00Z
       trivet index search handbook "warranty of the Veltro"
       trivet index rm handbook notes-2026
     """
@@ -68,39 +69,44 @@ def build(client: Indexes, name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--id", "document_id", help="The document's id; default: the file's name without its ending.")
+@click.option("--format", type=click.Choice(list(FORMATS_BY_NAME)), help="Default: by the file's ending.")
+@click.option("--title", default="", help="The document's title; default: what it says itself.")
 @click.option("--tag", "tags", multiple=True, help="Tag the documents; repeatable.")
-@click.option("--tenant", default="", help="Whose the documents are; default: shared by all.")
+@click.option("--tenant", default="", help="Whose the documents are; default: shared by all (client key: its own).")
+@click.option("--valid-from", type=Moment(), help="Show them from this time on, such as 2026-01-31T00:00:00Z.")
+@click.option("--valid-until", type=Moment(), help="Show them until just before this time.")
 @json_option
 @indexes_options
-def add(
-    client: Indexes,
-    name: str,
-    files: tuple[Path, ...],
-    document_id: str | None,
-    tags: tuple[str, ...],
-    tenant: str,
-    as_json: bool,
-) -> None:
-    """Add or replace documents of index NAME from FILES (Markdown, HTML, text)."""
-    documents = read_documents(files, document_id, tags, tenant)
+def add(client: Indexes, name: str, files: tuple[Path, ...], as_json: bool, **given: Any) -> None:
+    """Add or replace documents of index NAME from FILES (Markdown, HTML, text, PDF, JSON lines).
+
+    A .jsonl file whose lines have an "id" holds many documents, one a line.
+    """
+    documents = read_documents(files, Given(**given))
     requests = [admin_pb2.UpsertDocumentsRequest(index=name, document=document) for document in documents]
     done = _track(client.upsert_documents(requests), len(requests))
     if as_json:
         print_json([plain(item) for item in done])
-        return
-    for item in done:
-        state = "unchanged" if item.unchanged else f"{item.passages} passages"
-        click.echo(f"{item.id}: revision {item.revision}, {state}")
+    else:
+        for item in done:
+            if item.HasField("error"):
+                click.echo(f"{item.id}: refused ({item.error.code}): {item.error.message}", err=True)
+                continue
+            state = "unchanged" if item.unchanged else f"{item.passages} passages"
+            click.echo(f"{item.id}: revision {item.revision}, {state}")
+    if any(item.HasField("error") for item in done):
+        raise click.exceptions.Exit(1)
 
 
 @index.command()
 @click.argument("name")
 @click.argument("ids", nargs=-1, required=True)
+@click.option("--tenant", default="", help="Whose the documents are; default: shared by all (client key: its own).")
 @json_option
 @indexes_options
-def rm(client: Indexes, name: str, ids: tuple[str, ...], as_json: bool) -> None:
+def rm(client: Indexes, name: str, ids: tuple[str, ...], tenant: str, as_json: bool) -> None:
     """Remove documents from index NAME by their IDS."""
-    response = client.delete_documents(name, ids)
+    response = client.delete_documents(name, ids, tenant)
     if as_json:
         print_json(plain(response))
     else:

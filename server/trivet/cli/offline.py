@@ -10,12 +10,14 @@ from typing import TypeVar
 
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.config import Config
-from trivet.rpc.admin_wire import acknowledgement_to_proto, document_from_proto, index_to_proto, progress_to_proto
+from trivet.rpc.admin_wire import index_to_proto, progress_to_proto
+from trivet.rpc.document_changes import delete_documents, upsert_document
 from trivet.rpc.wire import citation_to_proto
 from trivet.types.passage import SearchQuery
-from trivet.types.request import PUBLIC_TENANT
+from trivet.types.request import PUBLIC_TENANT, Caller, KeyRole
 
 ItemT = TypeVar("ItemT")
+_OPERATOR = Caller(PUBLIC_TENANT, KeyRole.OPERATOR)  # who holds the data folder may do everything
 
 
 class OfflineIndexes:
@@ -57,14 +59,12 @@ class OfflineIndexes:
     ) -> Iterator[admin_pb2.UpsertDocumentsResponse]:
         """One acknowledgement per document, in order."""
         for request in requests:
-            document = document_from_proto(request.document)
-            yield acknowledgement_to_proto(self._runner.run(self._indexes.upsert(request.index, document)))
+            yield self._runner.run(upsert_document(self._indexes, request.index, request.document, _OPERATOR))
 
-    def delete_documents(self, index: str, ids: Sequence[str]) -> admin_pb2.DeleteDocumentsResponse:
-        """Delete by id."""
-        deleted = self._runner.run(self._indexes.delete(index, ids))
-        missing = [document_id for document_id in ids if document_id not in set(deleted)]
-        return admin_pb2.DeleteDocumentsResponse(deleted=deleted, missing=missing)
+    def delete_documents(self, index: str, ids: Sequence[str], tenant: str = "") -> admin_pb2.DeleteDocumentsResponse:
+        """Delete by id; `tenant` is whose they are, empty for shared ones."""
+        request = admin_pb2.DeleteDocumentsRequest(index=index, ids=ids, tenant=tenant)
+        return self._runner.run(delete_documents(self._indexes, request, _OPERATOR))
 
     def list_indexes(self) -> admin_pb2.ListIndexesResponse:
         """Indexes and what they hold."""

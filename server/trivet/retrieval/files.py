@@ -18,8 +18,9 @@ _FIELDS = {"id", "title", "format", "tags", "tenant", "valid_from", "valid_until
 _FORMATS = {format_.value: format_ for format_ in DocumentFormat if format_ is not DocumentFormat.PDF}
 
 
-def documents_of_file(path: Path, name: PurePath) -> Iterator[Document]:
+def documents_of_file(path: Path, name: PurePath, format_: DocumentFormat | None = None) -> Iterator[Document]:
     """The documents in a file; `name` is what it is called: relative to the corpus, or as given on the command line.
+    Its format is told by its ending unless it is given.
 
     A line of a `.jsonl` file is `{"id": ..., "text" or "content": ...}`, or `{"id", "question", "answer"}` for an
     example; it may have `title`, `format` ("text" if absent), `tags`, `tenant`, `valid_from` and `valid_until`
@@ -27,7 +28,7 @@ def documents_of_file(path: Path, name: PurePath) -> Iterator[Document]:
 
     Raises DocumentRejected, which names the file and, of a `.jsonl` file, the line.
     """
-    format_ = format_of_file(name)
+    format_ = format_ or format_of_file(name)
     try:
         if format_ is DocumentFormat.JSON_LINES and _names_documents(path, name):
             yield from _documents_of_lines(path, name)

@@ -103,12 +103,12 @@ class DocumentIndex:
             await turn.finish(self._replace(head, passages))
         return Acknowledgement(document.id, head.revision, False, len(chunks))
 
-    async def delete(self, document_id: str) -> bool:
-        """Delete a document; False if there was none."""
+    async def delete(self, document_id: str, tenant: str = "") -> bool:
+        """Delete a document of `tenant`, empty for a shared one; False if there was none."""
         check_id(document_id)
         async with self._locks.turn(document_id) as turn:
             old = await self._store.head(self._collection, document_id)
-            if old is None or old.deleted:
+            if old is None or old.deleted or old.tenant != tenant:
                 return False
             await turn.finish(self._remove(old))
         return True

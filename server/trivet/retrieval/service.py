@@ -71,10 +71,10 @@ class IndexService:
         """
         return await self._index(index).upsert(document)
 
-    async def delete(self, index: str, ids: Sequence[str]) -> list[str]:
-        """Delete documents; returns the ids that existed. No search finds them when this returns."""
+    async def delete(self, index: str, ids: Sequence[str], tenant: str = "") -> list[str]:
+        """Delete documents of `tenant` (empty: shared ones); returns the ids that existed. No search finds them then."""
         found = self._index(index)
-        return [id_ for id_ in dict.fromkeys(ids) if await found.delete(id_)]
+        return [id_ for id_ in dict.fromkeys(ids) if await found.delete(id_, tenant)]
 
     async def status(self) -> list[IndexStatus]:
         """All configured indexes, by name."""

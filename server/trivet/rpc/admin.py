@@ -1,4 +1,4 @@
-"""The Admin service: what operators call. Every call needs an operator key."""
+"""The Admin service: what operators call. Every call needs an operator key, but for those that change documents."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from trivet.pipeline.readiness import Readiness
 from trivet.ports import IndexAdministration
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin_wire import (
-    acknowledgement_to_proto,
     adapter_to_proto,
-    document_from_proto,
     index_to_proto,
     progress_to_proto,
     ref_of,
@@ -22,6 +20,7 @@ from trivet.rpc.admin_wire import (
 )
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.call import Context, rpc_call
+from trivet.rpc.document_changes import delete_documents, upsert_document
 from trivet.types.passage import IndexStatus
 
 
@@ -74,26 +73,20 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     async def UpsertDocuments(
         self, requests: AsyncIterator[admin_pb2.UpsertDocumentsRequest], context: Context
     ) -> None:
-        """One at a time, in order; a refused document ends the stream, those acknowledged before it stay."""
+        """One at a time, in order; a refused document is acknowledged as such and the next one taken."""
         async with rpc_call(context) as call:
-            call.require_operator(self._keys)
+            caller = call.authenticate(self._keys)
             index = ""
             async for request in requests:
                 index = request.index or index
                 if not index:
                     raise InvalidRequest({"index": "is empty in the first message"})
-                done = await self._indexes.upsert(index, document_from_proto(request.document))
-                await context.write(acknowledgement_to_proto(done))
+                await context.write(await upsert_document(self._indexes, index, request.document, caller))
 
     async def DeleteDocuments(self, request: admin_pb2.DeleteDocumentsRequest, context: Context) -> Any:
         """Delete by id; says which ids there were."""
         async with rpc_call(context) as call:
-            call.require_operator(self._keys)
-            if not request.ids:
-                raise InvalidRequest({"ids": "is empty"})
-            deleted = await self._indexes.delete(request.index, list(request.ids))
-            missing = [document_id for document_id in request.ids if document_id not in set(deleted)]
-            return admin_pb2.DeleteDocumentsResponse(deleted=deleted, missing=missing)
+            return await delete_documents(self._indexes, request, call.authenticate(self._keys))
 
     async def ListIndexes(self, request: admin_pb2.ListIndexesRequest, context: Context) -> Any:
         """Every configured index."""

@@ -34,6 +34,7 @@ _FORMATS = {
     admin_pb2.DOCUMENT_FORMAT_PDF: DocumentFormat.PDF,
     admin_pb2.DOCUMENT_FORMAT_JSON_LINES: DocumentFormat.JSON_LINES,
 }
+_FORMAT_NUMBERS = {format_: number for number, format_ in _FORMATS.items()}
 
 
 def ref_of(name: str) -> VersionRef:
@@ -44,8 +45,8 @@ def ref_of(name: str) -> VersionRef:
         raise InvalidRequest({"name": str(error)}) from error
 
 
-def document_from_proto(document: admin_pb2.Document) -> Document:
-    """One document to index."""
+def document_from_proto(document: admin_pb2.Document, tenant: str) -> Document:
+    """One document to index, as one of `tenant`. Raises DocumentRejected for a format that is not known."""
     if document.format not in (admin_pb2.DOCUMENT_FORMAT_UNSPECIFIED, *_FORMATS):
         raise DocumentRejected(f"document {document.id[:80]!r}: format {document.format} is not known")
     by_ending = FORMATS.get(PurePath(document.source).suffix.lower(), DocumentFormat.TEXT)
@@ -56,10 +57,29 @@ def document_from_proto(document: admin_pb2.Document) -> Document:
         title=document.title,
         source=document.source,
         tags=tuple(document.tags),
-        tenant=document.tenant,
+        tenant=tenant,
         valid_from=_seconds(document, "valid_from"),
         valid_until=_seconds(document, "valid_until"),
     )
+
+
+def document_to_proto(document: Document) -> admin_pb2.Document:
+    """The message that `document_from_proto` reads."""
+    proto = admin_pb2.Document(
+        id=document.id,
+        title=document.title,
+        content=document.content,
+        format=_FORMAT_NUMBERS[document.format],
+        source=document.source,
+        tags=document.tags,
+        tenant=document.tenant,
+    )
+    for field in ("valid_from", "valid_until"):
+        bound: float | None = getattr(document, field)
+        if bound is not None:
+            seconds, rest = divmod(round(bound * 1_000_000), 1_000_000)
+            getattr(proto, field).CopyFrom(Timestamp(seconds=seconds, nanos=rest * 1000))
+    return proto
 
 
 def _seconds(document: admin_pb2.Document, field: str) -> float | None:
