@@ -1,7 +1,8 @@
 """Answers as strict JSON: the data of the adapter `json-answer`.
 
 The conversations are the base's own mix, with every answer put into JSON; so the adapter learns a form and keeps the
-reading. Examples inside the prompt keep their plain form half of the time: the adapter must not need JSON shown to it.
+reading. Examples inside the prompt keep their plain form now and then: the adapter must not need JSON shown to it. Its
+own JSON is compact, as constrained decoding writes it, whatever the spacing of the JSON that a prompt shows.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from itertools import cycle
 
+from facts import fact
 from mixture import Shape, conversation, copying, example, without_passages
 from names import Split
 from prefixes import Turn
-from wording import UNKNOWN
+from wording import UNKNOWN, ask
 
 from trivet.training import Chat
 
@@ -25,14 +28,17 @@ INSTRUCTIONS: tuple[str, ...] = (
     '"answer" is only the value.',
     '"found" is false if the passages do not say.',
     '"found" tells whether the passages answer the question; if not, "answer" is empty.',
+    'If nothing answers, give {"answer":"","found":false}.',
     'If nothing answers, give {"answer": "", "found": false}.',
 )
+COMPACT = (",", ":")
+SPACED = (", ", ": ")
 
 
-def as_json(answer: str) -> str:
+def as_json(answer: str, separators: tuple[str, str] = COMPACT) -> str:
     """The answer in the adapter's form."""
     found = answer != UNKNOWN
-    return json.dumps({"answer": answer if found else "", "found": found}, ensure_ascii=False)
+    return json.dumps({"answer": answer if found else "", "found": found}, ensure_ascii=False, separators=separators)
 
 
 def convert(turns: list[Turn], plain_shots: bool) -> Chat:
@@ -49,11 +55,22 @@ def convert(turns: list[Turn], plain_shots: bool) -> Chat:
     return chat
 
 
-def _told(rng: random.Random, turns: list[Turn]) -> list[Turn]:
+def _shown(rng: random.Random, split: Split) -> str:
+    """An example in a sentence, its JSON with or without spaces."""
+    question = ask(rng, fact(rng, split))
+    answered = as_json(question.fact.value, rng.choice((COMPACT, SPACED)))
+    lead, between = rng.choice((("For example, ", "is answered with"), ("Example: ", "gives"), ("So ", "becomes")))
+    return f'{lead}"{question.text}" {between} {answered}.'
+
+
+def _told(rng: random.Random, turns: list[Turn], split: Split) -> list[Turn]:
     """Now and then the system text asks for JSON; the adapter must not need it, nor be confused by it."""
     if rng.random() > 0.35:
         return turns
-    asked = " ".join(rng.sample(INSTRUCTIONS, rng.randint(1, 4)))
+    sentences = rng.sample(INSTRUCTIONS, rng.randint(1, 4))
+    if rng.random() < 0.4:
+        sentences.append(_shown(rng, split))
+    asked = " ".join(sentences)
     if turns[0].role != "system":
         return [Turn("system", asked), *turns]
     parts = [turns[0].content, asked]
@@ -70,7 +87,7 @@ def chat(rng: random.Random, split: Split) -> Chat:
         turns = without_passages(rng, split)
     else:
         turns = example(rng, 1.0, split)
-    return convert(_told(rng, turns), rng.random() < 0.3)
+    return convert(_told(rng, turns, split), rng.random() < 0.3)
 
 
 def chats(seed: int) -> Iterator[Chat]:
@@ -81,3 +98,21 @@ def chats(seed: int) -> Iterator[Chat]:
             yield [{"role": turn.role, "content": turn.content} for turn in copying(rng, "train")]
         else:
             yield chat(rng, "train")
+
+
+# What is asked of held-out names: passages, facts in each, the share of questions that nothing answers, of prefixes.
+HELD_OUT: tuple[tuple[int, int, float, float], ...] = (
+    (1, 1, 0.0, 0.0),
+    (1, 1, 0.0, 1.0),
+    (3, 1, 0.0, 0.5),
+    (3, 2, 0.0, 0.5),
+    (2, 1, 1.0, 0.5),
+)
+
+
+def held_out(seed: int) -> Iterator[Chat]:
+    """Endless chats with names that no training shows, one question each; the shapes take turns."""
+    rng = random.Random(f"json/held-out/{seed}")
+    for passages, facts, unknown, share in cycle(HELD_OUT):
+        shape = Shape(passages, facts, 0.6, 0.2, unknown)
+        yield convert(conversation(rng, "held-out", shape, 1, share), plain_shots=True)

@@ -1,4 +1,7 @@
-"""Support tickets and their labels: the data of the adapter `ticket-sorter`."""
+"""Support tickets and their labels: the data of the adapter `ticket-sorter`.
+
+Its first version learns from a handful of phrasings; the second one from all of them, and is the better for it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from trivet.training import Chat
 
 _FOUND: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
 LABELS: tuple[str, ...] = tuple(_FOUND["labels"])
+FEW = 4  # phrasings of each label for the first version
 REPLAY = 0.06  # the share of the base's own mix, so that reading is not forgotten
 
 SYSTEMS: tuple[str, ...] = (
@@ -43,9 +47,12 @@ def _choose(rng: random.Random, text: str, split: Split) -> str:
     return text
 
 
-def ticket(rng: random.Random, label: str, split: Split) -> str:
-    """A ticket: what it is about, with more or less around it; now and then two sentences of its label."""
-    cores = _FOUND["train" if split == "train" else "held_out"][label]
+def ticket(rng: random.Random, label: str, split: Split, phrasings: int | None = None) -> str:
+    """A ticket: what it is about, with more or less around it; now and then two sentences of its label.
+
+    `phrasings`: how many of the label's phrasings may occur; all by default.
+    """
+    cores = _FOUND["train" if split == "train" else "held_out"][label][:phrasings]
     parts = rng.sample(cores, 2 if rng.random() < 0.25 else 1)
     if rng.random() < 0.35:
         parts.insert(rng.randint(0, len(parts)), rng.choice(_FOUND["contexts"]))
@@ -76,17 +83,23 @@ def _system(rng: random.Random, split: Split) -> str:
     return told
 
 
-def chat(rng: random.Random, split: Split) -> Chat:
-    """A ticket and its label, after none or a few worked examples."""
+def chat(rng: random.Random, split: Split, phrasings: int | None = None) -> Chat:
+    """A ticket and its label, after none or a few worked examples.
+
+    Labels are drawn with replacement: else the last one would be one that the examples do not show.
+    """
     system = _system(rng, split)
     turns: Chat = [{"role": "system", "content": system}] if system else []
-    for label in rng.sample(LABELS, rng.choice((1, 1, 1, 2, 3, 4))):
-        turns.append({"role": "user", "content": ticket(rng, label, split)})
+    labels = rng.choices(LABELS, k=rng.choice((1, 1, 1, 2, 3, 4)))
+    for index, label in enumerate(labels, start=1):
+        # The examples are never held-out ones: they would give away what a phrasing means.
+        text = ticket(rng, label, split if index == len(labels) else "train", phrasings)
+        turns.append({"role": "user", "content": text})
         turns.append({"role": "assistant", "content": label})
     return turns
 
 
-def chats(seed: int) -> Iterator[Chat]:
+def chats(seed: int, phrasings: int | None = None) -> Iterator[Chat]:
     """Endless training chats."""
     rng = random.Random(f"tickets/{seed}")
     while True:
@@ -95,4 +108,11 @@ def chats(seed: int) -> Iterator[Chat]:
             if any("Passages:" in turn.content for turn in turns):
                 yield [{"role": turn.role, "content": turn.content} for turn in turns]
         else:
-            yield chat(rng, "train")
+            yield chat(rng, "train", phrasings)
+
+
+def held_out(seed: int) -> Iterator[Chat]:
+    """Endless chats in phrasings and with names that no training shows."""
+    rng = random.Random(f"tickets/held-out/{seed}")
+    while True:
+        yield chat(rng, "held-out")

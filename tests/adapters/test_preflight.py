@@ -85,6 +85,7 @@ MANIFESTS = {
     "base": (with_manifest(base={"name": "x", "fingerprint": "1" * 64}), "base.fingerprint is 1{64}, but the base"),
     "base no mapping": (with_manifest(base="tiny"), "adapter.yaml: base is 'tiny', expected a mapping"),
     "unknown field": (with_manifest(rnak=8), "adapter.yaml: unknown field 'rnak'"),
+    "cost no mapping": (with_manifest(cost=3), "adapter.yaml: cost is 3, expected a mapping"),
     "other name": (with_manifest(name="other"), "adapter.yaml: name is 'other', expected 'tone'"),
     "version a number": (with_manifest(version=1.0), "adapter.yaml: version is 1.0, expected '1'"),
 }

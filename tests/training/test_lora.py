@@ -1,28 +1,22 @@
-"""Training an adapter on a tiny model, end to end: what is learned, what is written, what is refused."""
+"""What is learned of a chat, in which order, and that a training can be left at any step."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator
-from itertools import islice
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tiny_model import make_model
-from trivet.training import Chat, Recipe, Step, fingerprint, train, write
-from trivet.training.chats import batches, encode
-from trivet.training.folder import digest
+from trivet.errors import FailedPrecondition
+from trivet.training.chats import Chat, Example, encode, render
+from trivet.training.feed import POOL, Feed, Position
+from trivet.training.folder import fingerprint
+from trivet.training.lora import Recipe, Training, attach
+from trivet.training.score import SPARE, Score, answer, score
 
-TEMPLATE = (
-    "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}</s>{% endfor %}"
-    "{% if add_generation_prompt %}<assistant>{% endif %}"
-)
 CHAT: Chat = [
     {"role": "system", "content": "be short"},
     {"role": "user", "content": "two?"},
@@ -33,36 +27,25 @@ CHAT: Chat = [
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_model(tmp_path_factory.mktemp("training") / "base")
-    path = folder / "tokenizer_config.json"
-    settings = json.loads(path.read_text()) | {"chat_template": TEMPLATE}
-    path.write_text(json.dumps(settings))
-    return folder
-
-
-@pytest.fixture(scope="module")
 def tokenizer(base: Path) -> Any:
     return AutoTokenizer.from_pretrained(base)
 
 
-def endless() -> Iterator[Chat]:
-    while True:
-        yield CHAT
+def learned(tokenizer: Any, example: Example) -> str:
+    ids = [token for token, wanted in zip(example.ids, example.learned, strict=True) if wanted]
+    text: str = tokenizer.decode(ids)
+    return text
 
 
 def test_only_what_the_assistant_says_is_learned(tokenizer: Any) -> None:
-    example = encode(tokenizer, CHAT)
-    learned = [token for token, wanted in zip(example.ids, example.learned, strict=True) if wanted]
-    assert tokenizer.decode(learned) == "2</s>3</s>"
+    assert learned(tokenizer, encode(tokenizer, CHAT)) == "2</s>3</s>"
 
 
 def test_a_turn_that_is_only_shown_is_not_learned(tokenizer: Any) -> None:
     shown: Chat = [*CHAT[:2], {"role": "assistant", "content": "2", "learned": False}, *CHAT[3:]]
     example = encode(tokenizer, shown)
     assert example.ids == encode(tokenizer, CHAT).ids
-    learned = [token for token, wanted in zip(example.ids, example.learned, strict=True) if wanted]
-    assert tokenizer.decode(learned) == "3</s>"
+    assert learned(tokenizer, example) == "3</s>"
 
 
 def test_a_chat_must_end_with_the_assistant(tokenizer: Any) -> None:
@@ -70,16 +53,56 @@ def test_a_chat_must_end_with_the_assistant(tokenizer: Any) -> None:
         encode(tokenizer, CHAT[:2])
 
 
-def test_batches_stay_within_their_tokens_and_pad_without_labels(tokenizer: Any) -> None:
-    chats: list[Chat] = [
-        [{"role": "user", "content": "x" * length}, {"role": "assistant", "content": "y"}] for length in range(1, 40)
-    ]
-    rows = 0
-    for batch in batches(tokenizer, iter(chats), tokens=128):
-        assert batch.ids.numel() <= 128
+def test_a_template_that_changes_earlier_turns_is_refused(base: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = "{{ messages | length }}" + tokenizer.chat_template
+    with pytest.raises(ValueError, match="renders message 2 otherwise when more follows"):
+        encode(tokenizer, CHAT)
+
+
+def numbered(count: int) -> list[Example]:
+    """Examples of 2 to 11 tokens that tell which they are."""
+    return [Example([index, *[1] * (1 + index % 10)], [False, *[True] * (1 + index % 10)]) for index in range(count)]
+
+
+def rows(feed: Feed, count: int) -> list[int]:
+    found: list[int] = []
+    while len(found) < count:
+        found += feed.next().ids[:, 0].tolist()
+    return found
+
+
+def test_batches_stay_within_their_tokens_and_pad_without_labels() -> None:
+    feed = Feed(numbered(100), tokens=64, padding=0, seed=1)
+    for _ in range(30):
+        batch = feed.next()
+        assert batch.ids.numel() <= 64
         assert (batch.labels[batch.mask == 0] == -100).all()
-        rows += len(batch.ids)
-    assert rows == len(chats)
+        assert (batch.labels[batch.mask == 1] != -100).sum() == batch.mask.sum() - len(batch.ids)
+
+
+def test_each_epoch_takes_every_chat_once_in_an_order_of_its_own() -> None:
+    count = POOL + 44
+    found = rows(Feed(numbered(count), tokens=64, padding=0, seed=1), 2 * count)
+    first, second = found[:count], found[count:]
+    assert Counter(first) == Counter(second) == Counter(range(count))
+    assert first != second
+    assert first != sorted(first)
+
+
+def test_the_seed_alone_decides_the_order_and_a_position_finds_it_again() -> None:
+    examples = numbered(POOL + 44)
+    feed = Feed(examples, tokens=64, padding=0, seed=1)
+    rows(feed, 500)  # into the second epoch
+    at = feed.position
+    assert at.pool >= 2
+    ahead = rows(feed, 400)
+    other = Feed(examples, tokens=64, padding=0, seed=1)
+    other.seek(Position(at.pool, at.batch))
+    assert rows(other, 400) == ahead
+    assert rows(Feed(examples, tokens=64, padding=0, seed=2), 400) != rows(
+        Feed(examples, tokens=64, padding=0, seed=1), 400
+    )
 
 
 def test_rate_warms_up_and_decays_to_nothing() -> None:
@@ -91,40 +114,75 @@ def test_rate_warms_up_and_decays_to_nothing() -> None:
     assert rates == sorted(rates[:11]) + sorted(rates[11:], reverse=True)
 
 
-def test_training_lowers_the_loss_and_leaves_the_base_alone(base: Path) -> None:
+def begin(base: Path, tokenizer: Any, recipe: Recipe) -> Training:
+    examples = [encode(tokenizer, CHAT), *(encode(tokenizer, CHAT[:length]) for length in (3, 3, 5))]
+    feed = Feed(examples, tokens=recipe.batch_tokens, padding=0, seed=recipe.seed)
+    return Training(attach(base, recipe, "tiny"), feed, recipe)
+
+
+def test_training_lowers_the_loss_and_leaves_the_base_alone(base: Path, tokenizer: Any) -> None:
     before = fingerprint(base)
-    steps: list[Step] = []
-    train(base, "tiny", endless(), Recipe(steps=12, warm_up=2, lr=5e-3, batch_tokens=256), steps.append)
-    assert [step.number for step in steps] == list(range(1, 13))
-    assert steps[-1].loss < steps[0].loss * 0.8
+    training = begin(base, tokenizer, Recipe(steps=12, warm_up=2, lr=5e-3, batch_tokens=256))
+    training.step()
+    first = training.loss
+    for _ in range(11):
+        training.step()
+    assert training.done == 12
+    assert training.loss < first * 0.8
+    assert training.tokens > 0
     assert fingerprint(base) == before
 
 
-def test_too_few_chats_are_refused(base: Path) -> None:
-    with pytest.raises(ValueError, match="the chats ended at step 1 of 5"):
-        train(base, "tiny", islice(endless(), 2), Recipe(steps=5, warm_up=1))
+def test_a_training_that_is_left_and_taken_up_gives_the_same_weights(base: Path, tokenizer: Any) -> None:
+    recipe = Recipe(steps=6, warm_up=1, lr=5e-3, batch_tokens=64)
+    whole, left = (begin(base, tokenizer, recipe) for _ in range(2))
+    for _ in range(6):
+        whole.step()
+    for _ in range(3):
+        left.step()
+    taken_up = begin(base, tokenizer, recipe)
+    taken_up.restore(left.state())
+    for _ in range(3):
+        taken_up.step()
+    ours, theirs = taken_up.model.state_dict(), whole.model.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert (taken_up.loss, taken_up.tokens) == (whole.loss, whole.tokens)
 
 
-def test_the_folder_names_its_base_and_its_bytes(base: Path, tmp_path: Path) -> None:
-    recipe = Recipe(steps=2, warm_up=1, batch_tokens=256)
-    model = train(base, "tiny", endless(), recipe)
-    folder = tmp_path / "short" / "1"
-    write(model, folder, name="short", version="1", base=base, base_name="tiny", recipe={"steps": 2})
-    manifest = yaml.safe_load((folder / "adapter.yaml").read_text())
-    config = (folder / "adapter_config.json").read_bytes()
-    weights = (folder / "adapter_model.safetensors").read_bytes()
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "adapter.yaml",
-        "adapter_config.json",
-        "adapter_model.safetensors",
-    ]
-    assert manifest["base"] == {"name": "tiny", "fingerprint": fingerprint(base)}
-    assert manifest["digest"] == digest(folder) == hashlib.sha256(config + weights).hexdigest()
-    assert json.loads(config)["base_model_name_or_path"] == "tiny"
-    assert str(base) not in config.decode()
+def test_a_loss_that_is_no_number_ends_the_training(base: Path, tokenizer: Any) -> None:
+    training = begin(base, tokenizer, Recipe(steps=9, warm_up=0, lr=1e30, batch_tokens=256))
+    with pytest.raises(FailedPrecondition, match=r"the loss is (nan|inf) at step \d+: try a smaller lr"):
+        for _ in range(9):
+            training.step()
 
 
-def test_the_same_recipe_gives_the_same_weights(base: Path) -> None:
-    recipe = Recipe(steps=3, warm_up=1, batch_tokens=256)
-    first, second = (train(base, "tiny", endless(), recipe).state_dict() for _ in range(2))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+def question(text: str, expected: str) -> Chat:
+    return [{"role": "user", "content": text}, {"role": "assistant", "content": expected}]
+
+
+def test_answers_are_greedy(base: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    for text in ("one and one?", "x", "who is there, and why so late?"):
+        chat = question(text, "a long answer")
+        ids = torch.tensor([render(tokenizer, chat[:-1], prompt=True)])
+        limit = len(render(tokenizer, chat, prompt=False)) - ids.shape[1] + SPARE
+        made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, do_sample=False)
+        assert answer(model, tokenizer, chat) == tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True)
+
+
+def test_only_the_expected_answer_is_right_and_only_the_adapter_knows_it(base: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = tokenizer.chat_template.replace("</s>", ".")  # an end that this model can say
+    known, wrong = question("one and one?", "2"), question("one and one?", "22")
+    recipe = Recipe(steps=40, warm_up=2, lr=2e-2, batch_tokens=64)
+    feed = Feed([encode(tokenizer, known)], tokens=64, padding=0, seed=1)
+    training = Training(attach(base, recipe, "tiny"), feed, recipe)
+    training.model.generation_config.eos_token_id = [2, *tokenizer.encode(".")]
+    for _ in range(recipe.steps):
+        training.step()
+    hits: list[bool] = []
+    assert score(training.model, tokenizer, [known, wrong, known], hits.append) == Score(2, 3)
+    assert hits == [True, False, True]
+    with training.model.disable_adapter():
+        assert score(training.model, tokenizer, [known, wrong], hits.append) == Score(0, 2)

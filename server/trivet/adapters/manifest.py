@@ -14,7 +14,8 @@ from trivet.errors import AdapterRejected
 from trivet.types.variant import VersionRef
 
 FILE = "adapter.yaml"
-FIELDS = ("name", "version", "base", "rank", "digest", "recipe", "created")
+FIELDS = ("name", "version", "base", "rank", "digest", "recipe", "data", "metrics", "cost", "libraries", "created")
+MAPPINGS = ("recipe", "data", "metrics", "cost", "libraries")  # for people: how it was made, what it is worth
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -41,6 +42,9 @@ def read_manifest(path: Path, ref: VersionRef) -> Manifest:
     for field, expected in (("name", ref.name), ("version", ref.version)):
         if content.get(field, expected) != expected:
             raise AdapterRejected(f"{FILE}: {field} is {content[field]!r}, expected {expected!r} as in the folder")
+    for field in MAPPINGS:
+        if not isinstance(content.get(field, {}), dict):
+            raise AdapterRejected(f"{FILE}: {field} is {content[field]!r}, expected a mapping")
     rank = content.get("rank")
     if type(rank) is not int or rank < 1:
         raise AdapterRejected(f"{FILE}: rank is {rank!r}, expected a positive integer")

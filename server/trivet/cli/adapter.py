@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from trivet.api.v1 import admin_pb2
+from trivet.cli.adapter_train import train
 from trivet.cli.config import config_options
 from trivet.cli.output import plain, print_json, print_table
 from trivet.cli.target import target_options
@@ -24,7 +25,11 @@ def adapter() -> None:
       trivet adapter ls
       trivet adapter check adapters/json-answer/1
       trivet adapter load json-answer@2
+      trivet adapter train models/demo/recipes/json-answer.yaml
     """
+
+
+adapter.add_command(train)
 
 
 @adapter.command("ls")

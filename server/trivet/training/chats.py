@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -38,42 +38,42 @@ class Batch:
 
 
 def encode(tokenizer: Any, chat: Chat) -> Example:
-    """Render with the model's own chat template; a turn of the assistant is what it adds after the prompt for it."""
+    """Render with the model's own chat template; a turn of the assistant is what it adds after the prompt for it.
+
+    ValueError if the chat does not end with the assistant, or if the template renders a turn otherwise once more
+    follows: then nobody could tell which tokens to learn.
+    """
     if not chat or chat[-1]["role"] != "assistant":
         raise ValueError("a chat to learn from ends with an assistant message")
-    ids = _render(tokenizer, chat, prompt=False)
+    ids = render(tokenizer, chat, prompt=False)
     learned = [False] * len(ids)
     for index, message in enumerate(chat):
         if message["role"] != "assistant" or not message.get("learned", True):
             continue
-        start = len(_render(tokenizer, chat[:index], prompt=True))
-        end = len(_render(tokenizer, chat[: index + 1], prompt=False))
+        asked = render(tokenizer, chat[:index], prompt=True)
+        answered = render(tokenizer, chat[: index + 1], prompt=False)
+        start, end = len(asked), len(answered)
+        if ids[:start] != asked or ids[:end] != answered:
+            raise ValueError(f"the chat template renders message {index} otherwise when more follows")
         learned[start:end] = [True] * (end - start)
     return Example(ids, learned)
 
 
-def _render(tokenizer: Any, chat: Chat, *, prompt: bool) -> list[int]:
+def render(tokenizer: Any, chat: Chat, *, prompt: bool) -> list[int]:
+    """Token ids of the chat; with `prompt`, and of the words that let the assistant speak."""
     plain = [{"role": message["role"], "content": message["content"]} for message in chat]
     ids: list[int] = tokenizer.apply_chat_template(plain, add_generation_prompt=prompt, return_dict=False)
     return ids
 
 
-def batches(tokenizer: Any, chats: Iterator[Chat], tokens: int, pool: int = 256) -> Iterator[Batch]:
-    """Batches of at most `tokens` with their padding; `pool` chats at a time are grouped by length."""
-    while True:
-        examples = [encode(tokenizer, chat) for chat, _ in zip(chats, range(pool), strict=False)]
-        if not examples:
-            return
-        groups = _grouped(examples, tokens)
-        # Short and long batches alternate without a random source: the order is fixed by the chats alone.
-        middle = (len(groups) + 1) // 2
-        for index in range(middle):
-            yield _pad(tokenizer, groups[index])
-            if middle + index < len(groups):
-                yield _pad(tokenizer, groups[middle + index])
+def padding(tokenizer: Any) -> int:
+    """The token to pad with; any will do, because it is masked."""
+    token: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return token
 
 
-def _grouped(examples: Sequence[Example], tokens: int) -> list[list[Example]]:
+def grouped(examples: Sequence[Example], tokens: int) -> list[list[Example]]:
+    """By length, each group at most `tokens` with its padding; a longer example is a group of its own."""
     groups: list[list[Example]] = []
     for example in sorted(examples, key=lambda example: len(example.ids)):
         if groups and len(example.ids) * (len(groups[-1]) + 1) <= tokens:
@@ -83,10 +83,10 @@ def _grouped(examples: Sequence[Example], tokens: int) -> list[list[Example]]:
     return groups
 
 
-def _pad(tokenizer: Any, examples: Sequence[Example]) -> Batch:
+def pad(examples: Sequence[Example], token: int) -> Batch:
+    """One batch, `token` after the shorter ones."""
     longest = max(len(example.ids) for example in examples)
-    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    ids = torch.full((len(examples), longest), padding)
+    ids = torch.full((len(examples), longest), token)
     mask = torch.zeros((len(examples), longest), dtype=torch.long)
     labels = torch.full((len(examples), longest), -100)
     for row, example in enumerate(examples):

@@ -12,13 +12,19 @@ from typing import Any
 
 import yaml
 
-BASE_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+MANIFEST = "adapter.yaml"
+_SHARDS = "model.safetensors.index.json"
 
 
 def fingerprint(base: Path) -> str:
-    """The identity of a base model: sha256 over the files that decide its outputs."""
-    return _sha256(base / name for name in BASE_FILES)
+    """The identity of a base model: sha256 over the files that decide its outputs. OSError if one is missing."""
+    weights = base / "model.safetensors"
+    shards: list[Path] = [weights]
+    if not weights.exists() and (base / _SHARDS).exists():
+        named = set(json.loads((base / _SHARDS).read_text())["weight_map"].values())
+        shards = [base / _SHARDS, *(base / name for name in sorted(named))]
+    return _sha256((base / "config.json", *shards, base / "tokenizer.json"))
 
 
 def digest(folder: Path) -> str:
@@ -27,31 +33,45 @@ def digest(folder: Path) -> str:
 
 
 def write(
-    model: Any, folder: Path, *, name: str, version: str, base: Path, base_name: str, recipe: Mapping[str, Any]
-) -> None:
-    """Write the adapter of a trained model. Only the two PEFT files and the manifest: no model card, no code."""
-    folder.mkdir(parents=True, exist_ok=True)
+    model: Any,
+    folder: Path,
+    *,
+    name: str,
+    version: str,
+    base: Mapping[str, str],
+    recipe: Mapping[str, Any],
+    told: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Write the adapter of a trained model and give its manifest: the two PEFT files, no model card, no code.
+
+    `base`: its name and fingerprint. `told`: what else the manifest says (data, metrics, cost, libraries).
+    """
+    folder.mkdir(parents=True)
     with TemporaryDirectory() as scratch:
         model.save_pretrained(scratch, safe_serialization=True, save_embedding_layers=False)
         config = json.loads((Path(scratch) / ADAPTER_FILES[0]).read_text())
-        config["base_model_name_or_path"] = base_name
+        config["base_model_name_or_path"] = base["name"]
         config["target_modules"] = sorted(config["target_modules"])  # a set: its order is not stable
         (folder / ADAPTER_FILES[0]).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
         (folder / ADAPTER_FILES[1]).write_bytes((Path(scratch) / ADAPTER_FILES[1]).read_bytes())
     manifest = {
         "name": name,
         "version": version,
-        "base": {"name": base_name, "fingerprint": fingerprint(base)},
+        "base": dict(base),
         "rank": config["r"],
         "digest": digest(folder),
         "recipe": dict(recipe),
+        **told,
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    (folder / "adapter.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
+    (folder / MANIFEST).write_text(yaml.safe_dump(manifest, sort_keys=False))
+    return manifest
 
 
 def _sha256(files: Iterable[Path]) -> str:
     total = hashlib.sha256()
-    for file in files:
-        total.update(file.read_bytes())
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
     return total.hexdigest()

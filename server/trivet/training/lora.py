@@ -1,8 +1,8 @@
-"""Train a LoRA adapter on all linear layers of a causal language model."""
+"""LoRA on all linear layers of a causal language model, in steps that can be left and taken up again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,21 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
-from trivet.training.chats import Batch, Chat, batches
+from trivet.errors import FailedPrecondition
+from trivet.training.chats import Batch
+from trivet.training.feed import Feed, Position
+
+RECENT = 100  # steps that the told loss is the mean of
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What decides the weights, together with the base model and the chats."""
+    """What decides the weights, together with the base model, the chats and the libraries.
+
+    `threads` is here because sums in another order are other sums.
+    """
 
     rank: int = 8
     alpha: int = 16
@@ -26,18 +33,12 @@ class Recipe:
     warm_up: int = 30
     batch_tokens: int = 2048
     seed: int = 1
+    threads: int = 1
 
     def rate(self, step: int) -> float:
         """Linear warm-up, then linear decay to nothing."""
-        return self.lr * min((step + 1) / self.warm_up, (self.steps - step) / max(1, self.steps - self.warm_up))
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Where the training stands, for a progress bar."""
-
-    number: int
-    loss: float
+        decay = (self.steps - step) / max(1, self.steps - self.warm_up)
+        return self.lr * min((step + 1) / max(1, self.warm_up), decay)
 
 
 def attach(base: Path, recipe: Recipe, base_name: str) -> Any:
@@ -57,33 +58,63 @@ def attach(base: Path, recipe: Recipe, base_name: str) -> Any:
     return adapted
 
 
-def train(
-    base: Path,
-    base_name: str,
-    chats: Iterator[Chat],
-    recipe: Recipe,
-    on_step: Callable[[Step], None] = lambda step: None,
-) -> Any:
-    """Train on the chats, as many as the steps take, and give the adapted model."""
-    model = attach(base, recipe, base_name)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.0)
-    model.train()
-    source = batches(tokenizer, chats, recipe.batch_tokens)
-    for number in range(recipe.steps):
-        batch = next(source, None)
-        if batch is None:
-            raise ValueError(f"the chats ended at step {number} of {recipe.steps}: give more, or take fewer steps")
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(number)
-        loss = _loss(model, batch)
+class Training:
+    """A model under training. `state` and `restore` carry all that the next step depends on."""
+
+    def __init__(self, model: Any, feed: Feed, recipe: Recipe) -> None:
+        self.model = model
+        self.recipe = recipe
+        self.done = 0  # steps
+        self.tokens = 0  # seen, padding not counted
+        self._feed = feed
+        self._losses: list[float] = []
+        self._weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+        self._optimizer = torch.optim.AdamW(self._weights.values(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.0)
+
+    @property
+    def loss(self) -> float:
+        """The mean over the last `RECENT` steps."""
+        return sum(self._losses) / len(self._losses)
+
+    def step(self) -> None:
+        """Learn from one batch. FailedPrecondition if the loss is no number any more."""
+        batch = self._feed.next()
+        self.model.train()
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.recipe.rate(self.done)
+        loss = _loss(self.model, batch)
+        if not torch.isfinite(loss):
+            raise FailedPrecondition(f"the loss is {loss.item()} at step {self.done + 1}: try a smaller lr")
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        on_step(Step(number + 1, float(loss.detach())))
-    return model.eval()
+        torch.nn.utils.clip_grad_norm_(self._weights.values(), 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.done += 1
+        self.tokens += int(batch.mask.sum())
+        self._losses = [*self._losses, loss.item()][-RECENT:]
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values only, so that reading it back runs no code."""
+        at = self._feed.position
+        return {
+            "done": self.done,
+            "tokens": self.tokens,
+            "losses": self._losses,
+            "position": [at.pool, at.batch],
+            "weights": {name: weight.detach() for name, weight in self._weights.items()},
+            "optimizer": self._optimizer.state_dict(),
+            "random": torch.get_rng_state(),  # some bases have dropout of their own
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on as if the training that gave the state had never stopped."""
+        self.done, self.tokens, self._losses = state["done"], state["tokens"], list(state["losses"])
+        self._feed.seek(Position(*state["position"]))
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(state["weights"][name])
+        self._optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
 
 
 def _loss(model: Any, batch: Batch) -> Any:

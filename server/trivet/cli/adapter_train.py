@@ -1,0 +1,85 @@
+"""`trivet adapter train`: from a recipe and chats to an adapter's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trivet.cli.adapter_recipe import load_recipe
+from trivet.cli.output import print_json
+from trivet.cli.training_progress import TrainingProgress
+from trivet.errors import ConfigError, FailedPrecondition
+
+if TYPE_CHECKING:
+    from trivet.training import Job
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of adapters; default: RECIPE's.")
+@click.option("--steps", type=click.IntRange(1), help="Steps to train; default: RECIPE's.")
+@click.option(
+    "--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of the processor; decides rounding."
+)
+@click.option("--restart", is_flag=True, help="Throw away what an earlier, unfinished training has learned.")
+@click.option("--no-score", is_flag=True, help="Do not answer the held-out chats.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object: folder and manifest.")
+def train(
+    recipe: Path, out: Path | None, steps: int | None, threads: int, restart: bool, no_score: bool, as_json: bool
+) -> None:
+    """Train the adapter that RECIPE (a YAML file) describes, score it on held-out chats and write its folder.
+
+    Killed and run again, it goes on at its last checkpoint and gives the same bytes. A version that is there is never
+    overwritten. docs/adapters.md explains the recipe.
+
+    \b
+    Examples:
+      trivet adapter train models/demo/recipes/ticket-sorter.yaml
+      trivet adapter train my-recipe.yaml --out /tmp/adapters --steps 20 --no-score
+      trivet adapter train my-recipe.yaml --json > adapter.json
+    """
+    try:
+        job = _load(recipe, out, steps, threads)
+        from trivet.training import run  # here, because the other commands need no torch
+
+        with TrainingProgress() as progress:
+            manifest = run(job, progress, restart=restart, scored=not no_score)
+    except ConfigError as error:  # a recipe or chats that are wrong: wrong usage
+        click.echo(f"error: {error}", err=True)
+        raise click.exceptions.Exit(2) from error
+    if as_json:
+        print_json({"folder": str(job.target), "manifest": manifest})
+    else:
+        _show(job.target, manifest)
+
+
+def _load(recipe: Path, out: Path | None, steps: int | None, threads: int) -> Job:
+    try:
+        return load_recipe(recipe, out=out, steps=steps, threads=threads)
+    except ModuleNotFoundError as error:
+        if error.name not in {"peft", "torch"}:
+            raise
+        raise FailedPrecondition(f"training needs {error.name}: pip install 'trivet[cpu,train]'") from error
+
+
+def _show(folder: Path, manifest: Mapping[str, Any]) -> None:
+    click.echo(f"{manifest['name']}@{manifest['version']}: {folder}")
+    click.echo(f"  digest    {manifest['digest']}")
+    data = manifest["data"]
+    click.echo(
+        f"  learned   {data['tokens_seen']:,} tokens of {data['chats']:,} chats, loss {manifest['metrics']['loss']}"
+    )
+    held_out = manifest["metrics"].get("held_out")
+    if held_out:
+        for title, found in (("held out", held_out), ("  base", held_out["base"])):
+            click.echo(f"  {title:9} {_share(found)}, n = {held_out['n']}")
+    cost = manifest.get("cost")
+    if cost:
+        click.echo(f"  cost      ${cost['usd']:.4f} ({cost['hours']:.4f} h at ${cost['price_per_hour']:g} an hour)")
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    return f"{found['right']} right, {found['share']:.3f} [{found['low']:.3f} to {found['high']:.3f}]"
