@@ -73,6 +73,7 @@ async def test_a_passage_that_was_embedded_before_is_not_embedded_again(
     again = await OnnxEmbedder.open(EmbeddingSettings(precision=Precision.FLOAT32), embedding_cache, cache)
     assert again.fingerprint == first.fingerprint != other.fingerprint
     monkeypatch.setattr(again.model, "embed", None)
+    monkeypatch.setattr(again.passages, "_embed", None)
     found = await again.embed_passages([TEXTS[0], *TEXTS])
     assert [vector.tobytes() for vector in found[1:]] == [vector.tobytes() for vector in wanted[:-1]]
     with pytest.raises(TypeError):

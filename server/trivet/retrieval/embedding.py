@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from trivet.retrieval.embedding_cache import EmbeddingCache, cache_key
+from trivet.retrieval.embedding_process import EmbeddingProcess
 from trivet.retrieval.models import ExportedModel, open_exported
 from trivet.retrieval.onnx_model import OnnxModel, Vector
 from trivet.retrieval.settings import EmbeddingSettings
 
 _CACHED_QUERIES = 2048
 _CACHED_CHARACTERS = 2048  # longer queries are not kept: memory stays below 8 MiB
-_DOCUMENT_NICENESS = 10
 
 
 class OnnxEmbedder:
-    """Text to normalised vectors, on threads of its own, never on the event loop.
+    """Text to normalised vectors, never on the event loop.
 
-    Queries and documents have one thread each, so that a query waits for other queries at most; the documents' thread
-    has a lower priority. Query vectors are cached (they depend on nothing but the text), the least recently used go.
+    Queries have a thread of their own in this process, so that a query waits for other queries at most; passages are
+    embedded by another process of low priority, started with the first of them. The vectors of queries are cached in
+    memory (they depend on nothing but the text; the least recently used go), those of passages where `vectors` says.
     """
 
     def __init__(self, exported: ExportedModel, vectors: EmbeddingCache | None = None) -> None:
@@ -33,7 +31,7 @@ class OnnxEmbedder:
         self._exported = exported
         self._vectors = vectors
         self._queries = ThreadPoolExecutor(1, "embed-query")
-        self._documents = ThreadPoolExecutor(1, "embed-document", initializer=_be_nice)
+        self._passages = EmbeddingProcess(exported.folder)
         self._cache: OrderedDict[str, Vector] = OrderedDict()
 
     @classmethod
@@ -64,6 +62,16 @@ class OnnxEmbedder:
         return self._exported.dimension
 
     @property
+    def passages(self) -> EmbeddingProcess:
+        """The process that embeds passages, to be looked at."""
+        return self._passages
+
+    @property
+    def exported(self) -> ExportedModel:
+        """The model's export."""
+        return self._exported
+
+    @property
     def model(self) -> OnnxModel:
         """For counting tokens (blocking)."""
         return self._exported.model
@@ -88,26 +96,21 @@ class OnnxEmbedder:
         return vector
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
-        """Their vectors (dimension,), in order; each text is embedded once. Cancelling stops after the text at hand."""
+        """Their vectors (dimension,), in order; each text is embedded once.
+
+        Waits for its turn with the process. Cancelling stops after the text at hand. Raises RetrievalUnavailable when
+        the process cannot be started or dies twice over a text, DocumentRejected when the model cannot read one.
+        """
         prompted = [self._exported.document_prompt + text for text in texts]
         keys = [cache_key(self.fingerprint, text) for text in prompted]
         found = await self._vectors.get_many(keys) if self._vectors is not None else {}
         missing = {key: text for key, text in zip(keys, prompted, strict=True) if key not in found}
-        loop = asyncio.get_running_loop()
-        made = {
-            key: await loop.run_in_executor(self._documents, self.model.embed, text) for key, text in missing.items()
-        }
+        made = dict(zip(missing, await self._passages.embed(list(missing.values())), strict=True))
         if self._vectors is not None:
             await self._vectors.put_many(made)
         return [found[key] if key in found else made[key] for key in keys]
 
     def close(self) -> None:
-        """End the threads once they are done with the text at hand."""
+        """End the queries' thread, once it is done with the text at hand, and the process."""
         self._queries.shutdown(wait=False, cancel_futures=True)
-        self._documents.shutdown(wait=False, cancel_futures=True)
-
-
-def _be_nice() -> None:
-    """Let the scheduler prefer the other threads. On Linux alone a niceness is a thread's, not the process's."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _DOCUMENT_NICENESS)
+        self._passages.close()

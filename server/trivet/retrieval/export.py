@@ -16,10 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from trivet.retrieval.onnx_model import INPUT, TOKENIZER, OnnxModel
+from trivet.retrieval.onnx_model import DESCRIPTION, GRAPH, INPUT, TOKENIZER, OnnxModel
 
-GRAPH = "model.onnx"
-DESCRIPTION = "export.json"
 FORMAT = 1  # grows when the same model would be exported differently
 
 _MAX_DIFFERENCE = 1e-4  # float32: largest difference of a component

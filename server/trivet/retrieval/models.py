@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trivet.errors import FailedPrecondition
-from trivet.retrieval.export import DESCRIPTION, FORMAT, GRAPH
-from trivet.retrieval.onnx_model import TOKENIZER, OnnxModel
+from trivet.retrieval.export import FORMAT
+from trivet.retrieval.onnx_model import DESCRIPTION, OnnxModel
 from trivet.retrieval.settings import EmbeddingSettings
 
 _DEFAULT_NAME = "all-MiniLM-L6-v2"
@@ -25,12 +25,13 @@ _LAST_LINES = 3
 
 @dataclass(frozen=True, slots=True)
 class ExportedModel:
-    """A model ready to embed. `digest`: SHA-256 over the original's files, 64 hex digits.
+    """A model ready to embed. `folder`: its export. `digest`: SHA-256 over the original's files, 64 hex digits.
 
     `fingerprint`: SHA-256 over what decides the vectors (model, precision, way of exporting, prompts), 64 hex digits.
     """
 
     name: str
+    folder: Path
     digest: str
     fingerprint: str
     dimension: int
@@ -110,10 +111,11 @@ def _load(name: str, digest: str, precision: str, target: Path) -> ExportedModel
     deciding = (digest, precision, FORMAT, description["query_prompt"], description["document_prompt"])
     return ExportedModel(
         name=name,
+        folder=target,
         digest=digest,
         fingerprint=hashlib.sha256(json.dumps(deciding).encode()).hexdigest(),
         dimension=description["dimension"],
         query_prompt=description["query_prompt"],
         document_prompt=description["document_prompt"],
-        model=OnnxModel(target / GRAPH, target / TOKENIZER, description["window"]),
+        model=OnnxModel.open(target),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
+DESCRIPTION = "export.json"
 INPUT = "input_ids"
 
 Vector = NDArray[np.float32]
@@ -32,6 +35,12 @@ class OnnxModel:
         self._truncating.no_padding()
         self._truncating.enable_truncation(window)
         self.room = window - self._tokenizer.num_special_tokens_to_add(False)
+
+    @classmethod
+    def open(cls, export: Path) -> OnnxModel:
+        """The model in a folder that `trivet.retrieval.export` has written."""
+        description = json.loads((export / DESCRIPTION).read_text())
+        return cls(export / GRAPH, export / TOKENIZER, description["window"])
 
     def embed(self, text: str) -> Vector:
         """The normalised vector (dimension,) of `text`; what does not fit the window is cut off, as the model does."""

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import grpc
 from qdrant_client.grpc import collections_service_pb2, points_service_pb2, qdrant_pb2
 
 from trivet.vector.catalogue import CollectionCalls, health_calls
-from trivet.vector.lifeline import stdin_closed
 from trivet.vector.lock import FolderLock
 from trivet.vector.points import PointsCalls
 from trivet.vector.service import service
@@ -64,7 +64,7 @@ async def serve(folder: Path, listen: str) -> None:
     await server.start()
     announce({"event": "serving", "address": f"{host}:{port}", "pid": os.getpid()})
     flushing = asyncio.create_task(_flush_when_idle(collections))
-    endings = [asyncio.create_task(stop.wait()), asyncio.create_task(stdin_closed())]
+    endings = [asyncio.create_task(stop.wait()), asyncio.create_task(_stdin_closed())]
     await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
     for task in (flushing, *endings):
         task.cancel()
@@ -91,6 +91,15 @@ def _server(collections: Collections) -> Any:
         )
     )
     return server
+
+
+async def _stdin_closed() -> None:
+    """Return when stdin ends, which it does when whoever holds its other end is gone."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(4096):
+        pass
 
 
 async def _flush_when_idle(collections: Collections) -> None:
