@@ -5,10 +5,11 @@ ENGINE ?= cpu
 BIN := .venv/bin
 PROTOS := $(wildcard proto/trivet/api/v1/*.proto)
 
-.PHONY: help setup demo test check lint types layers proto proto-check bench model clean
+.PHONY: help setup demo test check lint types layers proto proto-check bench evidence model clean
 help:
 	@sed -n 's/^# //p' Makefile
-	@echo "make bench  the benchmarks; make model  train the demo's model from nothing; make proto  generated code"
+	@echo "make bench  the benchmarks; make evidence  the evaluation's tables"
+	@echo "make model  train the demo's model from nothing; make proto  generated code"
 
 setup: .venv/installed-$(ENGINE)
 
@@ -46,6 +47,9 @@ proto-check: proto
 
 bench: setup
 	$(BIN)/python benchmarks/path.py
+
+evidence: setup
+	$(BIN)/python benchmarks/evidence.py
 
 model: setup
 	$(BIN)/python models/demo/make.py

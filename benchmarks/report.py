@@ -58,7 +58,7 @@ def _machine(machine: dict[str, Any], settings: dict[str, Any]) -> Iterator[str]
 def _path(rows: list[Row]) -> Iterator[str]:
     yield "CPU in seconds per 1,000 output tokens, times in ms, in parentheses the least and the most of the rounds."
     yield ""
-    yield from _table(
+    yield from table(
         (
             "streams", "system", "tokens/s", "to a", "TTFT p50", "TTFT p99", "front-end CPU", "to c",
             "engine CPU", "load CPU", "gateway_ms p50 / p99", "cached", "requests",
@@ -93,7 +93,7 @@ def _retrieval(results: dict[str, Any]) -> Iterator[str]:
             figures = retrieval_figures(receipts)
             times = [f"{figures[name]:.1f}" for name in ("p50", "p99", "max")]
             rows.append((where[place], kind, *times, int(figures["degraded"]), int(figures["requests"])))
-    yield from _table(("requests", "query text", "retrieval_ms p50", "p99", "max", "degraded", "number"), rows)
+    yield from table(("requests", "query text", "retrieval_ms p50", "p99", "max", "degraded", "number"), rows)
 
 
 def _start(results: dict[str, Any]) -> Iterator[str]:
@@ -109,11 +109,11 @@ def _overload(results: dict[str, Any]) -> Iterator[str]:
     columns = ("answered", "refused", "otherwise failed", "server's total_ms p50", "p99", "max", "client p50", "p99")
     times = [f"{figures[n]:.2f}" for n in ("server_p50", "server_p99", "server_max")]
     times += [f"{figures[n]:.0f}" for n in ("client_p50", "client_p99")]
-    yield from _table(columns, [(figures["answered"], figures["refused"], figures["unexpected"], *times)])
+    yield from table(columns, [(figures["answered"], figures["refused"], figures["unexpected"], *times)])
 
 
 def _goals(goals: list[Goal]) -> Iterator[str]:
-    yield from _table(
+    yield from table(
         ("what", "goal", "measured", "met"), [(g.name, g.goal, g.measured, "yes" if g.met else "NO") for g in goals]
     )
 
@@ -122,7 +122,8 @@ def _spread(spread: Spread, form: str) -> str:
     return f"{spread.middle:{form}} ({spread.low:{form}} to {spread.high:{form}})"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    """A Markdown table, line by line."""
     cells = [[str(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     for number, row in enumerate(cells):

@@ -23,6 +23,7 @@ from trivet.errors import ConfigError
 from trivet.types.variant import Route
 
 MODEL = Path(__file__).parents[2] / "models" / "demo" / "weights"
+PLAIN = {"prompt": "answers@1"}
 LINES: list[dict[str, Any]] = [{"question": "Hello?", "answer": "one two three"}, {"question": "What?", "answer": "x"}]
 
 
@@ -133,6 +134,34 @@ def test_each_arm_becomes_a_route(config: Config, tmp_path: Path) -> None:
     assert rag.on_retrieval_failure.value == "fail"
     # The same prompt, asked by a twin a moment ago, must not make the other one look cheap.
     assert rag.cache is not made.routes["eval-rag-schema"].cache
+
+
+def test_two_versions_of_an_adapter_are_two_arms_that_can_be_compared(config: Config, tmp_path: Path) -> None:
+    arms = {
+        "adapter": {"prompt": "answers@1", "adapter": "terse@1"},
+        "adapter-2": {"prompt": "answers@1", "adapter": "terse@2"},
+    }
+    general = {"data": "questions.jsonl", "prompt": "answers@1", "margin": 3.0, "correct": ["exact_match"]}
+    suite = make_suite(
+        tmp_path / "suite", LINES, correct=["exact_match"], arms=arms, baseline="adapter", general=general
+    )
+    routes = yaml.safe_load(derive(config, suite, tmp_path / "out").path.read_text())["routes"]
+    told = {name: route["variants"][name].get("adapter") for name, route in routes.items()}
+    assert told == {
+        "eval-adapter": "terse@1",
+        "eval-adapter-2": "terse@2",
+        "eval-general-base": None,
+        "eval-general-terse-1": "terse@1",
+        "eval-general-terse-2": "terse@2",
+    }
+
+
+def test_a_server_can_have_the_arms_beside_its_own_routes(config: Config, tmp_path: Path) -> None:
+    suite = make_suite(tmp_path / "suite", LINES, correct=["exact_match"], arms=dict.fromkeys(("plain", "b"), PLAIN))
+    made = load_config(derive(config, suite, tmp_path / "out", own_routes=True).path)
+    assert set(made.routes) == {"support", "eval-plain", "eval-b"}
+    assert made.routes["support"] == config.routes["support"]
+    assert made.file.keys == []
 
 
 def test_a_corpus_that_fits_is_stuffed_into_the_cached_prefix(config: Config, tmp_path: Path) -> None:
