@@ -22,6 +22,7 @@ def answers(data: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in data.glob("demo/evals/handbook/*/results.jsonl"))
 
 
+@pytest.mark.timeout(300)  # it may be the first to need the server
 def test_the_demo_ends_with_a_table_and_what_it_means_and_can_be_run_again(
     server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
