@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 
+from tiny_model import make_model
 from training_base import write_recipe
 from trivet.adapters.base_model import BaseModel
 from trivet.adapters.manifest import read_manifest
@@ -213,6 +214,12 @@ def test_chats_that_the_base_cannot_read_are_told_by_their_line(job: Job) -> Non
     with pytest.raises(ConfigError, match=r"train.jsonl:301: messages: has \d{4} tokens, the base reads 2048 at most"):
         run(job, Watch())
     assert not checkpoint(job).parent.exists()
+
+
+def test_a_base_that_cannot_chat_is_told(job: Job, tmp_path: Path) -> None:
+    base = make_model(tmp_path / "mute")
+    with pytest.raises(ConfigError, match="mute: has no chat template"):
+        run(replace(job, base=base), Watch())
 
 
 def test_a_score_has_wilsons_interval() -> None:

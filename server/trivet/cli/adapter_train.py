@@ -50,6 +50,9 @@ def train(
     except ConfigError as error:  # a recipe or chats that are wrong: wrong usage
         click.echo(f"error: {error}", err=True)
         raise click.exceptions.Exit(2) from error
+    except KeyboardInterrupt as stop:
+        click.echo("stopped: the same command goes on at the last checkpoint", err=True)
+        raise click.exceptions.Exit(1) from stop
     if as_json:
         print_json({"folder": str(job.target), "manifest": manifest})
     else:

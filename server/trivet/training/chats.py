@@ -51,7 +51,7 @@ def encode(tokenizer: Any, chat: Chat) -> Example:
         if message["role"] != "assistant" or not message.get("learned", True):
             continue
         asked = render(tokenizer, chat[:index], prompt=True)
-        answered = render(tokenizer, chat[: index + 1], prompt=False)
+        answered = ids if index == len(chat) - 1 else render(tokenizer, chat[: index + 1], prompt=False)
         start, end = len(asked), len(answered)
         if ids[:start] != asked or ids[:end] != answered:
             raise ValueError(f"the chat template renders message {index} otherwise when more follows")

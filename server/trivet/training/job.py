@@ -117,6 +117,8 @@ def _identity(job: Job, chats: ChatSet) -> Identity:
 
 def _prepare(job: Job, chats: ChatSet, held_out: ChatSet, watcher: Watcher) -> _Material:
     tokenizer = AutoTokenizer.from_pretrained(job.base)
+    if tokenizer.chat_template is None:
+        raise ConfigError([f"{job.base}: has no chat template (tokenizer_config.json or chat_template.jinja)"])
     longest: int = AutoConfig.from_pretrained(job.base).max_position_embeddings
     watcher.begin("reading chats", len(chats) + len(held_out))
     examples: list[Example] = []
