@@ -1,0 +1,59 @@
+"""Term vectors: words, and names as terms of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+from trivet.retrieval.fusion import leg_weights
+from trivet.retrieval.terms import TermVectors
+
+VECTORS = TermVectors("english", 180)
+
+
+def score(query: str, passage: str) -> float:
+    """The product of both vectors, without the frequencies that the engine multiplies in."""
+    asked, has = VECTORS.of_query(query), VECTORS.of_passage(passage)
+    weights = dict(zip(has.indices, has.values, strict=True))
+    return sum(value * weights.get(term, 0.0) for term, value in zip(asked.indices, asked.values, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("query", "right", "wrong"),
+    [
+        ("bisect_left", "call bisect_left(a, x) to", "call bisect(a, x) with a left border"),
+        ("os.path.getmtime", "the time of os.path.getmtime", "the path that os has, getmtime"),
+        ("PyList_New", "PyObject *PyList_New(Py_ssize_t len)", "PyList is new here, a list"),
+        ("BISECT_LEFT", "call bisect_left(a, x) to", "call bisect(a, x) with a left border"),
+        ("self._flush_all", "def _flush_all(self): to empty", "to flush it all, by self"),
+    ],
+)
+def test_a_name_is_more_than_its_words(query: str, right: str, wrong: str) -> None:
+    assert score(query, right) > score(query, wrong) > 0
+
+
+def test_words_are_stemmed_and_stop_words_are_none() -> None:
+    assert score("weighing lamps", "the lamp weighs") > 0
+    assert not VECTORS.of_query("what is the").indices
+    assert not VECTORS.of_query("___ . _._").indices
+
+
+def test_a_vector_names_each_term_once() -> None:
+    vector = VECTORS.of_passage("a.b_c a.b_c b_c os.path os.path.join __init__ __init__")
+    assert len(set(vector.indices)) == len(vector.indices) == len(vector.values)
+    assert all(0 < value < 2.2 for value in vector.values)
+    assert all(0 <= index < 2**32 for index in vector.indices)
+
+
+def test_words_alone_are_as_the_engine_makes_them() -> None:
+    """So that an index of prose is what it was."""
+    from qdrant_edge import Bm25, Bm25Config
+
+    text = "The lamp weighs 12 grams. It burns for nine hours."
+    engine = Bm25(Bm25Config(language="english", avg_len=180 * 0.6)).embed_document(text)
+    mine = VECTORS.of_passage(text)
+    assert dict(zip(mine.indices, mine.values, strict=True)) == dict(zip(engine.indices, engine.values, strict=True))
+
+
+def test_a_word_is_a_name_and_more_is_a_question() -> None:
+    assert leg_weights("os.path.join") == leg_weights(" join ") == (0.5, 1.0)
+    assert leg_weights("how do I join paths?") == (1.0, 0.5)
