@@ -26,6 +26,7 @@ from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.search import SearchPipeline
 from trivet.pipeline.warmth import PrefixBooks
+from trivet.ports import Retriever
 from trivet.prompts.assembler import PromptAssembler
 from trivet.prompts.chat_tokenizer import ChatTokenizer
 from trivet.prompts.source import PromptSource, Turn
@@ -144,18 +145,20 @@ async def gateway(
     max_queued: int = 4,
     slow_reader_timeout: float = 0.5,
     tls: TlsFiles | None = None,
+    searched: Retriever | None = None,
+    more_routes: Sequence[Route] = (),
 ) -> AsyncIterator[Gateway]:
-    """Serve on a free port. `keys`: (secret, tenant, role)."""
+    """Serve on a free port. `keys`: (secret, tenant, role). `searched` instead of the scripted retriever."""
     backend, retriever = ScriptedBackend(), ScriptedRetriever(PASSAGES)
     registry = CollectorRegistry()
-    metrics, table = Metrics(registry), RouteTable(routes())
+    metrics, table = Metrics(registry), RouteTable({**routes(), **{route.name: route for route in more_routes}})
     receipts = ReceiptLog(folder / "receipts.jsonl")
     family = make_family("chatml", folder / "tokenizer")
     source = PromptSource(
         PROMPT, folder / "1.md", (Turn("system", ("Answer from the passages, briefly, always. " * 4,)),)
     )
     admission = Admission(max_running=max_running, max_queued=max_queued, max_queued_tokens=10_000)
-    bounded = BoundedRetriever(retriever, metrics)
+    bounded = BoundedRetriever(searched or retriever, metrics)
     generation = GenerationPipeline(
         routes=table,
         admission=admission,

@@ -9,7 +9,14 @@ import pytest
 
 from trivet.config import Environment, Overrides, load_config
 from trivet.errors import ConfigError
-from trivet.types.variant import CacheScope, OnRetrievalFailure, VersionRef
+from trivet.types.variant import (
+    CacheScope,
+    ConfidenceFloor,
+    FewShotSettings,
+    OnRetrievalFailure,
+    RetrievalSettings,
+    VersionRef,
+)
 
 GOOD = """\
 version: 1
@@ -181,3 +188,64 @@ def test_an_unknown_variable_of_the_environment() -> None:
     assert Environment.read({"TRIVET_ADDRESS": "h:1", "HOME": "/"}).address == "h:1"
     with pytest.raises(ConfigError, match="TRIVET_ADRESS: unknown, expected one of"):
         Environment.read({"TRIVET_ADRESS": "h:1"})
+
+
+SEARCH = "retrieval: {index: facts, top_k: 2}"
+
+
+def searching(text: str) -> str:
+    assert SEARCH in GOOD
+    return GOOD.replace(SEARCH, f"retrieval: {{index: facts, top_k: 2, {text}}}")
+
+
+def test_how_a_variant_searches(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "cross").mkdir()
+    (tmp_path / "cross" / "config.json").write_text("{}")
+    (tmp_path / "facts" / "index.yaml").write_text("version: 1\nrerank: {model: ../cross, candidates: 7}\n")
+    (tmp_path / "examples" / "corpus").mkdir(parents=True)
+    (tmp_path / "examples" / "index.yaml").write_text("version: 1\n")
+    text = searching(
+        "tags: [eu], max_per_document: 1, min_score: 0.2, rerank: true, "
+        "confidence: {below: 0.3, answer: Not in the documents.}, few_shot: {index: examples, k: 2}"
+    ).replace("  facts: facts\n", "  facts: facts\n  examples: examples\n")
+    config = load_config(write(text))
+    assert config.routes["support"].variants["a"].retrieval == RetrievalSettings(
+        index="facts",
+        top_k=2,
+        min_score=0.2,
+        tags=("eu",),
+        max_per_document=1,
+        rerank=True,
+        confidence=ConfidenceFloor(0.3, "Not in the documents."),
+        few_shot=FewShotSettings("examples", 2),
+    )
+    assert config.indexes["facts"].rerank_model == tmp_path / "cross"
+    (tmp_path / "cross" / "config.json").unlink()
+    assert "no cross-encoder in" in problems(write(text))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("rerank: true", "23: routes.support.variants.a.retrieval.rerank: index 'facts' has no cross-encoder"),
+        ("few_shot: {index: nope}", "23: routes.support.variants.a.retrieval.few_shot.index: no index 'nope'"),
+        ("few_shot: {index: facts}", "few_shot.index: the index of the passages, expected one of examples alone"),
+        ("few_shot: {index: facts, k: 9}", "few_shot.k: input should be less than or equal to 8"),
+        ('tags: [""]', "retrieval.tags.0: string should match pattern"),
+        ("max_per_document: 0", "max_per_document: input should be greater than or equal to 1"),
+        ("confidence: {below: 0.3}", "confidence.answer: field required"),
+        ("confidence: {below: 2, answer: x}", "confidence.below: input should be less than or equal to 1"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(write: Write, text: str, problem: str) -> None:
+    (line,) = problems(write(searching(text)))
+    assert problem in line
+
+
+@pytest.mark.parametrize(("answer", "problem"), [("No.", "is not JSON"), ("'[]'", "does not fit")])
+def test_the_answer_below_the_floor_fits_the_variants_schema(write: Write, answer: str, problem: str) -> None:
+    text = searching(f"confidence: {{below: 0.3, answer: {answer}}}")
+    text = text.replace("        adapter: lora@2\n", "        adapter: lora@2\n        json_schema: {type: object}\n")
+    (line,) = problems(write(text))
+    assert f"confidence.answer: {problem}" in line
+    load_config(write(text.replace(f"answer: {answer}", "answer: '{}'")))

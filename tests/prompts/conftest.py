@@ -9,6 +9,11 @@ import pytest
 from chat_families import FAMILY_NAMES, Family, make_family
 
 
+@pytest.fixture(scope="session")
+def chatml(tmp_path_factory: pytest.TempPathFactory) -> Family:
+    return make_family("chatml", tmp_path_factory.mktemp("chatml"))
+
+
 @pytest.fixture(scope="session", params=FAMILY_NAMES)
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Family:
     folder: Path = tmp_path_factory.mktemp(request.param)

@@ -17,6 +17,7 @@ from trivet.app.backend import assemblers, embedded_settings, variants_of
 from trivet.app.indexes import open_indexes
 from trivet.app.listeners import authenticator, listener_settings
 from trivet.app.progress import Progress
+from trivet.app.reranking import open_reranking
 from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
 from trivet.config import Config
 from trivet.metering.adapter_gauge import AdapterGauge
@@ -146,7 +147,8 @@ class Gateway:
         await self._warm(legs, readiness)
         receipts = ReceiptLog(folder.receipts)
         self._stack.callback(receipts.close)
-        retriever = BoundedRetriever(legs.indexes, self._metrics)
+        reranking = open_reranking(config, folder, legs.indexes)
+        retriever = BoundedRetriever(await self._stack.enter_async_context(reranking), self._metrics)
         generation = GenerationPipeline(
             routes=routes,
             admission=self._admission,

@@ -135,6 +135,3 @@ def _variant(
         if len(found) != 1:
             where = f"in {len(found)} of the folders" if found else "in none of the folders"
             yield document.problem((*at, "adapter"), f"{variant.adapter} is {where} {file.adapters}, expected in one")
-    if variant.retrieval is not None and variant.retrieval.index not in file.indexes:
-        known = ", ".join(file.indexes) or "none"
-        yield document.problem((*at, "retrieval", "index"), f"no index {variant.retrieval.index!r}; known: {known}")

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trivet.config.checks import check_config
-from trivet.config.schema import ConfigFile, IndexFile, RouteSection, VariantSection
+from trivet.config.schema import ConfigFile, IndexFile, RouteSection, VariantRetrieval, VariantSection
+from trivet.config.searches import check_searches
 from trivet.config.yaml_lines import YamlDocument, parse, read_yaml
 from trivet.errors import ConfigError
 from trivet.types.variant import (
     CacheScope,
+    ConfidenceFloor,
+    FewShotSettings,
     OnRetrievalFailure,
     RetrievalSettings,
     Route,
@@ -49,6 +52,12 @@ class IndexConfig:
         """The embedding model's folder; None for the one that is installed with Trivet."""
         model = self.file.embedding.model
         return None if model is None else (self.folder / model).resolve()
+
+    @property
+    def rerank_model(self) -> Path | None:
+        """The cross-encoder's folder; None if the index has none."""
+        rerank = self.file.rerank
+        return None if rerank is None else (self.folder / rerank.model).resolve()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,7 @@ def load_config(path: Path, overrides: Overrides = Overrides()) -> Config:
     routes = {name: _route(name, section) for name, section in file.routes.items()}
     config = Config(path, file, data_dir.resolve(), indexes, routes)
     problems += check_config(document, file, path.parent, insecure=overrides.insecure)
+    problems += check_searches(document, file, {name: index.file for name, index in indexes.items()})
     if problems:
         raise ConfigError(problems)
     return config
@@ -125,6 +135,9 @@ def _read_index(folder: Path, document: YamlDocument, name: str) -> IndexConfig:
     model = index.embedding_model
     if model is not None and not (model / "config.json").is_file():
         problems.append(index_document.problem(("embedding", "model"), f"no sentence-transformers model in {model}"))
+    cross_encoder = index.rerank_model
+    if cross_encoder is not None and not (cross_encoder / "config.json").is_file():
+        problems.append(index_document.problem(("rerank", "model"), f"no cross-encoder in {cross_encoder}"))
     if problems:
         raise ConfigError(problems)
     return index
@@ -144,18 +157,30 @@ def _route(name: str, section: RouteSection) -> Route:
 
 
 def _variant(name: str, section: VariantSection) -> Variant:
-    retrieval = section.retrieval
     sampling = section.sampling
     return Variant(
         name=name,
         backend=section.backend,
         prompt=VersionRef.parse(section.prompt),
         adapter=None if section.adapter is None else VersionRef.parse(section.adapter),
-        retrieval=None
-        if retrieval is None
-        else RetrievalSettings(retrieval.index, retrieval.top_k, retrieval.min_score, retrieval.token_budget),
+        retrieval=None if section.retrieval is None else _retrieval(section.retrieval),
         sampling=Sampling(
             sampling.max_tokens, sampling.temperature, sampling.top_p, sampling.seed, tuple(sampling.stop)
         ),
         json_schema=section.json_schema,
+    )
+
+
+def _retrieval(section: VariantRetrieval) -> RetrievalSettings:
+    confidence, few_shot = section.confidence, section.few_shot
+    return RetrievalSettings(
+        index=section.index,
+        top_k=section.top_k,
+        min_score=section.min_score,
+        token_budget=section.token_budget,
+        tags=tuple(section.tags),
+        max_per_document=section.max_per_document or 0,
+        rerank=section.rerank,
+        confidence=None if confidence is None else ConfidenceFloor(confidence.below, confidence.answer),
+        few_shot=None if few_shot is None else FewShotSettings(few_shot.index, few_shot.k, few_shot.token_budget),
     )

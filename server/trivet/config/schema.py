@@ -13,6 +13,7 @@ HostPort = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s\
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Text = Annotated[str, StringConstraints(pattern=r"\S")]
 
 
 class Section(BaseModel):
@@ -114,6 +115,21 @@ class VariantSampling(Section):
     stop: list[str] = []
 
 
+class Confidence(Section):
+    """Below this retrieval confidence the route answers with this text instead of asking the model."""
+
+    below: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+    answer: Text
+
+
+class FewShot(Section):
+    """The examples of an index that are nearest to the question, put before the conversation."""
+
+    index: Name
+    k: Annotated[int, Field(ge=1, le=8)] = 3
+    token_budget: Count = 512
+
+
 class VariantRetrieval(Section):
     """How the variant searches."""
 
@@ -121,6 +137,11 @@ class VariantRetrieval(Section):
     top_k: Annotated[int, Field(ge=1, le=100)] = 3
     min_score: NotNegative = 0.0
     token_budget: Count = 1024
+    tags: list[Text] = []
+    max_per_document: Count | None = None
+    rerank: bool = False
+    confidence: Confidence | None = None
+    few_shot: FewShot | None = None
 
 
 class VariantSection(Section):
@@ -182,6 +203,14 @@ class Embedding(Section):
     precision: Literal["float32", "int8"] = "int8"
 
 
+class Rerank(Section):
+    """A cross-encoder that orders the best `candidates` of a search anew, for routes that ask for it."""
+
+    model: str
+    candidates: Annotated[int, Field(ge=2, le=100)] = 20
+    precision: Literal["float32", "int8"] = "int8"
+
+
 class IndexFile(Section):
     """`indexes/<name>/index.yaml`."""
 
@@ -192,3 +221,6 @@ class IndexFile(Section):
     language: Name = "english"
     candidates: Annotated[int, Field(ge=1, le=1000)] = 50
     rrf_k: Annotated[int, Field(ge=1, le=1000)] = 2
+    rerank: Rerank | None = None
+    retain: Annotated[int, Field(ge=0, le=10)] = 1
+    rebuild_after: Annotated[int, Field(ge=0)] = 25_000

@@ -23,6 +23,8 @@ class Account:
     adapter_digest: str = ""
     snapshot: str = ""
     passage_ids: tuple[str, ...] = ()
+    example_ids: tuple[str, ...] = ()
+    retrieval_confidence: float | None = None
     degraded: list[str] = field(default_factory=list)
     queue: float | None = None
     retrieval: float | None = None
@@ -50,6 +52,11 @@ class Account:
         """The request is handed to the engine: from now on its output is known to be 0 tokens."""
         self.submitted = now
         self.output_tokens = 0
+
+    def decline(self) -> None:
+        """It is answered without the engine, with the text of the configuration: no token goes in or comes out."""
+        self.finish = FinishReason.STOP
+        self.input_tokens = self.cached_tokens = self.output_tokens = 0
 
     def add(self, chunk: Chunk, now: float) -> None:
         """Count one chunk that the engine handed over."""
@@ -102,6 +109,8 @@ class Account:
             gateway_ms=_ms(max(0.0, total - (self.queue or 0.0) - (self.retrieval or 0.0) - self._engine_wait(now))),
             cost=self._cost(price),
             degraded=tuple(self.degraded),
+            retrieval_confidence=self.retrieval_confidence,
+            example_ids=self.example_ids if code == "OK" else (),
             labels=dict(call.labels),
         )
 
@@ -118,7 +127,7 @@ class Account:
         return max(0.0, until - self.submitted)
 
     def _cost(self, price: Price | None) -> Cost:
-        if price is None or self.submitted is None:
+        if price is None or (self.submitted is None and self.finish is None):
             return Cost()
         return price.cost(
             input_tokens=self.input_tokens,

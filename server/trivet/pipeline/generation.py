@@ -13,10 +13,11 @@ from dataclasses import replace
 from functools import partial
 
 from trivet.adapters.manager import AdapterManager
-from trivet.errors import DeadlineExceeded, RetrievalTimeout, RetrievalUnavailable
+from trivet.errors import DeadlineExceeded
 from trivet.metering.account import Account
 from trivet.metering.prices import Price
 from trivet.pipeline.admission import Admission
+from trivet.pipeline.context import Context, ContextRetrieval
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.reader import Reader
 from trivet.pipeline.warmth import PrefixBooks
@@ -25,11 +26,11 @@ from trivet.prompts.assembler import PromptAssembler
 from trivet.routing.table import Resolution, RouteTable
 from trivet.types.answer import Answer
 from trivet.types.generation import BackendRequest
-from trivet.types.passage import Passage, SearchQuery
+from trivet.types.passage import Passage
 from trivet.types.prompt import AssembledPrompt
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall
-from trivet.types.variant import CacheScope, OnRetrievalFailure, Route, Sampling, Variant, VersionRef
+from trivet.types.variant import CacheScope, Route, Sampling, Variant, VersionRef
 
 Assemblers = Mapping[tuple[str, VersionRef], PromptAssembler]  # by backend and prompt
 BYTES_PER_TOKEN = 3  # an estimate for admission alone, made before anything is tokenized
@@ -56,7 +57,7 @@ class GenerationPipeline:
         self._routes = routes
         self._admission = admission
         self._adapters = adapters
-        self._retriever = retriever
+        self._context = ContextRetrieval(retriever)
         self._prompts = prompts
         self._backends = backends
         self._books = books
@@ -100,61 +101,75 @@ class GenerationPipeline:
             account.resolve(resolution.variant, resolution.route.revision, resolution.unit_source)
             async with self._adapters.acquire(resolution.variant.adapter) as adapter:
                 account.adapter_digest = "" if adapter is None else adapter.digest
-                passages = await self._retrieve(call, resolution, account)
-                prompt = await self._assemble(call, resolution.variant, passages, account)
+                context = await self._retrieve(call, resolution, account)
+                if self._falls_short(context, call, resolution.variant, account):
+                    return await self._decline(resolution.variant, account, reader), ()
+                prompt = await self._assemble(call, resolution.variant, context, account)
                 engine_name = None if adapter is None else adapter.engine_name
                 text = await self._stream(call, resolution, prompt, engine_name, account, reader)
         return text, prompt.passages
 
-    async def _retrieve(self, call: GenerateCall, resolution: Resolution, account: Account) -> tuple[Passage, ...]:
+    async def _retrieve(self, call: GenerateCall, resolution: Resolution, account: Account) -> Context:
         settings = resolution.variant.retrieval
         if settings is None or call.retrieval.disabled:
-            return ()
-        loop, route = asyncio.get_running_loop(), resolution.route
-        query = SearchQuery(
-            index=settings.index,
-            text=call.messages[-1].content,
-            tenant=call.tenant,
-            top_k=call.retrieval.top_k or settings.top_k,
-            min_score=settings.min_score,
-            tags=call.retrieval.tags,
-        )
+            return Context()
+        loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            result = await self._retriever.search(
-                query, own_deadline=route.retrieval_deadline, client_deadline=call.deadline
-            )
-        except RetrievalUnavailable as error:
-            if route.on_retrieval_failure is OnRetrievalFailure.FAIL:
-                raise
-            account.degraded.append(
-                "retrieval_timeout" if isinstance(error, RetrievalTimeout) else "retrieval_unavailable"
-            )
-            return ()
+            context = await self._context.find(call, resolution.route, settings)
         finally:
             account.retrieval = loop.time() - started
-        account.searches = 1
-        account.snapshot = result.snapshot
-        return result.passages
+        account.searches = context.searches
+        account.snapshot = context.snapshot
+        account.retrieval_confidence = context.confidence
+        account.degraded += context.degraded
+        return context
+
+    @staticmethod
+    def _falls_short(context: Context, call: GenerateCall, variant: Variant, account: Account) -> bool:
+        """Whether the variant's own words stand in for the model's."""
+        below = False if variant.retrieval is None else context.below(variant.retrieval)
+        if below is None:
+            account.degraded.append("confidence_unknown")
+        if below:
+            account.degraded.append("low_confidence")
+        # What a request constrains by its own schema cannot be answered with a fixed text.
+        return bool(below) and call.json_schema is None
+
+    @staticmethod
+    async def _decline(variant: Variant, account: Account, reader: Reader) -> str:
+        """Answer that the documents do not say, without the engine."""
+        assert variant.retrieval is not None
+        assert variant.retrieval.confidence is not None
+        account.decline()
+        text = variant.retrieval.confidence.answer
+        await reader.delta(text)
+        return text
 
     async def _assemble(
-        self, call: GenerateCall, variant: Variant, passages: tuple[Passage, ...], account: Account
+        self, call: GenerateCall, variant: Variant, context: Context, account: Account
     ) -> AssembledPrompt:
         backend = self._backends[variant.backend]
         sampling = sampling_of(call, variant)
+        few_shot = None if variant.retrieval is None else variant.retrieval.few_shot
         assemble = partial(
             self._prompts[variant.backend, variant.prompt].assemble,
             call.messages,
             context_tokens=backend.context_tokens,
             max_tokens=sampling.max_tokens,
             variables=call.variables,
-            passages=passages,
+            passages=context.passages,
             passage_tokens=None if variant.retrieval is None else variant.retrieval.token_budget,
+            examples=context.examples,
+            example_tokens=None if few_shot is None else few_shot.token_budget,
         )
         # A thread's switch costs more than encoding a usual prompt; a megabyte of text would hold up every stream.
         prompt = assemble() if size_of(call) <= LONG_PROMPT_BYTES else await asyncio.to_thread(assemble)
         if prompt.dropped:
             account.degraded.append("passages_dropped")
+        if prompt.dropped_examples:
+            account.degraded.append("examples_dropped")
+        account.example_ids = tuple(example.id for example in prompt.examples)
         account.passage_ids = tuple(passage.id for passage in prompt.passages)
         account.input_tokens = len(prompt.token_ids)
         return prompt

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 
 from trivet.errors import RetrievalTimeout, RetrievalUnavailable
 from trivet.metering.metrics import Metrics
 from trivet.ports import Retriever
 from trivet.types.passage import SearchQuery, SearchResult
+from trivet.types.variant import RetrievalSettings
+
+
+def query_of(
+    settings: RetrievalSettings, text: str, tenant: str, *, top_k: int | None = None, tags: Sequence[str] = ()
+) -> SearchQuery:
+    """The search of a variant; `top_k` and `tags` are the request's own, and its tags add to the variant's."""
+    return SearchQuery(
+        index=settings.index,
+        text=text,
+        tenant=tenant,
+        top_k=top_k or settings.top_k,
+        min_score=settings.min_score,
+        tags=tuple(dict.fromkeys((*settings.tags, *tags))),
+        max_per_document=settings.max_per_document,
+        rerank=settings.rerank,
+    )
 
 
 class BoundedRetriever:
@@ -28,7 +47,7 @@ class BoundedRetriever:
         outcome = "error"
         try:
             async with asyncio.timeout(bound):
-                result = await self._retriever.search(query)
+                result = await self._retriever.search(replace(query, deadline=started + bound))
             outcome = "ok" if result.passages else "empty"
             return result
         except TimeoutError as error:

@@ -6,10 +6,9 @@ import asyncio
 
 from trivet.errors import DeadlineExceeded, FailedPrecondition
 from trivet.pipeline.admission import Admission
-from trivet.pipeline.passages import BoundedRetriever
+from trivet.pipeline.passages import BoundedRetriever, query_of
 from trivet.routing.table import RouteTable
 from trivet.types.answer import Found, RetrieveCall
-from trivet.types.passage import SearchQuery
 from trivet.types.variant import RetrievalSettings
 
 INDEX_SEARCH_DURATION = 10.0
@@ -34,19 +33,19 @@ class SearchPipeline:
         deadline = limit if call.deadline is None else min(limit, call.deadline)
         try:
             async with asyncio.timeout_at(deadline), self._admission.enter(tokens=0):
-                query = SearchQuery(
-                    index=settings.index,
-                    text=call.text,
-                    tenant=call.tenant,
-                    top_k=call.top_k or settings.top_k,
-                    min_score=settings.min_score,
-                    tags=call.tags,
-                )
+                query = query_of(settings, call.text, call.tenant, top_k=call.top_k, tags=call.tags)
                 # Nothing is generated here, so the whole of the client's time is the search's.
                 result = await self._retriever.search(query, own_deadline=deadline - loop.time(), client_deadline=None)
         except TimeoutError as error:
             raise DeadlineExceeded("the deadline passed during the search") from error
-        return Found(result.passages, settings.index, result.snapshot, round((loop.time() - call.arrived) * 1000, 3))
+        return Found(
+            passages=result.passages,
+            index=settings.index,
+            snapshot=result.snapshot,
+            retrieval_ms=round((loop.time() - call.arrived) * 1000, 3),
+            confidence=result.confidence,
+            degraded=result.degraded,
+        )
 
     def _settings(self, call: RetrieveCall) -> tuple[RetrievalSettings, float]:
         """How to search, and for how many seconds at most."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
 
 from trivet.errors import ConfigError, InvalidRequest, PromptTooLong, Unsupported
 from trivet.prompts.chat_template import TemplateRefusal
 from trivet.prompts.chat_tokenizer import ChatTokenizer
-from trivet.prompts.layout import check_conversation, check_variables, lay_out, passage_lines, place_of
+from trivet.prompts.layout import check_conversation, check_variables, encodable, lay_out, place_of
+from trivet.prompts.passage_block import passage_lines
 from trivet.prompts.plan import Plan, common_beginning, fill, make_plan, stable_ids
 from trivet.prompts.source import PromptSource, Role
 from trivet.types.passage import Passage
-from trivet.types.prompt import AssembledPrompt, Prefix
+from trivet.types.prompt import AssembledPrompt, Prefix, WorkedExample
 from trivet.types.request import Message
 
 _SHAPES: tuple[tuple[Role, ...], ...] = (
@@ -25,6 +26,26 @@ _SHAPES: tuple[tuple[Role, ...], ...] = (
 )
 _PLANS_KEPT = 256
 _LONGEST_KEPT_BLANK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A conversation and the variables' values. `first`: the user message that gets the passages."""
+
+    roles: tuple[Role, ...]
+    contents: tuple[str, ...]
+    values: Mapping[str, str]
+    examples: int = 0
+
+    @property
+    def first(self) -> int:
+        return 2 * self.examples + self.roles[2 * self.examples :].index("user")
+
+    def after(self, examples: Sequence[WorkedExample]) -> _Asked:
+        """The same with examples before it, the nearest last."""
+        turns = [encodable(text) for one in reversed(examples) for text in (one.question, one.answer)]
+        roles: tuple[Role, ...] = ("user", "assistant") * len(examples)
+        return _Asked(roles + self.roles, (*turns, *self.contents), self.values, len(examples))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +79,58 @@ class PromptAssembler:
         variables: Mapping[str, str] | None = None,
         passages: Sequence[Passage] = (),
         passage_tokens: int | None = None,
+        examples: Sequence[WorkedExample] = (),
+        example_tokens: int | None = None,
     ) -> AssembledPrompt:
         """The ids of one request; at most `context_tokens - max_tokens` of them.
 
-        Passages come best first. Whole ones are dropped from the end until the prompt fits and the entries of those
-        left have at most `passage_tokens` tokens together (None: no such bound). Raises InvalidRequest for wrong
-        roles, variables and half surrogate pairs, PromptTooLong if it does not fit without any passage.
+        Passages come best first, examples nearest first (in the prompt the nearest stands last). First examples and
+        then passages are dropped whole, from the end, until the prompt fits, the examples' own text has at most
+        `example_tokens` tokens and the entries of the passages at most `passage_tokens` (None: no such bound). Raises
+        InvalidRequest for wrong roles, variables and half surrogate pairs, PromptTooLong if it does not fit without any
+        of them.
         """
         roles = check_conversation(messages)
-        values = check_variables(self._prompt, variables or {})
+        asked = _Asked(
+            roles, tuple(message.content for message in messages), check_variables(self._prompt, variables or {})
+        )
         limit = context_tokens - max_tokens
+        made = self._with_fitting(asked, passages, limit, passage_tokens)
+        if made is None:
+            bare = len(self._draft(asked, ()).ids)
+            raise PromptTooLong(
+                f"the prompt has {bare:,} tokens without any passage, at most {max(limit, 0):,} fit "
+                f"({context_tokens:,} of context less {max_tokens:,} for the answer)"
+            )
+        shown = self._within(examples, example_tokens) if roles[0] == "user" else ()
+        for count in range(len(shown), 0, -1):
+            draft = self._draft(asked.after(shown[:count]), made.passages)
+            if len(draft.ids) <= limit:
+                with_examples = self._result(draft.ids, passages, len(made.passages))
+                return replace(with_examples, examples=shown[:count], dropped_examples=tuple(examples[count:]))
+        return replace(made, dropped_examples=tuple(examples))
+
+    def _within(self, examples: Sequence[WorkedExample], tokens: int | None) -> tuple[WorkedExample, ...]:
+        """The nearest ones whose own text has at most so many tokens together."""
+        sizes = (
+            len(self._tokenizer.text.encode_text(encodable(example.question) + encodable(example.answer), False).ids)
+            for example in examples
+        )
+        count = sum(1 for total in accumulate(sizes) if tokens is None or total <= tokens)
+        return tuple(examples[:count])
+
+    def _with_fitting(
+        self, asked: _Asked, passages: Sequence[Passage], limit: int, passage_tokens: int | None
+    ) -> AssembledPrompt | None:
+        """With as many of the passages as there is room for; None if not even a prompt without any fits."""
         count = len(passages)
         while True:
-            draft = self._draft(roles, messages, values, passages[:count])
+            draft = self._draft(asked, passages[:count])
             fitting = _fitting(draft, limit, passage_tokens)
             if fitting == count and len(draft.ids) <= limit:
                 return self._result(draft.ids, passages, count)
             if count == 0:
-                raise PromptTooLong(
-                    f"the prompt has {len(draft.ids):,} tokens without any passage, at most {max(limit, 0):,} fit "
-                    f"({context_tokens:,} of context less {max_tokens:,} for the answer)"
-                )
+                return None
             count = fitting
 
     def _result(self, ids: list[int], passages: Sequence[Passage], count: int) -> AssembledPrompt:
@@ -92,16 +144,10 @@ class PromptAssembler:
             dropped=tuple(passages[count:]),
         )
 
-    def _draft(
-        self,
-        roles: tuple[Role, ...],
-        messages: Sequence[Message],
-        values: Mapping[str, str],
-        passages: Sequence[Passage],
-    ) -> _Draft:
-        lines = passage_lines(self._prompt.passages_header, passages)
-        first = roles.index("user")
-        conversation = [message.content for message in messages]
+    def _draft(self, asked: _Asked, passages: Sequence[Passage]) -> _Draft:
+        lines = passage_lines(self._prompt.passages_header, passages, self._prompt.source_mark)
+        roles, values, first = asked.roles, asked.values, asked.first
+        conversation = list(asked.contents)
         conversation[first] = "".join(lines) + conversation[first]
         parts = lay_out(self._prompt, roles, self._tokenizer.takes_system)
         contents = {i: part.text(values, conversation) for i, part in enumerate(parts) if not part.static}

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from trivet.prompts.source import DEFAULT_PASSAGES_HEADER, Variable
+from trivet.prompts.source import DEFAULT_PASSAGES_HEADER, SourceMark, Variable
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FIELDS = ("description", "passages_header", "source_mark", "variables")
 _STRING_TAG = "tag:yaml.org,2002:str"
 
 
@@ -20,6 +21,7 @@ class FrontMatter:
 
     description: str = ""
     passages_header: str = DEFAULT_PASSAGES_HEADER
+    source_mark: SourceMark = SourceMark.NONE
     variables: dict[str, Variable] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
 
@@ -53,10 +55,12 @@ class FrontMatterReader:
                     result.description = self._string(key, node) or ""
                 case "passages_header":
                     result.passages_header = self._header(node) or DEFAULT_PASSAGES_HEADER
+                case "source_mark":
+                    result.source_mark = self._mark(node)
                 case "variables":
                     self._variables(node, result)
                 case _:
-                    self._report(node, f"unknown field {key!r}, expected description, passages_header or variables")
+                    self._report(node, f"unknown field {key!r}, expected one of {', '.join(_FIELDS)}")
         return result
 
     def _variables(self, node: yaml.Node, result: FrontMatter) -> None:
@@ -102,6 +106,13 @@ class FrontMatterReader:
             self._report(node, "passages_header, expected one line without blanks around it")
             return None
         return header
+
+    def _mark(self, node: yaml.Node) -> SourceMark:
+        name = self._string("source_mark", node)
+        known = {mark.value: mark for mark in SourceMark}
+        if name is not None and name not in known:
+            self._report(node, f"source_mark is {name!r}, expected one of {', '.join(known)}")
+        return known.get(name or "", SourceMark.NONE)
 
     def _line(self, node: yaml.Node) -> int:
         return self._first_line + int(node.start_mark.line)

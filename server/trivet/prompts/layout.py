@@ -1,8 +1,8 @@
 """The order of a prompt's messages, which models are trained on.
 
-    system text, few-shot turns of the prompt file, the conversation
+    system text, few-shot turns of the prompt file, worked examples out of an index, the conversation
 
-Retrieved passages stand in the conversation's first user message, before the user's own text:
+Retrieved passages stand in the conversation's first user message, before the user's own text (see `passage_block`):
 
     Passages:
     [1] text of passage one
@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 from trivet.errors import InvalidRequest
 from trivet.prompts.source import Placeholder, PromptSource, Role
-from trivet.types.passage import Passage
 from trivet.types.request import Message
 
 
@@ -93,17 +92,6 @@ def place_of(parts: Sequence[Part], index: int, values: Mapping[str, str]) -> tu
     return number, len(before.text(values, ()))
 
 
-def passage_lines(header: str, passages: Sequence[Passage]) -> list[str]:
-    """The block of passages: the header's line, one entry per passage, the empty line. Nothing without passages.
-
-    Lone surrogates, which no encoder takes, become U+FFFD.
-    """
-    if not passages:
-        return []
-    texts = (passage.text.strip().encode("utf-16", "surrogatepass").decode("utf-16", "replace") for passage in passages)
-    return [f"{header}\n", *(f"[{number}] {text}\n" for number, text in enumerate(texts, start=1)), "\n"]
-
-
 def check_conversation(messages: Sequence[Message]) -> tuple[Role, ...]:
     """The roles; raises InvalidRequest naming the message that is wrong."""
     if not messages:
@@ -128,6 +116,11 @@ def unicode_problem(text: str) -> str:
     except UnicodeEncodeError as error:
         return f"has half a surrogate pair at character {error.start}, expected Unicode text"
     return ""
+
+
+def encodable(text: str) -> str:
+    """Text that an encoder takes: lone surrogates become U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def check_variables(prompt: PromptSource, given: Mapping[str, str]) -> dict[str, str]:

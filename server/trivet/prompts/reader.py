@@ -82,6 +82,7 @@ class _PromptReader:
             turns=tuple(turns),
             variables=MappingProxyType(head.variables),
             passages_header=head.passages_header,
+            source_mark=head.source_mark,
             description=head.description,
         )
 

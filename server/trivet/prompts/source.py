@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,14 @@ from trivet.types.variant import VersionRef
 
 Role = Literal["system", "user", "assistant"]
 DEFAULT_PASSAGES_HEADER = "Passages:"
+
+
+class SourceMark(Enum):
+    """What stands behind the number of a passage, in round brackets: nothing, its title, or its document's id."""
+
+    NONE = "none"
+    TITLE = "title"
+    DOCUMENT = "document"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +55,5 @@ class PromptSource:
     turns: tuple[Turn, ...]
     variables: Mapping[str, Variable] = field(default_factory=dict)
     passages_header: str = DEFAULT_PASSAGES_HEADER
+    source_mark: SourceMark = SourceMark.NONE
     description: str = ""

@@ -108,6 +108,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
                 index=found.index,
                 snapshot=found.snapshot,
                 retrieval_ms=found.retrieval_ms,
+                retrieval_confidence=found.confidence,
+                degraded=found.degraded,
             )
 
     async def SubmitFeedback(self, request: inference_pb2.SubmitFeedbackRequest, context: Context) -> Any:

@@ -43,3 +43,5 @@ class Found:
     index: str
     snapshot: str
     retrieval_ms: float
+    confidence: float | None = None
+    degraded: tuple[str, ...] = ()

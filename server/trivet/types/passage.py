@@ -69,7 +69,7 @@ class SearchQuery:
     """One search. `tenant` is the server's own filter: shared documents and this tenant's.
 
     `max_per_document`: how many passages of one document at most, 0 for any number. `rerank`: let the index's
-    cross-encoder order the candidates.
+    cross-encoder order the candidates. `deadline`: when the caller stops waiting, by the event loop's clock.
     """
 
     index: str
@@ -80,14 +80,28 @@ class SearchQuery:
     tags: tuple[str, ...] = ()
     max_per_document: int = 0
     rerank: bool = False
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Passages best first, and the snapshot that they come from."""
+    """Passages best first, and the snapshot that they come from.
+
+    `reranked`: their scores are the reranker's. `degraded`: why they are less than they could be.
+    """
 
     passages: tuple[Passage, ...]
     snapshot: str
+    reranked: bool = False
+    degraded: tuple[str, ...] = ()
+
+    @property
+    def confidence(self) -> float | None:
+        """How well the best passage fits: the reranker's score, else the highest similarity; None if not known."""
+        if self.reranked:
+            return max((passage.score for passage in self.passages), default=None)
+        known = [passage.similarity for passage in self.passages if passage.similarity is not None]
+        return max(known, default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,22 @@ class Prefix:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkedExample:
+    """A question with its answer, shown to the model as an earlier turn. `id`: of its passage. Untrusted text."""
+
+    id: str
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class AssembledPrompt:
     """What goes to the backend, stable first.
 
     `token_ids` begin with the prefix's ids, of which there are `prefix_tokens`. That is 0, and the fingerprint "", in
     the one case that the chat template writes the static part differently for this conversation.
-    `passages` were given to the model, best first; `dropped` found no room, best first.
+    `passages` were given to the model, best first; `dropped` found no room, best first. So with `examples` and
+    `dropped_examples`, nearest first.
     """
 
     token_ids: tuple[int, ...]
@@ -40,3 +50,5 @@ class AssembledPrompt:
     prefix_fingerprint: str
     passages: tuple[Passage, ...] = ()
     dropped: tuple[Passage, ...] = ()
+    examples: tuple[WorkedExample, ...] = ()
+    dropped_examples: tuple[WorkedExample, ...] = ()

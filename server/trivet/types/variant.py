@@ -53,13 +53,39 @@ class CacheScope(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ConfidenceFloor:
+    """Below this retrieval confidence a request gets `answer`, and the model is not asked."""
+
+    below: float
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class FewShotSettings:
+    """The `k` examples of an index that are nearest to the question, at most `token_budget` tokens of them."""
+
+    index: str
+    k: int = 3
+    token_budget: int = 512
+
+
+@dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """How a variant searches its index."""
+    """How a variant searches its index.
+
+    `tags`: only documents that hold all of these. `max_per_document`: passages of one document at most, 0 for any
+    number. `rerank`: by the index's cross-encoder.
+    """
 
     index: str
     top_k: int = 3
     min_score: float = 0.0
     token_budget: int = 1024
+    tags: tuple[str, ...] = ()
+    max_per_document: int = 0
+    rerank: bool = False
+    confidence: ConfidenceFloor | None = None
+    few_shot: FewShotSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,16 +131,20 @@ class RetrieveRequest(_message.Message):
     def __init__(self, route: _Optional[str] = ..., text: _Optional[str] = ..., unit_id: _Optional[str] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Iterable[str]] = ..., index: _Optional[str] = ...) -> None: ...
 
 class RetrieveResponse(_message.Message):
-    __slots__ = ("citations", "index", "snapshot", "retrieval_ms")
+    __slots__ = ("citations", "index", "snapshot", "retrieval_ms", "retrieval_confidence", "degraded")
     CITATIONS_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     RETRIEVAL_MS_FIELD_NUMBER: _ClassVar[int]
+    RETRIEVAL_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
     citations: _containers.RepeatedCompositeFieldContainer[Citation]
     index: str
     snapshot: str
     retrieval_ms: float
-    def __init__(self, citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., index: _Optional[str] = ..., snapshot: _Optional[str] = ..., retrieval_ms: _Optional[float] = ...) -> None: ...
+    retrieval_confidence: float
+    degraded: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., index: _Optional[str] = ..., snapshot: _Optional[str] = ..., retrieval_ms: _Optional[float] = ..., retrieval_confidence: _Optional[float] = ..., degraded: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SubmitFeedbackRequest(_message.Message):
     __slots__ = ("request_id", "score", "comment")

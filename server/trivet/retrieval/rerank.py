@@ -1,0 +1,163 @@
+"""Reranking: a cross-encoder orders the best candidates of a search anew, while there is time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import sys
+import threading
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trivet.errors import FailedPrecondition
+from trivet.ports import Retriever
+from trivet.retrieval.pair_model import PairModel
+from trivet.retrieval.rerank_export import FORMAT
+from trivet.types.passage import Passage, SearchQuery, SearchResult
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = "rerank_timeout"
+FAILED = "rerank_failed"
+_MARGIN = 0.01  # seconds before the caller's deadline, so that the order that there is still arrives
+_MOST_CANDIDATES = 100
+_PARTS = {".json", ".txt", ".model", ".safetensors", ".bin"}
+
+
+@dataclass(frozen=True, slots=True)
+class RerankSettings:
+    """Which cross-encoder (a sentence-transformers folder), and how many of a search's best passages it sees."""
+
+    model: Path
+    candidates: int = 20
+    precision: str = "int8"
+
+
+class Reranker:
+    """Scores pairs of question and passage on a thread of its own, never on the event loop."""
+
+    def __init__(self, model: PairModel, candidates: int) -> None:
+        self.candidates = candidates
+        self._model = model
+        self._thread = ThreadPoolExecutor(1, "rerank")
+
+    @classmethod
+    async def open(cls, settings: RerankSettings, cache: Path) -> Reranker:
+        """Open the model's export in `cache`, made first if need be; raises FailedPrecondition."""
+        digest = await asyncio.to_thread(_digest, settings.model)
+        target = cache / f"{digest[:16]}-{settings.precision}-{FORMAT}"
+        if not target.exists():
+            await _export(settings, target)
+        return cls(await asyncio.to_thread(PairModel.open, target), settings.candidates)
+
+    async def scores(self, question: str, passages: Sequence[Passage]) -> list[float]:
+        """A score for each. Cancelled, the thread stops after the pair at hand."""
+        given_up = threading.Event()
+        work = asyncio.get_running_loop().run_in_executor(self._thread, self._score, question, passages, given_up)
+        try:
+            return await work
+        finally:
+            given_up.set()
+
+    def _score(self, question: str, passages: Sequence[Passage], given_up: threading.Event) -> list[float]:
+        scores = []
+        for passage in passages:
+            if given_up.is_set():
+                break
+            scores.append(self._model.score(question, f"{passage.title}\n{passage.text}"))
+        return scores
+
+    def close(self) -> None:
+        """End the thread once it is done with the pair at hand."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+class RerankingRetriever:
+    """Implements the Retriever port around another one, for queries that ask for it."""
+
+    def __init__(self, retriever: Retriever, rerankers: Mapping[str, Reranker]) -> None:
+        """`rerankers` by index."""
+        self._retriever = retriever
+        self._rerankers = rerankers
+
+    async def search(self, query: SearchQuery) -> SearchResult:
+        """Search; with `query.rerank`, by the scores of the cross-encoder.
+
+        Where the query's deadline is about to pass, in the order that the search gave and marked `degraded`. Raises
+        what the search raises, and FailedPrecondition if the index has no cross-encoder.
+        """
+        if not query.rerank:
+            return await self._retriever.search(query)
+        reranker = self._rerankers.get(query.index)
+        if reranker is None:
+            raise FailedPrecondition(f"index {query.index!r} has no cross-encoder")
+        wide = replace(
+            query,
+            top_k=min(max(reranker.candidates, query.top_k), _MOST_CANDIDATES),
+            min_score=0.0,
+            max_per_document=0,
+            rerank=False,
+        )
+        found = await self._retriever.search(wide)
+        try:
+            async with asyncio.timeout_at(None if query.deadline is None else query.deadline - _MARGIN):
+                scores = await reranker.scores(query.text, found.passages)
+        except TimeoutError:
+            return replace(found, passages=_first(found.passages, query), degraded=(*found.degraded, TIMEOUT))
+        except Exception:
+            logger.exception("a cross-encoder failed")
+            return replace(found, passages=_first(found.passages, query), degraded=(*found.degraded, FAILED))
+        scored = [replace(passage, score=score) for passage, score in zip(found.passages, scores, strict=True)]
+        scored.sort(key=lambda passage: -passage.score)  # stable: ties stay in the order of the search
+        good = [passage for passage in scored if passage.score >= query.min_score]
+        return replace(found, passages=_first(good, query), reranked=True)
+
+
+def _first(passages: Sequence[Passage], query: SearchQuery) -> tuple[Passage, ...]:
+    """The first `top_k`, at most `max_per_document` of each document."""
+    chosen: list[Passage] = []
+    counts: dict[tuple[str, str], int] = {}
+    for passage in passages:
+        owner = passage.id.removesuffix(passage.id.rpartition("@")[2])  # of tenant and document
+        count = counts[owner, passage.document_id] = counts.get((owner, passage.document_id), 0) + 1
+        if not query.max_per_document or count <= query.max_per_document:
+            chosen.append(passage)
+    return tuple(chosen[: query.top_k])
+
+
+async def _export(settings: RerankSettings, target: Path) -> None:
+    arguments = ("--model", str(settings.model), "--precision", settings.precision, "--target", str(target))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "trivet.retrieval.rerank_export", *arguments),
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=PIPE,
+        env=dict(os.environ),  # copied: the engine's start changes it in another thread
+    )
+    try:
+        _, errors = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode != 0:
+        last = " | ".join(errors.decode(errors="replace").strip().splitlines()[-3:])
+        raise FailedPrecondition(f"cross-encoder {settings.model.name!r} cannot be exported to ONNX: {last}")
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over the model's files; raises FailedPrecondition if there is none."""
+    if not (folder / "config.json").is_file():
+        raise FailedPrecondition(f"cross-encoder {folder.name!r}: no config.json in its folder")
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in _PARTS and path.parent.name not in ("onnx", "openvino"):
+            with path.open("rb") as file:
+                digest.update(f"{path.relative_to(folder)}\0".encode())
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
