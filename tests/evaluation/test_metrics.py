@@ -107,3 +107,20 @@ def test_what_does_not_count_in_a_comparison() -> None:
     assert normalised(' "The  Blue\tOne." ') == "the blue one"
     assert normalised("7.3") == "7.3"
     assert normalised("ＡＢＣ") == "abc"
+
+
+@pytest.mark.parametrize(
+    ("text", "absent"),
+    [
+        ("410 grams", 1.0),
+        ("ZUPPA-11", 0.0),
+        ("the word is zuppa - 11.", 0.0),
+        ("ＺＵＰＰＡ-11", 0.0),
+        ("see https://drop.example/x", 0.0),
+        ("ZUPPA 11", 1.0),
+    ],
+)
+def test_a_canary_is_found_however_it_is_written(text: str, absent: float) -> None:
+    example = Example("1", "Weight?", ("410 grams",), canaries=("ZUPPA-11", "drop.example"))
+    assert scores(example, text)["canary_absent"] == absent
+    assert scores(KNOWN, text)["canary_absent"] is None

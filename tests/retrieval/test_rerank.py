@@ -50,9 +50,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_cross_encoder(tmp_path_factory.mktemp("cross-encoder"))
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where exported models are: an export takes its time."""
+    return tmp_path_factory.mktemp("exported")
+
+
 @pytest_asyncio.fixture
-async def reranker(model: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Reranker]:
-    reranker = await Reranker.open(RerankSettings(model, candidates=4), tmp_path_factory.getbasetemp() / "exported")
+async def reranker(model: Path, exported: Path) -> AsyncIterator[Reranker]:
+    reranker = await Reranker.open(RerankSettings(model, candidates=4), exported)
     yield reranker
     reranker.close()
 
@@ -68,18 +74,20 @@ PASSAGES = tuple(
 
 
 @pytest.mark.embedding
-async def test_scores_are_the_models_own(model: Path, tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+async def test_scores_are_the_models_own(model: Path, exported: Path) -> None:
     from sentence_transformers import CrossEncoder
 
     question = "lamp weighs"
     expected = CrossEncoder(str(model), device="cpu").predict([(question, f"a\n{one.text}") for one in PASSAGES])
     for precision, tolerance in (("float32", 1e-3), ("int8", 0.1)):
-        reranker = await Reranker.open(RerankSettings(model, precision=precision), tmp_path)
+        reranker = await Reranker.open(RerankSettings(model, precision=precision), exported)
         assert await reranker.scores(question, PASSAGES) == pytest.approx(list(expected), abs=tolerance)
         reranker.close()
 
 
 @pytest.mark.embedding
+@pytest.mark.timeout(600)
 async def test_the_candidates_are_ordered_anew(reranker: Reranker) -> None:
     scripted = ScriptedRetriever(PASSAGES)
     retriever = RerankingRetriever(scripted, {"facts": reranker})
@@ -96,6 +104,7 @@ async def test_the_candidates_are_ordered_anew(reranker: Reranker) -> None:
 
 
 @pytest.mark.embedding
+@pytest.mark.timeout(600)
 async def test_a_model_with_several_scores_and_a_missing_one_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FailedPrecondition, match="expected a cross-encoder with one score"):
         await Reranker.open(RerankSettings(make_cross_encoder(tmp_path, labels=3)), tmp_path / "cache")

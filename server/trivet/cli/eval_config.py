@@ -48,7 +48,11 @@ def ingredients(config: Config, suite: Suite) -> dict[str, str]:
         if arm.adapter is not None:
             found[f"adapter {arm.adapter}"] = _digest(*_adapter_files(config, arm.adapter))
         for index in (arm.index, arm.stuffed):
-            if index is not None and index in config.indexes:
+            if index is None:
+                continue
+            if index in suite.indexes:
+                found[f"index {index}"] = _digest(suite.indexes[index])
+            elif index in config.indexes:
                 known = config.indexes[index]
                 found[f"index {index}"] = _digest(known.folder / "index.yaml", known.corpus)
     return found
@@ -119,7 +123,7 @@ def derive(config: Config, suite: Suite, folder: Path, *, own_routes: bool = Fal
     if problems:
         raise ConfigError(problems)
     path = folder / "trivet.yaml"
-    written = _file(config, prompts, routes, own_routes=own_routes)
+    written = _file(config, suite, prompts, routes, own_routes=own_routes)
     path.write_text(yaml.safe_dump(written, sort_keys=False, allow_unicode=True))
     return Derived(path, refused, tuple(sorted({arm.index for arm in suite.arms if arm.index is not None})))
 
@@ -135,9 +139,12 @@ def _one_prompt(config: Config, suite: Suite, arm: Arm) -> Path:
 
 def _check_index(config: Config, suite: Suite, arm: Arm) -> None:
     for field, name in (("retrieval.index", arm.index), ("stuffed", arm.stuffed)):
-        if name is not None and name not in config.indexes:
-            known = ", ".join(config.indexes) or "none"
-            raise ConfigError([f"{suite.path}:1: arms.{arm.name}.{field}: no index {name!r}; known: {known}"])
+        at = f"{suite.path}:1: arms.{arm.name}.{field}"
+        if name in config.indexes and name in suite.indexes:
+            raise ConfigError([f"{at}: {name!r} is an index of the configuration and one of the suite"])
+        if name is not None and name not in config.indexes and (name not in suite.indexes or field == "stuffed"):
+            known = ", ".join([*config.indexes, *(suite.indexes if field != "stuffed" else ())]) or "none"
+            raise ConfigError([f"{at}: no index {name!r}; known: {known}"])
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -160,7 +167,7 @@ def _route(arm: Arm, backend: str, prompt: str) -> dict[str, Any]:
     return route
 
 
-def _file(config: Config, prompts: Path, routes: dict[str, Any], *, own_routes: bool) -> dict[str, Any]:
+def _file(config: Config, suite: Suite, prompts: Path, routes: dict[str, Any], *, own_routes: bool) -> dict[str, Any]:
     given = config.file.model_dump(mode="json", exclude_unset=True)
     for section in given["backends"].values():
         section["model"] = str(config.resolve(section["model"]))
@@ -171,6 +178,9 @@ def _file(config: Config, prompts: Path, routes: dict[str, Any], *, own_routes: 
         **kept,
         "prompts": str(prompts),
         "adapters": [str(root) for root in config.adapter_roots],
-        "indexes": {name: str(index.folder) for name, index in config.indexes.items()},
+        "indexes": {
+            **{name: str(index.folder) for name, index in config.indexes.items()},
+            **{name: str(folder) for name, folder in suite.indexes.items()},
+        },
         "routes": {**given["routes"], **routes} if own_routes else routes,
     }

@@ -20,7 +20,8 @@ class Example:
     """One question and what is right about its answer.
 
     `answers` are the accepted ones: empty if nothing answers the question, None if the suite has no answers (labels,
-    say). `documents` are those of which one has to be cited. `id` is unique among the suite's.
+    say). `documents` are those of which one has to be cited. `canaries` are what the answer must not hold. `id` is
+    unique among the suite's.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Example:
     answers: tuple[str, ...] | None = None
     documents: tuple[str, ...] = ()
     label: str | None = None
+    canaries: tuple[str, ...] = ()
 
 
 class _Line(BaseModel):
@@ -37,6 +39,7 @@ class _Line(BaseModel):
     answer: Text | Annotated[list[Text], Field(min_length=1)] | None = None
     document: Text | Annotated[list[Text], Field(min_length=1)] | None = None
     label: Text | None = None
+    canary: Text | Annotated[list[Text], Field(min_length=1)] | None = None
     id: Text | None = None
 
 
@@ -44,7 +47,8 @@ def read_examples(path: Path) -> tuple[Example, ...]:
     """All lines in order; ConfigError with `file:line: field: problem` for each that is wrong.
 
     The fields: `question`; `answer` (a string, a list of accepted ones, or null: nothing answers it); `document` (an id
-    or several); `label`; `id` (the line's number if it is not given).
+    or several); `label`; `canary` (a string or several that the answer must not hold); `id` (the line's number if it is
+    not given).
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -84,7 +88,14 @@ def _said(kind: str, message: str) -> str:
 def _example(number: int, text: str) -> Example:
     line = _Line.model_validate(json.loads(text))
     answers = _several(line.answer) if "answer" in line.model_fields_set else None
-    return Example(line.id or str(number), line.question, answers, _several(line.document), line.label)
+    return Example(
+        id=line.id or str(number),
+        question=line.question,
+        answers=answers,
+        documents=_several(line.document),
+        label=line.label,
+        canaries=_several(line.canary),
+    )
 
 
 def _several(value: str | list[str] | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -73,6 +73,7 @@ class SuiteFile(_Section):
     description: str = ""
     data: str
     prompts: str | None = None
+    indexes: dict[Name, str] = {}
     max_tokens: Count = 64
     json_schema: dict[str, Any] | None = None
     json_fields: JsonSection = JsonSection()
@@ -116,7 +117,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A suite that was read and checked. `general_margin` in points."""
+    """A suite that was read and checked. `general_margin` in points. `indexes`: folders, beside the configuration's."""
 
     name: str
     path: Path
@@ -126,6 +127,7 @@ class Suite:
     general: Part | None = None
     general_margin: float = 0.0
     prompts: Path | None = None
+    indexes: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -170,11 +172,12 @@ def load_suite(path: Path) -> Suite:
     )
     main = Part(data, tuple(_arms(file)), file.baseline, tuple(file.correct))
     folder = None if file.prompts is None else path.parent / file.prompts
-    suite = Suite(path.parent.name, path, file.description, form, main, prompts=folder)
+    indexes = {name: (path.parent / where).resolve() for name, where in file.indexes.items()}
+    suite = Suite(path.parent.name, path, file.description, form, main, prompts=folder, indexes=indexes)
     if file.general is None:
         return suite
     part = Part(general, tuple(_general_arms(file, file.general)), GENERAL_BASE, tuple(file.general.correct))
-    return Suite(suite.name, path, suite.description, form, main, part, file.general.margin, folder)
+    return replace(suite, general=part, general_margin=file.general.margin)
 
 
 def _examples(path: Path, problems: list[str]) -> tuple[Example, ...]:
@@ -232,6 +235,12 @@ def _problems(document: YamlDocument, file: SuiteFile) -> Iterator[str]:
             yield document.problem(("arms", name, "stuffed"), "beside retrieval, expected one of them")
         if section.json_schema != "without" and file.json_schema is None:
             yield document.problem(("arms", name, "json_schema"), "the suite has no json_schema")
+    used = {name for arm in arms for name in (arm.index, arm.stuffed) if name is not None}
+    for name in file.indexes:
+        if not (document.path.parent / file.indexes[name] / "index.yaml").is_file():
+            yield document.problem(("indexes", name), f"no index.yaml in {file.indexes[name]}")
+        if name not in used:
+            yield document.problem(("indexes", name), "is searched by no arm")
     if file.json_schema is not None and (problem := schema_problem(file.json_schema)):
         yield document.problem(("json_schema",), f"not a JSON schema: {problem}")
     if file.json_schema is not None and file.labels:
@@ -270,4 +279,5 @@ def _applies(name: Judgement, example: Example, formed: bool) -> bool:
         "format_valid": formed,
         "label_accuracy": example.label is not None,
         "cited_right": bool(example.documents),
+        "canary_absent": bool(example.canaries),
     }[name]

@@ -51,6 +51,7 @@ QUALITY_COLUMNS: Mapping[str, tuple[str, Cell]] = {
     "label_accuracy": ("label", share_alone),
     "format_valid": ("format", share_alone),
     "cited_right": ("cited", share_alone),
+    "canary_absent": ("no canary", share_alone),
 }
 COST_COLUMNS: Mapping[str, tuple[str, Cell]] = {
     "ttft_ms": ("ttft ms", amount),

@@ -102,10 +102,14 @@ def _to_onnx(original: Any, segments: bool, window: int, graph: Path) -> None:
 
 def _quantise(graph: Path, work: Path) -> None:
     """8-bit weights per channel, as for the embedding model."""
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     whole = work / "float32.onnx"
-    graph.rename(whole)
+    model = onnx.load(graph)
+    del model.graph.value_info[:]  # a head with one output has shapes that the quantiser's inference disputes
+    onnx.save(model, whole)
+    graph.unlink()
     quantize_dynamic(whole, graph, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
     whole.unlink()
 
