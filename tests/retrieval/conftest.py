@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from trivet.retrieval.builder import InPlace
+from trivet.retrieval.embedders import Embedders
 from trivet.retrieval.embedding import OnnxEmbedder
-from trivet.retrieval.service import IndexService
+from trivet.retrieval.service import IndexService, open_database
 from trivet.retrieval.settings import EmbeddingSettings, IndexSettings
+from trivet.retrieval.stores import Stores
+from trivet.stores.document_log import DocumentLog
 from trivet.stores.qdrant import QdrantStore
+from trivet.stores.snapshot_catalogue import SnapshotCatalogue
+from trivet.stores.sqlite import Database
 from trivet.stores.vector_process import VectorProcess
 
 MakeService = Callable[..., Awaitable[IndexService]]
+OpenStores = Callable[..., Stores]
 _numbers = itertools.count()
 
 
@@ -48,7 +56,7 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Vect
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def store(engine: VectorProcess) -> AsyncIterator[QdrantStore]:
     """Connected to it."""
-    store = QdrantStore.embedded(lambda: engine.address)
+    store = QdrantStore.embedded(lambda: engine.address, lambda: engine.restarts)
     yield store
     await store.close()
 
@@ -60,16 +68,35 @@ def settings(tmp_path: Path) -> IndexSettings:
     return IndexSettings(name=f"index{next(_numbers)}", corpus=tmp_path / "corpus", chunk_tokens=60, pack=False)
 
 
+@pytest.fixture
+def open_stores(store: QdrantStore, embedder: OnnxEmbedder, tmp_path: Path) -> Iterator[OpenStores]:
+    """Opens the same document log, with the module's engine and model."""
+    databases: list[Database] = []
+    splitting = ThreadPoolExecutor(1)
+
+    async def always(_: EmbeddingSettings) -> OnnxEmbedder:
+        return embedder
+
+    def opened(vectors: QdrantStore = store) -> Stores:
+        database = open_database(tmp_path / "documents.sqlite")
+        databases.append(database)
+        log, catalogue = DocumentLog(database), SnapshotCatalogue(database)
+        return Stores(vectors, log, catalogue, Embedders(always), InPlace(vectors), splitting)
+
+    yield opened
+    for database in databases:
+        database.close()
+    splitting.shutdown()
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def make_service(
-    store: QdrantStore, embedder: OnnxEmbedder, settings: IndexSettings
-) -> AsyncIterator[MakeService]:
+async def make_service(open_stores: OpenStores, settings: IndexSettings) -> AsyncIterator[MakeService]:
     """Makes services of one index, `handbook`, whose settings can be changed; all on the same data."""
     made: list[IndexService] = []
 
     async def make(**changes: object) -> IndexService:
         changed = replace(settings, **changes)  # type: ignore[arg-type]
-        service = IndexService(store, {changed.embedding: embedder}, {"handbook": changed})
+        service = IndexService(open_stores(), {"handbook": changed})
         made.append(service)
         await service.start()
         return service

@@ -10,7 +10,10 @@ import pytest
 from retrieval_documents import markdown, search, texts
 from trivet.retrieval.locks import DocumentLocks
 from trivet.retrieval.service import IndexService
+from trivet.stores.records import DocumentKey
 from trivet.types.passage import Document
+
+A, B = DocumentKey("", "a"), DocumentKey("", "b")
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
 
@@ -123,11 +126,11 @@ async def test_work_begun_is_finished_and_holds_the_turn() -> None:
         steps.append("finished")
 
     async def first() -> None:
-        async with locks.turn("a") as turn:
+        async with locks.turn(A) as turn:
             await turn.finish(work())
 
     async def second() -> None:
-        async with locks.turn("a"):
+        async with locks.turn(A):
             steps.append("second")
 
     one = asyncio.create_task(first())
@@ -137,7 +140,7 @@ async def test_work_begun_is_finished_and_holds_the_turn() -> None:
     one.cancel()
     with pytest.raises(asyncio.CancelledError):
         await one
-    async with asyncio.timeout(1), locks.turn("b"):
+    async with asyncio.timeout(1), locks.turn(B):
         pass
     assert steps == ["begun"]
     go.set()
@@ -153,12 +156,12 @@ async def test_a_turn_is_given_up_by_one_that_fails_or_is_cancelled_while_waitin
         raise ValueError
 
     with pytest.raises(ValueError):
-        async with locks.turn("a") as turn:
+        async with locks.turn(A) as turn:
             await turn.finish(fail())
-    async with locks.turn("a"):
-        waiting = asyncio.create_task(locks.turn("a").__aenter__())
+    async with locks.turn(A):
+        waiting = asyncio.create_task(locks.turn(A).__aenter__())
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(1), locks.turn("a"):
+    async with asyncio.timeout(1), locks.turn(A):
         pass

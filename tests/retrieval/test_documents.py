@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 import pytest
 
 from trivet.errors import DocumentRejected, FailedPrecondition
-from trivet.retrieval.corpus import corpus_files, read_document
+from trivet.retrieval.corpus import corpus_files, read_documents
 from trivet.retrieval.documents import check_document, check_id, digest_of, id_of_file, text_of
 from trivet.types.passage import Document, DocumentFormat
 
@@ -86,7 +86,7 @@ def test_corpus_files(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     assert list(corpus_files(tmp_path)) == ["a", "b", "sub/c"]
-    document = read_document(tmp_path, "sub/c", tmp_path / "sub/c.HTML")
+    (document,) = read_documents(tmp_path, tmp_path / "sub/c.HTML")
     assert document == Document("sub/c", b"sub/c.HTML", DocumentFormat.HTML, source="sub/c.HTML")
     (tmp_path / "a.html").write_text("again")
     with pytest.raises(DocumentRejected, match=r"'a': a\.html and a\.txt"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from dataclasses import replace
 
 import pytest
 
-from retrieval_documents import built, markdown, search, texts
+from retrieval_documents import markdown, search, texts
 from trivet.errors import DocumentRejected, InvalidRequest, NotFound
+from trivet.retrieval.embedding import OnnxEmbedder
 from trivet.retrieval.service import IndexService
 from trivet.types.passage import Acknowledgement, IndexStatus, SearchQuery
 
@@ -51,13 +53,13 @@ async def test_a_passage_says_where_it_is_from(service: IndexService) -> None:
     assert passage.title == "Computers"
     assert passage.text == "A forgotten password is reset with form E-4711."
     assert passage.revision == 1
-    assert passage.score == pytest.approx(1.0)  # first of both searches, k = 2
+    assert passage.score == pytest.approx(1 / 3 + 1 / 2)  # first of both searches, k = 2, weights .5 and 1
     assert result.snapshot == (await service.status())[0].snapshot
 
 
 async def test_a_score_below_the_wanted_one_is_left_out(service: IndexService) -> None:
     await fill(service)
-    found = await service.search(SearchQuery("handbook", "E-4711", "acme", 5, min_score=0.9))
+    found = await service.search(SearchQuery("handbook", "E-4711", "acme", 5, min_score=0.8))
     assert [passage.document_id for passage in found.passages] == ["it"]
 
 
@@ -81,12 +83,63 @@ async def test_replacing_counts_revisions_and_the_same_again_is_unchanged(servic
     assert {passage.revision for passage in (await search(service, "leave")).passages} == {3}
 
 
-async def test_a_change_of_tags_or_tenant_alone_is_a_change(service: IndexService) -> None:
+async def test_a_change_of_tags_alone_is_a_change(service: IndexService) -> None:
     await service.upsert("handbook", markdown("a", "Some text."))
     assert not (await service.upsert("handbook", markdown("a", "Some text.", tags=("new",)))).unchanged
     assert await texts(service, "text", tags=("new",)) == ["Some text."]
-    assert not (await service.upsert("handbook", markdown("a", "Some text.", tenant="acme"))).unchanged
-    assert await texts(service, "text", tenant="other") == []
+
+
+async def test_tenants_may_use_the_same_id_without_seeing_one_another(service: IndexService) -> None:
+    owners = ("", "acme", "other")
+    for owner in owners:
+        done = await service.upsert("handbook", markdown("a", f"Written by {owner or 'all'}.", tenant=owner))
+        assert done == Acknowledgement("a", 1, False, 1)
+    await service.upsert("handbook", markdown("a", "Written again by acme.", tenant="acme"))
+    found = (await search(service, "written", tenant="acme")).passages
+    assert {passage.id: passage.text for passage in found} == {
+        "a@1#0": "Written by all.",
+        "acme!a@2#0": "Written again by acme.",
+    }
+    assert await service.delete("handbook", ["a"], "other") == ["a"]
+    assert await texts(service, "written", tenant="other") == ["Written by all."]
+    assert await service.delete("handbook", ["a"]) == ["a"]
+    assert await texts(service, "written", tenant="acme") == ["Written again by acme."]
+    assert await texts(service, "written", tenant="") == []
+
+
+async def test_what_is_not_valid_is_not_shown(service: IndexService) -> None:
+    now = time.time()
+    bounds = {"always": (None, None), "past": (None, now - 1), "future": (now + 60, None), "now": (now - 60, now + 60)}
+    for name, (first, last) in bounds.items():
+        document = replace(markdown(name, f"Shown {name}."), valid_from=first, valid_until=last)
+        await service.upsert("handbook", document)
+    assert set(await texts(service, "shown")) == {"Shown always.", "Shown now."}
+    soon = replace(markdown("soon", "Shown soon."), valid_from=now + 1.5, valid_until=now + 2.5)
+    await service.upsert("handbook", soon)
+    seen = []
+    while time.time() < now + 3:
+        seen.append("Shown soon." in await texts(service, "shown"))
+    assert (seen[0], seen[-1]) == (False, False)
+    assert True in seen
+
+
+async def test_at_most_so_many_passages_of_a_document_and_others_in_their_place(service: IndexService) -> None:
+    rules = "\n\n".join(f"The rule about bicycles, number {number}." for number in range(40))
+    await service.upsert("handbook", markdown("rules", rules))
+    for name in ("a", "b", "c"):
+        await service.upsert("handbook", markdown(name, f"Where the cars of group {name} are."))
+    query = SearchQuery("handbook", "The rule about bicycles", "", 5, max_per_document=2)
+    found = (await service.search(query)).passages
+    assert sorted(passage.document_id for passage in found) == ["a", "b", "c", "rules", "rules"]
+
+
+async def test_a_passage_has_its_place_and_its_similarity(service: IndexService, embedder: OnnxEmbedder) -> None:
+    text = "First of all.\n\nThe second paragraph is about ferrets."
+    await service.upsert("handbook", markdown("a", text))
+    (passage,) = (await search(service, "ferrets", top_k=1)).passages
+    assert text[passage.start : passage.end] == passage.text == "The second paragraph is about ferrets."
+    query, (vector,) = await embedder.embed_query("ferrets"), await embedder.embed_passages([f"a\n{passage.text}"])
+    assert passage.similarity == pytest.approx(float(query @ vector), abs=1e-4)
 
 
 async def test_a_deleted_document_is_never_found_again(service: IndexService) -> None:
@@ -143,23 +196,10 @@ async def test_status_counts_what_is_there(service: IndexService) -> None:
     await service.upsert("handbook", markdown("leave", "Short."))
     await service.delete("handbook", ["food"])
     (status,) = await service.status()
-    assert status == IndexStatus(status.name, status.snapshot, 3, 5, "all-MiniLM-L6-v2", 384)
+    assert status == IndexStatus(
+        status.name, status.snapshot, 3, 5, "all-MiniLM-L6-v2", 384, unoptimised=status.unoptimised
+    )
     assert len(status.snapshot) == 8
-
-
-async def test_another_way_of_chunking_is_another_snapshot(
-    make_service: Callable[..., Awaitable[IndexService]],
-) -> None:
-    one = await make_service()
-    await fill(one)
-    two = await make_service(chunk_tokens=100)
-    three = await make_service(candidates=20, rrf_k=60)
-    snapshots = [(await service.status())[0].snapshot for service in (one, two, three)]
-    assert snapshots[0] != snapshots[1]
-    assert snapshots[0] == snapshots[2], "what only matters to a search does not change what is stored"
-    assert await texts(two, "leave") == []
-    assert await texts(three, "leave") != []
-    assert await built(two) == []
 
 
 async def test_a_large_document_appears_whole(service: IndexService) -> None:

@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from trivet.config import Config, IndexConfig
 from trivet.metering.metrics import Metrics
-from trivet.retrieval.service import IndexService, open_embedders
+from trivet.retrieval.builder import InPlace
+from trivet.retrieval.embedders import Embedders
+from trivet.retrieval.embedding import OnnxEmbedder
+from trivet.retrieval.embedding_cache import EmbeddingCache
+from trivet.retrieval.service import IndexService, open_database
 from trivet.retrieval.settings import EmbeddingSettings, IndexSettings, Precision
+from trivet.retrieval.stores import Stores
 from trivet.stores.data_folder import DataFolder
-from trivet.stores.qdrant import QdrantEndpoint, QdrantStore
+from trivet.stores.document_log import DocumentLog
+from trivet.stores.qdrant import QdrantStore
+from trivet.stores.qdrant_connection import QdrantEndpoint
+from trivet.stores.snapshot_catalogue import SnapshotCatalogue
 from trivet.stores.vector_process import VectorProcess
 
 
 @asynccontextmanager
 async def open_indexes(
-    config: Config, folder: DataFolder, metrics: Metrics | None = None
+    config: Config, folder: DataFolder, metrics: Metrics | None = None, *, replace_unusable: str = ""
 ) -> AsyncIterator[IndexService]:
-    """The configured indexes, ready to search and to change; the embedded engine runs meanwhile."""
+    """The configured indexes, ready to search and to change; the embedded engine runs meanwhile.
+
+    The live snapshot of the index named `replace_unusable` is made anew if its embedding model is gone.
+    """
     settings = {name: index_settings(name, index) for name, index in config.indexes.items()}
-    async with _store(config, folder, metrics) as store:
-        embedders = await open_embedders(settings.values(), folder.cache / "embedding")
-        service = IndexService(store, embedders, settings)
-        try:
-            await service.start()
-            yield service
-        finally:
-            await service.close()
-            for embedder in embedders.values():
-                embedder.close()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(_store(config, folder, metrics))
+        database = open_database(folder.documents)
+        stack.callback(database.close)
+        vectors = EmbeddingCache(folder.cache / "passages.sqlite")
+        stack.push_async_callback(vectors.close)
+        embedders = Embedders(partial(OnnxEmbedder.open, cache=folder.cache / "embedding", vectors=vectors))
+        stack.callback(embedders.close)
+        splitting = ThreadPoolExecutor(1, "split-documents")
+        stack.callback(splitting.shutdown, wait=False, cancel_futures=True)
+        stores = Stores(store, DocumentLog(database), SnapshotCatalogue(database), embedders, InPlace(store), splitting)
+        service = IndexService(stores, settings)
+        stack.push_async_callback(service.close)
+        await service.start(replace_unusable=replace_unusable)
+        if metrics is not None:
+            for name, index in service.indexes.items():
+                metrics.snapshot_lag.labels(name).set_function(partial(getattr, index, "lag"))
+                metrics.unoptimised.labels(name).set_function(partial(getattr, index, "unoptimised"))
+        yield service
 
 
 @asynccontextmanager
-async def own_indexes(config: Config) -> AsyncIterator[IndexService]:
+async def own_indexes(config: Config, *, replace_unusable: str = "") -> AsyncIterator[IndexService]:
     """The same without a server: owns the data folder meanwhile; DataFolderInUse if a server does."""
     folder = DataFolder.open(config.data_dir)
     try:
-        async with open_indexes(config, folder) as service:
+        async with open_indexes(config, folder, replace_unusable=replace_unusable) as service:
             yield service
     finally:
         folder.close()
@@ -60,7 +82,7 @@ async def _store(config: Config, folder: DataFolder, metrics: Metrics | None) ->
         if metrics is not None:
             metrics.vector_up.set_function(lambda: float(process.up))
             metrics.vector_restarts.set_function(lambda: float(process.restarts))
-        store = QdrantStore.embedded(lambda: process.address)
+        store = QdrantStore.embedded(lambda: process.address, lambda: process.restarts)
         try:
             yield store
         finally:
@@ -81,4 +103,7 @@ def index_settings(name: str, index: IndexConfig) -> IndexSettings:
         embedding=EmbeddingSettings(index.embedding_model, Precision(file.embedding.precision)),
         candidates=file.candidates,
         rrf_k=file.rrf_k,
+        retain=file.retain,
+        rebuild_after=file.rebuild_after,
+        questions=index.folder / "questions.jsonl",
     )

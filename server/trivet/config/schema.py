@@ -192,6 +192,8 @@ class ConfigFile(Section):
 class Chunking(Section):
     """How documents are cut; tokens of the embedding model. With `pack`, neighbouring paragraphs share a passage."""
 
+    retain: Annotated[int, Field(ge=0, le=10)] = 1
+    rebuild_after: Annotated[int, Field(ge=0)] = 25_000
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = 180
     pack: bool = True
 

@@ -46,4 +46,10 @@ class Metrics:
         self.vector_restarts = gauge(
             "vector_engine_restarts", "Restarts of the embedded vector engine since the start."
         )
+        self.snapshot_lag = gauge(
+            "index_snapshot_lag", "Documents that the index's retained snapshots do not have as they are now.", "index"
+        )
+        self.unoptimised = gauge(
+            "index_unoptimised_points", "Points written to the live snapshot since it was optimised.", "index"
+        )
         self.build = Info("trivet_build", "What is running.", registry=registry)

@@ -1,44 +1,68 @@
-"""Bringing an index up to its corpus folder."""
+"""Bringing an index up to its corpus folder and to its settings."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from trivet.retrieval.corpus import corpus_files, read_document
-from trivet.retrieval.documents import digest_of, text_of
+from trivet.errors import DocumentRejected
+from trivet.retrieval.corpus import corpus_files, read_documents
+from trivet.retrieval.documents import check_document, digest_of
 from trivet.retrieval.index import DocumentIndex
-from trivet.stores.records import Origin
-from trivet.types.passage import BuildProgress
+from trivet.stores.document_log import DocumentLog
+from trivet.stores.records import DocumentKey, Origin
+from trivet.types.passage import BuildProgress, Document
 
 
-async def build(index: DocumentIndex) -> AsyncIterator[BuildProgress]:
-    """Take over the files that changed since the last build and drop the documents whose files have gone.
+async def build(index: DocumentIndex, log: DocumentLog, *, rebuild: bool = False) -> AsyncGenerator[BuildProgress]:
+    """Take over the files that changed since the last build and drop the documents whose files have gone; then make a
+    new snapshot, if the settings for chunking or embedding have changed, too much was written to the live one, or
+    `rebuild` says so.
 
     Everything is read and checked before anything is written, so that a corpus with a bad file changes nothing.
     Progress: "read" per file, "embed" per changed document (found from then on), "write" per document whose file has
-    gone. Stopping in between leaves whole documents; the next build goes on from there.
+    gone, and per document of a new snapshot, then "optimise", "check" and "swap". Stopping in between leaves whole
+    documents and the live snapshot; the next build goes on from there.
     """
-    corpus = index.settings.corpus
-    files = await asyncio.to_thread(corpus_files, corpus)
-    digests: dict[str, str] = {}
-    for done, (id_, path) in enumerate(files.items(), 1):
-        digests[id_] = await asyncio.to_thread(_checked_digest, index, id_, path)
-        yield BuildProgress("read", done, len(files), id_)
-    heads = await index.heads()
-    changed = [id_ for id_ in files if id_ not in heads or heads[id_].corpus_digest != digests[id_]]
-    for done, id_ in enumerate(changed, 1):
-        document = await asyncio.to_thread(read_document, corpus, id_, files[id_])
-        await index.upsert(document, Origin.CORPUS)
-        yield BuildProgress("embed", done, len(changed), id_)
-    gone = [id_ for id_, head in heads.items() if head.corpus_digest and id_ not in files]
-    for done, id_ in enumerate(gone, 1):
-        await index.forget_file(id_)
-        yield BuildProgress("write", done, len(gone), id_)
+    settings = index.settings
+    files = await asyncio.to_thread(corpus_files, settings.corpus)
+    digests: dict[DocumentKey, str] = {}
+    owners: dict[DocumentKey, Path] = {}
+    for done, (name, path) in enumerate(files.items(), 1):
+        for key, digest in (
+            await asyncio.to_thread(_digests, settings.corpus, path, settings.max_document_bytes)
+        ).items():
+            if key in digests:
+                raise DocumentRejected(f"two files have document {key.id!r}: {owners[key].name} and {path.name}")
+            digests[key], owners[key] = digest, path
+        yield BuildProgress("read", done, len(files), name)
+    known = {entry.key: entry for entry in await log.all_newest(settings.name)}
+    changed = {key for key in digests if key not in known or known[key].corpus_digest != digests[key]}
+    done = 0
+    for path in dict.fromkeys(owners[key] for key in digests if key in changed):
+        for document in await asyncio.to_thread(_documents, settings.corpus, path):
+            if DocumentKey(document.tenant, document.id) in changed:
+                await index.writer.upsert(document, Origin.CORPUS)
+                done += 1
+                yield BuildProgress("embed", done, len(changed), document.id)
+    gone = [key for key, entry in known.items() if entry.corpus_digest and key not in digests]
+    for done, key in enumerate(gone, 1):
+        await index.writer.forget_file(key)
+        yield BuildProgress("write", done, len(gone), key.id)
+    if rebuild or index.build_due:
+        async for progress in index.renew():
+            yield progress
 
 
-def _checked_digest(index: DocumentIndex, document_id: str, path: Path) -> str:
-    document = read_document(index.settings.corpus, document_id, path)
-    text_of(document, index.settings.max_document_bytes)
-    return digest_of(document)
+def _documents(corpus: Path, path: Path) -> list[Document]:
+    return list(read_documents(corpus, path))
+
+
+def _digests(corpus: Path, path: Path, max_bytes: int) -> dict[DocumentKey, str]:
+    """What the file holds, checked."""
+    found = {}
+    for document in read_documents(corpus, path):
+        check_document(document, max_bytes)
+        found[DocumentKey(document.tenant, document.id)] = digest_of(document)
+    return found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from trivet.errors import DocumentRejected, FailedPrecondition
 from trivet.retrieval.documents import check_id, format_of_file, id_of_file
+from trivet.retrieval.files import documents_of_file
 from trivet.types.passage import Document
 
 
@@ -32,11 +34,6 @@ def corpus_files(corpus: Path) -> dict[str, Path]:
     return files
 
 
-def read_document(corpus: Path, document_id: str, path: Path) -> Document:
-    """A corpus file as a document that all tenants share; raises DocumentRejected if it cannot be read."""
-    relative = path.relative_to(corpus)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DocumentRejected(f"{relative} cannot be read: {error.strerror}") from error
-    return Document(document_id, content, format_of_file(relative), source=relative.as_posix())
+def read_documents(corpus: Path, path: Path) -> Iterator[Document]:
+    """The documents in a corpus file, mostly one; raises DocumentRejected if it cannot be read."""
+    return documents_of_file(path, path.relative_to(corpus))

@@ -1,39 +1,43 @@
-"""One writer at a time per document."""
+"""One writer at a time per document, and none while the live snapshot is swapped."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
+
+from trivet.stores.records import DocumentKey
+
+ResultT = TypeVar("ResultT")
 
 
 class Turn:
     """A writer's turn. What it runs with `finish` is done to its end even if the writer is cancelled."""
 
     def __init__(self) -> None:
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[Any] | None = None
 
-    async def finish(self, work: Coroutine[Any, Any, None]) -> None:
+    async def finish(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Run `work`; when cancelled, it goes on and the turn lasts until its end."""
-        self.task = asyncio.create_task(work)
-        await asyncio.shield(self.task)
+        task = self.task = asyncio.create_task(work)
+        return await asyncio.shield(task)
 
 
 class DocumentLocks:
-    """Turns by document id. For one event loop."""
+    """Turns by document. For one event loop."""
 
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._unfinished: set[asyncio.Task[None]] = set()
+        self._locks: WeakValueDictionary[DocumentKey, asyncio.Lock] = WeakValueDictionary()
+        self._unfinished: set[asyncio.Task[Any]] = set()
 
     @contextlib.asynccontextmanager
-    async def turn(self, document_id: str) -> AsyncIterator[Turn]:
+    async def turn(self, key: DocumentKey) -> AsyncIterator[Turn]:
         """Wait for one's turn with a document."""
-        lock = self._locks.get(document_id)
+        lock = self._locks.get(key)
         if lock is None:
-            lock = self._locks[document_id] = asyncio.Lock()
+            lock = self._locks[key] = asyncio.Lock()
         await lock.acquire()
         turn = Turn()
         try:
@@ -48,8 +52,8 @@ class DocumentLocks:
         """Wait for work whose writers have gone."""
         await asyncio.gather(*self._unfinished, return_exceptions=True)
 
-    def _outlive(self, task: asyncio.Task[None], lock: asyncio.Lock) -> None:
-        def done(finished: asyncio.Task[None]) -> None:
+    def _outlive(self, task: asyncio.Task[Any], lock: asyncio.Lock) -> None:
+        def done(finished: asyncio.Task[Any]) -> None:
             self._unfinished.discard(finished)
             lock.release()
             if not finished.cancelled():
@@ -57,3 +61,40 @@ class DocumentLocks:
 
         self._unfinished.add(task)
         task.add_done_callback(done)
+
+
+class Gate:
+    """Many pass at a time, or one alone: whoever comes while one waits to be alone waits behind it."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._empty = asyncio.Event()
+        self._open = asyncio.Event()
+        self._open.set()
+
+    @contextlib.asynccontextmanager
+    async def passing(self) -> AsyncIterator[None]:
+        """Be inside with others."""
+        while not self._open.is_set():
+            await self._open.wait()
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if self._inside == 0:
+                self._empty.set()
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Be inside with nobody else."""
+        while not self._open.is_set():
+            await self._open.wait()
+        self._open.clear()
+        try:
+            while self._inside:
+                self._empty.clear()
+                await self._empty.wait()
+            yield
+        finally:
+            self._open.set()

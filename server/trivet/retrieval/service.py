@@ -1,55 +1,62 @@
-"""All indexes of a gateway: what the pipeline searches and what operators change."""
+"""The retrieval leg: implements the Retriever and the IndexAdministration port."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
-from trivet.errors import FailedPrecondition, InvalidRequest, NotFound
+from trivet.errors import FailedPrecondition, InvalidRequest, NotFound, RetrievalUnavailable
 from trivet.retrieval.build import build
-from trivet.retrieval.embedding import OnnxEmbedder
 from trivet.retrieval.index import DocumentIndex
-from trivet.retrieval.settings import EmbeddingSettings, IndexSettings
-from trivet.stores.qdrant import QdrantStore
+from trivet.retrieval.opening import Opener
+from trivet.retrieval.settings import IndexSettings
+from trivet.retrieval.stores import Stores
+from trivet.stores.document_log import DOCUMENT_LOG_SCHEMA
+from trivet.stores.records import DocumentKey
+from trivet.stores.snapshot_catalogue import SNAPSHOT_CATALOGUE_SCHEMA
+from trivet.stores.sqlite import Database
 from trivet.types.passage import Acknowledgement, BuildProgress, Document, IndexStatus, SearchQuery, SearchResult
 
 MAX_TOP_K = 100
+_SCHEMA_VERSION = 1
 
 
-async def open_embedders(indexes: Iterable[IndexSettings], cache: Path) -> dict[EmbeddingSettings, OnnxEmbedder]:
-    """One embedder per model and precision that the indexes need, exported into `cache` where that is still to do."""
-    wanted = sorted({index.embedding for index in indexes}, key=str)
-    return {settings: await OnnxEmbedder.open(settings, cache) for settings in wanted}
+def open_database(path: Path) -> Database:
+    """The file of the document log and the snapshots' catalogue; raises FailedPrecondition for another version's."""
+    return Database.open(path, _SCHEMA_VERSION, (*DOCUMENT_LOG_SCHEMA, *SNAPSHOT_CATALOGUE_SCHEMA))
 
 
 class IndexService:
-    """Implements the Retriever and the IndexAdministration port. For one event loop."""
+    """All indexes. For one event loop."""
 
-    def __init__(
-        self,
-        store: QdrantStore,
-        embedders: Mapping[EmbeddingSettings, OnnxEmbedder],
-        indexes: Mapping[str, IndexSettings],
-    ) -> None:
-        """`embedders` has one for each index's `embedding`; FailedPrecondition if an index does not fit its."""
-        self._splitting = ThreadPoolExecutor(1, "split-documents")
-        self._indexes = {
-            name: DocumentIndex(settings, store, embedders[settings.embedding], self._splitting)
-            for name, settings in indexes.items()
-        }
+    def __init__(self, stores: Stores, indexes: Mapping[str, IndexSettings]) -> None:
+        """`stores` are the caller's to close, after this."""
+        self._stores = stores
+        self._settings = dict(indexes)
+        self._opened: dict[str, DocumentIndex] = {}
         self._building: set[str] = set()
 
-    async def start(self) -> None:
-        """Create the collections that are missing; raises RetrievalUnavailable if the engine is down."""
-        for index in self._indexes.values():
+    async def start(self, *, replace_unusable: str = "") -> None:
+        """Open all indexes; when this returns, everything that was ever acknowledged is found.
+
+        Raises RetrievalUnavailable if the engine is down, and FailedPrecondition if a live snapshot was made with an
+        embedding model that there is no more; for the index named `replace_unusable` a new snapshot is made then.
+        """
+        for name, settings in self._settings.items():
+            opener = Opener(settings, self._stores)
+            index = self._opened[name] = await opener.open(replace_unusable=name == replace_unusable)
             await index.start()
 
     async def close(self) -> None:
-        """Let writes finish whose callers have gone. Store and embedders are the caller's to close, after this."""
-        for index in self._indexes.values():
+        """Let writes finish whose callers have gone."""
+        for index in self._opened.values():
             await index.close()
-        self._splitting.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def indexes(self) -> Mapping[str, DocumentIndex]:
+        """By name."""
+        return self._opened
 
     async def search(self, query: SearchQuery) -> SearchResult:
         """Hybrid search among shared documents and the tenant's own.
@@ -69,36 +76,52 @@ class IndexService:
         Raises NotFound for an unknown index, DocumentRejected, and RetrievalUnavailable: then it is not known whether
         it was written, and the same call again makes sure. Cancelled, it is written either whole or not at all.
         """
-        return await self._index(index).upsert(document)
+        return await self._index(index).writer.upsert(document)
 
     async def delete(self, index: str, ids: Sequence[str], tenant: str = "") -> list[str]:
-        """Delete documents of `tenant` (empty: shared ones); returns the ids that existed. No search finds them then."""
-        found = self._index(index)
-        return [id_ for id_ in dict.fromkeys(ids) if await found.delete(id_, tenant)]
+        """Delete a tenant's documents, shared ones by default; returns the ids that existed.
+
+        No search finds them when this returns.
+        """
+        writer = self._index(index).writer
+        return [id_ for id_ in dict.fromkeys(ids) if await writer.delete(DocumentKey(tenant, id_))]
 
     async def status(self) -> list[IndexStatus]:
         """All configured indexes, by name."""
-        return [await self._indexes[name].status() for name in sorted(self._indexes)]
+        return [await self._index(name).status() for name in sorted(self._settings)]
 
-    async def build(self, index: str) -> AsyncIterator[BuildProgress]:
-        """Bring the index up to its corpus folder; only what changed is embedded. See `trivet.retrieval.build`.
+    async def build(self, index: str, *, rebuild: bool = False) -> AsyncIterator[BuildProgress]:
+        """Bring the index up to its corpus folder and settings; what has not changed is not embedded again.
 
-        Raises NotFound, FailedPrecondition if a build of it is running or there is no corpus, DocumentRejected before
-        anything is written if a file cannot be indexed, RetrievalUnavailable.
+        Raises NotFound, FailedPrecondition if a build of it is running, there is no corpus or the new snapshot is no
+        good, DocumentRejected before anything is written if a file cannot be indexed, RetrievalUnavailable. See
+        `trivet.retrieval.build`.
         """
         found = self._index(index)
         if index in self._building:
             raise FailedPrecondition(f"index {index!r} is being built already")
         self._building.add(index)
         try:
-            async for progress in build(found):
-                yield progress
+            async with aclosing(build(found, self._stores.log, rebuild=rebuild)) as progresses:
+                async for progress in progresses:
+                    yield progress
         finally:
             self._building.discard(index)
 
+    async def rollback(self, index: str, snapshot: str = "") -> IndexStatus:
+        """Let a retained snapshot serve, the one that was live last by default: its chunking, embedding model and
+        settings, never older documents.
+
+        Raises NotFound, FailedPrecondition if there is none or it cannot be used, RetrievalUnavailable.
+        """
+        found = self._index(index)
+        await found.rollback(snapshot)
+        return await found.status()
+
     def _index(self, name: str) -> DocumentIndex:
-        try:
-            return self._indexes[name]
-        except KeyError:
-            known = ", ".join(sorted(self._indexes)) or "none"
-            raise NotFound(f"no index {name!r}; known: {known}") from None
+        if name not in self._settings:
+            known = ", ".join(sorted(self._settings)) or "none"
+            raise NotFound(f"no index {name!r}; known: {known}")
+        if name not in self._opened:
+            raise RetrievalUnavailable(f"index {name!r} is being opened")
+        return self._opened[name]

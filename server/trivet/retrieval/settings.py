@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
-_CHUNKING = 1  # grows when the same settings would give other passages than before
+_CHUNKING = 2  # grows when the same settings would give other passages than before
+_WAY = ("chunk_tokens", "pack", "language")
 
 
 class Precision(Enum):
@@ -20,9 +23,12 @@ class Precision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingSettings:
-    """Which model turns text into vectors. `model`: folder of a sentence-transformers model, None for the default."""
+    """Which model turns text into vectors.
 
-    model: Path | None = None
+    `model`: folder of a sentence-transformers model, or `hub:organisation/name[@revision]`; None for the default.
+    """
+
+    model: Path | str | None = None
     precision: Precision = Precision.INT8
 
 
@@ -34,6 +40,9 @@ class IndexSettings:
     of a section share a passage while they fit; otherwise each paragraph is one of its own. `language`: for stop words
     and stemming of the term search, lower case, such as "english". `candidates`: how many passages each of the two
     searches hands to the fusion. `rrf_k`: constant of the reciprocal rank fusion (smaller: the first ranks count more).
+    `retain`: how many snapshots that are not live any more are kept for a rollback. `rebuild_after`: with so many
+    points written since the live snapshot was optimised, the index is built anew; 0 for never. `questions`: a file of
+    lines {"question", "document"} that a new snapshot is checked with before it becomes live.
     """
 
     name: str
@@ -45,15 +54,27 @@ class IndexSettings:
     candidates: int = 50
     rrf_k: int = 2
     max_document_bytes: int = 4 * 2**20
+    retain: int = 1
+    rebuild_after: int = 25_000
+    questions: Path | None = None
 
-    def snapshot(self, model_digest: str) -> str:
-        """Eight hex digits that name this way of chunking and embedding; what only matters to a search is not in it."""
-        way = {
+    def way(self) -> dict[str, Any]:
+        """The way of chunking and embedding: what makes a snapshot. What only matters to a search is not in it."""
+        return {
             "chunking": _CHUNKING,
-            "chunk_tokens": self.chunk_tokens,
-            "pack": self.pack,
-            "language": self.language,
-            "model": model_digest,
+            **{name: getattr(self, name) for name in _WAY},
+            "model": None if self.embedding.model is None else str(self.embedding.model),
             "precision": self.embedding.precision.value,
         }
-        return hashlib.sha256(json.dumps(way, sort_keys=True).encode()).hexdigest()[:8]
+
+    def in_way(self, way: Mapping[str, Any]) -> IndexSettings:
+        """These settings, but chunking and embedding in that way."""
+        model = None if way["model"] is None else Path(way["model"])
+        changes = {name: way[name] for name in _WAY if name in way}
+        return replace(self, **changes, embedding=EmbeddingSettings(model, Precision(way["precision"])))
+
+
+def way_name(way: Mapping[str, Any], fingerprint: str) -> str:
+    """Eight hex digits that name a way of chunking and embedding. `fingerprint`: of the model, wherever it lies."""
+    about = {name: value for name, value in way.items() if name not in ("model", "precision")}
+    return hashlib.sha256(json.dumps({**about, "model": fingerprint}, sort_keys=True).encode()).hexdigest()[:8]

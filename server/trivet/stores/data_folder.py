@@ -47,6 +47,11 @@ class DataFolder:
         return self.root / "vectors"
 
     @property
+    def documents(self) -> Path:
+        """The document log of all indexes, and their snapshots' catalogue."""
+        return self.root / "documents.sqlite"
+
+    @property
     def adapters(self) -> Path:
         """Immutable copies of the adapters that the engine was given."""
         return self.root / "adapters"

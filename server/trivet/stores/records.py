@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Kind:
@@ -33,72 +32,127 @@ class Terms:
     values: Sequence[float]
 
 
-@dataclass(frozen=True, slots=True)
-class PassageRecord:
-    """One passage to write. `(revision, digest)` says which content of the document it belongs to, `n` its position.
+class DocumentKey(NamedTuple):
+    """What identifies a document of an index. `tenant` is empty for one that all tenants share."""
 
-    `dense` is normalised. `n_tokens` is counted with the embedding model's tokenizer.
-    """
+    tenant: str
+    id: str
 
-    document_id: str
+
+class Revision(NamedTuple):
+    """One content of a document: a revision and, against a log that was lost, its digest."""
+
+    key: DocumentKey
     revision: int
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Who looks, and when: shared documents and `tenant`'s own that hold all `tags` and are valid `at` that time."""
+
+    tenant: str
+    tags: tuple[str, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PassageRecord:
+    """One passage to write. `of` says which content of the document it belongs to, `n` its position.
+
+    `dense` is normalised. `n_tokens` is counted with the embedding model's tokenizer. `start` and `end`: its range in
+    the document's text, in characters. Shown from `valid_from` until just before `valid_until`, seconds since 1970.
+    """
+
+    of: Revision
     n: int
     title: str
     text: str
     n_tokens: int
+    start: int
+    end: int
     tags: tuple[str, ...]
-    tenant: str
+    valid_from: float | None
+    valid_until: float | None
     dense: Sequence[float]
     terms: Terms
 
-    def payload(self) -> dict[str, Any]:
-        """As it is stored at first: staged."""
-        fields = {name: getattr(self, name) for name in self.__slots__ if name not in ("dense", "terms")}
-        return {**fields, "kind": Kind.STAGED, "tags": list(self.tags)}
+    def payload(self, kind: str) -> dict[str, Any]:
+        """As it is stored. A bound that there is none of is absent: a condition on an absent field is never met."""
+        bounds = {"valid_from": self.valid_from, "valid_until": self.valid_until}
+        return {
+            "kind": kind,
+            **_revision_payload(self.of),
+            "n": self.n,
+            "title": self.title,
+            "text": self.text,
+            "n_tokens": self.n_tokens,
+            "start": self.start,
+            "end": self.end,
+            "tags": list(self.tags),
+            **{name: float(bound) for name, bound in bounds.items() if bound is not None},
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPassage:
-    """One passage found, with its fused rank score."""
+    """One passage found, with its fused rank score. `point`: the id that the store knows it by."""
 
-    document_id: str
-    revision: int
-    digest: str
+    point: str
+    score: float
+    of: Revision
     n: int
     title: str
     text: str
-    score: float
+    n_tokens: int
+    start: int
+    end: int
+    valid_from: float | None
+    valid_until: float | None
+
+    @classmethod
+    def of_payload(cls, point: str, score: float, payload: Mapping[str, Any]) -> FoundPassage:
+        """From what is stored."""
+        return cls(
+            point=point,
+            score=score,
+            of=_revision_of(payload),
+            n=payload["n"],
+            title=payload["title"],
+            text=payload["text"],
+            n_tokens=payload["n_tokens"],
+            start=payload["start"],
+            end=payload["end"],
+            valid_from=payload.get("valid_from"),
+            valid_until=payload.get("valid_until"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is known of a document besides its passages. It outlives a deletion, so that revisions only ever grow.
+    """Which content of a document counts, written last. It outlives a deletion, as a tombstone.
 
-    `digest` covers content, format, title, source, tags and tenant. `corpus_digest` is the digest of the corpus file as
-    it was last taken over, empty if there was none: a file is only taken over again once it has changed, so that an
-    upsert or a deletion that came later stands.
+    `passages`: how many belong to it, 0 if deleted.
     """
 
-    document_id: str
-    revision: int
-    digest: str
-    origin: Origin
-    corpus_digest: str
+    of: Revision
     deleted: bool
     passages: int
-    title: str
-    source: str
-    tags: tuple[str, ...]
-    tenant: str
 
     def payload(self) -> dict[str, Any]:
         """As it is stored."""
         kind = Kind.GONE if self.deleted else Kind.HEAD
-        return {**dataclasses.asdict(self), "kind": kind, "origin": self.origin.value, "tags": list(self.tags)}
+        return {"kind": kind, **_revision_payload(self.of), "passages": self.passages}
 
     @classmethod
-    def of(cls, payload: Mapping[str, Any]) -> Head:
+    def of_payload(cls, payload: Mapping[str, Any]) -> Head:
         """From what is stored."""
-        fields = {field.name: payload[field.name] for field in dataclasses.fields(cls)}
-        return cls(**{**fields, "origin": Origin(payload["origin"]), "tags": tuple(payload["tags"])})
+        return cls(_revision_of(payload), payload["kind"] == Kind.GONE, payload["passages"])
+
+
+def _revision_payload(of: Revision) -> dict[str, Any]:
+    return {"document_id": of.key.id, "tenant": of.key.tenant, "revision": of.revision, "digest": of.digest}
+
+
+def _revision_of(payload: Mapping[str, Any]) -> Revision:
+    return Revision(DocumentKey(payload["tenant"], payload["document_id"]), int(payload["revision"]), payload["digest"])

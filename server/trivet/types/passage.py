@@ -106,7 +106,12 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """What an index holds."""
+    """What an index holds.
+
+    `retained`: snapshots that a rollback can return to, the one that was live last first; the one furthest behind lacks
+    `lag` documents as they are now. `build_due`: why a build would make a new snapshot, empty if it would not.
+    `unoptimised`: points written to the live snapshot since it was optimised.
+    """
 
     name: str
     snapshot: str
@@ -114,11 +119,15 @@ class IndexStatus:
     passages: int
     embedding_model: str
     dimension: int
+    retained: tuple[str, ...] = ()
+    build_due: str = ""
+    unoptimised: int = 0
+    lag: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class BuildProgress:
-    """How far a build is. `stage` is "read", "embed" or "write"."""
+    """How far a build is. `stage` is "read", "embed", "write", "optimise", "check" or "swap"."""
 
     stage: str
     done: int

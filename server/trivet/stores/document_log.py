@@ -1,0 +1,247 @@
+"""The document log: what every index is made from."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trivet.stores.records import DocumentKey, Origin, Revision
+from trivet.stores.sqlite import Database
+from trivet.types.passage import Document, DocumentFormat
+
+DOCUMENT_LOG_SCHEMA = (
+    """CREATE TABLE entries (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        index_name TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        document_id TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        deleted INTEGER NOT NULL,
+        origin TEXT NOT NULL,
+        corpus_digest TEXT NOT NULL,
+        format TEXT NOT NULL,
+        title TEXT NOT NULL,
+        source TEXT NOT NULL,
+        tags TEXT NOT NULL,
+        valid_from REAL,
+        valid_until REAL,
+        time REAL NOT NULL,
+        newest INTEGER NOT NULL,
+        UNIQUE (index_name, tenant, document_id, revision)
+    ) STRICT""",
+    "CREATE UNIQUE INDEX newest_of_document ON entries (index_name, tenant, document_id) WHERE newest",
+    "CREATE INDEX newest_in_order ON entries (index_name, seq) WHERE newest",
+    "CREATE TABLE contents (seq INTEGER PRIMARY KEY REFERENCES entries, compressed BLOB NOT NULL) STRICT",
+)
+_PAGE = 500
+_COMPRESSION = 1  # zlib's fastest: the writer waits for it
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One acknowledged upsert or deletion, without its content.
+
+    `seq` grows over the whole log, `revision` per document of an index, both without exception. `digest` covers the
+    content and what is said about it; a deletion has its predecessor's. `corpus_digest` is the digest of the corpus
+    file as it was last taken over, empty if there was none: a file is only taken over again once it has changed, so
+    that an upsert or a deletion that came later stands. `time` in seconds since 1970.
+    """
+
+    seq: int
+    index: str
+    tenant: str
+    document_id: str
+    revision: int
+    digest: str
+    deleted: bool
+    origin: Origin
+    corpus_digest: str
+    format: DocumentFormat
+    title: str
+    source: str
+    tags: tuple[str, ...]
+    valid_from: float | None
+    valid_until: float | None
+    time: float
+
+    @property
+    def key(self) -> DocumentKey:
+        """Which document."""
+        return DocumentKey(self.tenant, self.document_id)
+
+    @property
+    def of(self) -> Revision:
+        """Which content of the document."""
+        return Revision(self.key, self.revision, self.digest)
+
+    def document(self, content: bytes) -> Document:
+        """The document as it was given."""
+        return Document(
+            id=self.document_id,
+            content=content,
+            format=self.format,
+            title=self.title,
+            source=self.source,
+            tags=self.tags,
+            tenant=self.tenant,
+            valid_from=self.valid_from,
+            valid_until=self.valid_until,
+        )
+
+
+class DocumentLog:
+    """Every upsert and deletion, in order, durable when `append` returns, also against `kill -9` and a power cut.
+
+    The content of each document's newest revision is kept, compressed; of older ones only the entry. For one gateway;
+    the writers of a document take turns before they come here.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(
+        self, index: str, document: Document, digest: str, origin: Origin, corpus_digest: str = ""
+    ) -> LogEntry:
+        """Log an upsert under the document's next revision."""
+        about = (
+            digest,
+            False,
+            origin.value,
+            corpus_digest,
+            document.format.value,
+            document.title,
+            document.source,
+            json.dumps(sorted(set(document.tags))),
+            document.valid_from,
+            document.valid_until,
+            time.time(),
+        )
+        key = DocumentKey(document.tenant, document.id)
+
+        def write(connection: sqlite3.Connection) -> LogEntry:
+            entry = _append(connection, index, key, about)
+            compressed = zlib.compress(document.content, _COMPRESSION)
+            connection.execute("INSERT INTO contents VALUES (?, ?)", (entry.seq, compressed))
+            return entry
+
+        return await self._database.run(write)
+
+    async def append_deletion(self, newest: LogEntry, corpus_digest: str) -> LogEntry:
+        """Log that the document whose newest entry this is was deleted."""
+        about = (
+            newest.digest,
+            True,
+            newest.origin.value,
+            corpus_digest,
+            newest.format.value,
+            newest.title,
+            newest.source,
+            json.dumps(newest.tags),
+            newest.valid_from,
+            newest.valid_until,
+            time.time(),
+        )
+        return await self._database.run(lambda connection: _append(connection, newest.index, newest.key, about))
+
+    async def note_corpus(self, seq: int, origin: Origin, corpus_digest: str) -> None:
+        """Remember of an entry what the corpus folder has of its document; its content stays."""
+        await self._database.run(
+            lambda connection: connection.execute(
+                "UPDATE entries SET origin = ?, corpus_digest = ? WHERE seq = ?", (origin.value, corpus_digest, seq)
+            )
+        )
+
+    async def newest(self, index: str, key: DocumentKey) -> LogEntry | None:
+        """The newest entry of a document, a deletion too."""
+        found = await self._read(
+            "SELECT * FROM entries WHERE newest AND index_name = ? AND tenant = ? AND document_id = ?",
+            (index, key.tenant, key.id),
+        )
+        return found[0] if found else None
+
+    async def after(self, index: str, seq: int, limit: int = _PAGE) -> list[LogEntry]:
+        """The newest entries of an index's documents beyond `seq`, in order; the first `limit`."""
+        return await self._read(
+            "SELECT * FROM entries WHERE newest AND index_name = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (index, seq, limit),
+        )
+
+    async def all_newest(self, index: str) -> list[LogEntry]:
+        """The newest entry of every document of an index, deletions too, in order."""
+        return await self.after(index, 0, -1)
+
+    async def content(self, seq: int) -> bytes | None:
+        """The content of an entry; None if it is a deletion or a newer one has replaced it."""
+
+        def read(connection: sqlite3.Connection) -> bytes | None:
+            row = connection.execute("SELECT compressed FROM contents WHERE seq = ?", (seq,)).fetchone()
+            return None if row is None else zlib.decompress(row[0])
+
+        return await self._database.run(read)
+
+    async def behind(self, index: str, seq: int) -> int:
+        """How many documents have an entry beyond `seq`."""
+
+        def read(connection: sqlite3.Connection) -> int:
+            query = "SELECT count(*) FROM entries WHERE newest AND index_name = ? AND seq > ?"
+            return int(connection.execute(query, (index, seq)).fetchone()[0])
+
+        return await self._database.run(read)
+
+    async def last(self) -> int:
+        """The highest seq of the log, 0 if it is empty."""
+        return await self._database.run(
+            lambda connection: int(connection.execute("SELECT ifnull(max(seq), 0) FROM entries").fetchone()[0])
+        )
+
+    async def _read(self, query: str, values: Sequence[object]) -> list[LogEntry]:
+        def read(connection: sqlite3.Connection) -> list[LogEntry]:
+            return [_entry(row) for row in connection.execute(query, tuple(values))]
+
+        return await self._database.run(read)
+
+
+def _append(connection: sqlite3.Connection, index: str, key: DocumentKey, about: Sequence[object]) -> LogEntry:
+    """Write the entry as the document's newest and drop the content of the one before."""
+    of_document = (index, key.tenant, key.id)
+    before = connection.execute(
+        "SELECT seq, revision FROM entries WHERE newest AND index_name = ? AND tenant = ? AND document_id = ?",
+        of_document,
+    ).fetchone()
+    if before is not None:
+        connection.execute("UPDATE entries SET newest = 0 WHERE seq = ?", (before["seq"],))
+        connection.execute("DELETE FROM contents WHERE seq = ?", (before["seq"],))
+    revision = 1 if before is None else before["revision"] + 1
+    row = connection.execute(
+        """INSERT INTO entries (index_name, tenant, document_id, revision, digest, deleted, origin, corpus_digest,
+        format, title, source, tags, valid_from, valid_until, time, newest)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING *""",
+        (*of_document, revision, *about),
+    ).fetchone()
+    return _entry(row)
+
+
+def _entry(row: sqlite3.Row) -> LogEntry:
+    return LogEntry(
+        seq=row["seq"],
+        index=row["index_name"],
+        tenant=row["tenant"],
+        document_id=row["document_id"],
+        revision=row["revision"],
+        digest=row["digest"],
+        deleted=bool(row["deleted"]),
+        origin=Origin(row["origin"]),
+        corpus_digest=row["corpus_digest"],
+        format=DocumentFormat(row["format"]),
+        title=row["title"],
+        source=row["source"],
+        tags=tuple(json.loads(row["tags"])),
+        valid_from=row["valid_from"],
+        valid_until=row["valid_until"],
+        time=row["time"],
+    )
