@@ -1,55 +1,82 @@
-"""Starts the vector process, watches it and starts it again when it dies."""
+"""Starts the vector process, watches it and starts it again when it dies or hangs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trivet.errors import DataFolderInUse, RetrievalUnavailable
+from trivet.errors import DataFolderInUse, FailedPrecondition, RetrievalUnavailable
+from trivet.stores.vector_child import VectorChild
 
 _log = logging.getLogger(__name__)
 
 _BACKOFF_FIRST = 0.1
 _BACKOFF_MOST = 5.0
 _HEALTHY_AFTER = 10.0  # seconds of service after which a death is a new one, not part of a series
+_MOVE_TIMEOUT = 120.0  # a large collection takes a while to open
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """What the engine knows of a collection.
+
+    `points`: how many there are. `unoptimised`: points written, and other operations, since it was optimised; a crash
+    may have lost the last thousand of them from the count. `unflushed`: operations that the next start would replay.
+    """
+
+    points: int
+    unoptimised: int
+    unflushed: int
 
 
 class VectorProcess:
     """The child process that owns `folder`; its log goes to `log_file`. Use from one event loop.
 
-    It ends with this process, however that ends.
+    It ends with this process, however that ends. One serves; another one, on a folder of its own and with a low
+    priority, may make collections for it: `optimize` there, then `attach` here.
     """
 
     def __init__(
-        self, folder: Path, log_file: Path, *, start_timeout: float = 60.0, stop_timeout: float = 20.0
+        self,
+        folder: Path,
+        log_file: Path,
+        *,
+        niceness: int = 0,
+        start_timeout: float = 60.0,
+        stop_timeout: float = 20.0,
+        check_every: float = 5.0,
+        check_timeout: float = 30.0,
     ) -> None:
-        """`start_timeout`: seconds to replay the log and serve; `stop_timeout`: seconds to flush, then it is killed."""
+        """Seconds: `start_timeout` to replay the log and serve; `stop_timeout` to flush, then it is killed.
+
+        It is asked for a sign of life after `check_every`; without one within `check_timeout` it is killed and started
+        again. That must be longer than its longest pause, which is a flush (a second or so; 13 have been seen).
+        """
         self._folder = folder
         self._log_file = log_file
+        self._niceness = niceness
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
-        self._process: Process | None = None
-        self._address: str | None = None
+        self._check_every = check_every
+        self._check_timeout = check_timeout
+        self._child: VectorChild | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._restarts = 0
 
     @property
     def address(self) -> str | None:
         """`host:port` while it serves, else None. Another port after each restart."""
-        return self._address
+        return self._child.address if self._child is not None else None
 
     @property
     def up(self) -> bool:
         """It serves."""
-        return self._address is not None
+        return self._child is not None
 
     @property
     def restarts(self) -> int:
@@ -59,96 +86,101 @@ class VectorProcess:
     @property
     def pid(self) -> int | None:
         """Process id of the child that serves."""
-        return self._process.pid if self._process is not None and self.up else None
+        return self._child.pid if self._child is not None else None
+
+    def collection(self, name: str) -> Path:
+        """The folder of a collection, whether it is there or not: for `attach` elsewhere."""
+        return self._folder / "collections" / name
 
     async def start(self) -> None:
         """Return when it serves.
 
         Raises DataFolderInUse if another process owns the folder, RetrievalUnavailable if it does not come up.
         """
-        await self._spawn()
-        self._watcher = asyncio.create_task(self._watch(), name="vector-process")
+        self._child = await self._spawn()
+        self._watcher = asyncio.create_task(self._watch(self._child), name="vector-process")
 
     async def stop(self) -> None:
         """Let it flush and end it. No error if it was not started."""
-        if self._watcher is not None:
-            self._watcher.cancel()
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
-            self._watcher = None
-        await self._end()
+                await watcher
+        child, self._child = self._child, None
+        if child is not None:
+            await child.end(self._stop_timeout)
 
-    async def _watch(self) -> None:
+    async def info(self) -> dict[str, CollectionInfo]:
+        """Every collection by name. Raises RetrievalUnavailable."""
+        found = await self._command("info", self._check_timeout)
+        return {name: CollectionInfo(**one) for name, one in found.items()}
+
+    async def attach(self, name: str, folder: Path) -> None:
+        """Take over a finished collection without a restart: `folder` (absolute, same file system) is moved and served.
+
+        Whatever dies meanwhile, it is either still in `folder` or served after the restart; the same call again makes
+        sure. Raises RetrievalUnavailable when the engine is down, NotFound if there is no such folder,
+        FailedPrecondition if the name is taken, another vector process has it open, or it cannot be moved or opened.
+        """
+        await self._command("attach", _MOVE_TIMEOUT, name=name, folder=str(folder))
+
+    async def detach(self, name: str, folder: Path) -> None:
+        """The reverse: close one and move it to `folder`, which must not exist. Safe, and raises, as `attach`."""
+        await self._command("detach", _MOVE_TIMEOUT, name=name, folder=str(folder))
+
+    async def optimize(self, name: str) -> bool:
+        """Optimise a collection of this folder, in a process of its own; False if there was nothing to do.
+
+        Takes minutes at 100,000 points. The folder must not be served meanwhile: FailedPrecondition if it is. Killed or
+        cancelled, the collection is as it was. Raises RetrievalUnavailable if it fails.
+        """
+        if self._watcher is not None:
+            raise FailedPrecondition("a folder that is served cannot be optimised: stop the process first")
+        done = await VectorChild.optimise(self._folder, name, self._log_file, self._niceness)
+        _log.info("collection %s optimised: %s points in %s s", name, done["points"], done["seconds"])
+        return bool(done["changed"])
+
+    async def _command(self, do: str, timeout: float, **arguments: str) -> Any:
+        if self._child is None:
+            raise RetrievalUnavailable("the vector process is down")
+        return await self._child.command(do, timeout, **arguments)
+
+    async def _spawn(self) -> VectorChild:
+        child = await VectorChild.spawn(self._folder, self._log_file, self._niceness, self._start_timeout)
+        _log.info("the vector process %s serves on %s", child.pid, child.address)
+        return child
+
+    async def _watch(self, child: VectorChild) -> None:
         backoff = _BACKOFF_FIRST
         while True:
             started = time.monotonic()
-            assert self._process is not None
-            code = await self._process.wait()
-            self._address = None
+            code = await self._death(child)
+            self._child = None
             _log.error("the vector process ended with code %s; starting it again", code)
             if time.monotonic() - started > _HEALTHY_AFTER:
                 backoff = _BACKOFF_FIRST
-            while not self.up:
+            while self._child is None:
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, _BACKOFF_MOST)
                 try:
-                    await self._spawn()
+                    self._child = child = await self._spawn()
                 except (RetrievalUnavailable, DataFolderInUse) as error:
                     _log.error("the vector process did not start: %s", error)
             self._restarts += 1
 
-    async def _spawn(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._log_file.parent.mkdir(parents=True, exist_ok=True)
-        command = (sys.executable, "-m", "trivet.vector", "--data", str(self._folder), "--listen", "127.0.0.1:0")
-        with self._log_file.open("ab") as log:
-            # A session of its own: Ctrl-C in a terminal is for the gateway, which drains first. The environment is
-            # copied: the engine's start changes it in another thread, under the feet of an exec that reads it in place.
-            self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, stderr=log, start_new_session=True, env=dict(os.environ)
-            )
+    async def _death(self, child: VectorChild) -> int:
+        """Its exit code, once it has died; kills it when it shows no sign of life."""
+        dead = asyncio.create_task(child.wait())
         try:
-            event = await self._announcement(self._process)
-        except BaseException:
-            await self._kill()
-            raise
-        self._address = str(event["address"])
-        _log.info("the vector process %s serves on %s", self._process.pid, self._address)
-
-    async def _announcement(self, process: Process) -> dict[str, Any]:
-        """The JSON line that says how the start went."""
-        assert process.stdout is not None
-        try:
-            async with asyncio.timeout(self._start_timeout):
-                line = await process.stdout.readline()
-        except TimeoutError:
-            raise RetrievalUnavailable(f"the vector process did not serve within {self._start_timeout:g} s") from None
-        if not line:
-            code = await process.wait()
-            raise RetrievalUnavailable(f"the vector process ended with code {code}: see {self._log_file.name}")
-        event: dict[str, Any] = json.loads(line)
-        if event["event"] == "refused":
-            await process.wait()
-            raise DataFolderInUse(str(self._folder), int(event["pid"]))
-        return event
-
-    async def _end(self) -> None:
-        process, self._address = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            async with asyncio.timeout(self._stop_timeout):
-                await process.wait()
-        except TimeoutError:
-            _log.warning("the vector process did not stop within %g s: killed", self._stop_timeout)
-            await self._kill()
-
-    async def _kill(self) -> None:
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+            while not (await asyncio.wait({dead}, timeout=self._check_every))[0]:
+                try:
+                    await child.command("ping", self._check_timeout)
+                except RetrievalUnavailable as error:
+                    if not dead.done():
+                        _log.error("the vector process hangs and is killed: %s", error)
+                        self._child = None
+                        await child.kill()
+            return dead.result()
+        finally:
+            dead.cancel()

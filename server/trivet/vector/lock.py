@@ -33,6 +33,11 @@ class FolderLock:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
+    @staticmethod
+    def used(folder: Path) -> bool:
+        """Whether a process has, or has had, that folder for its own."""
+        return (folder / _FILE).is_file()
+
     def release(self) -> None:
         """Give it back."""
         os.close(self._fd)

@@ -60,17 +60,17 @@ class PointsCalls:
     def upsert(self, request: Any) -> Any:
         """Insert or overwrite points; with `update_filter`, overwrite only those that match it."""
         allow(request, (*_WRITE, "points", "update_filter"))
-        return self._write(request, [_upsert(request)])
+        return self._write(request, _upsert(request), len(request.points))
 
     def delete(self, request: Any) -> Any:
         """Delete points by id or filter."""
         allow(request, (*_WRITE, "points"))
-        return self._write(request, [_delete(request.points)])
+        return self._write(request, _delete(request.points))
 
     def set_payload(self, request: Any) -> Any:
         """Set some payload fields of points by id or filter."""
         allow(request, (*_WRITE, "payload", "points_selector"))
-        return self._write(request, [_set_payload(request)])
+        return self._write(request, _set_payload(request))
 
     def update_batch(self, request: Any) -> Any:
         """Several writes in order. No other call comes in between; a crash may leave only the first ones."""
@@ -78,8 +78,8 @@ class PointsCalls:
         started = time.perf_counter()
         operations = [_operation(operation) for operation in request.operations]  # all understood before the first acts
         collection = self._collections[request.collection_name]
-        for operation in operations:
-            collection.update(operation)
+        for operation, message in zip(operations, request.operations, strict=True):
+            collection.update(operation, len(message.upsert.points))
         return proto.UpdateBatchResponse(result=[_done() for _ in operations], time=time.perf_counter() - started)
 
     def create_field_index(self, request: Any) -> Any:
@@ -88,7 +88,7 @@ class PointsCalls:
         if request.field_type not in _SCHEMAS:
             raise Unsupported(f"FieldType.{proto.FieldType.Name(request.field_type)}")
         schema = _SCHEMAS[request.field_type]
-        return self._write(request, [edge.UpdateOperation.create_field_index(request.field_name, schema)])
+        return self._write(request, edge.UpdateOperation.create_field_index(request.field_name, schema))
 
     def get(self, request: Any) -> Any:
         """Points by id."""
@@ -138,11 +138,9 @@ class PointsCalls:
         results = [proto.BatchResult(result=self.query(query).result) for query in request.query_points]
         return proto.QueryBatchResponse(result=results, time=time.perf_counter() - started)
 
-    def _write(self, request: Any, operations: list[edge.UpdateOperation]) -> Any:
+    def _write(self, request: Any, operation: edge.UpdateOperation, points: int = 1) -> Any:
         started = time.perf_counter()
-        collection = self._collections[request.collection_name]
-        for operation in operations:
-            collection.update(operation)
+        self._collections[request.collection_name].update(operation, points)
         return proto.PointsOperationResponse(result=_done(), time=time.perf_counter() - started)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import uuid
@@ -12,6 +13,7 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client import grpc as proto
 
+from trivet.vector.collection import Collection
 from trivet.vector.strict import Missing, allow
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -23,33 +25,6 @@ _DISTANCES = {
     proto.Distance.Euclid: edge.Distance.Euclid,
     proto.Distance.Manhattan: edge.Distance.Manhattan,
 }
-
-
-class Collection:
-    """One open collection. `unflushed` counts writes since the last flush.
-
-    A write is in the write-ahead log when `update` returns, so killing the process loses none of them; flushing only
-    shortens the replay at the next start.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.shard = edge.EdgeShard.load(str(folder))
-        self.unflushed = 0
-
-    def update(self, operation: edge.UpdateOperation) -> None:
-        """Apply one operation: all of it or, after a crash before this returns, perhaps none of it."""
-        self.unflushed += 1
-        self.shard.update(operation)
-
-    def flush(self) -> None:
-        """Write everything out of the log into the segments."""
-        self.shard.flush()
-        self.unflushed = 0
-
-    def close(self) -> None:
-        """Flush and let go of the files."""
-        self.flush()
-        self.shard.close()
 
 
 class Collections:
@@ -84,10 +59,7 @@ class Collections:
     def create(self, spec: Any) -> None:
         """Create one; it appears whole or not at all. Raises ValueError if the name is taken or not usable."""
         name = spec.collection_name
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"collection name {name!r}: letters, digits, '.', '_' and '-' only")
-        if name in self._open:
-            raise ValueError(f"Collection `{name}` already exists!")
+        self._check_free(name)
         config = _config(spec)
         unfinished = self._folder / f"{_UNFINISHED}{uuid.uuid4().hex}"
         edge.EdgeShard.create(str(unfinished), config).close()
@@ -103,6 +75,51 @@ class Collections:
         dead = (self._folder / name).rename(self._folder / f"{_UNFINISHED}{uuid.uuid4().hex}")
         shutil.rmtree(dead)
         return True
+
+    def attach(self, name: str, folder: Path) -> None:
+        """Take over a finished collection: its folder, on this file system and open nowhere, becomes one of ours.
+
+        Once it is moved it is ours for good: also a crash before it is opened changes nothing, the next start opens it.
+        So a call that was not answered may be made again: without the folder and with the collection it does nothing.
+        Raises Missing if there is no such folder, ValueError if the name is taken or the folder cannot be moved or
+        opened; then it is where it was.
+        """
+        if name in self._open and not folder.exists():
+            return
+        self._check_free(name)
+        if not folder.is_dir():
+            raise Missing(f"there is no collection in {folder}")
+        sync_tree(folder)
+        target = self._folder / name
+        _move(folder, target)
+        try:
+            self._open[name] = Collection(target)
+        except Exception as error:
+            _move(target, folder)
+            raise ValueError(f"{folder} is no collection that can be opened: {error}") from error
+
+    def detach(self, name: str, folder: Path) -> None:
+        """The reverse: flush and close it, and move its folder to `folder`, which must not exist yet.
+
+        A call that was not answered may be made again, as with `attach`.
+        """
+        if name not in self._open and folder.is_dir():
+            return
+        if folder.exists():
+            raise ValueError(f"{folder} exists already")
+        collection = self._open.get(name)
+        if collection is None:
+            raise Missing(f"Collection `{name}` doesn't exist!")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        collection.close()
+        del self._open[name]
+        _move(self._folder / name, folder)
+
+    def _check_free(self, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"collection name {name!r}: letters, digits, '.', '_' and '-' only")
+        if name in self._open:
+            raise ValueError(f"Collection `{name}` already exists!")
 
     @property
     def unflushed(self) -> int:
@@ -147,3 +164,31 @@ def _sparse(params: Any) -> edge.EdgeSparseVectorParams:
     allow(params, ("modifier",))
     idf = params.HasField("modifier") and params.modifier == proto.Modifier.Idf
     return edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf if idf else None)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename a folder durably; ValueError if it cannot be done at once, as between file systems."""
+    if target.exists():
+        raise ValueError(f"{target} exists already")
+    try:
+        source.rename(target)
+    except OSError as error:
+        raise ValueError(f"{source} cannot be moved to {target}: {error.strerror}") from error
+    for parent in {source.parent, target.parent}:
+        _sync(parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Let everything in a folder be on the disk."""
+    for root, _, files in os.walk(folder):
+        for name in files:
+            _sync(Path(root) / name)
+        _sync(Path(root))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
