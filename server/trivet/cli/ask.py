@@ -95,7 +95,10 @@ def _print_account(response: inference_pb2.GenerateResponse) -> None:
     if receipt.adapter:
         parts.append(f"adapter {receipt.adapter}")
     parts.append(f"{receipt.input_tokens} tokens in ({receipt.cached_tokens} cached), {receipt.output_tokens} out")
-    parts.append(f"first token {receipt.ttft_ms:.0f} ms")
+    if receipt.HasField("ttft_ms"):
+        parts.append(f"first token {receipt.ttft_ms:.0f} ms")
+    if receipt.HasField("retrieval_confidence"):
+        parts.append(f"confidence {receipt.retrieval_confidence:.2f}")
     if receipt.cost.HasField("total"):
         parts.append(f"${receipt.cost.total / 1e9:.6f}")
     if receipt.degraded:
