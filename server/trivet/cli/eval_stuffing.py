@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from trivet.evaluation.suite import Arm
 from trivet.prompts.assembler import PromptAssembler
 from trivet.prompts.chat_tokenizer import ChatTokenizer
 from trivet.prompts.reader import read_prompt
-from trivet.retrieval.corpus import corpus_files, read_document
+from trivet.retrieval.corpus import corpus_files, read_documents
 from trivet.retrieval.reading import read
+from trivet.types.passage import Document, DocumentFormat
 from trivet.types.request import Message
 from trivet.types.variant import VersionRef
 
@@ -36,7 +37,11 @@ class Stuffing:
 
         Returns why this arm cannot be asked, empty if it can: the text with any of the questions has to fit.
         """
-        passages = [f"[{number}] {text}" for number, text in enumerate(self._passages(arm.stuffed or ""), start=1)]
+        documents = list(self._documents(arm.stuffed or ""))
+        pdf = next((document.id for document in documents if document.format is DocumentFormat.PDF), None)
+        if pdf is not None:
+            return f"the corpus has a PDF, {pdf}: only text stands in a prompt"
+        passages = [f"[{number}] {text}" for number, text in enumerate(_paragraphs(documents), start=1)]
         if any("{{" in text for text in passages):
             return "the corpus has '{{' in it, which a prompt file takes for a variable"
         header = read_prompt(VersionRef.parse(arm.prompt), source).passages_header
@@ -63,15 +68,19 @@ class Stuffing:
         told = json.loads((self._model / "config.json").read_text()).get("max_position_embeddings")
         return min(limit for limit in (self._max_model_len, told, 1 << 30) if limit is not None)
 
-    def _passages(self, index: str) -> Iterator[str]:
-        """Every paragraph of every document, on one line each."""
+    def _documents(self, index: str) -> Iterator[Document]:
         corpus = self._config.indexes[index].corpus
-        for document_id, path in corpus_files(corpus).items():
-            document = read_document(corpus, document_id, path)
-            for section in read(document.content.decode("utf-8-sig"), document.format).sections:
-                for paragraph in section.text.split("\n\n"):
-                    if text := " ".join(paragraph.split()):
-                        yield text
+        for path in corpus_files(corpus).values():
+            yield from read_documents(corpus, path)
+
+
+def _paragraphs(documents: Iterable[Document]) -> Iterator[str]:
+    """Every paragraph of every document, on one line each."""
+    for document in documents:
+        for section in read(document.content.decode("utf-8-sig"), document.format).sections:
+            for paragraph in section.text.split("\n\n"):
+                if text := " ".join(paragraph.split()):
+                    yield text
 
 
 def insert(prompt: str, text: str) -> str:
