@@ -25,10 +25,11 @@ class Encoded:
 
 @dataclass
 class Position:
-    """Where a process stands in its stream."""
+    """Where a process stands in its stream; `progress` is the mix that the present pool was made with."""
 
     pool: int = 0
     batch: int = 0
+    progress: float = 0.0
 
 
 def encode(tokenizer: Tokenizer, examples: list[Example]) -> list[Encoded]:
@@ -83,18 +84,20 @@ class Batches:
 
     def next(self, progress: float) -> tuple[Tensor, Tensor]:
         """The next batch. `progress` shifts the mix, from the next pool on."""
-        if not self._groups or self.position.batch >= len(self._groups):
-            if self._groups:
-                self.position = Position(self.position.pool + 1)
-            self._groups = self._pool(progress)
-            self.position.batch = min(self.position.batch, len(self._groups) - 1)
+        if not self._groups:  # at the start, or continued within a pool
+            if not self.position.batch:
+                self.position.progress = progress
+            self._groups = self._pool()
+        if self.position.batch >= len(self._groups):
+            self.position = Position(self.position.pool + 1, 0, progress)
+            self._groups = self._pool()
         rows = self._groups[self.position.batch]
         self.position.batch += 1
         return pad(rows, self._padding)
 
-    def _pool(self, progress: float, split: Split = "train") -> list[list[Encoded]]:
+    def _pool(self, split: Split = "train") -> list[list[Encoded]]:
         rng = random.Random(f"{self.seed}/{self.process}/{self.position.pool}")
-        rows = encode(self.tokenizer, [example(rng, progress, split) for _ in range(POOL)])
+        rows = encode(self.tokenizer, [example(rng, self.position.progress, split) for _ in range(POOL)])
         groups = grouped(rows, self.tokens)
         rng.shuffle(groups)
         return groups

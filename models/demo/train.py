@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ class Run:
 
     def save(self) -> None:
         positions: list[Any] = [None] * dist.get_world_size()
-        dist.all_gather_object(positions, (self.batches.position.pool, self.batches.position.batch))
+        dist.all_gather_object(positions, astuple(self.batches.position))
         if self.rank:
             return
         path = self.plan.folder / "checkpoint.pt"
