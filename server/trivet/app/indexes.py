@@ -20,6 +20,7 @@ from trivet.stores.data_folder import DataFolder
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.qdrant_connection import QdrantEndpoint
+from trivet.stores.qdrant_layout import CollectionLayout
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue
 from trivet.stores.vector_process import VectorProcess
 
@@ -70,7 +71,13 @@ async def _store(config: Config, folder: DataFolder, metrics: Metrics | None) ->
     qdrant = config.file.qdrant
     if qdrant.url is not None:
         key = None if qdrant.api_key_file is None else config.resolve(qdrant.api_key_file).read_text().strip()
-        store = QdrantStore.remote(QdrantEndpoint(qdrant.url, qdrant.grpc_port, key))
+        layout = CollectionLayout(
+            replicas=qdrant.replicas,
+            shards=qdrant.shards,
+            write_consistency=qdrant.write_consistency,
+            int8=qdrant.quantization == "int8",
+        )
+        store = QdrantStore.remote(QdrantEndpoint(qdrant.url, qdrant.grpc_port, key), layout)
         try:
             yield store
         finally:

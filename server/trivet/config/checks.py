@@ -100,6 +100,11 @@ def _qdrant(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[
     if file.qdrant.url is None:
         for field in sorted(file.qdrant.model_fields_set - {"url"}):
             yield document.problem(("qdrant", field), "has no effect without qdrant.url")
+    if file.qdrant.write_consistency > file.qdrant.replicas:
+        yield document.problem(
+            ("qdrant", "write_consistency"),
+            f"more than the {file.qdrant.replicas} replicas: no write would ever be done",
+        )
     key = file.qdrant.api_key_file
     if key is not None and not (folder / key).is_file():
         yield document.problem(("qdrant", "api_key_file"), f"no file {folder / key}")

@@ -94,6 +94,10 @@ class Qdrant(Section):
     url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")] | None = None
     grpc_port: Annotated[int, Field(ge=1, le=65535)] = 6334
     api_key_file: str | None = None
+    replicas: Annotated[int, Field(ge=1, le=16)] = 1
+    shards: Annotated[int, Field(ge=1, le=1024)] | None = None
+    write_consistency: Annotated[int, Field(ge=1, le=16)] = 1
+    quantization: Literal["none", "int8"] = "none"
 
 
 class Price(Section):

@@ -15,6 +15,7 @@ from qdrant_client import models
 
 from trivet.stores import points
 from trivet.stores.qdrant_connection import QdrantConnection, QdrantEndpoint
+from trivet.stores.qdrant_layout import ONE_COPY, CollectionLayout
 from trivet.stores.records import DocumentKey, FoundPassage, Head, Kind, PassageRecord, Revision, Terms, Visible
 
 _FOUND = [
@@ -37,14 +38,17 @@ class QdrantStore:
         endpoint: Callable[[], QdrantEndpoint | None],
         *,
         owned: bool = False,
+        layout: CollectionLayout = ONE_COPY,
         read_timeout: float = 1.5,
         write_timeout: float = 30.0,
     ) -> None:
         """`endpoint` is asked at every call and says None while the engine is down. Timeouts in seconds, per call.
 
-        `owned`: nobody else uses this engine, so that what is not known here may be removed from it.
+        `owned`: nobody else uses this engine, so that what is not known here may be removed from it. `layout`: of the
+        collections that are created here.
         """
         self.owned = owned
+        self._layout = layout
         self._connection = QdrantConnection(endpoint, max(read_timeout, write_timeout))
         self._read_timeout = read_timeout
         self._write_timeout = write_timeout
@@ -60,9 +64,9 @@ class QdrantStore:
         return cls(endpoint, owned=True)
 
     @classmethod
-    def remote(cls, endpoint: QdrantEndpoint) -> QdrantStore:
-        """Over a Qdrant server."""
-        return cls(lambda: endpoint)
+    def remote(cls, endpoint: QdrantEndpoint, layout: CollectionLayout = ONE_COPY) -> QdrantStore:
+        """Over a Qdrant server or cluster."""
+        return cls(lambda: endpoint, layout=layout)
 
     @property
     def endpoint(self) -> QdrantEndpoint:
@@ -87,6 +91,7 @@ class QdrantStore:
                     collection,
                     vectors_config={points.DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)},
                     sparse_vectors_config={points.TERMS: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+                    **self._layout.creation(),
                 )
             schemas = dict.fromkeys(points.KEYWORDS, models.PayloadSchemaType.KEYWORD)
             schemas["revision"] = models.PayloadSchemaType.INTEGER
@@ -120,13 +125,17 @@ class QdrantStore:
         count.
         """
         seen = points.visible(who, without)
-        legs: list[tuple[str, Any]] = [(points.DENSE, list(dense))]
+        legs: list[tuple[str, Any, models.SearchParams | None]] = [(points.DENSE, list(dense), self._layout.search())]
         if terms.indices:
-            legs.append((points.TERMS, models.SparseVector(indices=list(terms.indices), values=list(terms.values))))
+            asked = models.SparseVector(indices=list(terms.indices), values=list(terms.values))
+            legs.append((points.TERMS, asked, None))
         async with self._connection.call(self._read_timeout) as client:
             response = await client.query_points(
                 collection,
-                prefetch=[models.Prefetch(query=q, using=name, filter=seen, limit=candidates) for name, q in legs],
+                prefetch=[
+                    models.Prefetch(query=q, using=name, filter=seen, limit=candidates, params=params)
+                    for name, q, params in legs
+                ],
                 query=models.RrfQuery(rrf=models.Rrf(k=rrf_k, weights=list(weights[: len(legs)]))),
                 limit=limit,
                 with_payload=_FOUND,
@@ -234,7 +243,12 @@ class QdrantStore:
         while True:
             async with self._connection.call(self._write_timeout) as client:
                 found, offset = await client.scroll(
-                    collection, scroll_filter=chosen, limit=_PAGE, offset=offset, with_payload=fields
+                    collection,
+                    scroll_filter=chosen,
+                    limit=_PAGE,
+                    offset=offset,
+                    with_payload=fields,
+                    consistency=models.ReadConsistencyType.MAJORITY,
                 )
             for point in found:
                 yield point.payload or {}

@@ -1,0 +1,126 @@
+"""What a Qdrant server would be told: settings, credentials, consistency. A recorder stands in for the server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message_factory import GetMessageClass
+from qdrant_client import grpc as proto
+from qdrant_client.grpc import collections_service_pb2, points_service_pb2
+
+from qdrant_engines import passages, revision, search
+from trivet.stores.qdrant import QdrantStore
+from trivet.stores.qdrant_connection import QdrantEndpoint
+from trivet.stores.qdrant_layout import CollectionLayout
+from trivet.stores.records import Head
+
+pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+LAYOUT = CollectionLayout(replicas=3, shards=4, write_consistency=2, int8=True)
+
+
+class Recorder(grpc.GenericRpcHandler):
+    """Answers every call of the protocol with an empty message and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+        self.metadata: list[Mapping[str, str]] = []
+        files = (collections_service_pb2, points_service_pb2)
+        services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
+        self._methods = {f"/{s.full_name}/{m.name}": m for s in services for m in s.methods}
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        """One call."""
+        method = self._methods[details.method]
+        metadata = {str(key): str(value) for key, value in details.invocation_metadata}
+
+        async def answer(request: Any, _context: Any) -> Any:
+            self.calls.append((method.name, request))
+            self.metadata.append(metadata)
+            return _answer(method)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer,
+            request_deserializer=GetMessageClass(method.input_type).FromString,
+            response_serializer=GetMessageClass(method.output_type).SerializeToString,
+        )
+
+    def of(self, name: str) -> list[Any]:
+        """The requests of one method."""
+        return [request for method, request in self.calls if method == name]
+
+
+def _answer(method: Any) -> Any:
+    """An empty message, but for what the client insists on."""
+    if method.output_type.name == "PointsOperationResponse":
+        return proto.PointsOperationResponse(result=proto.UpdateResult(status=proto.UpdateStatus.Completed))
+    return GetMessageClass(method.output_type)()
+
+
+@pytest.fixture
+async def recorder() -> AsyncIterator[tuple[Recorder, int]]:
+    """It and its port."""
+    recorder = Recorder()
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((recorder,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield recorder, port
+    await server.stop(0)
+
+
+@pytest.fixture
+async def store(recorder: tuple[Recorder, int]) -> AsyncIterator[QdrantStore]:
+    """Over the recorder, as over a cluster."""
+    store = QdrantStore.remote(QdrantEndpoint("http://127.0.0.1", recorder[1], "a-secret"), LAYOUT)
+    yield store
+    await store.close()
+
+
+async def test_a_collection_is_laid_out_as_configured(recorder: tuple[Recorder, int], store: QdrantStore) -> None:
+    assert await store.ensure("facts", 8)
+    (created,) = recorder[0].of("Create")
+    assert (created.replication_factor, created.shard_number, created.write_consistency_factor) == (3, 4, 2)
+    assert created.quantization_config.scalar.type == proto.QuantizationType.Int8
+    assert created.quantization_config.scalar.always_ram
+    indexed = {request.field_name for request in recorder[0].of("CreateFieldIndex")}
+    assert {"kind", "document_id", "tenant", "tags", "revision", "valid_from", "valid_until"} <= indexed
+    assert all(request.wait for request in recorder[0].of("CreateFieldIndex"))
+
+
+async def test_a_searchs_first_hits_are_scored_again(recorder: tuple[Recorder, int], store: QdrantStore) -> None:
+    await search(store, "facts", words=[1])
+    (query,) = recorder[0].of("Query")
+    dense, terms = query.prefetch
+    assert dense.params.quantization.rescore
+    assert not terms.HasField("params")
+
+
+async def test_reads_are_by_majority(recorder: tuple[Recorder, int], store: QdrantStore) -> None:
+    await search(store, "facts")
+    await store.heads_of("facts", [revision(1).key])
+    await store.heads("facts")
+    for name in ("Query", "Get", "Scroll"):
+        (request,) = recorder[0].of(name)
+        assert request.read_consistency.type == proto.ReadConsistencyType.Majority, name
+
+
+async def test_writes_wait_and_are_ordered(recorder: tuple[Recorder, int], store: QdrantStore) -> None:
+    head = Head(revision(1), deleted=False, passages=1)
+    await store.stage("facts", passages(revision(1)))
+    await store.publish("facts", head)
+    await store.retire("facts", head)
+    await store.clean("facts", head.of.key, None)
+    writes = [*recorder[0].of("Upsert"), *recorder[0].of("UpdateBatch")]
+    assert len(writes) == 4
+    for request in writes:
+        assert request.wait
+        assert request.ordering.type == proto.WriteOrderingType.Strong
+
+
+async def test_every_call_has_the_key(recorder: tuple[Recorder, int], store: QdrantStore) -> None:
+    await store.ensure("facts", 8)
+    await search(store, "facts")
+    assert {metadata.get("api-key") for metadata in recorder[0].metadata} == {"a-secret"}
