@@ -134,10 +134,16 @@ class Client:
         request = admin_pb2.DeleteDocumentsRequest(index=index, ids=list(ids), tenant=tenant)
         return self._call(self._admin.DeleteDocuments, request)
 
-    def build_index(self, index: str) -> Iterator[admin_pb2.BuildIndexResponse]:
+    def build_index(self, index: str, rebuild: bool = False) -> Iterator[admin_pb2.BuildIndexResponse]:
         """Progress, then the built index. Without a time limit."""
+        request = admin_pb2.BuildIndexRequest(index=index, rebuild=rebuild)
         with _failures():
-            yield from self._admin.BuildIndex(admin_pb2.BuildIndexRequest(index=index), metadata=self._metadata)
+            yield from self._admin.BuildIndex(request, metadata=self._metadata)
+
+    def rollback_index(self, index: str, snapshot: str, reason: str) -> admin_pb2.RollbackIndexResponse:
+        """Return to a retained snapshot, the one that was live last if `snapshot` is empty."""
+        request = admin_pb2.RollbackIndexRequest(index=index, snapshot=snapshot, reason=reason)
+        return self._call(self._admin.RollbackIndex, request)
 
     def _call(self, method: Callable[..., ResponseT], request: Message) -> ResponseT:
         with _failures():

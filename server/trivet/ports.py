@@ -89,8 +89,12 @@ class IndexAdministration(Protocol):
         """All configured indexes."""
         ...
 
-    def build(self, index: str) -> AsyncIterator[BuildProgress]:
-        """Bring the index up to its corpus folder."""
+    def build(self, index: str, *, rebuild: bool = False) -> AsyncIterator[BuildProgress]:
+        """Bring the index up to its corpus folder and settings; with `rebuild`, make a new snapshot in any case."""
+        ...
+
+    async def rollback(self, index: str, snapshot: str = "", reason: str = "") -> IndexStatus:
+        """Return to a retained snapshot, the one that was live last by default, with today's documents."""
         ...
 
 

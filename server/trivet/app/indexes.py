@@ -9,13 +9,14 @@ from functools import partial
 
 from trivet.config import Config, IndexConfig
 from trivet.metering.metrics import Metrics
-from trivet.retrieval.builder import InPlace
+from trivet.retrieval.builder import InPlace, SnapshotBuilder
 from trivet.retrieval.embedders import Embedders
 from trivet.retrieval.embedding import OnnxEmbedder
 from trivet.retrieval.embedding_cache import EmbeddingCache
 from trivet.retrieval.service import IndexService, open_database
 from trivet.retrieval.settings import EmbeddingSettings, IndexSettings, Precision
 from trivet.retrieval.stores import Stores
+from trivet.stores.collection_builder import CollectionBuilder
 from trivet.stores.data_folder import DataFolder
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.qdrant import QdrantStore
@@ -35,7 +36,7 @@ async def open_indexes(
     """
     settings = {name: index_settings(name, index) for name, index in config.indexes.items()}
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(_store(config, folder, metrics))
+        store, builder = await stack.enter_async_context(_engine(config, folder, metrics))
         database = open_database(folder.documents)
         stack.callback(database.close)
         vectors = EmbeddingCache(folder.cache / "passages.sqlite")
@@ -44,7 +45,7 @@ async def open_indexes(
         stack.callback(embedders.close)
         splitting = ThreadPoolExecutor(1, "split-documents")
         stack.callback(splitting.shutdown, wait=False, cancel_futures=True)
-        stores = Stores(store, DocumentLog(database), SnapshotCatalogue(database), embedders, InPlace(store), splitting)
+        stores = Stores(store, DocumentLog(database), SnapshotCatalogue(database), embedders, builder, splitting)
         service = IndexService(stores, settings)
         stack.push_async_callback(service.close)
         await service.start(replace_unusable=replace_unusable)
@@ -67,35 +68,33 @@ async def own_indexes(config: Config, *, replace_unusable: str = "") -> AsyncIte
 
 
 @asynccontextmanager
-async def _store(config: Config, folder: DataFolder, metrics: Metrics | None) -> AsyncIterator[QdrantStore]:
+async def _engine(
+    config: Config, folder: DataFolder, metrics: Metrics | None
+) -> AsyncIterator[tuple[QdrantStore, SnapshotBuilder]]:
+    """The vector store, and where new snapshots are made."""
     qdrant = config.file.qdrant
-    if qdrant.url is not None:
-        key = None if qdrant.api_key_file is None else config.resolve(qdrant.api_key_file).read_text().strip()
-        layout = CollectionLayout(
-            replicas=qdrant.replicas,
-            shards=qdrant.shards,
-            write_consistency=qdrant.write_consistency,
-            int8=qdrant.quantization == "int8",
-        )
-        store = QdrantStore.remote(QdrantEndpoint(qdrant.url, qdrant.grpc_port, key), layout)
-        try:
-            yield store
-        finally:
-            await store.close()
-        return
-    process = VectorProcess(folder.vectors, folder.logs / "vector.log")
-    try:
+    async with AsyncExitStack() as stack:
+        if qdrant.url is not None:
+            key = None if qdrant.api_key_file is None else config.resolve(qdrant.api_key_file).read_text().strip()
+            layout = CollectionLayout(
+                replicas=qdrant.replicas,
+                shards=qdrant.shards,
+                write_consistency=qdrant.write_consistency,
+                int8=qdrant.quantization == "int8",
+            )
+            store = QdrantStore.remote(QdrantEndpoint(qdrant.url, qdrant.grpc_port, key), layout)
+            stack.push_async_callback(store.close)
+            yield store, InPlace(store)
+            return
+        process = VectorProcess(folder.vectors, folder.logs / "vector.log")
+        stack.push_async_callback(process.stop)
         await process.start()
         if metrics is not None:
             metrics.vector_up.set_function(lambda: float(process.up))
             metrics.vector_restarts.set_function(lambda: float(process.restarts))
         store = QdrantStore.embedded(lambda: process.address, lambda: process.restarts)
-        try:
-            yield store
-        finally:
-            await store.close()
-    finally:
-        await process.stop()
+        stack.push_async_callback(store.close)
+        yield store, CollectionBuilder(process, store, folder.building, folder.logs / "vector-builder.log")
 
 
 def index_settings(name: str, index: IndexConfig) -> IndexSettings:

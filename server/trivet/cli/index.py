@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 Indexes = Client | OfflineIndexes
 
 
-def indexes_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --offline, --config and the server's options; the command gets a `client`."""
+def indexes_options(command: Callable[..., Any], *, makes_anew: bool = False) -> Callable[..., Any]:
+    """Add --offline, --config and the server's options; the command gets a `client`.
+
+    `makes_anew`: offline, the command can do without the embedding model of the index's live snapshot.
+    """
 
     @click.option("--offline", is_flag=True, help="Without a server: take the data folder's lock and work on it.")
     @config_options
@@ -32,7 +35,8 @@ def indexes_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def with_client(*args: Any, target: Target, offline: bool, **options: Any) -> Any:
         loaded = options.pop("load")
-        with OfflineIndexes(loaded()) if offline else Client(target) as client:
+        replace = options["name"] if makes_anew else ""
+        with OfflineIndexes(loaded(), replace) if offline else Client(target) as client:
             return command(*args, client=client, **options)
 
     return with_client
@@ -45,6 +49,7 @@ def index() -> None:
     \b
     Examples:
       trivet index build handbook
+      trivet index rollback handbook
       trivet index add handbook notes/*.md manual.pdf
       trivet index add handbook offers.jsonl --valid-until 2026-12-31T00:00:00Z
       trivet index search handbook "warranty of the Veltro"
@@ -54,15 +59,40 @@ def index() -> None:
 
 @index.command()
 @click.argument("name")
+@click.option("--rebuild", is_flag=True, help="Make a new snapshot even if nothing asks for one.")
+@json_option
+@partial(indexes_options, makes_anew=True)
+def build(client: Indexes, name: str, rebuild: bool, as_json: bool) -> None:
+    """Bring index NAME up to its corpus folder and its settings; only what changed is embedded.
+
+    With other settings for chunking or embedding, a new snapshot is made beside the live one, checked, and takes its
+    place; the one before is kept for `trivet index rollback`.
+    """
+    built = _show(client.build_index(name, rebuild))
+    _print_index(built, as_json)
+
+
+@index.command()
+@click.argument("name")
+@click.argument("snapshot", default="")
+@click.option("--reason", default="", help="Why; for the server's log.")
 @json_option
 @indexes_options
-def build(client: Indexes, name: str, as_json: bool) -> None:
-    """Bring index NAME up to its corpus folder; only changed documents are embedded."""
-    built = _show(client.build_index(name))
+def rollback(client: Indexes, name: str, snapshot: str, reason: str, as_json: bool) -> None:
+    """Return index NAME to a retained SNAPSHOT, by default the one that was live before.
+
+    Its chunking, embedding model and settings come back; the documents stay as they are now.
+    """
+    _print_index(client.rollback_index(name, snapshot, reason).index, as_json)
+
+
+def _print_index(built: admin_pb2.Index, as_json: bool) -> None:
     if as_json:
         print_json(plain(built))
-    else:
-        click.echo(f"{built.name}: {built.documents} documents, {built.passages} passages, snapshot {built.snapshot}")
+        return
+    click.echo(f"{built.name}: {built.documents} documents, {built.passages} passages, snapshot {built.snapshot}")
+    if built.build_due:
+        click.echo(f"a build is due: {built.build_due}", err=True)
 
 
 @index.command()
@@ -144,8 +174,9 @@ def list_indexes(client: Indexes, as_json: bool) -> None:
     if as_json:
         print_json(indexes)
         return
-    columns = ("name", "documents", "passages", "snapshot", "embedding_model")
-    print_table(columns, [[item[column] for column in columns] for item in indexes])
+    columns = ("name", "documents", "passages", "snapshot", "retained_snapshots", "embedding_model", "build_due")
+    rows = [{**item, "retained_snapshots": ", ".join(item["retained_snapshots"])} for item in indexes]
+    print_table(columns, [[row[column] for column in columns] for row in rows])
 
 
 def _bar() -> Progress:

@@ -23,8 +23,10 @@ _OPERATOR = Caller(PUBLIC_TENANT, KeyRole.OPERATOR)  # who holds the data folder
 class OfflineIndexes:
     """Owns the data folder while it is open; DataFolderInUse if a server does."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, replace_unusable: str = "") -> None:
+        """An index named `replace_unusable` is made anew if the embedding model of its live snapshot is gone."""
         self._config = config
+        self._replace_unusable = replace_unusable
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
 
@@ -32,7 +34,8 @@ class OfflineIndexes:
         from trivet.app.indexes import own_indexes  # here, because it imports the vector store's client
 
         try:
-            self._indexes = self._runner.run(self._stack.enter_async_context(own_indexes(self._config)))
+            own = own_indexes(self._config, replace_unusable=self._replace_unusable)
+            self._indexes = self._runner.run(self._stack.enter_async_context(own))
         except BaseException:
             self._runner.close()
             raise
@@ -46,13 +49,18 @@ class OfflineIndexes:
         finally:
             self._runner.close()
 
-    def build_index(self, index: str) -> Iterator[admin_pb2.BuildIndexResponse]:
+    def build_index(self, index: str, rebuild: bool = False) -> Iterator[admin_pb2.BuildIndexResponse]:
         """Progress, then the built index."""
-        for progress in self._each(self._indexes.build(index)):
+        for progress in self._each(self._indexes.build(index, rebuild=rebuild)):
             yield admin_pb2.BuildIndexResponse(progress=progress_to_proto(progress))
         for item in self.list_indexes().indexes:
             if item.name == index:
                 yield admin_pb2.BuildIndexResponse(built=item)
+
+    def rollback_index(self, index: str, snapshot: str, reason: str) -> admin_pb2.RollbackIndexResponse:
+        """Return to a retained snapshot."""
+        status = self._runner.run(self._indexes.rollback(index, snapshot, reason))
+        return admin_pb2.RollbackIndexResponse(index=index_to_proto(status, self._config.routes))
 
     def upsert_documents(
         self, requests: Iterable[admin_pb2.UpsertDocumentsRequest]

@@ -12,6 +12,7 @@ from trivet.retrieval.renewal import Renewal
 from trivet.retrieval.search import search
 from trivet.retrieval.settings import IndexSettings
 from trivet.retrieval.shelf import Shelf
+from trivet.retrieval.snapshots import Snapshot
 from trivet.retrieval.writer import Writer
 from trivet.stores.records import Kind
 from trivet.stores.snapshot_catalogue import SnapshotRecord
@@ -61,6 +62,11 @@ class DocumentIndex:
         return self._live.snapshot.name
 
     @property
+    def live(self) -> Snapshot:
+        """What serves now."""
+        return self._live.snapshot
+
+    @property
     def lag(self) -> int:
         """Documents that the retained snapshot furthest behind does not have as the log has them."""
         return self._shelf.lag
@@ -106,11 +112,13 @@ class DocumentIndex:
         async for progress in self._renewal.renew(self._wanted.way):
             yield progress
 
-    async def rollback(self, name: str) -> None:
+    async def rollback(self, name: str, reason: str) -> None:
         """Let a retained snapshot serve: its chunking, model and settings, today's documents.
 
         Raises NotFound, FailedPrecondition, RetrievalUnavailable.
         """
         snapshot = await self._shelf.take(name)
         await self._renewal.swap(snapshot)
-        _log.warning("index %s: rolled back to snapshot %s", self.settings.name, snapshot.name)
+        _log.warning(
+            "index %s: rolled back to snapshot %s: %s", self.settings.name, snapshot.name, reason or "no reason"
+        )

@@ -78,8 +78,9 @@ class Renewal:
         await asyncio.shield(swapping)  # half of it must not happen
 
     async def _swap(self, snapshot: Snapshot) -> None:
+        await self._shelf.follow(snapshot)
         async with self._live.gate.alone():
-            await self._shelf.follow(snapshot)
+            await self._shelf.follow(snapshot, to_the_end=True)
             await check_counts(snapshot, self._index, self._stores.log)
             await self._stores.catalogue.swap(self._index, snapshot.name, self._settings.retain)
             before = self._live.swap(snapshot)

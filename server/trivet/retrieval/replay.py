@@ -18,13 +18,16 @@ class Replay:
         self._index = index
         self._log = log
 
-    async def missing(self, snapshot: Snapshot) -> AsyncIterator[Sequence[LogEntry]]:
+    async def missing(self, snapshot: Snapshot, until: int | None = None) -> AsyncIterator[Sequence[LogEntry]]:
         """The entries beyond the snapshot's position that its heads do not show, in order, some at a time.
 
+        Those up to the seq `until`; otherwise until there are no more, which need not come while others write.
         The position moves on over what is there; what is yielded is the caller's to apply before it goes on.
         """
         position = snapshot.applied.position
-        while entries := await self._log.after(self._index, position, _AT_ONCE):
+        while (until is None or position < until) and (
+            entries := await self._log.after(self._index, position, _AT_ONCE)
+        ):
             heads = await snapshot.store.heads_of(snapshot.collection, [entry.key for entry in entries])
             absent = []
             for entry in entries:

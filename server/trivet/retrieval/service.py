@@ -108,14 +108,14 @@ class IndexService:
         finally:
             self._building.discard(index)
 
-    async def rollback(self, index: str, snapshot: str = "") -> IndexStatus:
+    async def rollback(self, index: str, snapshot: str = "", reason: str = "") -> IndexStatus:
         """Let a retained snapshot serve, the one that was live last by default: its chunking, embedding model and
-        settings, never older documents.
+        settings, never older documents. `reason` goes to the server's log.
 
         Raises NotFound, FailedPrecondition if there is none or it cannot be used, RetrievalUnavailable.
         """
         found = self._index(index)
-        await found.rollback(snapshot)
+        await found.rollback(snapshot, reason)
         return await found.status()
 
     def _index(self, name: str) -> DocumentIndex:

@@ -101,16 +101,20 @@ class Shelf:
         await self.follow(snapshot)
         return snapshot
 
-    async def follow(self, snapshot: Snapshot) -> None:
-        """Bring a snapshot up to the log; raises FailedPrecondition if a document cannot be in it."""
+    async def follow(self, snapshot: Snapshot, *, to_the_end: bool = False) -> None:
+        """Bring a snapshot up to what the log has now, or `to_the_end`: for when nobody writes meanwhile.
+
+        Raises FailedPrecondition if a document cannot be in it, RetrievalUnavailable.
+        """
         async with self._busy:
-            async for _ in self.following(snapshot):
+            async for _ in self.following(snapshot, to_the_end=to_the_end):
                 pass
 
-    async def following(self, snapshot: Snapshot) -> AsyncIterator[str]:
+    async def following(self, snapshot: Snapshot, *, to_the_end: bool = False) -> AsyncIterator[str]:
         """The same, step by step: the ids of the documents that were missing. Nobody else follows with it meanwhile."""
+        until = None if to_the_end else await self._log.last()
         applied = 0
-        async for entries in self._replay.missing(snapshot):
+        async for entries in self._replay.missing(snapshot, until):
             for entry in entries:
                 try:
                     await self._replay.bring(snapshot, entry.key)

@@ -96,10 +96,10 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             return admin_pb2.ListIndexesResponse(indexes=indexes)
 
     async def BuildIndex(self, request: admin_pb2.BuildIndexRequest, context: Context) -> None:
-        """Bring an index up to its corpus; streams how far it is."""
+        """Bring an index up to its corpus and its settings; streams how far it is."""
         async with rpc_call(context) as call:
             call.require_operator(self._keys)
-            async for progress in self._indexes.build(request.index):
+            async for progress in self._indexes.build(request.index, rebuild=request.rebuild):
                 await context.write(admin_pb2.BuildIndexResponse(progress=progress_to_proto(progress)))
             built = next(item for item in await self._indexes.status() if item.name == request.index)
             await context.write(admin_pb2.BuildIndexResponse(built=self._index(built)))
@@ -108,8 +108,11 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         return index_to_proto(status, self._routes.routes)
 
     async def RollbackIndex(self, request: admin_pb2.RollbackIndexRequest, context: Context) -> Any:
-        """Not yet."""
-        return await self._unsupported(context, "RollbackIndex: this version keeps one snapshot of an index")
+        """Return to a retained snapshot: its chunking, embedding model and settings, with today's documents."""
+        async with rpc_call(context) as call:
+            call.require_operator(self._keys)
+            status = await self._indexes.rollback(request.index, request.snapshot, request.reason)
+            return admin_pb2.RollbackIndexResponse(index=self._index(status))
 
     async def GetRollout(self, request: admin_pb2.GetRolloutRequest, context: Context) -> Any:
         """Not yet."""

@@ -144,6 +144,10 @@ def index_to_proto(status: IndexStatus, routes: Mapping[str, Route]) -> admin_pb
         embedding_model=status.embedding_model,
         dimension=status.dimension,
         routes=users,
+        retained_snapshots=status.retained,
+        build_due=status.build_due,
+        unoptimised_writes=status.unoptimised,
+        retained_lag=status.lag,
     )
 
 

@@ -47,6 +47,11 @@ class DataFolder:
         return self.root / "vectors"
 
     @property
+    def building(self) -> Path:
+        """Snapshots that are being made; on the same file system as `vectors`."""
+        return self.root / "building"
+
+    @property
     def documents(self) -> Path:
         """The document log of all indexes, and their snapshots' catalogue."""
         return self.root / "documents.sqlite"

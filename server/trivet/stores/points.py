@@ -17,9 +17,7 @@ _HEADS = models.FieldCondition(key="kind", match=models.MatchAny(any=[Kind.HEAD,
 
 HEADS = models.Filter(must=[_HEADS])
 # A write that is made again, because it is not known whether it was made, must not hide what is published already.
-NOT_PUBLISHED = models.Filter(
-    must_not=[models.FieldCondition(key="kind", match=models.MatchValue(value=Kind.PASSAGE))]
-)
+NOT_PUBLISHED = models.Filter(must_not=[models.FieldCondition(key="kind", match=models.MatchValue(value=Kind.PASSAGE))])
 NOT_HEADS = models.Filter(must_not=[_HEADS])
 
 
