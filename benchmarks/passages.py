@@ -1,7 +1,7 @@
 """Many passages: real text, repeated with variation, and synthetic vectors.
 
-The text is the Python manual's where it can be fetched (`python_docs`), cut every 110 words; the n-th round over it
-adds a sentence of its own to each passage. A passage's vector is drawn around one of 256 centres, both following from
+The text is the Python manual's where it can be fetched (`python_docs`), cut every 60 words or 450 characters; the n-th
+round over it adds a sentence of its own to each passage. A passage's vector is drawn around one of 256 centres, both following from
 its text, so that nothing has to be embedded; queries are embedded by the real model.
 """
 
@@ -24,7 +24,8 @@ from trivet.types.passage import Document, DocumentFormat
 PER_DOCUMENT = 20
 _CENTRES = 256
 _SPREAD = 0.6  # of a passage around its centre, as a share of the centre's length
-_WORDS = 40, 110  # fewer words are no passage, more are cut
+_WORDS = 25, 60  # fewer words are no passage, more are cut
+_CHARACTERS = 450  # so that a passage stays one: it has fewer tokens than an index cuts at
 
 
 class SyntheticEmbedder(OnnxEmbedder):
@@ -60,7 +61,7 @@ def texts(folder: Path) -> tuple[str, list[str]]:
     found = []
     for section in sections:
         words = section.text.split()
-        found += [" ".join(words[at : at + _WORDS[1]]) for at in range(0, len(words), _WORDS[1])]
+        found += [" ".join(words[at : at + _WORDS[1]])[:_CHARACTERS] for at in range(0, len(words), _WORDS[1])]
     return "the Python manual", [text for text in found if len(text.split()) >= _WORDS[0]]
 
 

@@ -14,7 +14,7 @@ def report(described: Mapping[str, Any], sizes: Sequence[Mapping[str, Any]]) -> 
     """Markdown."""
     lines = ["# Retrieval", "", *(f"- {name.replace('_', ' ')}: {value}" for name, value in described.items())]
     for size in sizes:
-        lines += ["", f"## {size['size']:,} passages", "", *_table(size["cells"]), "", _space(size)]
+        lines += ["", f"## {size['passages']:,} passages", "", *_table(size["cells"]), "", _space(size)]
     lines += ["", "## Goals", "", "| what | goal | measured | met |", "|---|---|---|---|", *_goals(sizes)]
     return "\n".join(lines)
 
