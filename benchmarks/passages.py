@@ -1,8 +1,8 @@
 """Many passages: real text, repeated with variation, and synthetic vectors.
 
 The text is the Python manual's where it can be fetched (`python_docs`), cut every 60 words or 450 characters; the n-th
-round over it adds a sentence of its own to each passage. A passage's vector is drawn around one of 256 centres, both following from
-its text, so that nothing has to be embedded; queries are embedded by the real model.
+round over it adds a sentence of its own to each passage. A passage's vector is drawn around one of 256 centres, both
+following from its text, so that nothing has to be embedded; queries are embedded by the real model.
 """
 
 from __future__ import annotations
