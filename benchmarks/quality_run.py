@@ -31,7 +31,7 @@ async def fill(service: IndexService, index: str, entries: Sequence[Entry], bars
 
 async def search_all(service: IndexService, index: str, queries: Sequence[Query], bars: Progress) -> dict[str, Ranks]:
     """By mode, the rank (from 1) of the first right passage of each query, None beyond the tenth."""
-    snapshot = service.indexes[index]._live.snapshot
+    snapshot = service.indexes[index].live
     ranks: dict[str, Ranks] = {DENSE: [], TERMS: [], HYBRID: []}
     task = bars.add_task(f"ask {index}", total=len(queries))
     async with client_of(snapshot) as client:

@@ -88,7 +88,7 @@ async def _size(arguments: argparse.Namespace, base: Sequence[str], size: int) -
         _share_models(arguments.folder, folder)
         service = await stack.enter_async_context(indexes_in(folder, {INDEX: "candidates: 50\nretain: 0\n"}))
         filled = await _fill(service, base, size)
-        snapshot = service.indexes[INDEX]._live.snapshot
+        snapshot = service.indexes[INDEX].live
         systems: dict[str, Ask] = {"trivet": trivet(service, INDEX)}
         if "llama-index" in arguments.systems and (ask := await llama_index(snapshot, stack)) is not None:
             systems["llama-index"] = ask
