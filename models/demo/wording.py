@@ -84,7 +84,7 @@ def _spoken(rng: random.Random, question: str) -> str:
     return question
 
 
-LOOSE_STATEMENTS, LOOSE_QUESTIONS = 0.25, 0.2
+LOOSE_STATEMENTS, LOOSE_QUESTIONS = 0.2, 0.15
 
 
 def _words(rng: random.Random, least: int, most: int) -> list[str]:
