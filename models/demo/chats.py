@@ -21,7 +21,7 @@ from trivet.training import Chat
 DATA = Path(__file__).parent / "runs" / "data"
 SEED = 41
 HELD_OUT_SEED = 1_000_003
-HELD_OUT = 300
+HELD_OUT = 600
 EXAMPLES = """examples:
   python models/demo/chats.py json-answer && trivet adapter train models/demo/recipes/json-answer.yaml
   python models/demo/chats.py ticket-sorter ticket-sorter-2
