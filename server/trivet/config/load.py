@@ -48,10 +48,12 @@ class IndexConfig:
         return self.folder / self.file.corpus
 
     @property
-    def embedding_model(self) -> Path | None:
-        """The embedding model's folder; None for the one that is installed with Trivet."""
+    def embedding_model(self) -> Path | str | None:
+        """The embedding model's folder or `hub:` name; None for the one that is installed with Trivet."""
         model = self.file.embedding.model
-        return None if model is None else (self.folder / model).resolve()
+        if model is None or model.startswith("hub:"):
+            return model
+        return (self.folder / model).resolve()
 
     @property
     def rerank_model(self) -> Path | None:
@@ -133,7 +135,7 @@ def _read_index(folder: Path, document: YamlDocument, name: str) -> IndexConfig:
     if not index.corpus.is_dir():
         problems.append(index_document.problem(("corpus",), f"no folder {index.corpus}"))
     model = index.embedding_model
-    if model is not None and not (model / "config.json").is_file():
+    if isinstance(model, Path) and not (model / "modules.json").is_file():
         problems.append(index_document.problem(("embedding", "model"), f"no sentence-transformers model in {model}"))
     cross_encoder = index.rerank_model
     if cross_encoder is not None and not (cross_encoder / "config.json").is_file():

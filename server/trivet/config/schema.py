@@ -196,16 +196,14 @@ class ConfigFile(Section):
 class Chunking(Section):
     """How documents are cut; tokens of the embedding model. With `pack`, neighbouring paragraphs share a passage."""
 
-    retain: Annotated[int, Field(ge=0, le=10)] = 1
-    rebuild_after: Annotated[int, Field(ge=0)] = 25_000
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = 180
     pack: bool = True
 
 
 class Embedding(Section):
-    """Which model, by path; the default is the one that is installed with Trivet."""
+    """Which model, by path or as `hub:organisation/name[@revision]`; the default is installed with Trivet."""
 
-    model: str | None = None
+    model: Annotated[str, Field(pattern=r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w./-]+)?|[^:]+)$")] | None = None
     precision: Literal["float32", "int8"] = "int8"
 
 

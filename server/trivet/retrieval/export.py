@@ -11,6 +11,7 @@ import argparse
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,21 @@ from trivet.retrieval.onnx_model import DESCRIPTION, GRAPH, INPUT, TOKENIZER, On
 
 FORMAT = 1  # grows when the same model would be exported differently
 
-_MAX_DIFFERENCE = 1e-4  # float32: largest difference of a component
+_MAX_DIFFERENCE = 1e-5  # float32: largest difference of a component of a vector of length 1
 _MIN_COSINE = 0.97  # int8
+_MODULES = {"Transformer", "Pooling", "Normalize", "Dense", "LayerNorm", "Dropout"}
+_UNBOUNDED = 10**6  # tokenizers without a limit name a very large one
 _SAMPLES = (
-    "How many days of leave do I have?",
+    "",
+    " \n",
     "x",
+    "How many days of leave do I have?",
+    "MiXeD Case WORDS, and  blanks\t between\n\nparagraphs ",
     "Travel is booked through the portal; form E-4711 must be approved by the manager before the first night. " * 3,
-    "Ünïcode, 漢字 and 12.5 % of the rest",
-    "MiXeD Case WORDS",
+    "Ünïcode — 12,5 % für Grüße, déjà vu, Ελληνικά, Русский, العربية, हिन्दी",
+    "漢字とかな、한국어、中文 🙂",
+    "def f(x): return {'a': [x ** 2 for _ in range(10)]}  # <b>not</b> [MASK] words </s>",
+    "supercalifragilisticexpialidocious" * 20,
     "a very long passage " * 400,
 )
 
@@ -50,19 +58,21 @@ def _write(model: Path, precision: str, work: Path) -> dict[str, Any]:
     from sentence_transformers import SentenceTransformer
 
     torch.set_num_threads(1)  # more of them fight over busy cores: many times slower
-    original = SentenceTransformer(str(model), device="cpu", local_files_only=True).eval()
-    window = int(original.max_seq_length)
+    original = SentenceTransformer(str(model), device="cpu", local_files_only=True, trust_remote_code=False).eval()
+    _check_modules(original)
+    window = _window(original)
     original.tokenizer.backend_tokenizer.save(str(work / TOKENIZER))
+    texts = list(_SAMPLES) if original.tokenizer.num_special_tokens_to_add() else list(_SAMPLES[2:])  # 0 tokens: none
     graph = work / "float32.onnx"
     with torch.no_grad():
         _to_onnx(original, graph)
-        reference = original.encode(list(_SAMPLES), normalize_embeddings=True, convert_to_numpy=True)
-    difference = float(np.abs(_embed(graph, work, window) - reference).max())
+        reference = original.encode(texts, batch_size=1, normalize_embeddings=True, convert_to_numpy=True)
+    difference = float(np.abs(_embed(graph, work, window, texts) - reference).max())
     if not difference < _MAX_DIFFERENCE:  # also refuses NaN
         raise ValueError(f"the exported graph differs from the model by {difference:g}, more than {_MAX_DIFFERENCE:g}")
     if precision == "int8":
         graph = _quantise(graph, work / "int8.onnx")
-    cosine = float((_embed(graph, work, window) * reference).sum(axis=1).min())
+    cosine = float((_embed(graph, work, window, texts) * reference).sum(axis=1).min())
     if not cosine > _MIN_COSINE:
         raise ValueError(f"the {precision} graph has cosine {cosine:g} with the model, less than {_MIN_COSINE:g}")
     graph.rename(work / GRAPH)
@@ -74,7 +84,29 @@ def _write(model: Path, precision: str, work: Path) -> dict[str, Any]:
         "document_prompt": prompts.get("document") or prompts.get("passage") or "",
         "float32_max_difference": difference,
         "min_cosine": cosine,
+        "checked_texts": len(texts),
     }
+
+
+def _check_modules(original: Any) -> None:
+    """Raise ValueError for what the graph would not do, or not do alike."""
+    names = [type(module).__name__ for module in original]
+    if names[:1] != ["Transformer"] or not set(names) <= _MODULES or "Pooling" not in names:
+        raise ValueError(f"modules {names}: expected Transformer and Pooling, then any of {sorted(_MODULES)}")
+    if not getattr(original.tokenizer, "is_fast", False):
+        raise ValueError("its tokenizer has no tokenizer.json")
+    prompted = any(original.prompts.values())
+    if prompted and any(not module.include_prompt for module in original if type(module).__name__ == "Pooling"):
+        raise ValueError("its pooling leaves out the prompt, which is not supported")
+
+
+def _window(original: Any) -> int:
+    """Tokens of an input, special ones included."""
+    lengths = [original.max_seq_length, getattr(original[0].auto_model.config, "max_position_embeddings", None)]
+    known = [int(length) for length in lengths if length is not None and 0 < length < _UNBOUNDED]
+    if not known:
+        raise ValueError("neither max_seq_length nor max_position_embeddings says how long its input may be")
+    return known[0]
 
 
 def _to_onnx(original: Any, graph: Path) -> None:
@@ -98,7 +130,7 @@ def _to_onnx(original: Any, graph: Path) -> None:
         str(graph),
         input_names=[INPUT],
         output_names=["sentence_vector"],
-        dynamic_shapes={INPUT: {1: torch.export.Dim("length", min=1, max=int(original.max_seq_length))}},
+        dynamic_shapes={INPUT: {1: torch.export.Dim("length", min=1, max=_window(original))}},
         dynamo=True,
         external_data=False,
         verbose=False,
@@ -118,10 +150,10 @@ def _quantise(graph: Path, target: Path) -> Path:
     return target
 
 
-def _embed(graph: Path, work: Path, window: int) -> Any:
-    """The samples' vectors (samples, dimension) by the code that will serve."""
+def _embed(graph: Path, work: Path, window: int, texts: Sequence[str]) -> Any:
+    """Their vectors (texts, dimension) by the code that will serve."""
     model = OnnxModel(graph, work / TOKENIZER, window)
-    return np.stack([model.embed(text) for text in _SAMPLES])
+    return np.stack([model.embed(text) for text in texts])
 
 
 def main() -> None:

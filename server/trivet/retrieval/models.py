@@ -13,6 +13,7 @@ from pathlib import Path
 
 from trivet.errors import FailedPrecondition
 from trivet.retrieval.export import FORMAT
+from trivet.retrieval.hub import PREFIX, HubReference, fetched
 from trivet.retrieval.onnx_model import DESCRIPTION, OnnxModel
 from trivet.retrieval.settings import EmbeddingSettings
 
@@ -43,9 +44,11 @@ class ExportedModel:
 async def open_exported(settings: EmbeddingSettings, cache: Path) -> ExportedModel:
     """The model's export from `cache`, exported first if it is not there (some 20 seconds, in a process of its own).
 
-    Raises FailedPrecondition if there is no such model, it is not the one it should be, or it cannot be exported.
+    Raises FailedPrecondition if there is no such model, it cannot be fetched, it is not the one it should be, it cannot
+    be exported, or what was exported is not the model.
     """
-    name, folder, digest = await asyncio.to_thread(_identify, settings)
+    name, folder = await asyncio.to_thread(_locate, settings, cache / "hub")
+    digest = await asyncio.to_thread(_digest, name, folder)
     precision = settings.precision.value
     target = cache / f"{digest[:16]}-{precision}-{FORMAT}"
     if not target.exists():
@@ -53,16 +56,25 @@ async def open_exported(settings: EmbeddingSettings, cache: Path) -> ExportedMod
     return await asyncio.to_thread(_load, name, digest, precision, target)
 
 
-def _identify(settings: EmbeddingSettings) -> tuple[str, Path, str]:
-    """Name, folder and digest of the model."""
-    folder = settings.model if settings.model is not None else _default()
+def _locate(settings: EmbeddingSettings, hub: Path) -> tuple[str, Path]:
+    """Name and folder of the model."""
+    if settings.model is None:
+        return _DEFAULT_NAME, _default()
+    if str(settings.model).startswith(PREFIX):
+        reference = HubReference.parse(str(settings.model))
+        return reference.name, fetched(reference, hub)
+    return Path(settings.model).name, Path(settings.model)
+
+
+def _digest(name: str, folder: Path) -> str:
+    """SHA-256 over what decides the model's vectors, and a little more."""
     if not (folder / "modules.json").is_file():
-        raise FailedPrecondition(f"embedding model {folder.name!r}: no sentence-transformers model (no modules.json)")
+        raise FailedPrecondition(f"embedding model {name!r}: no sentence-transformers model (no modules.json)")
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in _PARTS and path.parent.name not in ("onnx", "openvino"):
             digest.update(f"{path.relative_to(folder)}\0{_sha256(path)}\n".encode())
-    return (_DEFAULT_NAME if settings.model is None else folder.name), folder, digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _default() -> Path:
