@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from chat_families import Family
 from trivet.prompts.assembler import PromptAssembler
+from trivet.prompts.passage_block import contained
 from trivet.prompts.source import Placeholder, PromptSource, Turn, Variable
 from trivet.types.passage import Passage
 from trivet.types.prompt import AssembledPrompt
@@ -78,7 +79,8 @@ def as_written(
     """The fixed layout, written down a second time."""
     first, *others = contents
     if passages:
-        block = "".join(f"[{i}] {text.strip()}\n" for i, text in enumerate(passages, start=1))
+        indented = ("\n  ".join(contained(text).split("\n")) for text in passages)
+        block = "".join(f"[{i}] {text}\n" for i, text in enumerate(indented, start=1))
         first = f"Passages:\n{block}\n{first}"
     turns = [*shots, first, *others]
     messages = [("assistant" if i % 2 else "user", text) for i, text in enumerate(turns)]

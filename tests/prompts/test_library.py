@@ -97,7 +97,7 @@ def test_examples_alone(tmp_path: Path) -> None:
         ("\n \n", [(3, "no text")]),
         (b"Answer\nna\xefve", [(2, "byte 0xef, expected UTF-8")]),
         ("---\ndescription: x\nAnswer.", [(1, "does not end")]),
-        ("---\nmodel: x\n---\nAnswer.", [(2, "unknown field 'model', expected description")]),
+        ("---\nmodel: x\n---\nAnswer.", [(2, "unknown field 'model', expected one of description")]),
         ("---\ndescription: x\ndescription: y\n---\nA.", [(3, "'description' is given twice")]),
         ("---\ndescription: [x\n---\nA.", [(2, "expected YAML")]),
         ("---\n- x\n---\nA.", [(2, "not a mapping")]),
