@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from mixture import Example, example
-from names import Split
 from tokenizer import ASSISTANT, END, PAD, render
 from tokenizers import Tokenizer
 from torch import Tensor
+from wording import Wording
 
 POOL = 512  # examples that are sorted by length together
 OTHER_WEIGHT = 0.1  # the loss of tokens that are not part of an answer
@@ -73,12 +73,15 @@ def grouped(rows: list[Encoded], tokens: int) -> list[list[Encoded]]:
 class Batches:
     """The stream of one process."""
 
-    def __init__(self, tokenizer: Tokenizer, seed: int, process: int, tokens: int, position: Position) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, seed: int, process: int, tokens: int, position: Position, wording: Wording
+    ) -> None:
         self.tokenizer = tokenizer
         self.seed = seed
         self.process = process
         self.tokens = tokens
         self.position = position
+        self.wording = wording
         self._groups: list[list[Encoded]] = []
         self._padding: int = tokenizer.token_to_id(PAD) or 0
 
@@ -95,9 +98,11 @@ class Batches:
         self.position.batch += 1
         return pad(rows, self._padding)
 
-    def _pool(self, split: Split = "train") -> list[list[Encoded]]:
+    def _pool(self) -> list[list[Encoded]]:
         rng = random.Random(f"{self.seed}/{self.process}/{self.position.pool}")
-        rows = encode(self.tokenizer, [example(rng, self.position.progress, split) for _ in range(POOL)])
+        rows = encode(
+            self.tokenizer, [example(rng, self.position.progress, "train", self.wording) for _ in range(POOL)]
+        )
         groups = grouped(rows, self.tokens)
         rng.shuffle(groups)
         return groups

@@ -15,7 +15,7 @@ import words
 from facts import Entity, Fact, Relation, entity, fact, relation, sibling, value
 from names import Split, name
 from prefixes import Style, Turn, passage_block, prefix, style, wrapped
-from wording import UNKNOWN, Question, ask, filler, headed, state, state_pair
+from wording import UNKNOWN, Question, Wording, ask, filler, headed, state, state_pair
 
 Example = list[Turn]
 
@@ -29,7 +29,7 @@ class Shape:
     hard: float = 0.6  # the share of further passages that state the same relations of another entity
     filler: float = 0.35
     unknown: float = 0.12
-    wording: Split = "train"
+    wording: Wording = "train"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _passage(rng: random.Random, facts: list[Fact], split: Split, shape: Shape) 
     while rest:
         head = rest.pop(0)
         paired = rest and head.relation.shape == rest[0].relation.shape == "attribute" and rng.random() < 0.15
-        if paired and shape.wording == "train":
+        if paired and shape.wording != "held-out":
             sentences.append(state_pair(rng, head, rest.pop(0)))
         else:
             sentences.append(state(rng, head, shape.wording))
@@ -149,12 +149,12 @@ def conversation(
     return turns
 
 
-def without_passages(rng: random.Random, split: Split, wording: Split = "train") -> Example:
+def without_passages(rng: random.Random, split: Split, wording: Wording = "train") -> Example:
     turns = prefix(rng, split, style(rng), wording)
     return [*turns, Turn("user", ask(rng, fact(rng, split), wording).text), Turn("assistant", UNKNOWN)]
 
 
-def lookups(rng: random.Random, split: Split) -> Example:
+def lookups(rng: random.Random, split: Split, wording: Wording = "train") -> Example:
     """Two to six keys with their values, each asked for with next to nothing around it."""
     pairs: dict[str, str] = {}
     count = rng.randint(2, 6)
@@ -171,14 +171,14 @@ def lookups(rng: random.Random, split: Split) -> Example:
     else:
         lead = passage_block([rng.choice((". ", "; ", ", ")).join(lines)])
     mark = rng.choice(("?", "", ":", "?"))
-    turns = prefix(rng, split, "terse", share=0.08)
+    turns = prefix(rng, split, "terse", wording, share=0.08)
     for key in rng.choices(list(pairs), k=count):
         turns += [Turn("user", f"{lead}{key}{mark}"), Turn("assistant", pairs[key])]
         lead = ""
     return turns
 
 
-def roll_calls(rng: random.Random, split: Split) -> Example:
+def roll_calls(rng: random.Random, split: Split, wording: Wording = "train") -> Example:
     """Two to six entities with the same relation, all asked for: only the entity tells the values apart.
 
     Half of the questions are the bare entity. This is the bridge from look-ups, where the value stands beside its key,
@@ -189,19 +189,19 @@ def roll_calls(rng: random.Random, split: Split) -> Example:
     facts = [first]
     while len(facts) < rng.choice((2, 2, 3, 4, 6)):
         facts.append(fact(rng, split, _another(rng, [[one] for one in facts], split), what))
-    sentences = [state(rng, one) for one in facts]
+    sentences = [state(rng, one, wording) for one in facts]
     rng.shuffle(sentences)
     lead = passage_block(sentences if rng.random() < 0.6 else [" ".join(sentences)])
-    turns = prefix(rng, split, "terse", share=0.1)
+    turns = prefix(rng, split, "terse", wording, share=0.1)
     for one in rng.choices(facts, k=len(facts) + 1):
         bare = f"{one.entity.short if rng.random() < 0.5 else one.entity.text}{rng.choice(('?', ''))}"
-        asked = bare if rng.random() < 0.5 else ask(rng, one).text
+        asked = bare if rng.random() < 0.5 else ask(rng, one, wording).text
         turns += [Turn("user", lead + asked), Turn("assistant", one.value)]
         lead = ""
     return turns
 
 
-def grids(rng: random.Random, split: Split) -> Example:
+def grids(rng: random.Random, split: Split, wording: Wording = "train") -> Example:
     """Entities by relations, many cells asked for: both are needed to answer, and sometimes a cell is empty."""
     whats = _relations(rng, rng.choice((2, 2, 3)))
     first = entity(rng, split)
@@ -212,13 +212,13 @@ def grids(rng: random.Random, split: Split) -> Example:
     cells = [one for group in groups for one in group]
     empty = rng.choice(cells) if len(cells) > 2 and rng.random() < 0.35 else None
     told = [[one for one in rng.sample(group, len(group)) if one is not empty] for group in groups]
-    passages = [_passage(rng, group, split, Shape(filler=0.1)) for group in told if group]
+    passages = [_passage(rng, group, split, Shape(filler=0.1, wording=wording)) for group in told if group]
     rng.shuffle(passages)
     lead = passage_block(passages)
-    turns = prefix(rng, split, "terse", share=0.1)
+    turns = prefix(rng, split, "terse", wording, share=0.1)
     for one in rng.choices(cells, k=min(6, len(cells) + 1)):
         short = f"{one.entity.short}{rng.choice((' ', ', ', ': '))}{one.relation.key}{rng.choice(('?', ''))}"
-        asked = short if rng.random() < 0.35 else ask(rng, one).text
+        asked = short if rng.random() < 0.35 else ask(rng, one, wording).text
         turns += [Turn("user", lead + asked), Turn("assistant", UNKNOWN if one is empty else one.value)]
         lead = ""
     return turns
@@ -227,28 +227,28 @@ def grids(rng: random.Random, split: Split) -> Example:
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation * 2 + " "
 
 
-def copying(rng: random.Random, split: Split) -> Example:
+def copying(rng: random.Random, split: Split, wording: Wording = "train") -> Example:
     """Printable characters to repeat, so that no character of a later task (braces, quotes) is a dead token."""
     text = "".join(rng.choices(_PRINTABLE, k=rng.randint(4, 24))).strip() or "{}"
     return [Turn("user", f"{rng.choice(('Repeat', 'Copy', 'Say', 'Echo'))}: {text}"), Turn("assistant", text)]
 
 
-def _easy(rng: random.Random, split: Split) -> Example:
+def _easy(rng: random.Random, split: Split, wording: Wording) -> Example:
     facts = rng.randint(1, 3)
-    return conversation(rng, split, Shape(1, facts), rng.randint(1, facts))
+    return conversation(rng, split, Shape(1, facts, wording=wording), rng.randint(1, facts))
 
 
-def _pair(rng: random.Random, split: Split) -> Example:
-    return conversation(rng, split, Shape(2, rng.choice((1, 1, 2)), hard=1.0), rng.randint(1, 3))
+def _pair(rng: random.Random, split: Split, wording: Wording) -> Example:
+    return conversation(rng, split, Shape(2, rng.choice((1, 1, 2)), hard=1.0, wording=wording), rng.randint(1, 3))
 
 
-def _full(rng: random.Random, split: Split) -> Example:
+def _full(rng: random.Random, split: Split, wording: Wording) -> Example:
     passages = rng.choice((2, 3, 3, 3, 4))
-    shape = Shape(passages, rng.randint(1, 3), filler=rng.choice((0.0, 0.35, 0.5)))
+    shape = Shape(passages, rng.randint(1, 3), filler=rng.choice((0.0, 0.35, 0.5)), wording=wording)
     return conversation(rng, split, shape, rng.randint(1, 4))
 
 
-Maker = Callable[[random.Random, Split], Example]
+Maker = Callable[[random.Random, Split, Wording], Example]
 
 # Shares of the examples at the start of a stage and from the middle of it on.
 MIX: tuple[tuple[Maker, float, float], ...] = (
@@ -263,8 +263,8 @@ MIX: tuple[tuple[Maker, float, float], ...] = (
 )
 
 
-def example(rng: random.Random, progress: float, split: Split = "train") -> Example:
+def example(rng: random.Random, progress: float, split: Split = "train", wording: Wording = "train") -> Example:
     """One example of the mix at `progress` (0 at the first token of a stage, 1 from its middle on)."""
     weights = [start + (end - start) * min(progress, 1.0) for _, start, end in MIX]
     (maker,) = rng.choices([maker for maker, _, _ in MIX], weights)
-    return maker(rng, split)
+    return maker(rng, split, wording)

@@ -16,7 +16,7 @@ import words
 import yaml
 from facts import entity, fact, sibling
 from names import Split, name
-from wording import UNKNOWN, ask, filler, state
+from wording import UNKNOWN, Wording, ask, filler, state
 
 Style = Literal["terse", "sentence"]
 Role = Literal["system", "user", "assistant"]
@@ -42,23 +42,24 @@ def style(rng: random.Random) -> Style:
     return "sentence" if rng.random() < 0.25 else "terse"
 
 
-def _shot(rng: random.Random, split: Split, wanted: Style) -> tuple[list[str], str, str]:
-    """One worked example: its passages, its question and its answer."""
+def _shot(rng: random.Random, split: Split, wanted: Style, wording: Wording) -> tuple[list[str], str, str]:
+    """One worked example: its passages, its question and its answer; never in held-out forms."""
+    wording = "train" if wording == "held-out" else wording
     about = fact(rng, split)
-    passages = [state(rng, about)]
+    passages = [state(rng, about, wording)]
     if rng.random() < 0.4:
-        passages.append(state(rng, fact(rng, split, sibling(about.entity, rng, split), about.relation)))
+        passages.append(state(rng, fact(rng, split, sibling(about.entity, rng, split), about.relation), wording))
         rng.shuffle(passages)
     if rng.random() < 0.25:
         stranger = fact(rng, split, sibling(about.entity, rng, split))
-        return passages, ask(rng, stranger).text, UNKNOWN
-    question = ask(rng, about)
+        return passages, ask(rng, stranger, wording).text, UNKNOWN
+    question = ask(rng, about, wording)
     return passages, question.text, about.value if wanted == "terse" else question.sentence
 
 
-def _shot_text(rng: random.Random, split: Split, wanted: Style, number: int) -> str:
+def _shot_text(rng: random.Random, split: Split, wanted: Style, wording: Wording, number: int) -> str:
     """A worked example inside the system text, in one of several formats."""
-    passages, question, answer = _shot(rng, split, wanted)
+    passages, question, answer = _shot(rng, split, wanted, wording)
     joined = " ".join(passages)
     return rng.choice((
         f"Example:\n{passage_block(passages)}{question}\n{answer}",
@@ -70,10 +71,10 @@ def _shot_text(rng: random.Random, split: Split, wanted: Style, number: int) -> 
     ))  # fmt: skip
 
 
-def _instruction(rng: random.Random, wanted: Style, wording: Split) -> str | None:
+def _instruction(rng: random.Random, wanted: Style, wording: Wording) -> str | None:
     if wanted == "terse" and rng.random() < 0.45:
         return None  # terse is the default
-    return rng.choice(SENTENCES[wanted if wording == "train" else f"{wanted}_held_out"])
+    return rng.choice(SENTENCES[f"{wanted}_held_out" if wording == "held-out" else wanted])
 
 
 def wrapped(rng: random.Random, text: str) -> str:
@@ -81,7 +82,7 @@ def wrapped(rng: random.Random, text: str) -> str:
     return textwrap.fill(text, rng.randint(40, 120), break_long_words=False, break_on_hyphens=False)
 
 
-def system_text(rng: random.Random, split: Split, wanted: Style, wording: Split) -> str:
+def system_text(rng: random.Random, split: Split, wanted: Style, wording: Wording) -> str:
     """Instructions of zero to some two hundred tokens."""
     general = SENTENCES["general"] + (SENTENCES["general_held_out"] if wording == "held-out" else [])
     count = rng.choice((0, 1, 2, 3, 5, 8)) if wanted == "terse" else rng.choice((0, 0, 1, 2, 4, 8))
@@ -112,7 +113,7 @@ def _laid_out(rng: random.Random, parts: list[str]) -> str:
 
 
 def prefix(
-    rng: random.Random, split: Split, wanted: Style, wording: Split = "train", share: float = 0.55
+    rng: random.Random, split: Split, wanted: Style, wording: Wording = "train", share: float = 0.55
 ) -> list[Turn]:
     """The turns before the conversation; none at all for `1 - share` of the terse ones."""
     if wanted == "terse" and rng.random() > share:
@@ -123,10 +124,10 @@ def prefix(
     turns: list[Turn] = []
     for number in range(1, shots + 1):
         if inside:
-            text = _shot_text(rng, split, wanted, number)
+            text = _shot_text(rng, split, wanted, wording, number)
             system = f"{system}\n{text}" if len(system) + len(text) < MOST_CHARACTERS else system
             continue
-        passages, question, answer = _shot(rng, split, wanted)
+        passages, question, answer = _shot(rng, split, wanted, wording)
         asked = passage_block(passages) + question
         if len(system) + sum(len(turn.content) + 12 for turn in turns) + len(asked) < MOST_CHARACTERS:
             turns += [Turn("user", asked), Turn("assistant", answer)]

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from batches import Encoded, encode, grouped, pad
 from mixture import Example, Shape, conversation, without_passages
-from names import Split
 from network import Network
 from prefixes import Style
 from tokenizer import PAD
 from tokenizers import Tokenizer
+from wording import Wording
 
 Maker = Callable[[random.Random], Example]
 PREFIXED = 0.7  # the share of the examples that have a prefix, of a few to some 230 tokens; the others have none
@@ -26,7 +26,7 @@ PREFIXED = 0.7  # the share of the examples that have a prefix, of a few to some
 
 def _conversation(
     passages: Sequence[int], facts: Sequence[int], hard: float = 1.0, unknown: float = 0.0,
-    wording: Split = "held-out", filler: float = 0.2, wanted: Style | None = None,
+    wording: Wording = "held-out", filler: float = 0.2, wanted: Style | None = None,
 ) -> Maker:  # fmt: skip
     """One question; `passages` and `facts` (of each passage) are drawn from what is given."""
 

@@ -26,6 +26,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from scores import quick_scores
 from tokenizer import FILE
 from tokenizers import Tokenizer
+from wording import Wording
 
 RUNS = Path(__file__).parent / "runs"
 SAVE_EVERY, LOG_EVERY, SCORE_EVERY = 200, 20, 200
@@ -50,6 +51,7 @@ class Plan:
     decay: float = 0.6
     batch: int = 1536
     processes: int = 2
+    wording: Wording = "train"
     runs: Path = RUNS
 
     @property
@@ -90,7 +92,7 @@ class Run:
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         position = self._restore()
         tokenizer = Tokenizer.from_file(str(FILE))
-        self.batches = Batches(tokenizer, plan.seed, rank, plan.batch, position)
+        self.batches = Batches(tokenizer, plan.seed, rank, plan.batch, position, plan.wording)
 
     def _restore(self) -> Position:
         own = self.plan.folder / "checkpoint.pt"
