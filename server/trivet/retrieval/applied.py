@@ -25,6 +25,11 @@ class Applied:
         return min([known, *self._open.values()])
 
     @property
+    def following(self) -> bool:
+        """Entries are applied in order, by whoever follows the log; otherwise writers write to it."""
+        return self._following is not None
+
+    @property
     def open(self) -> list[DocumentKey]:
         """Documents that are being written, and those whose write has failed."""
         return list(self._open)

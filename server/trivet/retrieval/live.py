@@ -71,9 +71,9 @@ class LiveSnapshot:
         self._told = endpoint
 
     async def _bring(self, snapshot: Snapshot, key: DocumentKey, *, only_open: bool = False) -> None:
-        async with self._locks.turn(key):
-            if only_open and not snapshot.applied.is_open(key):
-                return
+        async with self._locks.turn(key), self.gate.passing():
+            if snapshot is not self.snapshot or (only_open and not snapshot.applied.is_open(key)):
+                return  # a snapshot that is live no longer is brought up to the log by who follows with it
             try:
                 await self._replay.bring(snapshot, key)
             except DocumentRejected:

@@ -14,7 +14,7 @@ from trivet.stores.records import DocumentKey, FoundPassage, Head, Revision, Vis
 from trivet.types.passage import Passage, SearchQuery
 
 _TIES = 4  # more passages than asked for, so that a tie at the last place is seen whole
-_ROUNDS = 5
+_ROUNDS = 10  # the caller's deadline mostly comes first
 _WIDER = 4  # times as many passages in the next round, when documents with many of them crowd out the others
 _MOST = 1000
 

@@ -107,6 +107,8 @@ class Shelf:
         Raises FailedPrecondition if a document cannot be in it, RetrievalUnavailable.
         """
         async with self._busy:
+            if not snapshot.applied.following:
+                return  # it has become live while this waited: its writers keep it up to the log
             async for _ in self.following(snapshot, to_the_end=to_the_end):
                 pass
 
