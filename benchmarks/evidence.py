@@ -46,7 +46,7 @@ CLAIMS = (
         "base", "base+schema", "prompt", "prompt+schema", "rag", "rag+schema", "adapter", "adapter+schema", "terse+rag",
         "prompt+rag", "prompt+rag+schema", "rag+adapter", "rag+adapter+schema", "stuffed", "stuffed+schema",
     )),
-    Claim("tickets", "adapter", ("base", "prompt")),
+    Claim("tickets", "prompt+adapter-2", ("base", "prompt", "adapter", "prompt+adapter", "adapter-2")),
 )  # fmt: skip
 
 
