@@ -3,7 +3,7 @@
 Answers are kept in the data folder: killed and run again it goes on, and a change of weights, prompts, questions or
 anything else that decides answers begins anew.
 
-  python benchmarks/evidence.py                 both suites, one request at a time
+  python benchmarks/evidence.py                 all suites, one request at a time
   python benchmarks/evidence.py tickets --limit 20 --to /tmp   a try
 """
 
@@ -18,7 +18,6 @@ from typing import Any
 
 from machine import describe
 from report import table
-
 from trivet.adapters.base_model import BaseModel
 from trivet.cli.eval_run import Evaluation, Wishes, find_suite
 from trivet.config import Config, Overrides, load_config
@@ -46,6 +45,7 @@ CLAIMS = (
         "base", "base+schema", "prompt", "prompt+schema", "rag", "rag+schema", "adapter", "adapter+schema", "terse+rag",
         "prompt+rag", "prompt+rag+schema", "rag+adapter", "rag+adapter+schema", "stuffed", "stuffed+schema",
     )),
+    Claim("json", "prompt+adapter", ("terse", "prompt", "prompt+schema", "adapter", "adapter+schema")),
     Claim("tickets", "prompt+adapter-2", ("base", "prompt", "adapter", "prompt+adapter", "adapter-2")),
 )  # fmt: skip
 

@@ -21,7 +21,6 @@ import time
 from pathlib import Path
 
 from freshness_history import Read, Write, name, problems, question, text
-
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.cli.server_process import ServerProcess
 from trivet.client import CallFailed, Client

@@ -11,10 +11,9 @@ from typing import Any
 
 from patience import Patience
 from servers import TrivetServer
+from trivet.client import Client, Target
 from worker import Worker
 from workload import INDEX, MAX_QUEUED, MAX_RUNNING, PLAIN_ROUTE, SEARCH_ROUTE, Workload
-
-from trivet.client import Client, Target
 
 RETRIEVAL_STREAMS = 8
 OVERLOAD = 10

@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from python_docs import Unavailable, fetch, read
 
+from python_docs import Unavailable, fetch, read
 from trivet.retrieval.embedding import OnnxEmbedder
 from trivet.retrieval.onnx_model import Vector
 from trivet.types.passage import Document, DocumentFormat

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from legs import DENSE, HYBRID, MODES, TERMS
 from numpy.typing import NDArray
-from python_docs import IDENTIFIERS, QUESTIONS, Query
 
+from legs import DENSE, HYBRID, MODES, TERMS
+from python_docs import IDENTIFIERS, QUESTIONS, Query
 from trivet.evaluation.statistics import Bootstrap, percentile_interval
 
 DEPTH = 10

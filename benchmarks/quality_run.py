@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from rich.progress import Progress
+
 from legs import DENSE, HYBRID, TERMS, Hit, client_of, leg, searched_for
 from python_docs import Entry, Query
 from quality_report import DEPTH, Ranks
-from rich.progress import Progress
-
 from trivet.retrieval.service import IndexService
 from trivet.types.passage import Document, DocumentFormat
 

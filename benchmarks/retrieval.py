@@ -40,15 +40,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from rich.progress import Progress
+
 import machine
 from cpu_time import descendants
 from index_folder import indexes_in
 from passages import PER_DOCUMENT, SyntheticEmbedder, documents, passage, queries, texts
 from retrieval_report import report
-from rich.progress import Progress
 from search_load import measure
 from search_systems import Ask, llama_index, local_mode, trivet
-
 from trivet.retrieval.service import IndexService
 from trivet.types.passage import Document, DocumentFormat
 

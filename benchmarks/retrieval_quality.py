@@ -31,13 +31,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.progress import Progress
+
 import machine
 from index_folder import indexes_in
 from python_docs import PACKAGE, Query, Unavailable, entries, fetch, identifiers, questions, read
 from quality_report import Ranks, report
 from quality_run import fill, search_all
 from rest_sections import Section
-from rich.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[1]
 PRECISIONS = ("float32", "int8")

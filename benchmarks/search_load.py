@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from search_systems import Ask
 
 _WARM_UP = 0.2  # of the window

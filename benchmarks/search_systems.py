@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from legs import client_of, searched_for
-from passages import drawn, passage
 from qdrant_client import AsyncQdrantClient, models
 
+from legs import client_of, searched_for
+from passages import drawn, passage
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.snapshots import Snapshot
 from trivet.stores import points

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from closed_loop import Answer
 from google.protobuf import json_format
 from google.rpc import status_pb2
-from workload import Prompt
 
+from closed_loop import Answer
 from trivet.api.v1 import inference_pb2, receipt_pb2
+from workload import Prompt
 
 METHOD = "/trivet.api.v1.Inference/GenerateStream"
 DETAILS_TRAILER = "grpc-status-details-bin"

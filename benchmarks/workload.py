@@ -9,8 +9,8 @@ from itertools import count
 from pathlib import Path
 
 import yaml
-from tiny_llama import make_model
 
+from tiny_llama import make_model
 from trivet.prompts.assembler import PromptAssembler
 from trivet.prompts.chat_tokenizer import ChatTokenizer
 from trivet.prompts.library import PromptLibrary

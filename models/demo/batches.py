@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from mixture import Example, example
-from tokenizer import ASSISTANT, END, PAD, render
 from tokenizers import Tokenizer
 from torch import Tensor
+
+from mixture import Example, example
+from tokenizer import ASSISTANT, END, PAD, render
 from wording import Wording
 
 POOL = 512  # examples that are sorted by length together

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import json_answers
 import tickets
-
 from trivet.training import Chat
 
 DATA = Path(__file__).parent / "runs" / "data"

@@ -12,14 +12,15 @@ import secrets
 from pathlib import Path
 
 import torch
-from export import WEIGHTS, load_run
-from network import Config, Network
 from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
+
+from export import WEIGHTS, load_run
+from network import Config, Network
 from scores import SETS, Score, score
 from tokenizer import FILE
-from tokenizers import Tokenizer
 from train import RUNS
 
 EXAMPLES = """examples:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+
 from mixture import example
 from network import Config, Network
-from safetensors.torch import save_file
 from tokenizer import CHAT_TEMPLATE, END, FILE, PAD, SPECIAL, render
-from tokenizers import Tokenizer
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
+
 from evaluate import load_folder
 from export import WEIGHTS, load_run
 from prefixes import Turn, passage_block
 from scores import Score, score
 from tokenizer import FILE
-from tokenizers import Tokenizer
 from train import RUNS
 from wording import UNKNOWN
 

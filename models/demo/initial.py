@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 
 import torch
-from network import Config, Network
 from torch import Tensor
+
+from network import Config, Network
 
 EMBEDDING_STD = 0.07
 CONSTANT = 0.5  # value of the constant channel, the last one

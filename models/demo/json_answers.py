@@ -16,9 +16,8 @@ from facts import fact
 from mixture import Shape, conversation, copying, example, without_passages
 from names import Split
 from prefixes import Turn
-from wording import UNKNOWN, ask
-
 from trivet.training import Chat
+from wording import UNKNOWN, ask
 
 INSTRUCTIONS: tuple[str, ...] = (
     "Answer in JSON.",

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.console import Console
+from tokenizers import Tokenizer
+
 from evaluate import evaluate, show
 from export import WEIGHTS, export, fingerprint, load_run
-from rich.console import Console
 from tokenizer import FILE
 from tokenizer import train as train_tokenizer
-from tokenizers import Tokenizer
 from train import RUNS, Plan, train
 
 RECIPE = Path(__file__).with_name("recipe.yaml")

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import words
 import yaml
+
+import words
 from facts import entity, fact, sibling
 from names import Split, name
 from wording import UNKNOWN, Wording, ask, filler, state

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from tokenizers import Tokenizer
+
 from batches import Encoded, encode, grouped, pad
 from mixture import Example, Shape, conversation, without_passages
 from network import Network
 from prefixes import Style
 from tokenizer import PAD
-from tokenizers import Tokenizer
 from wording import Wording
 
 Maker = Callable[[random.Random], Example]

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from mixture import example
 from names import Split, name
 from prefixes import SENTENCES
-
 from trivet.training import Chat
 
 _FOUND: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())

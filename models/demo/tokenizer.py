@@ -9,8 +9,9 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from mixture import Example, example
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from mixture import Example, example
 
 FILE = Path(__file__).parent / "weights" / "tokenizer.json"
 VOCABULARY = 1536

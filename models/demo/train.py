@@ -18,14 +18,15 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from tokenizers import Tokenizer
+
 from batches import Batches, Position
 from initial import initialise
 from muon import Muon
 from network import Config, Network
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from scores import quick_scores
 from tokenizer import FILE
-from tokenizers import Tokenizer
 from wording import Wording
 
 RUNS = Path(__file__).parent / "runs"

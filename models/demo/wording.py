@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import words
 import yaml
+
+import words
 from facts import Entity, Fact, Shape
 from names import Split, name
 

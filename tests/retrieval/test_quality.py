@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rich.progress import Progress
+
 from index_folder import indexes_in
 from legs import DENSE, HYBRID, TERMS
 from python_docs import IDENTIFIERS, QUESTIONS, Query, Unavailable, entries, fetch, identifiers, questions, read
 from quality_report import scores
 from quality_run import fill, search_all
-from rich.progress import Progress
 
 pytestmark = pytest.mark.embedding
 
