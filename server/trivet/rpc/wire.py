@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trivet.api.v1 import inference_pb2, receipt_pb2
 from trivet.errors import InvalidRequest
+from trivet.rpc.json_schema import schema_from_struct
 from trivet.types.answer import Answer, RetrieveCall
 from trivet.types.generation import FinishReason
 from trivet.types.passage import Passage
@@ -169,18 +169,9 @@ def _check_sampling(request: inference_pb2.GenerateRequest, problems: Problems) 
 def _schema(request: inference_pb2.GenerateRequest, problems: Problems) -> dict[str, Any] | None:
     if not request.HasField("json_schema"):
         return None
-    schema: dict[str, Any] = json_format.MessageToDict(request.json_schema)
+    schema = schema_from_struct(request.json_schema)
     problems.expect(bool(schema), "json_schema", "is empty, expected a JSON schema")
-    return {name: _integers(value) for name, value in schema.items()}
-
-
-def _integers(value: Any) -> Any:
-    """A Struct has only doubles: give schemas like {"maxLength": 5} their integers back."""
-    if isinstance(value, dict):
-        return {key: _integers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_integers(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return schema
 
 
 def citation_to_proto(passage: Passage) -> inference_pb2.Citation:
