@@ -14,7 +14,8 @@ NAMES = ("found", "answer", "reason", "aside")
 
 def struct(names: tuple[str, ...], required: list[str]) -> struct_pb2.Struct:
     made = struct_pb2.Struct()
-    inner: dict[str, Any] = {"type": "object", "properties": {name: {"type": "string", "maxLength": 5} for name in names}}
+    properties = {name: {"type": "string", "maxLength": 5} for name in names}
+    inner: dict[str, Any] = {"type": "object", "properties": properties}
     made.update({**inner, "required": required, "$defs": {"one": {**inner, "required": required[::-1]}}})
     return made
 
