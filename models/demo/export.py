@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import shutil
@@ -19,7 +18,6 @@ from tokenizer import CHAT_TEMPLATE, END, FILE, PAD, SPECIAL, render
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"
-FINGERPRINTED = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 def load_run(folder: Path) -> Network:
@@ -29,14 +27,6 @@ def load_run(folder: Path) -> Network:
     network.load_state_dict(state["network"])
     network.eval()
     return network
-
-
-def fingerprint(folder: Path) -> str:
-    """What adapters name their base by: sha256 over the files that decide the outputs."""
-    digest = hashlib.sha256()
-    for name in FINGERPRINTED:
-        digest.update((folder / name).read_bytes())
-    return digest.hexdigest()
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -16,10 +16,11 @@ from rich.console import Console
 from tokenizers import Tokenizer
 
 from evaluate import evaluate, show
-from export import WEIGHTS, export, fingerprint, load_run
+from export import WEIGHTS, export, load_run
 from tokenizer import FILE
 from tokenizer import train as train_tokenizer
 from train import RUNS, Plan, train
+from trivet.training.folder import fingerprint
 
 RECIPE = Path(__file__).with_name("recipe.yaml")
 STEPS = ("tokenizer", "train", "export", "evaluate")

@@ -16,6 +16,7 @@ import yaml
 
 import words
 from facts import entity, fact, sibling
+from grammar import expand
 from names import Split, name
 from wording import UNKNOWN, Wording, ask, filler, state
 
@@ -40,7 +41,7 @@ def passage_block(passages: list[str]) -> str:
 
 
 def style(rng: random.Random) -> Style:
-    return "sentence" if rng.random() < 0.25 else "terse"
+    return "sentence" if rng.random() < 0.3 else "terse"
 
 
 def _shot(rng: random.Random, split: Split, wanted: Style, wording: Wording) -> tuple[list[str], str, str]:
@@ -75,6 +76,8 @@ def _shot_text(rng: random.Random, split: Split, wanted: Style, wording: Wording
 def _instruction(rng: random.Random, wanted: Style, wording: Wording) -> str | None:
     if wanted == "terse" and rng.random() < 0.45:
         return None  # terse is the default
+    if wording == "train" and rng.random() < 0.5:
+        return expand(rng, f"{wanted}_instruction")
     return rng.choice(SENTENCES[f"{wanted}_held_out" if wording == "held-out" else wanted])
 
 

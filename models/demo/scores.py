@@ -6,7 +6,6 @@ one forward pass scores a whole set, and no decoding is needed.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from mixture import Example, Shape, conversation, without_passages
 from network import Network
 from prefixes import Style
 from tokenizer import PAD
+from trivet.evaluation.statistics import wilson
 from wording import Wording
 
 Maker = Callable[[random.Random], Example]
@@ -74,9 +74,8 @@ class Score:
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's 95% interval."""
-        z, p, n = 1.96, self.share, self.n
-        middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n)
+        found = wilson(self.right, self.n)
+        return found.low, found.high
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]

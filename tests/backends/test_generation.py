@@ -31,11 +31,13 @@ SCHEMA = {
 async def test_chunks(tiny_engine: EmbeddedVllm) -> None:
     chunks = await collect(tiny_engine, request(PROMPT, max_tokens=60, cache_salt="chunks"))
     first, *rest, last = chunks
-    assert (first.tokens, first.input_tokens, first.cached_tokens) == (1, len(PROMPT), 0)
+    # A reader that comes late, on a busy machine, finds several tokens at once, in the first chunk too.
+    assert first.tokens >= 1
+    assert (first.input_tokens, first.cached_tokens) == (len(PROMPT), 0)
     assert last.finish is FinishReason.LENGTH
     assert sum(chunk.tokens for chunk in chunks) == 60
     assert all(chunk.finish is None and chunk.input_tokens is None for chunk in rest)
-    # A reader that comes late, on a busy machine, finds more than four; that must be the exception.
+    # More than four at once must be the exception.
     assert median(chunk.tokens for chunk in rest) <= 4
     assert [chunk.engine_at for chunk in chunks] == sorted(chunk.engine_at for chunk in chunks)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from processes import gone
 from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.embedding import OnnxEmbedder
 from trivet.retrieval.embedding_frames import BrokenFrame, Frame, encode_frame, read_frame
@@ -49,19 +50,6 @@ async def make(embedder: OnnxEmbedder) -> AsyncIterator[Make]:
     yield process
     for one in made:
         one.close()
-
-
-def gone(pid: int, within: float = 10) -> bool:
-    end = time.monotonic() + within
-    while True:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if time.monotonic() >= end:
-            return False
-        time.sleep(0.02)
 
 
 async def running(process: EmbeddingProcess, not_this: int | None = None) -> int:

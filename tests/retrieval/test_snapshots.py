@@ -12,6 +12,7 @@ import pytest
 
 from retrieval_documents import built, markdown, search, texts
 from trivet.errors import FailedPrecondition, NotFound, RetrievalUnavailable
+from trivet.retrieval import keeper, shelf
 from trivet.retrieval.search import search as search_snapshot
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.settings import IndexSettings
@@ -304,4 +305,37 @@ async def test_a_snapshot_is_made_and_optimised_in_a_process_of_its_own(
     assert "Written after the move." in await texts(service, "written after the move")
     await service.rollback("handbook")
     assert "Written after the move." in await texts(service, "written after the move")
+    await service.close()
+
+
+async def test_a_worn_snapshot_is_renewed_by_itself_and_is_not_what_a_rollback_returns_to(
+    open_stores: OpenStores,
+    engine: VectorProcess,
+    store: QdrantStore,
+    settings: IndexSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeper, "_RENEW_NOT_BEFORE", 0.0)
+    monkeypatch.setattr(shelf, "REMOVE_AFTER", 0.0)
+    builder = CollectionBuilder(engine, store, tmp_path / "building", tmp_path / "builder.log")
+    worn_out = replace(settings, rebuild_after=30)
+    service = IndexService(replace(open_stores(), builder=builder), {"handbook": worn_out})
+    await service.start()
+    await service.upsert("handbook", markdown("a", TEXT))
+    kept = await status(service)
+    await rebuilt(service)
+    worn = await status(service)
+    collection = service.indexes["handbook"].live.collection
+    for number in range(6):
+        await service.upsert("handbook", markdown(f"d{number}", f"{TEXT}\n\nDocument d{number}."))
+    async with asyncio.timeout(90):
+        while (await status(service)).snapshot == worn.snapshot or collection in await store.collections():
+            await asyncio.sleep(0.1)
+    now = await status(service)
+    assert (now.documents, now.build_due) == (7, "")
+    assert now.unoptimised < 30
+    assert now.retained == (kept.snapshot,), "what an operator left there"
+    assert "Document d5." in await texts(service, "document d5")
+    assert (await service.rollback("handbook")).snapshot == kept.snapshot
     await service.close()

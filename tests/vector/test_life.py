@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from qdrant_client import AsyncQdrantClient
 
+from processes import gone
 from trivet.errors import DataFolderInUse, RetrievalUnavailable
 from trivet.stores.vector_process import VectorProcess
 from vector_client import connect, create, points
@@ -24,19 +25,6 @@ async def until_restarted(process: VectorProcess, restarts: int = 1) -> None:
     async with asyncio.timeout(30):
         while process.restarts < restarts:
             await asyncio.sleep(0.02)
-
-
-def gone(pid: int, within: float = 10) -> bool:
-    end = time.monotonic() + within
-    while True:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if time.monotonic() >= end:
-            return False
-        time.sleep(0.02)
 
 
 async def test_a_kill_in_the_middle_of_writes_keeps_every_acknowledged_one(process: VectorProcess) -> None:

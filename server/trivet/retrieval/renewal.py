@@ -43,15 +43,18 @@ class Renewal:
         """A renewed snapshot searches faster than one that was written to."""
         return self._stores.builder.optimises
 
-    async def renew(self, way: Mapping[str, Any]) -> AsyncIterator[BuildProgress]:
-        """Make a snapshot in this way and let it serve. Raises FailedPrecondition if it does not pass the check."""
+    async def renew(self, way: Mapping[str, Any], *, keep: bool = True) -> AsyncIterator[BuildProgress]:
+        """Make a snapshot in this way and let it serve; `keep` the one before for a rollback.
+
+        Raises FailedPrecondition if it does not pass the check.
+        """
         if self._busy.locked():
             raise FailedPrecondition(f"a new snapshot of index {self._index!r} is being made already")
         async with self._busy:
-            async for progress in self._renew(way):
+            async for progress in self._renew(way, keep):
                 yield progress
 
-    async def _renew(self, way: Mapping[str, Any]) -> AsyncIterator[BuildProgress]:
+    async def _renew(self, way: Mapping[str, Any], keep: bool) -> AsyncIterator[BuildProgress]:
         await self._live.current()
         record = await self._begin(way)
         async with self._stores.builder.making(record.collection) as store:
@@ -69,20 +72,20 @@ class Renewal:
         yield BuildProgress("check", 0, 1)
         await self._check(made)
         yield BuildProgress("check", 1, 1)
-        await self.swap(made)
+        await self.swap(made, keep=keep)
         yield BuildProgress("swap", 1, 1)
 
-    async def swap(self, snapshot: Snapshot) -> None:
-        """Let a snapshot that follows the log serve, and keep the live one for a rollback."""
-        swapping = asyncio.create_task(self._swap(snapshot))
+    async def swap(self, snapshot: Snapshot, *, keep: bool = True) -> None:
+        """Let a snapshot that follows the log serve, and `keep` the live one for a rollback."""
+        swapping = asyncio.create_task(self._swap(snapshot, keep))
         await asyncio.shield(swapping)  # half of it must not happen
 
-    async def _swap(self, snapshot: Snapshot) -> None:
+    async def _swap(self, snapshot: Snapshot, keep: bool) -> None:
         await self._shelf.follow(snapshot)
         async with self._live.gate.alone():
             await self._shelf.follow(snapshot, to_the_end=True)
             await check_counts(snapshot, self._index, self._stores.log)
-            await self._stores.catalogue.swap(self._index, snapshot.name, self._settings.retain)
+            await self._stores.catalogue.swap(self._index, snapshot.name, self._settings.retain, keep=keep)
             before = self._live.swap(snapshot)
             self._shelf.withdraw(snapshot.name)
         await self._shelf.put(before)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import os
-import sys
 import threading
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +12,7 @@ from pathlib import Path
 
 from trivet.errors import FailedPrecondition
 from trivet.ports import Retriever
+from trivet.retrieval.model_export import export_model, model_digest
 from trivet.retrieval.pair_model import PairModel
 from trivet.retrieval.rerank_export import FORMAT
 from trivet.types.passage import Passage, SearchQuery, SearchResult
@@ -26,7 +23,6 @@ TIMEOUT = "rerank_timeout"
 FAILED = "rerank_failed"
 _MARGIN = 0.01  # seconds before the caller's deadline, so that the order that there is still arrives
 _MOST_CANDIDATES = 100
-_PARTS = {".json", ".txt", ".model", ".safetensors", ".bin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,9 @@ class Reranker:
         digest = await asyncio.to_thread(_digest, settings.model)
         target = cache / f"{digest[:16]}-{settings.precision}-{FORMAT}"
         if not target.exists():
-            await _export(settings, target)
+            told = f"cross-encoder {settings.model.name!r}"
+            exporter = "trivet.retrieval.rerank_export"
+            await export_model(exporter, settings.model, settings.precision, target, told=told)
         return cls(await asyncio.to_thread(PairModel.open, target), settings.candidates)
 
     async def scores(self, question: str, passages: Sequence[Passage]) -> list[float]:
@@ -130,34 +128,8 @@ def _first(passages: Sequence[Passage], query: SearchQuery) -> tuple[Passage, ..
     return tuple(chosen[: query.top_k])
 
 
-async def _export(settings: RerankSettings, target: Path) -> None:
-    arguments = ("--model", str(settings.model), "--precision", settings.precision, "--target", str(target))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "trivet.retrieval.rerank_export", *arguments),
-        stdin=DEVNULL,
-        stdout=DEVNULL,
-        stderr=PIPE,
-        env=dict(os.environ),  # copied: the engine's start changes it in another thread
-    )
-    try:
-        _, errors = await process.communicate()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    if process.returncode != 0:
-        last = " | ".join(errors.decode(errors="replace").strip().splitlines()[-3:])
-        raise FailedPrecondition(f"cross-encoder {settings.model.name!r} cannot be exported to ONNX: {last}")
-
-
 def _digest(folder: Path) -> str:
     """SHA-256 over the model's files; raises FailedPrecondition if there is none."""
     if not (folder / "config.json").is_file():
         raise FailedPrecondition(f"cross-encoder {folder.name!r}: no config.json in its folder")
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in _PARTS and path.parent.name not in ("onnx", "openvino"):
-            with path.open("rb") as file:
-                digest.update(f"{path.relative_to(folder)}\0".encode())
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    return model_digest(folder)

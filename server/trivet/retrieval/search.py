@@ -47,14 +47,16 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
         heads, similarities = await _about(snapshot, dense, found)
         counting = [one for one in found if _counts(one, heads)]
         chosen = _chosen(counting, query)
-        if len(counting) < len(found):
+        current = len(counting) == len(found)
+        if not current:
             stale |= {one.of for one in found if not _counts(one, heads)}
         elif len(chosen) < query.top_k and len(found) == limit < _MOST:
             limit = min(_MOST, _WIDER * limit)
         else:
             return [_passage(one, similarities) for one in chosen]
-    if not stale or len(chosen) == query.top_k:
+    if current:  # there may be more, but for passages that the query does not want
         return [_passage(one, similarities) for one in chosen]
+    # Also with as many as were asked for: what took the stale ones' place may be better than some of them.
     raise RetrievalUnavailable("documents were replaced faster than they could be searched", retry_after=0.1)
 
 

@@ -106,15 +106,15 @@ class SnapshotCatalogue:
             )
         )
 
-    async def swap(self, index: str, name: str, retain: int) -> None:
-        """Make a snapshot the live one, in one transaction; the one that was live is kept for a rollback.
+    async def swap(self, index: str, name: str, retain: int, *, keep: bool = True) -> None:
+        """Make a snapshot the live one, in one transaction; `keep` the one that was live for a rollback.
 
         Of those kept, the `retain` that were live last stay, the others are superseded. Raises NotFound.
         """
 
         def write(connection: sqlite3.Connection) -> None:
             for row in connection.execute(_IN_STATE, (index, SnapshotState.LIVE.value)).fetchall():
-                _set_state(connection, index, SnapshotState.RETAINED, row["name"])
+                _set_state(connection, index, SnapshotState.RETAINED if keep else SnapshotState.SUPERSEDED, row["name"])
             if not _set_state(connection, index, SnapshotState.LIVE, name):
                 raise NotFound(f"index {index!r} has no snapshot {name!r}")
             kept = connection.execute(_IN_STATE, (index, SnapshotState.RETAINED.value)).fetchall()
