@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,10 @@ class Target:
 
 
 class CallFailed(Exception):
-    """A call ended with an error status: its code's name, message, reason and what is wrong by field."""
+    """A call ended with an error status: its code's name, message, reason and what is wrong by field.
+
+    `retry_after`: seconds after which the server asks to try again; None if it does not.
+    """
 
     def __init__(self, error: Any) -> None:
         # A synchronous stub raises an object that is both a grpc.RpcError and a grpc.Call.
@@ -42,6 +45,7 @@ class CallFailed(Exception):
         self.message: str = error.details() or ""
         self.reason = ""
         self.fields: dict[str, str] = {}
+        self.retry_after: float | None = None
         for key, value in error.trailing_metadata() or ():
             if key == DETAILS_TRAILER:
                 self._read(status_pb2.Status.FromString(value))
@@ -50,10 +54,13 @@ class CallFailed(Exception):
     def _read(self, status: status_pb2.Status) -> None:
         for detail in status.details:
             info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+            retry = error_details_pb2.RetryInfo()
             if detail.Unpack(info):
                 self.reason = info.reason
             elif detail.Unpack(bad):
                 self.fields = {item.field: item.description for item in bad.field_violations}
+            elif detail.Unpack(retry):
+                self.retry_after = retry.retry_delay.ToTimedelta().total_seconds()
 
 
 class Client:
@@ -89,8 +96,10 @@ class Client:
         """One whole answer."""
         return self._call(self._inference.Generate, request)
 
-    def generate_stream(self, request: inference_pb2.GenerateRequest) -> Iterator[inference_pb2.GenerateStreamResponse]:
-        """An answer as it is made."""
+    def generate_stream(
+        self, request: inference_pb2.GenerateRequest
+    ) -> Generator[inference_pb2.GenerateStreamResponse, None, None]:
+        """An answer as it is made; closing the generator cancels the call."""
         with _failures():
             yield from self._inference.GenerateStream(request, timeout=self._timeout, metadata=self._metadata)
 
