@@ -61,9 +61,9 @@ def test_source_that_changes_between_copy_and_check(settings: AdapterSettings, m
     source = settings.roots[0] / "tone" / "1" / "adapter_model.safetensors"
     before = digest(source.parent)
 
-    def swap_then_check(*arguments: object) -> object:
+    def swap_then_check(*arguments: object, **options: object) -> object:
         source.write_bytes(b"swapped")
-        return check(*arguments)  # type: ignore[arg-type]
+        return check(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(staging_module, "check", swap_then_check)
     assert digest(AdapterStaging(settings).stage(REF).path) == before

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trivet.errors import AdapterRejected
 
@@ -38,6 +38,7 @@ HARMLESS = frozenset(
     | {"megatron_core", "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "runtime_config"}
     | {"target_modules", "use_rslora"}
 )
+Number = TypeVar("Number", int, float)
 _NAME_PATTERN = re.compile(r"\^?[\w.]+")
 
 
@@ -50,47 +51,57 @@ class PeftConfig:
     whole_model: bool
     transposed: bool
     rank_pattern: Mapping[str, int] = field(default_factory=dict)
+    alpha: float = 1.0
+    alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+    rslora: bool = False
+    dora: bool = False
 
     def rank_of(self, module: str) -> int:
         """The rank that a module's weights must have: the first fitting entry of `rank_pattern`, else `r`."""
-        for pattern, rank in self.rank_pattern.items():
-            if re.fullmatch(rf"(.*\.)?({pattern})", module):
-                return rank
-        return self.rank
+        return _fitting(self.rank_pattern, module, self.rank)
+
+    def scale_of(self, module: str) -> float:
+        """What B A is multiplied by: alpha / rank, or with rsLoRA alpha / sqrt(rank) (Kalajdzievski, 2023)."""
+        alpha, rank = _fitting(self.alpha_pattern, module, self.alpha), self.rank_of(module)
+        return alpha / (math.sqrt(rank) if self.rslora else rank)
 
     def targeted(self, module: str) -> bool:
         """Whether `target_modules` names the module."""
         return self.targets is None or any(module == name or module.endswith(f".{name}") for name in self.targets)
 
 
-def read_peft_config(path: Path, max_rank: int) -> PeftConfig:
-    """Read and check it; raises AdapterRejected with the field, what it has and what it should."""
+def read_peft_config(path: Path, max_rank: int, *, dora: bool = False) -> PeftConfig:
+    """Read and check it; raises AdapterRejected with the field, what it has and what it should.
+
+    `dora`: DoRA passes too. The engine does not serve it, but it can be merged.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as problem:
         raise AdapterRejected(f"{FILE}: is not sound JSON: {problem}") from problem
     if not isinstance(content, dict):
         raise AdapterRejected(f"{FILE}: is a {type(content).__name__}, expected an object")
-    _check_served(content)
+    _check_served(content, dora=dora)
     rank = _rank(content.get("r"), "r", max_rank)
-    alpha = content.get("lora_alpha")
-    if not _finite(alpha):
-        raise AdapterRejected(f"{FILE}: lora_alpha is {alpha!r}, expected a number")
     patterns = _pattern(content, "rank_pattern")
-    for name, value in _pattern(content, "alpha_pattern").items():
-        if not _finite(value):
-            raise AdapterRejected(f"{FILE}: alpha_pattern[{name!r}] is {value!r}, expected a number")
+    alphas = _pattern(content, "alpha_pattern")
     return PeftConfig(
         rank=rank,
         targets=_targets(content.get("target_modules")),
         whole_model=not content.get("layers_to_transform") and not content.get("exclude_modules"),
         transposed=content.get("fan_in_fan_out") is True,
         rank_pattern={name: _rank(value, f"rank_pattern[{name!r}]", max_rank) for name, value in patterns.items()},
+        alpha=_number(content.get("lora_alpha"), "lora_alpha"),
+        alpha_pattern={name: _number(value, f"alpha_pattern[{name!r}]") for name, value in alphas.items()},
+        rslora=bool(content.get("use_rslora")),
+        dora=content.get("use_dora") is True,
     )
 
 
-def _check_served(content: Mapping[str, Any]) -> None:
+def _check_served(content: Mapping[str, Any], *, dora: bool) -> None:
     for name, served in SERVED_ONLY.items():
+        if name == "use_dora" and dora and content.get(name) is True:
+            continue
         if content.get(name) not in served or (name == "peft_type" and name not in content):
             expected = " or ".join(repr(value) for value in served if value is not None) or "it to be absent"
             raise AdapterRejected(f"{FILE}: {name} is {content.get(name)!r}, expected {expected}")
@@ -102,6 +113,13 @@ def _check_served(content: Mapping[str, Any]) -> None:
     for name, value in content.items():
         if value and name not in SERVED_ONLY and name not in HARMLESS:
             raise AdapterRejected(f"{FILE}: {name} is {value!r}, expected it to be absent: it is not known here")
+
+
+def _fitting(pattern: Mapping[str, Number], module: str, default: Number) -> Number:
+    for name, value in pattern.items():
+        if re.fullmatch(rf"(.*\.)?({name})", module):
+            return value
+    return default
 
 
 def _rank(value: Any, name: str, max_rank: int) -> int:
@@ -128,5 +146,7 @@ def _targets(value: Any) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return value
+    raise AdapterRejected(f"{FILE}: {name} is {value!r}, expected a number")

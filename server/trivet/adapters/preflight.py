@@ -23,13 +23,14 @@ class Checked:
     rank: int
 
 
-def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int) -> Checked:
+def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int, *, dora: bool = False) -> Checked:
     """Check the three files of `ref` in `folder`, which nobody else may be writing to; blocks.
 
+    `dora`: DoRA passes too, to be merged.
     Raises AdapterRejected: the message names the tensor or field, what was found and what was expected.
     """
     manifest = manifests.read_manifest(folder / manifests.FILE, ref)
-    config = peft_config.read_peft_config(folder / peft_config.FILE, max_rank)
+    config = peft_config.read_peft_config(folder / peft_config.FILE, max_rank, dora=dora)
     if manifest.rank != config.rank:
         raise AdapterRejected(
             f"{manifests.FILE}: rank is {manifest.rank}, expected {config.rank} as in {peft_config.FILE}"

@@ -10,7 +10,7 @@ from pathlib import Path
 class AdapterSettings:
     """`roots`: folders with `<name>/<version>/`; `staging`: a folder of our own; `base_model`: the model's folder.
 
-    `max_rank` is the engine's; `max_bytes` bounds one adapter's weights.
+    `max_rank` is the engine's; `max_bytes` bounds one adapter's weights; `dora`: DoRA passes, to be merged.
     """
 
     roots: tuple[Path, ...]
@@ -18,3 +18,4 @@ class AdapterSettings:
     base_model: Path
     max_rank: int
     max_bytes: int = 2 << 30
+    dora: bool = False

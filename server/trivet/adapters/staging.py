@@ -30,6 +30,7 @@ class AdapterStaging:
     def __init__(self, settings: AdapterSettings) -> None:
         self._folder = settings.staging
         self._max_rank = settings.max_rank
+        self._dora = settings.dora
         self._source = AdapterSource(settings.roots, settings.max_bytes)
         self._base = BaseModel(settings.base_model)
 
@@ -43,7 +44,7 @@ class AdapterStaging:
             for name, path in files.items():
                 _copy(path, copy / name)
             try:
-                checked = check(copy, ref, self._base, self._max_rank)
+                checked = check(copy, ref, self._base, self._max_rank, dora=self._dora)
             except AdapterRejected as problem:
                 raise AdapterRejected(f"adapter {ref}: {problem}") from problem
             final = self._folder / f"{ref}#{checked.digest[:12]}"

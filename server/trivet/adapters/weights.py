@@ -26,7 +26,9 @@ EXPONENTS: Mapping[str, tuple[Any, int]] = {
     "BF16": (np.uint16, 0x7F80),
 }
 BLOCK = 1 << 22
-_TENSOR = re.compile(rf"{re.escape(PREFIX)}(?P<module>.+)\.lora_(?P<half>[AB])\.weight")
+PAIR = ("lora_A.weight", "lora_B.weight")
+MAGNITUDE = "lora_magnitude_vector"  # DoRA's: the length of each row of the merged weight
+_TENSOR = re.compile(rf"{re.escape(PREFIX)}(?P<module>.+)\.(?P<part>{'|'.join(map(re.escape, (*PAIR, MAGNITUDE)))})")
 
 
 def check_weights(path: Path, config: PeftConfig, base: BaseModel) -> None:
@@ -35,21 +37,21 @@ def check_weights(path: Path, config: PeftConfig, base: BaseModel) -> None:
         entries = read_header(path)
     except HeaderError as problem:
         raise AdapterRejected(f"{FILE}: {problem}") from problem
-    pairs: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, str]] = {}
     for name in entries:
-        module, half = _place(name, config, base)
-        pairs.setdefault(module, {})[half] = name
-    _check_complete(pairs, config, base)
-    for module, halves in pairs.items():
-        _check_shapes(module, halves, entries, config, base)
+        module, part = _place(name, config, base)
+        found.setdefault(module, {})[part] = name
+    _check_complete(found, config, base)
+    for module, parts in found.items():
+        _check_shapes(module, parts, entries, config, base)
     for name, entry in entries.items():
         _check_finite(path, name, entry)
 
 
 def _place(name: str, config: PeftConfig, base: BaseModel) -> tuple[str, str]:
-    """The module and the half (A or B) that a tensor is for."""
+    """The module and the part (A, B, or DoRA's magnitudes) that a tensor is for."""
     match = _TENSOR.fullmatch(name)
-    if match is None:
+    if match is None or match["part"] not in parts_of(config):
         raise AdapterRejected(f"tensor {name}: expected {PREFIX}<module>.lora_A.weight or .lora_B.weight")
     module = match["module"]
     layer = base.beyond(module)
@@ -60,40 +62,46 @@ def _place(name: str, config: PeftConfig, base: BaseModel) -> tuple[str, str]:
         raise AdapterRejected(f"tensor {name}: the base model has no module {module} for it (its layers have {known})")
     if not config.targeted(module):
         raise AdapterRejected(f"tensor {name}: target_modules does not name {module}")
-    return module, match["half"]
+    return module, match["part"]
 
 
-def _check_complete(pairs: Mapping[str, Mapping[str, str]], config: PeftConfig, base: BaseModel) -> None:
-    if not pairs:
+def parts_of(config: PeftConfig) -> tuple[str, ...]:
+    """The endings of the tensors that each adapted module has."""
+    return (*PAIR, MAGNITUDE) if config.dora else PAIR
+
+
+def _check_complete(found: Mapping[str, Mapping[str, str]], config: PeftConfig, base: BaseModel) -> None:
+    if not found:
         raise AdapterRejected(f"{FILE}: has no tensor")
     for target in config.targets or ():
         modules = [module for module in base.modules if module == target or module.endswith(f".{target}")]
         if not modules:
             known = ", ".join(base.module_names)
             raise AdapterRejected(f"adapter_config.json: target_modules names {target!r}, expected some of {known}")
-        missing = [module for module in modules if module not in pairs] if config.whole_model else []
+        missing = [module for module in modules if module not in found] if config.whole_model else []
         if missing:
             tensor = f"{PREFIX}{missing[0]}.lora_A.weight"
             raise AdapterRejected(f"tensor {tensor}: is missing, but target_modules names {target!r}")
-    for module, halves in pairs.items():
-        for half in "AB":
-            if half not in halves:
-                raise AdapterRejected(
-                    f"tensor {PREFIX}{module}.lora_{half}.weight: is missing, its other half is there"
-                )
+    for module, parts in found.items():
+        for part in parts_of(config):
+            if part not in parts:
+                rest = "its A and B are" if part == MAGNITUDE else "its other half is"
+                raise AdapterRejected(f"tensor {PREFIX}{module}.{part}: is missing, {rest} there")
 
 
 def _check_shapes(
     module: str,
-    halves: Mapping[str, str],
+    parts: Mapping[str, str],
     entries: Mapping[str, TensorEntry],
     config: PeftConfig,
     base: BaseModel,
 ) -> None:
     rows, columns = reversed(base.modules[module]) if config.transposed else base.modules[module]
     rank = config.rank_of(module)
-    for half, expected in (("A", (rank, columns)), ("B", (rows, rank))):
-        name, shape = halves[half], entries[halves[half]].shape
+    for part, expected in zip((*PAIR, MAGNITUDE), ((rank, columns), (rows, rank), (rows,)), strict=True):
+        if part not in parts:
+            continue
+        name, shape = parts[part], entries[parts[part]].shape
         if shape != expected:
             raise AdapterRejected(
                 f"tensor {name}: has shape {list(shape)}, expected {list(expected)} "
