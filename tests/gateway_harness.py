@@ -170,6 +170,7 @@ async def gateway(
         prices={"scripted": Price(1.0, 0.1, 2.0)},
         sink=Sink(metrics, receipts, table.routes),
         code_of=code_name_of,
+        require_ready=lambda route, variant: None,
     )
     authenticator = Authenticator(
         [KeyEntry(hashlib.sha256(secret.encode()).hexdigest(), tenant, role) for secret, tenant, role in keys]

@@ -160,6 +160,7 @@ class Gateway:
             prices={name: Price(**price.model_dump()) for name, price in config.file.prices.items()},
             sink=Sink(self._metrics, receipts, config.routes),
             code_of=code_name_of,
+            require_ready=readiness.require,
         )
         searches = Admission(max_running=MAX_SEARCHES, max_queued=4 * MAX_SEARCHES, max_queued_tokens=1)
         inference = InferenceServicer(

@@ -53,7 +53,9 @@ class GenerationPipeline:
         prices: Mapping[str, Price],
         sink: ReceiptSink,
         code_of: Callable[[BaseException], str],
+        require_ready: Callable[[Route, Variant], None],
     ) -> None:
+        """`require_ready` raises BackendUnavailable for a variant that is not warm."""
         self._routes = routes
         self._admission = admission
         self._adapters = adapters
@@ -64,6 +66,7 @@ class GenerationPipeline:
         self._prices = prices
         self._sink = sink
         self._code_of = code_of
+        self._require_ready = require_ready
 
     async def generate(self, call: GenerateCall, reader: Reader) -> Answer:
         """Answer one request; `reader` gets the text as it comes and the receipt in any case.
@@ -99,6 +102,7 @@ class GenerationPipeline:
             account.queue = loop.time() - call.arrived
             resolution = self._routes.resolve(call.route, call.unit_id)
             account.resolve(resolution.variant, resolution.route.revision, resolution.unit_source)
+            self._require_ready(resolution.route, resolution.variant)
             async with self._adapters.acquire(resolution.variant.adapter) as adapter:
                 account.adapter_digest = "" if adapter is None else adapter.digest
                 context = await self._retrieve(call, resolution, account)

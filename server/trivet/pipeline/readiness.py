@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from contextlib import aclosing
 
 from trivet.adapters.manager import AdapterManager
+from trivet.errors import BackendUnavailable
 from trivet.pipeline.generation import Assemblers
 from trivet.pipeline.warmth import PrefixBooks
 from trivet.ports import Backend
 from trivet.types.generation import BackendRequest
-from trivet.types.variant import CacheScope, Route, Sampling, Variant
+from trivet.types.variant import CacheScope, Route, Sampling, Variant, VersionRef
+
+RETRY_DOWN = 5.0
+RETRY_WARMING = 1.0
+
+# What priming depends on: a variant that changed under its name is another one.
+_Bundle = tuple[str, str, str, VersionRef, VersionRef | None, CacheScope]
 
 
 class Readiness:
@@ -23,12 +30,20 @@ class Readiness:
         self._adapters = adapters
         self._prompts = prompts
         self._books = books
-        self._ready: set[tuple[str, int, str, str]] = set()
+        self._ready: dict[_Bundle, int] = {}
 
     def is_ready(self, route: Route, variant: Variant) -> bool:
         """Whether it was primed on the engine as it lives now."""
         backend = self._backends[variant.backend]
-        return backend.ready and (backend.name, backend.incarnation, route.name, variant.name) in self._ready
+        return backend.ready and self._ready.get(_bundle(route, variant)) == backend.incarnation
+
+    def require(self, route: Route, variant: Variant) -> None:
+        """Raises BackendUnavailable unless the variant is ready: while it is down or warms it gets no traffic."""
+        if self.is_ready(route, variant):
+            return
+        if not self._backends[variant.backend].ready:
+            raise BackendUnavailable(f"the engine of backend {variant.backend} is down", RETRY_DOWN)
+        raise BackendUnavailable(f"variant {route.name}/{variant.name} is not warm yet", RETRY_WARMING)
 
     async def prime(self, route: Route, variant: Variant) -> None:
         """Compute the variant's static prefix on its backend, under its adapter.
@@ -36,6 +51,7 @@ class Readiness:
         Where the route's cache is per tenant there is nothing to prime: each tenant's first request is cold.
         """
         backend = self._backends[variant.backend]
+        incarnation = backend.incarnation
         prefix = self._prompts[variant.backend, variant.prompt].prefix
         async with self._adapters.acquire(variant.adapter) as adapter:
             if route.cache is CacheScope.SHARED and prefix.token_ids:
@@ -50,4 +66,8 @@ class Readiness:
                     async for _ in chunks:
                         pass
                 self._books.computed(self._books.key(backend, None, engine_name, prefix.fingerprint))
-        self._ready.add((backend.name, backend.incarnation, route.name, variant.name))
+        self._ready[_bundle(route, variant)] = incarnation
+
+
+def _bundle(route: Route, variant: Variant) -> _Bundle:
+    return route.name, variant.name, variant.backend, variant.prompt, variant.adapter, route.cache

@@ -1,0 +1,72 @@
+"""Readiness: a variant is primed before it gets traffic, and again after each start of the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chat_families import make_family
+from gateway_harness import PROMPT, no_adapters, routes, variant
+from trivet.errors import BackendUnavailable
+from trivet.pipeline.readiness import RETRY_DOWN, RETRY_WARMING, Readiness
+from trivet.pipeline.warmth import PrefixBooks
+from trivet.prompts.assembler import PromptAssembler
+from trivet.prompts.chat_tokenizer import ChatTokenizer
+from trivet.prompts.source import PromptSource, Turn
+from trivet.testing import ScriptedBackend
+from trivet.types.variant import VersionRef
+
+PLAIN = routes()["plain"]
+(VARIANT,) = PLAIN.variants.values()
+
+
+@pytest.fixture
+def backend() -> ScriptedBackend:
+    return ScriptedBackend()
+
+
+@pytest.fixture
+def readiness(backend: ScriptedBackend, tmp_path: Path) -> Readiness:
+    source = PromptSource(PROMPT, tmp_path / "1.md", (Turn("system", ("Answer briefly. " * 20,)),))
+    tokenizer = ChatTokenizer.load(make_family("chatml", tmp_path / "tokenizer").folder)
+    prompts = {("scripted", PROMPT): PromptAssembler(source, tokenizer)}
+    return Readiness({"scripted": backend}, no_adapters(backend, tmp_path), prompts, PrefixBooks())
+
+
+async def test_a_variant_is_ready_from_its_priming_to_the_engines_death(
+    backend: ScriptedBackend, readiness: Readiness
+) -> None:
+    with pytest.raises(BackendUnavailable, match="plain/plain is not warm yet") as refused:
+        readiness.require(PLAIN, VARIANT)
+    assert refused.value.retry_after == RETRY_WARMING
+    await readiness.prime(PLAIN, VARIANT)
+    readiness.require(PLAIN, VARIANT)
+    assert len(backend.requests) == 1
+
+    backend.ready = False
+    with pytest.raises(BackendUnavailable, match="backend scripted is down") as refused:
+        readiness.require(PLAIN, VARIANT)
+    assert refused.value.retry_after == RETRY_DOWN
+
+    backend.ready, backend.incarnation = True, 2
+    assert not readiness.is_ready(PLAIN, VARIANT)
+    await readiness.prime(PLAIN, VARIANT)
+    assert readiness.is_ready(PLAIN, VARIANT)
+
+
+async def test_a_priming_that_the_engine_does_not_survive_leaves_the_variant_cold(
+    backend: ScriptedBackend, readiness: Readiness
+) -> None:
+    backend.ready = False
+    with pytest.raises(BackendUnavailable):
+        await readiness.prime(PLAIN, VARIANT)
+    backend.ready = True
+    assert not readiness.is_ready(PLAIN, VARIANT)
+
+
+async def test_another_adapter_under_the_same_name_is_another_variant(readiness: Readiness) -> None:
+    await readiness.prime(PLAIN, VARIANT)
+    changed = variant("plain", adapter=VersionRef("tone", "2"))
+    assert readiness.is_ready(PLAIN, VARIANT)
+    assert not readiness.is_ready(PLAIN, changed)
