@@ -125,6 +125,12 @@ class RetrievalTimeout(RetrievalUnavailable):
     reason = "RETRIEVAL_TIMEOUT"
 
 
+class StateUnavailable(Unavailable):
+    """The gateway's own books cannot be read or written (a full disk, for instance): nothing has changed."""
+
+    reason = "STATE_UNAVAILABLE"
+
+
 class BackendUnavailable(Unavailable):
     """The engine died, is starting, or is not ready."""
 

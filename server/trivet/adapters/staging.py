@@ -56,6 +56,27 @@ class AdapterStaging:
         finally:
             _remove(copy)
 
+    def restore(self, ref: VersionRef, digest: str) -> StagedAdapter:
+        """The copy with these bytes, checked anew, for the base model or the limits may be others by now.
+
+        A copy that is damaged or missing is staged again. Raises what `stage` does, and AdapterRejected if the source
+        has other bytes by now.
+        """
+        path = self._folder / f"{ref}#{digest[:12]}"
+        if self.is_sound(StagedAdapter(ref, digest, 0, path)):
+            try:
+                return StagedAdapter(ref, digest, check(path, ref, self._base, self._max_rank).rank, path)
+            except AdapterRejected as problem:
+                raise AdapterRejected(f"adapter {ref}: {problem}") from problem
+        staged = self.stage(ref)
+        if staged.digest != digest:
+            self.discard(staged)
+            raise AdapterRejected(
+                f"adapter {ref}: its copy is gone or damaged, and the source has digest {staged.digest[:12]} by now, "
+                f"expected {digest[:12]}"
+            )
+        return staged
+
     def is_sound(self, staged: StagedAdapter) -> bool:
         """Whether the copy still has the bytes that were checked."""
         try:
@@ -78,14 +99,22 @@ class AdapterStaging:
         """Delete a copy that nothing uses any more."""
         _remove(staged.path)
 
-    def sweep(self, keep: Collection[VersionRef]) -> None:
-        """Delete what a crash left half-written, and the copies of adapters that are not to be kept."""
-        if not self._folder.is_dir():
-            return
+    def sweep(self, keep: Collection[VersionRef], engine_names: Collection[str] = ()) -> None:
+        """Delete what a crash left half-written, and all copies but those of `keep` and those named."""
         names = {str(ref) for ref in keep}
-        for path in self._folder.iterdir():
-            if path.name.startswith(UNFINISHED) or path.name.partition("#")[0] not in names:
+        for path in self._copies():
+            unfinished = path.name.startswith(UNFINISHED)
+            if unfinished or not (path.name in engine_names or path.name.partition("#")[0] in names):
                 _remove(path)
+
+    def prune(self, staged: StagedAdapter) -> None:
+        """Delete the copies that other bytes of the same version left behind."""
+        for path in self._copies():
+            if path.name.partition("#")[0] == str(staged.ref) and path != staged.path:
+                _remove(path)
+
+    def _copies(self) -> list[Path]:
+        return list(self._folder.iterdir()) if self._folder.is_dir() else []
 
     @staticmethod
     def _digest(files: Mapping[str, Path]) -> str:

@@ -44,6 +44,7 @@ CODES: Mapping[type[errors.TrivetError], grpc.StatusCode] = {
     errors.Unavailable: Code.UNAVAILABLE,
     errors.RetrievalUnavailable: Code.UNAVAILABLE,
     errors.RetrievalTimeout: Code.UNAVAILABLE,
+    errors.StateUnavailable: Code.UNAVAILABLE,
     errors.BackendUnavailable: Code.UNAVAILABLE,
     errors.Draining: Code.UNAVAILABLE,
     errors.Unsupported: Code.UNIMPLEMENTED,

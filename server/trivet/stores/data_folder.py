@@ -62,6 +62,11 @@ class DataFolder:
         return self.root / "adapters"
 
     @property
+    def adapter_wishes(self) -> Path:
+        """What operators asked to be loaded."""
+        return self.root / "adapters.sqlite"
+
+    @property
     def cache(self) -> Path:
         """What can be made again: exported models, the vendors' caches."""
         return self.root / "cache"

@@ -45,7 +45,7 @@ class StagedAdapter:
 
 @dataclass(frozen=True, slots=True)
 class AdapterStatus:
-    """One line of `trivet adapter ls`."""
+    """One line of `trivet adapter ls`. `requested`: an operator's wish holds it, beside the routes that may want it."""
 
     ref: VersionRef
     state: AdapterState
@@ -54,3 +54,4 @@ class AdapterStatus:
     digest: str = ""
     rank: int = 0
     problem: str = ""
+    requested: bool = False
