@@ -142,10 +142,10 @@ async def test_stalled_reader_is_merged(tiny_engine: EmbeddedVllm) -> None:
 
 
 async def test_adapter_that_is_not_resident(tiny_engine: EmbeddedVllm) -> None:
-    before = _prompts_seen()
+    before = _prompts_seen(tiny_engine)
     with pytest.raises(NotFound, match="adapter ghost@1#000000000000 is not resident"):
         await collect(tiny_engine, replace(request(PROMPT), adapter="ghost@1#000000000000"))
-    assert _prompts_seen() == before
+    assert _prompts_seen(tiny_engine) == before
 
 
 async def test_prompt_limits(tiny_engine: EmbeddedVllm) -> None:
@@ -160,13 +160,16 @@ async def test_prompt_limits(tiny_engine: EmbeddedVllm) -> None:
     assert chunks[-1].finish is FinishReason.LENGTH
 
 
-async def test_engine_metrics_are_in_the_default_registry(tiny_engine: EmbeddedVllm) -> None:
-    before = _prompts_seen()
+async def test_engine_metrics_are_in_a_registry_of_its_own(tiny_engine: EmbeddedVllm) -> None:
+    before = _prompts_seen(tiny_engine)
     await collect(tiny_engine, request(PROMPT, max_tokens=2))
-    assert _prompts_seen() == before + len(PROMPT)
-    assert b'vllm:time_to_first_token_seconds_bucket{engine="0",le="0.001",model_name="tiny"}' in generate_latest()
+    assert _prompts_seen(tiny_engine) == before + len(PROMPT)
+    first_tokens = b'vllm:time_to_first_token_seconds_bucket{engine="0",le="0.001",model_name="tiny"}'
+    assert first_tokens in generate_latest(tiny_engine.metrics.registry)
+    assert b"vllm:" not in generate_latest(REGISTRY)
     assert (tiny_engine.block_size, tiny_engine.context_tokens) == (32, 1024)
 
 
-def _prompts_seen() -> float:
-    return REGISTRY.get_sample_value("vllm:prompt_tokens_total", {"engine": "0", "model_name": "tiny"}) or 0.0
+def _prompts_seen(backend: EmbeddedVllm) -> float:
+    labels = {"engine": "0", "model_name": "tiny"}
+    return backend.metrics.registry.get_sample_value("vllm:prompt_tokens_total", labels) or 0.0

@@ -9,7 +9,7 @@ from trivet.adapters.manager import AdapterManager
 from trivet.adapters.preflight import Checked, check
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.source import AdapterSource
-from trivet.app.backend import wanted_adapters
+from trivet.app.backend import adapter_backend, wanted_adapters
 from trivet.config import Config
 from trivet.errors import AdapterRejected
 from trivet.metering.metrics import Metrics
@@ -40,12 +40,17 @@ def check_folder(config: Config, folder: Path) -> tuple[VersionRef, Checked]:
 
     Raises AdapterRejected with what is wrong and what was expected.
     """
-    (section,) = config.file.backends.values()
+    section = config.file.backends[adapter_backend(config)]
     folder = folder.resolve()
-    try:
-        ref = VersionRef.parse(f"{folder.parent.name}@{folder.name}")
-    except ValueError as error:
-        raise AdapterRejected(f"{folder}: {error}; a folder is named <name>/<version>") from error
+    ref = folder_ref(folder)
     settings = AdapterSettings((folder.parent.parent,), folder, config.resolve(section.model), section.max_lora_rank)
     AdapterSource(settings.roots, settings.max_bytes).find(ref)
     return ref, check(folder, ref, BaseModel(settings.base_model), settings.max_rank)
+
+
+def folder_ref(folder: Path) -> VersionRef:
+    """The adapter that a folder `<name>/<version>` is; AdapterRejected if it is not named so."""
+    try:
+        return VersionRef.parse(f"{folder.parent.name}@{folder.name}")
+    except ValueError as error:
+        raise AdapterRejected(f"{folder}: {error}; a folder is named <name>/<version>") from error

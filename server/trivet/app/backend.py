@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from trivet.app.supervisor import RestartSettings
 from trivet.backends.vllm_settings import EmbeddedSettings
 from trivet.config import Config
 from trivet.pipeline.generation import Assemblers
@@ -21,7 +22,7 @@ def embedded_settings(config: Config, folder: DataFolder, name: str) -> Embedded
         name=name,
         model=config.resolve(backend.model),
         cache_folder=folder.cache,
-        log_file=folder.logs / "engine.log",
+        log_file=folder.logs / f"engine-{name}.log",
         dtype=backend.dtype,
         block_size=backend.block_size,
         kv_cache_memory_bytes=backend.kv_cache_memory_bytes,
@@ -32,6 +33,18 @@ def embedded_settings(config: Config, folder: DataFolder, name: str) -> Embedded
         max_cpu_loras=backend.max_cpu_loras,
         max_lora_rank=backend.max_lora_rank,
     )
+
+
+def restart_settings(config: Config, name: str) -> RestartSettings:
+    """How one embedded backend is started again."""
+    backend = config.file.backends[name]
+    return RestartSettings(start_timeout=backend.start_timeout, **backend.restart.model_dump())
+
+
+def adapter_backend(config: Config) -> str:
+    """The backend that adapters are for; the first one, which refuses them, where none has them enabled."""
+    backends = config.file.backends
+    return next((name for name, backend in backends.items() if backend.enable_lora), next(iter(backends)))
 
 
 def variants_of(config: Config) -> Iterator[tuple[Route, Variant]]:

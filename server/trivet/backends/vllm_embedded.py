@@ -10,6 +10,7 @@ from typing import Any
 
 from trivet.backends.background import in_background
 from trivet.backends.coalescing import Coalescer
+from trivet.backends.engine_metrics import EngineMetrics
 from trivet.backends.lora_book import LoraBook
 from trivet.backends.vllm_engine import RETRY_AFTER, EngineStats, VllmEngine
 from trivet.backends.vllm_launch import Launch
@@ -37,6 +38,7 @@ class EmbeddedVllm:
         self.context_tokens = settings.max_model_len or 0
         self.incarnation = 0
         self.state = EngineState.STOPPED
+        self.metrics = EngineMetrics()
         self._settings = settings
         self._on_state = on_state
         self._engine: VllmEngine | None = None
@@ -173,6 +175,7 @@ class EmbeddedVllm:
             start.abandon()
             raise
         engine = VllmEngine(llm)
+        self.metrics.adopt()
         try:
             await engine.warm_up()
         except BaseException:
@@ -183,12 +186,14 @@ class EmbeddedVllm:
     async def _discard(self) -> None:
         engine, self._engine = self._engine, None
         self._loras.clear()
+        self.metrics.drop()
         if engine is not None:
             await engine.stop()
 
     def _died(self, engine: VllmEngine) -> None:
         if engine is self._engine:
             self._loras.clear()
+            self.metrics.drop()
             self._enter(EngineState.DEAD)
 
     def _running(self) -> VllmEngine:

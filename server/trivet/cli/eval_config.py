@@ -38,7 +38,8 @@ def ingredients(config: Config, suite: Suite) -> dict[str, str]:
     What is not there has the digest "missing"; deriving the configuration will say so if it is needed.
     """
     file = config.file
-    about = {name: section.model_dump(mode="json", exclude={"model"}) for name, section in file.backends.items()}
+    beside = {"model", "start_timeout", "restart"}  # the model has a digest of its own; the others decide no answer
+    about = {name: section.model_dump(mode="json", exclude=beside) for name, section in file.backends.items()}
     priced = {name: section.model_dump(mode="json") for name, section in file.prices.items()}
     found = {"configuration": hashlib.sha256(json.dumps([about, priced], sort_keys=True).encode()).hexdigest()}
     for name, section in file.backends.items():

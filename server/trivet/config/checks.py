@@ -74,18 +74,29 @@ def _keys(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
 
 
 def _backends(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
-    if len(file.backends) > 1:
-        yield document.problem(("backends",), "one embedded backend can run in a process, expected exactly one")
+    with_lora = [name for name, backend in file.backends.items() if backend.enable_lora]
+    for name in with_lora[1:]:
+        yield document.problem(
+            ("backends", name, "enable_lora"),
+            f"{with_lora[0]!r} and {name!r} have enable_lora: true (the default), expected one backend with adapters "
+            "at most: set it to false in the others",
+        )
+    share = sum(backend.gpu_memory_utilization or 0 for backend in file.backends.values())
+    if share > 1 + 1e-9:
+        yield document.problem(("backends",), f"gpu_memory_utilization adds up to {share:g}, expected at most 1")
     for name, backend in file.backends.items():
         at = ("backends", name)
         if not (folder / backend.model / "config.json").is_file():
             yield document.problem((*at, "model"), f"no model in {folder / backend.model} (expected a config.json)")
         if backend.max_cpu_loras < backend.max_loras:
             yield document.problem((*at, "max_cpu_loras"), f"expected at least max_loras ({backend.max_loras})")
+        if backend.restart.max_delay < backend.restart.first_delay:
+            expected = f"expected at least first_delay ({backend.restart.first_delay:g})"
+            yield document.problem((*at, "restart", "max_delay"), expected)
         if backend.kv_cache_memory_bytes is not None and backend.gpu_memory_utilization is not None:
             yield document.problem((*at, "gpu_memory_utilization"), "has no effect beside kv_cache_memory_bytes")
         if not backend.enable_lora:
-            for field in ("max_loras", "max_cpu_loras", "max_lora_rank"):
+            for field in ("max_loras", "max_cpu_loras", "max_lora_rank", "adapter_quantum_ms"):
                 if (*at, field) in document.lines:
                     yield document.problem((*at, field), "has no effect while enable_lora is false")
 

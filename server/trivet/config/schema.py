@@ -71,6 +71,14 @@ class Key(Section):
     role: Literal["client", "operator"]
 
 
+class Restart(Section):
+    """How a dead engine is started again; seconds."""
+
+    first_delay: Positive = 0.5
+    max_delay: Positive = 30.0
+    settled_after: Positive = 60.0
+
+
 class EmbeddedBackend(Section):
     """vLLM in this process. Names are vLLM's own where it has one."""
 
@@ -86,6 +94,9 @@ class EmbeddedBackend(Section):
     max_loras: Count = 2
     max_cpu_loras: Count = 16
     max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 16
+    adapter_quantum_ms: NotNegative = 500.0
+    start_timeout: Positive = 900.0
+    restart: Restart = Restart()
 
 
 class Qdrant(Section):

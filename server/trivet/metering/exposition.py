@@ -10,15 +10,20 @@ from prometheus_client import CollectorRegistry, Metric, start_http_server
 
 
 class _Chain(CollectorRegistry):
-    """Several registries as one."""
+    """Several registries as one. A metric that several have is one family: the format allows each name once."""
 
     def __init__(self, registries: Sequence[CollectorRegistry]) -> None:
         super().__init__(auto_describe=False)
         self._registries = registries
 
     def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
         for registry in self._registries:
-            yield from registry.collect()
+            for metric in registry.collect():
+                family = families.setdefault(metric.name, metric)
+                if family is not metric:
+                    family.samples.extend(metric.samples)
+        return families.values()
 
 
 class MetricsListener:

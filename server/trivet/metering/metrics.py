@@ -40,8 +40,16 @@ class Metrics:
         self.rejected_log = counter("receipt_log_errors_total", "Receipts that could not be appended to the log.")
         self.adapter_loads = counter("adapter_loads_total", "Adapter loads, by outcome.", "outcome")
         self.adapter_load = histogram("adapter_load_seconds", "From the order to resident.")
+        self.adapter_wait = histogram(
+            "adapter_wait_seconds", "Waiting for a slot of the engine, priming included.", "backend"
+        )
+        self.adapter_waiting = gauge("adapter_waiting", "Requests that wait for a slot of the engine.", "backend")
+        self.adapter_slots = gauge("adapter_slots_leased", "Slots of the engine that adapters hold.", "backend")
         self.rollout_weight = gauge("rollout_weight", "Share of the route's units.", *by_variant)
         self.engine_up = gauge("engine_up", "1 while the engine takes requests.", "backend")
+        self.engine_restarts = counter(
+            "engine_restarts_total", "Times that a dead engine was started again, failed starts included.", "backend"
+        )
         self.vector_up = gauge("vector_engine_up", "1 while the vector engine answers.")
         self.vector_restarts = gauge(
             "vector_engine_restarts", "Restarts of the embedded vector engine since the start."

@@ -1,0 +1,81 @@
+"""The embedded engines of the configuration: started one after another, supervised each on its own, ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from trivet.app.backend import embedded_settings, restart_settings
+from trivet.app.preparation import Preparation
+from trivet.app.progress import Progress
+from trivet.app.supervisor import Supervisor
+from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
+from trivet.config import Config
+from trivet.metering.metrics import Metrics
+from trivet.stores.data_folder import DataFolder
+
+logger = logging.getLogger(__name__)
+
+
+class Engines:
+    """Call `start` once, then `close` once, also if `start` failed."""
+
+    def __init__(self, config: Config, folder: DataFolder, metrics: Metrics) -> None:
+        self.backends: Mapping[str, EmbeddedVllm] = {
+            name: EmbeddedVllm(embedded_settings(config, folder, name), partial(_tell, name))
+            for name in config.file.backends
+        }
+        self._config = config
+        self._metrics = metrics
+        self._supervising: list[asyncio.Task[None]] = []
+        for name, backend in self.backends.items():
+            metrics.engine_up.labels(name).set_function(partial(_up, backend))
+            metrics.engine_restarts.labels(name)  # there from the start, as 0
+
+    @property
+    def registries(self) -> list[CollectorRegistry]:
+        """Of the engines' own metrics."""
+        return [backend.metrics.registry for backend in self.backends.values()]
+
+    async def start(self, preparation: Preparation, progress: Progress, on_change: Callable[[], None]) -> list[str]:
+        """Start every engine and prepare what it serves; what could not be made ready, in words, is tried again later.
+
+        `on_change` is called whenever variants may have become ready or not. Raises BackendUnavailable if an engine
+        does not come up.
+        """
+        turn = asyncio.Lock()
+        problems: list[str] = []
+        for name, backend in self.backends.items():
+            supervisor = Supervisor(
+                backend,
+                restart_settings(self._config, name),
+                turn=turn,
+                prepare=partial(preparation.prepare, name),
+                on_change=on_change,
+                on_restart=self._metrics.engine_restarts.labels(name).inc,
+            )
+            stage = f"engine {name} (vLLM)"
+            progress.begin(stage)
+            problems += await supervisor.start()
+            progress.done(stage, preparation.summary(name))
+            self._supervising.append(asyncio.create_task(supervisor.run(), name=f"supervisor of {name}"))
+        return problems
+
+    async def close(self) -> None:
+        """End supervision, a start that is under way included, then the engines; what is in flight fails."""
+        for task in self._supervising:
+            task.cancel()
+        await asyncio.gather(*self._supervising, return_exceptions=True)
+        await asyncio.gather(*(backend.close() for backend in self.backends.values()))
+
+
+def _tell(name: str, state: EngineState) -> None:
+    logger.info("engine %s is %s", name, state.value)
+
+
+def _up(backend: EmbeddedVllm) -> float:
+    return float(backend.ready)

@@ -1,0 +1,33 @@
+"""vLLM's own metrics of one engine, kept apart from those of others.
+
+vLLM registers them in the process's registry, and each engine that it starts throws out those of every other one
+(`vllm.v1.metrics.prometheus.unregister_vllm_metrics`). So they are moved away as soon as they are there.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.registry import Collector
+
+
+class EngineMetrics:
+    """Call everything from one event loop; `registry` may be read from any thread."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._held: list[Collector] = []
+
+    def adopt(self) -> None:
+        """Take over what the engine that has just started registered, in place of the former one's."""
+        self.drop()
+        for collector in list(REGISTRY._collector_to_names):
+            if getattr(collector, "_name", "").startswith("vllm:"):
+                REGISTRY.unregister(collector)
+                self.registry.register(collector)
+                self._held.append(collector)
+
+    def drop(self) -> None:
+        """The engine is gone: its gauges would tell of what is not there."""
+        for collector in self._held:
+            self.registry.unregister(collector)
+        self._held.clear()
