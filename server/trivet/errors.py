@@ -131,6 +131,12 @@ class StateUnavailable(Unavailable):
     reason = "STATE_UNAVAILABLE"
 
 
+class AdapterSourceUnavailable(Unavailable):
+    """The place that an adapter comes from cannot be read now: down, forbidden, or it broke off."""
+
+    reason = "ADAPTER_SOURCE_UNAVAILABLE"
+
+
 class BackendUnavailable(Unavailable):
     """The engine died, is starting, or is not ready."""
 

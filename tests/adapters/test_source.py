@@ -9,6 +9,7 @@ import pytest
 
 from tiny_model import adapter_files, write_adapter
 from trivet.adapters.source import AdapterSource
+from trivet.adapters.source_file import SourceFile
 from trivet.errors import AdapterRejected, NotFound
 from trivet.types.variant import VersionRef
 
@@ -21,7 +22,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def find(root: Path, ref: VersionRef = REF, max_bytes: int = 1 << 20) -> dict[str, Path]:
+def find(root: Path, ref: VersionRef = REF, max_bytes: int = 1 << 20) -> dict[str, SourceFile]:
     return AdapterSource([root], max_bytes).find(ref)
 
 
@@ -74,7 +75,9 @@ def test_file_that_links_out(root: Path, tmp_path: Path) -> None:
 
 def test_links_inside_are_fine(root: Path) -> None:
     (root / "tone" / "stable").symlink_to(root / "tone" / "1")
-    assert find(root, VersionRef("tone", "stable"))["adapter.yaml"] == (root / "tone" / "1" / "adapter.yaml").resolve()
+    (root / "tone" / "1" / "notes.md").write_text("Made in May.")
+    with find(root, VersionRef("tone", "stable"))["adapter.yaml"].open(0) as file:
+        assert file.read() == (root / "tone" / "1" / "adapter.yaml").read_bytes()
 
 
 def test_not_a_plain_file(root: Path) -> None:
@@ -97,3 +100,16 @@ def test_missing_file(root: Path) -> None:
     (root / "tone" / "1" / "adapter_config.json").unlink()
     with pytest.raises(AdapterRejected, match=r"adapter_config.json is missing, expected adapter.yaml"):
         find(root)
+
+
+def test_file_that_becomes_a_link_is_not_followed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    files = find(root)
+    config = root / "tone" / "1" / "adapter_config.json"
+    config.unlink()
+    config.symlink_to(tmp_path / "secret")
+    with pytest.raises(AdapterRejected, match=r"adapter_config.json cannot be read: Too many levels"):
+        files["adapter_config.json"].open(0)
+    config.unlink()
+    with pytest.raises(AdapterRejected, match=r"adapter_config.json cannot be read: No such file"):
+        files["adapter_config.json"].open(0)

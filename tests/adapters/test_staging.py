@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from tiny_model import adapter_files, digest, write_adapter
+from trivet.adapters import folder_root
 from trivet.adapters import staging as staging_module
 from trivet.adapters.preflight import check
 from trivet.adapters.settings import AdapterSettings
@@ -28,9 +30,15 @@ def settings(tmp_path: Path, tiny_model: Path) -> AdapterSettings:
     return AdapterSettings((tmp_path / "root",), tmp_path / "staged", tiny_model, 16)
 
 
+def root_of(settings: AdapterSettings) -> Path:
+    (root,) = settings.roots
+    assert isinstance(root, Path)
+    return root
+
+
 def test_staged(settings: AdapterSettings) -> None:
     staged = AdapterStaging(settings).stage(REF)
-    source = settings.roots[0] / "tone" / "1"
+    source = root_of(settings) / "tone" / "1"
     assert staged.digest == digest(source) == digest(staged.path)
     assert staged.path.name == staged.engine_name == f"tone@1#{staged.digest[:12]}"
     for path in staged.path.iterdir():
@@ -58,7 +66,7 @@ def test_copy_that_rotted_is_replaced(settings: AdapterSettings) -> None:
 
 def test_source_that_changes_between_copy_and_check(settings: AdapterSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is checked is the copy: a source that is swapped after the copy changes nothing."""
-    source = settings.roots[0] / "tone" / "1" / "adapter_model.safetensors"
+    source = root_of(settings) / "tone" / "1" / "adapter_model.safetensors"
     before = digest(source.parent)
 
     def swap_then_check(*arguments: object, **options: object) -> object:
@@ -70,7 +78,7 @@ def test_source_that_changes_between_copy_and_check(settings: AdapterSettings, m
 
 
 def test_refused_leaves_nothing(settings: AdapterSettings) -> None:
-    (settings.roots[0] / "tone" / "1" / "adapter_config.json").write_text("{}")
+    (root_of(settings) / "tone" / "1" / "adapter_config.json").write_text("{}")
     with pytest.raises(AdapterRejected):
         AdapterStaging(settings).stage(REF)
     assert list(settings.staging.iterdir()) == []
@@ -100,7 +108,7 @@ staging.AdapterStaging(AdapterSettings((root,), folder, base, 16)).stage(Version
 
 def test_killed_half_way(settings: AdapterSettings) -> None:
     """A process killed before its copy was named leaves rubbish that is swept, and never a copy to load."""
-    arguments = [str(settings.roots[0]), str(settings.staging), str(settings.base_model)]
+    arguments = [str(root_of(settings)), str(settings.staging), str(settings.base_model)]
     with subprocess.Popen([sys.executable, "-c", CRASH, *arguments], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"copied\n"
@@ -112,7 +120,7 @@ def test_killed_half_way(settings: AdapterSettings) -> None:
 
 
 def test_sweep_keeps_what_is_wanted(settings: AdapterSettings) -> None:
-    write_adapter(settings.roots[0] / "other" / "2", adapter_files(2))
+    write_adapter(root_of(settings) / "other" / "2", adapter_files(2))
     staging = AdapterStaging(settings)
     kept = staging.stage(REF)
     staging.stage(VersionRef("other", "2"))
@@ -122,16 +130,16 @@ def test_sweep_keeps_what_is_wanted(settings: AdapterSettings) -> None:
 
 def test_reading_a_pipe_does_not_hang(settings: AdapterSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that turns into a pipe after the size was looked at is refused."""
-    weights = settings.roots[0] / "tone" / "1" / "adapter_model.safetensors"
-    copy = staging_module._copy
+    weights = root_of(settings) / "tone" / "1" / "adapter_model.safetensors"
+    real = folder_root._open
 
-    def swap_then_copy(source: Path, target: Path) -> None:
-        if source.name == weights.name:
+    def swap_then_open(path: Path, name: str, offset: int) -> BinaryIO:
+        if name == weights.name:
             weights.unlink()
             os.mkfifo(weights)
-        copy(source, target)
+        return real(path, name, offset)
 
-    monkeypatch.setattr(staging_module, "_copy", swap_then_copy)
+    monkeypatch.setattr(folder_root, "_open", swap_then_open)
     started = time.monotonic()
     with pytest.raises(AdapterRejected, match=r"adapter_model.safetensors is not a plain file"):
         AdapterStaging(settings).stage(REF)

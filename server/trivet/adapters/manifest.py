@@ -30,8 +30,13 @@ class Manifest:
 
 def read_manifest(path: Path, ref: VersionRef) -> Manifest:
     """Read and check the manifest of `ref`; raises AdapterRejected with the field, what it has and what it should."""
+    return parse_manifest(path.read_bytes(), ref)
+
+
+def parse_manifest(text: bytes, ref: VersionRef) -> Manifest:
+    """As `read_manifest`, of a file's bytes."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(text.decode())
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as problem:
         raise AdapterRejected(f"{FILE}: is not sound YAML: {problem}") from problem
     if not isinstance(content, dict):

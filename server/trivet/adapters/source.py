@@ -2,75 +2,91 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
 
+from trivet.adapters.folder_root import FolderRoot
+from trivet.adapters.listing import Listing
+from trivet.adapters.object_root import ObjectRoot, s3_file_system
 from trivet.adapters.preflight import FILES
-from trivet.errors import AdapterRejected, NotFound
+from trivet.adapters.settings import S3Root
+from trivet.adapters.source_file import AdapterRoot, SourceBroken, SourceFile
+from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
 from trivet.types.variant import VersionRef
 
 WEIGHTS = FILES[-1]
 MAX_TEXT_BYTES = 1 << 20
 PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"})
+RETRY_AFTER = 5.0
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class AdapterSource:
     """The allowed roots, first one first."""
 
-    def __init__(self, roots: Sequence[Path], max_bytes: int) -> None:
-        self._roots = tuple(roots)
+    def __init__(self, roots: Sequence[Path | S3Root], max_bytes: int) -> None:
+        self._roots: list[AdapterRoot] = [open_root(root) for root in roots]
+        self._listings = [
+            Listing(partial(_list, root)) if isinstance(root, ObjectRoot) else partial(_list, root)
+            for root in self._roots
+        ]
         self._max_bytes = max_bytes
 
-    def find(self, ref: VersionRef) -> dict[str, Path]:
-        """The adapter's three files by name, with links resolved.
+    def find(self, ref: VersionRef) -> dict[str, SourceFile]:
+        """The adapter's three files by name; blocks.
 
-        Raises NotFound, or AdapterRejected for a pickle, a link out of the root, something that is not a plain file,
-        or a size that is out of bounds. Messages never name a path outside the adapter's folder.
+        Raises NotFound; AdapterRejected for a pickle, a link out of the root, a file that is missing or a size that is
+        out of bounds; AdapterSourceUnavailable if a place that may have it cannot be read.
         """
         for part in (ref.name, ref.version):
             if not _SAFE_NAME.fullmatch(part):
                 raise AdapterRejected(f"adapter {ref}: {part!r} is no name: expected letters, digits, '.', '_' and '-'")
-        for root in self._roots:
-            folder = root / ref.name / ref.version
-            if folder.is_dir():
-                return self._files(ref, root.resolve(), folder)
+        try:
+            for root in self._roots:
+                files = root.find(ref)
+                if files is not None:
+                    return self._checked(files)
+        except AdapterRejected as problem:
+            raise AdapterRejected(f"adapter {ref}: {problem}") from problem
+        except SourceBroken as problem:
+            raise AdapterSourceUnavailable(f"adapter {ref}: {problem}", RETRY_AFTER) from problem
         raise NotFound(f"adapter {ref}: none of the {len(self._roots)} adapter folders has {ref.name}/{ref.version}")
 
     def list(self) -> Iterator[VersionRef]:
-        """Every adapter version that has a manifest, checked or not."""
-        for root in self._roots:
-            for path in sorted(root.glob(f"*/*/{FILES[0]}")):
-                yield VersionRef(path.parent.parent.name, path.parent.name)
+        """Every adapter version that has a manifest, checked or not.
 
-    def _files(self, ref: VersionRef, root: Path, folder: Path) -> dict[str, Path]:
-        _inside(ref, root, folder, "the folder")
-        for entry in sorted(folder.iterdir()):
-            if entry.suffix.lower() in PICKLES:
-                raise AdapterRejected(f"adapter {ref}: {entry.name} may be a pickle, expected safetensors only")
-        return {name: self._file(ref, root, folder / name) for name in FILES}
+        Does not wait for a network: of other places than local folders it tells what the last listing had, and has
+        them listed again, beside, if that is some seconds old.
+        """
+        for listing in self._listings:
+            yield from listing()
 
-    def _file(self, ref: VersionRef, root: Path, path: Path) -> Path:
-        if not os.path.lexists(path):
-            raise AdapterRejected(f"adapter {ref}: {path.name} is missing, expected {', '.join(FILES)}")
-        resolved = _inside(ref, root, path, path.name)
-        status = resolved.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise AdapterRejected(f"adapter {ref}: {path.name} is not a plain file")
-        limit = self._max_bytes if path.name == WEIGHTS else MAX_TEXT_BYTES
-        if not 0 < status.st_size <= limit:
-            raise AdapterRejected(f"adapter {ref}: {path.name} has {status.st_size} bytes, expected 1 to {limit}")
-        return resolved
+    def limit(self, name: str) -> int:
+        """The largest allowed size of a file, in bytes."""
+        return self._max_bytes if name == WEIGHTS else MAX_TEXT_BYTES
+
+    def _checked(self, files: Mapping[str, SourceFile]) -> dict[str, SourceFile]:
+        for name in sorted(files):
+            if PurePosixPath(name).suffix.lower() in PICKLES:
+                raise AdapterRejected(f"{name} may be a pickle, expected safetensors only")
+        for name in FILES:
+            if name not in files:
+                raise AdapterRejected(f"{name} is missing, expected {', '.join(FILES)}")
+            size, limit = files[name].size, self.limit(name)
+            if not 0 < size <= limit:
+                raise AdapterRejected(f"{name} has {size} bytes, expected 1 to {limit}")
+        return {name: files[name] for name in FILES}
 
 
-def _inside(ref: VersionRef, root: Path, path: Path, what: str) -> Path:
-    try:
-        resolved = path.resolve(strict=True)
-    except OSError as problem:
-        raise AdapterRejected(f"adapter {ref}: {what} is a link to nothing") from problem
-    if not resolved.is_relative_to(root):
-        raise AdapterRejected(f"adapter {ref}: {what} is a link out of the adapters' folder, expected a file inside it")
-    return resolved
+def _list(root: AdapterRoot) -> list[VersionRef]:
+    """What has a name that can be loaded."""
+    return [ref for ref in root.list() if _SAFE_NAME.fullmatch(ref.name) and _SAFE_NAME.fullmatch(ref.version)]
+
+
+def open_root(root: Path | S3Root) -> AdapterRoot:
+    """The place that a setting means; nothing is read yet."""
+    if isinstance(root, S3Root):
+        return ObjectRoot(partial(s3_file_system, root), f"{root.bucket}/{root.prefix}", root.url)
+    return FolderRoot(root)

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 from trivet.adapters.base_model import BaseModel
+from trivet.adapters.fetching import AdapterFetching, partial_of
 from trivet.adapters.preflight import FILES, check, digest
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.source import AdapterSource
-from trivet.errors import AdapterRejected, NotFound
-from trivet.types.adapter import StagedAdapter
+from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
+from trivet.types.adapter import FetchProgress, StagedAdapter, engine_name
 from trivet.types.variant import VersionRef
 
 UNFINISHED = ".tmp-"
-BLOCK_BYTES = 1 << 20
 
 
 class AdapterStaging:
@@ -32,29 +31,42 @@ class AdapterStaging:
         self._max_rank = settings.max_rank
         self._dora = settings.dora
         self._source = AdapterSource(settings.roots, settings.max_bytes)
+        self._fetching = AdapterFetching(self._source, settings.staging, settings.fetch_seconds)
         self._base = BaseModel(settings.base_model)
 
     def stage(self, ref: VersionRef) -> StagedAdapter:
-        """Copy it, check the copy and give that its final name; raises NotFound or AdapterRejected."""
-        files = self._source.find(ref)
+        """Copy it, check the copy and give that its final name.
+
+        Raises NotFound, AdapterRejected, and AdapterSourceUnavailable if it may work later; the next attempt goes on
+        where a download broke off.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
-        copy = self._folder / f"{UNFINISHED}{uuid4().hex}"
-        copy.mkdir()
+        with self._fetching.alone(ref):
+            while True:
+                copy = self._folder / f"{UNFINISHED}{uuid4().hex}"
+                copy.mkdir()
+                resumed = False
+                try:
+                    resumed = self._fetching.fetch(ref, copy)
+                    return self._checked(ref, copy)
+                except AdapterRejected:
+                    # What was on the disk since a power cut may not be what had been written: once more, from nothing.
+                    if not resumed:
+                        raise
+                finally:
+                    _remove(copy)
+
+    def _checked(self, ref: VersionRef, copy: Path) -> StagedAdapter:
         try:
-            for name, path in files.items():
-                _copy(path, copy / name)
-            try:
-                checked = check(copy, ref, self._base, self._max_rank, dora=self._dora)
-            except AdapterRejected as problem:
-                raise AdapterRejected(f"adapter {ref}: {problem}") from problem
-            final = self._folder / f"{ref}#{checked.digest[:12]}"
-            staged = StagedAdapter(ref, checked.digest, checked.rank, final)
-            if not (final.is_dir() and self.is_sound(staged)):
-                _remove(final)
-                _publish(copy, final)
-            return staged
-        finally:
-            _remove(copy)
+            checked = check(copy, ref, self._base, self._max_rank, dora=self._dora)
+        except AdapterRejected as problem:
+            raise AdapterRejected(f"adapter {ref}: {problem}") from problem
+        final = self._folder / engine_name(ref, checked.digest)
+        staged = StagedAdapter(ref, checked.digest, checked.rank, final)
+        if not (final.is_dir() and self.is_sound(staged)):
+            _remove(final)
+            _publish(copy, final)
+        return staged
 
     def restore(self, ref: VersionRef, digest: str) -> StagedAdapter:
         """The copy with these bytes, checked anew, for the base model or the limits may be others by now.
@@ -62,12 +74,13 @@ class AdapterStaging:
         A copy that is damaged or missing is staged again. Raises what `stage` does, and AdapterRejected if the source
         has other bytes by now.
         """
-        path = self._folder / f"{ref}#{digest[:12]}"
+        path = self._folder / engine_name(ref, digest)
         if self.is_sound(StagedAdapter(ref, digest, 0, path)):
             try:
-                return StagedAdapter(ref, digest, check(path, ref, self._base, self._max_rank).rank, path)
+                checked = check(path, ref, self._base, self._max_rank, dora=self._dora)
             except AdapterRejected as problem:
                 raise AdapterRejected(f"adapter {ref}: {problem}") from problem
+            return StagedAdapter(ref, digest, checked.rank, path)
         staged = self.stage(ref)
         if staged.digest != digest:
             self.discard(staged)
@@ -85,14 +98,22 @@ class AdapterStaging:
             return False
 
     def source_digest(self, ref: VersionRef) -> str | None:
-        """The digest of what the source has now; None if it has nothing that can be read."""
+        """The digest of what the source has now, of a distant one as its manifest says; None if it cannot be read."""
         try:
-            return self._digest(self._source.find(ref))
-        except (AdapterRejected, NotFound, OSError):
+            return self._fetching.digest(ref)
+        except (AdapterRejected, AdapterSourceUnavailable, NotFound):
             return None
 
+    def progress(self, ref: VersionRef) -> FetchProgress | None:
+        """How far its copying is; None if it is not being copied. Does not block."""
+        return self._fetching.progress(ref)
+
+    def stop(self) -> None:
+        """End all downloads that are under way; they fail with AdapterSourceUnavailable. Does not block."""
+        self._fetching.stop()
+
     def known(self) -> list[VersionRef]:
-        """Every adapter version that the source has, checked or not."""
+        """Every adapter version that the source has, checked or not. Does not wait for a network."""
         return list(self._source.list())
 
     def discard(self, staged: StagedAdapter) -> None:
@@ -103,8 +124,9 @@ class AdapterStaging:
         """Delete what a crash left half-written, and all copies but those of `keep` and those named."""
         names = {str(ref) for ref in keep}
         for path in self._copies():
+            begun = partial_of(path) in {*names, *(name.partition("#")[0] for name in engine_names)}
             unfinished = path.name.startswith(UNFINISHED)
-            if unfinished or not (path.name in engine_names or path.name.partition("#")[0] in names):
+            if unfinished or not (begun or path.name in engine_names or path.name.partition("#")[0] in names):
                 _remove(path)
 
     def prune(self, staged: StagedAdapter) -> None:
@@ -120,18 +142,6 @@ class AdapterStaging:
     def _digest(files: Mapping[str, Path]) -> str:
         _, config, tensors = (files[name] for name in FILES)
         return digest(config, tensors)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy the bytes to a read-only file that survives a power cut. The source had its links resolved already."""
-    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(reading, "rb") as old, target.open("xb") as new:
-        if not stat.S_ISREG(os.fstat(reading).st_mode):
-            raise AdapterRejected(f"{target.name} is not a plain file")
-        shutil.copyfileobj(old, new, BLOCK_BYTES)
-        new.flush()
-        os.fsync(new.fileno())
-    target.chmod(0o444)
 
 
 def _publish(copy: Path, final: Path) -> None:

@@ -45,6 +45,7 @@ CODES: Mapping[type[errors.TrivetError], grpc.StatusCode] = {
     errors.RetrievalUnavailable: Code.UNAVAILABLE,
     errors.RetrievalTimeout: Code.UNAVAILABLE,
     errors.StateUnavailable: Code.UNAVAILABLE,
+    errors.AdapterSourceUnavailable: Code.UNAVAILABLE,
     errors.BackendUnavailable: Code.UNAVAILABLE,
     errors.Draining: Code.UNAVAILABLE,
     errors.Unsupported: Code.UNIMPLEMENTED,

@@ -40,7 +40,20 @@ class StagedAdapter:
     @property
     def engine_name(self) -> str:
         """What the engine knows it by; never used again for other bytes."""
-        return f"{self.ref}#{self.digest[:12]}"
+        return engine_name(self.ref, self.digest)
+
+
+def engine_name(ref: VersionRef, digest: str) -> str:
+    """`name@version#<digest12>`, for an adapter with these bytes."""
+    return f"{ref}#{digest[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchProgress:
+    """How much of an adapter is copied from where it comes from; bytes."""
+
+    done: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
