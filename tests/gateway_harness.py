@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry
 from chat_families import make_family
 from trivet.adapters.manager import AdapterManager
 from trivet.adapters.settings import AdapterSettings
+from trivet.adapters.slots import AdapterSlots
+from trivet.adapters.staging import AdapterStaging
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc, receipt_pb2
 from trivet.metering.metrics import Metrics
 from trivet.metering.prices import Price
@@ -35,6 +37,7 @@ from trivet.rpc.auth import Authenticator, KeyEntry
 from trivet.rpc.inference import InferenceServicer
 from trivet.rpc.server import Health, Listener, ListenerSettings, TlsFiles
 from trivet.rpc.status import code_name_of
+from trivet.stores.adapter_wishes import AdapterWishes
 from trivet.testing import ScriptedBackend, ScriptedRetriever
 from trivet.types.passage import Passage
 from trivet.types.request import KeyRole
@@ -53,6 +56,7 @@ PASSAGES = (
     Passage("doc-b#0", "doc-b", "B", "The hub weighs 40 grams.", 0.5, 1),
 )
 PROMPT = VersionRef("answers", "1")
+QUANTUM = 0.1  # seconds
 LIMITS = ListenerSettings(
     max_message_bytes=1 << 20,
     min_ping_interval=10,
@@ -126,6 +130,7 @@ class Gateway:
     retriever: ScriptedRetriever
     registry: CollectorRegistry
     admission: Admission
+    slots: AdapterSlots
     receipts: ReceiptLog
     health: Health
     address: str
@@ -147,8 +152,12 @@ async def gateway(
     tls: TlsFiles | None = None,
     searched: Retriever | None = None,
     more_routes: Sequence[Route] = (),
+    adapters: AdapterManager | None = None,
 ) -> AsyncIterator[Gateway]:
-    """Serve on a free port. `keys`: (secret, tenant, role). `searched` instead of the scripted retriever."""
+    """Serve on a free port. `keys`: (secret, tenant, role). `searched` instead of the scripted retriever.
+
+    `adapters` holds what `more_routes` ask for; they share two slots.
+    """
     backend, retriever = ScriptedBackend(), ScriptedRetriever(PASSAGES)
     registry = CollectorRegistry()
     metrics, table = Metrics(registry), RouteTable({**routes(), **{route.name: route for route in more_routes}})
@@ -158,14 +167,16 @@ async def gateway(
         PROMPT, folder / "1.md", (Turn("system", ("Answer from the passages, briefly, always. " * 4,)),)
     )
     admission = Admission(max_running=max_running, max_queued=max_queued, max_queued_tokens=10_000)
+    slots = AdapterSlots(slots=2, quantum=QUANTUM, on_wait=metrics.adapter_wait.labels("scripted").observe)
     bounded = BoundedRetriever(searched or retriever, metrics)
     generation = GenerationPipeline(
         routes=table,
         admission=admission,
-        adapters=no_adapters(backend, folder),
+        adapters=adapters or no_adapters(backend, folder),
         retriever=bounded,
         prompts={("scripted", PROMPT): PromptAssembler(source, ChatTokenizer.load(family.folder))},
         backends={"scripted": backend},
+        slots={"scripted": slots},
         books=PrefixBooks(),
         prices={"scripted": Price(1.0, 0.1, 2.0)},
         sink=Sink(metrics, receipts, table.routes),
@@ -191,7 +202,7 @@ async def gateway(
     channel = _channel(address, tls)
     try:
         stub = inference_pb2_grpc.InferenceStub(channel)
-        yield Gateway(generation, backend, retriever, registry, admission, receipts, health, address, stub)
+        yield Gateway(generation, backend, retriever, registry, admission, slots, receipts, health, address, stub)
     finally:
         await channel.close()
         await listener.stop(0)
@@ -201,7 +212,7 @@ async def gateway(
 def no_adapters(backend: ScriptedBackend, folder: Path) -> AdapterManager:
     """A manager that manages none."""
     settings = AdapterSettings((folder / "adapters",), folder / "staged", folder, max_rank=16)
-    return AdapterManager(settings, backend, {})
+    return AdapterManager(AdapterStaging(settings), backend, {}, AdapterWishes.open(folder / "adapters.sqlite"))
 
 
 # A small, fixed flow-control window: without it gRPC's core reads megabytes ahead of a client that does not.

@@ -69,7 +69,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def hall(slots: int = 1, quantum: float | None = QUANTUM, **changes: Any) -> Hall:
+def hall(slots: int = 1, quantum: float = QUANTUM, **changes: Any) -> Hall:
     return Hall(AdapterSlots(slots=slots, quantum=quantum, **changes))
 
 
@@ -133,25 +133,13 @@ async def test_the_base_model_never_waits() -> None:
 
 
 @virtually
-async def test_without_a_quantum_nobody_waits() -> None:
-    held = hall(quantum=None)
+async def test_with_a_quantum_of_0_there_are_no_leases() -> None:
+    held = hall(quantum=0.0)
     for name in ("a1", "b1", "c1"):
         await held.start(name, 1)
     assert held.entered == ["a1", "b1", "c1"]
     assert (held.slots.leased, held.slots.waiting) == (0, 0)
     await held.empty()
-
-
-@virtually
-async def test_with_a_quantum_of_nothing_a_waiting_adapter_ends_all_admissions() -> None:
-    held = hall(quantum=0.0)
-    await held.start("a1", 5)
-    await held.start("a2", 5)
-    await held.start("b1", 5)
-    await held.start("a3", 5)
-    assert held.entered == ["a1", "a2"]
-    await held.empty()
-    assert held.entered == ["a1", "a2", "b1", "a3"]
 
 
 @virtually
@@ -381,7 +369,7 @@ class Simulation:
 
 
 @settings(max_examples=300, deadline=None)
-@given(arrivals=ARRIVALS, slots=st.integers(1, 4), quantum=st.integers(0, 6).map(float))
+@given(arrivals=ARRIVALS, slots=st.integers(1, 4), quantum=st.sampled_from((0.001, 1.0, 3.0, 6.0)))
 def test_random_traffic(arrivals: list[Arrival], slots: int, quantum: float) -> None:
     """The bound holds for everybody, nobody starves, no slot idles while somebody waits, nothing is left at the end."""
     run_virtually(Simulation(arrivals, slots, quantum).run())

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from chat_families import make_family
-from gateway_harness import PROMPT, no_adapters, routes, variant
+from gateway_harness import PROMPT, QUANTUM, no_adapters, routes, variant
+from trivet.adapters.slots import AdapterSlots
 from trivet.errors import BackendUnavailable
 from trivet.pipeline.readiness import RETRY_DOWN, RETRY_WARMING, Readiness
 from trivet.pipeline.warmth import PrefixBooks
@@ -31,7 +32,8 @@ def readiness(backend: ScriptedBackend, tmp_path: Path) -> Readiness:
     source = PromptSource(PROMPT, tmp_path / "1.md", (Turn("system", ("Answer briefly. " * 20,)),))
     tokenizer = ChatTokenizer.load(make_family("chatml", tmp_path / "tokenizer").folder)
     prompts = {("scripted", PROMPT): PromptAssembler(source, tokenizer)}
-    return Readiness({"scripted": backend}, no_adapters(backend, tmp_path), prompts, PrefixBooks())
+    slots = {"scripted": AdapterSlots(slots=2, quantum=QUANTUM)}
+    return Readiness({"scripted": backend}, slots, no_adapters(backend, tmp_path), prompts, PrefixBooks())
 
 
 async def test_a_variant_is_ready_from_its_priming_to_the_engines_death(

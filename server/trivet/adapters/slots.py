@@ -32,16 +32,16 @@ class AdapterSlots:
     while its `quantum` (seconds) has not run out. After that its requests wait like everybody's, its running ones
     finish, and the slot goes to the adapter that has waited longest, with all its requests that wait. A lease without
     requests ends at once. So an adapter waits for ceil(adapters that wait / slots) x (quantum + longest stream left)
-    at most. The base model needs no slot and never waits. With `quantum` None nobody does: the engine's own order.
+    at most. The base model needs no slot and never waits. With a quantum of 0 there are no leases: all is left to the engine.
 
     `on_wait` is told the seconds that each request of an adapter waited, 0 included, also of those that gave up.
     """
 
-    def __init__(self, *, slots: int, quantum: float | None, on_wait: WaitObserver | None = None) -> None:
+    def __init__(self, *, slots: int, quantum: float, on_wait: WaitObserver | None = None) -> None:
         """ValueError without a slot, or with a negative quantum."""
         if slots < 1:
             raise ValueError(f"{slots} adapter slots, expected at least 1")
-        if quantum is not None and not quantum >= 0:
+        if not quantum >= 0:
             raise ValueError(f"a quantum of {quantum} s, expected 0 or more")
         self._slots = slots
         self._quantum = quantum
@@ -62,7 +62,7 @@ class AdapterSlots:
 
     def admits(self, adapter: str | None) -> bool:
         """Whether a request of this adapter would enter without waiting, right now."""
-        if adapter is None or self._quantum is None:
+        if adapter is None or not self._quantum:
             return True
         lease = self._leases.get(adapter)
         if lease is None:
@@ -75,7 +75,7 @@ class AdapterSlots:
 
         Cancelling it, while it waits or in the moment of its turn, leaves nothing behind.
         """
-        if adapter is None or self._quantum is None:
+        if adapter is None or not self._quantum:
             yield
             return
         if self.admits(adapter):

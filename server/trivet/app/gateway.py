@@ -18,6 +18,7 @@ from trivet.app.indexes import open_indexes
 from trivet.app.listeners import authenticator, listener_settings
 from trivet.app.progress import Progress
 from trivet.app.reranking import open_reranking
+from trivet.app.slots import adapter_slots
 from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
 from trivet.config import Config
 from trivet.metering.adapter_gauge import AdapterGauge
@@ -76,6 +77,7 @@ class Gateway:
             max_queued_tokens=admission.max_queued_tokens,
         )
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
+        self._slots = adapter_slots(config, self._metrics)
         self._serving = False
 
     async def start(self) -> None:
@@ -143,7 +145,7 @@ class Gateway:
         config, keys = self._config, authenticator(self._config)
         routes, books = RouteTable(config.routes), PrefixBooks()
         backends = {legs.backend.name: legs.backend}
-        readiness = Readiness(backends, legs.adapters, legs.prompts, books)
+        readiness = Readiness(backends, self._slots, legs.adapters, legs.prompts, books)
         await self._warm(legs, readiness)
         receipts = ReceiptLog(folder.receipts)
         self._stack.callback(receipts.close)
@@ -156,6 +158,7 @@ class Gateway:
             retriever=retriever,
             prompts=legs.prompts,
             backends=backends,
+            slots=self._slots,
             books=books,
             prices={name: Price(**price.model_dump()) for name, price in config.file.prices.items()},
             sink=Sink(self._metrics, receipts, config.routes),

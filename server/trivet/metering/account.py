@@ -28,7 +28,7 @@ class Account:
     degraded: list[str] = field(default_factory=list)
     queue: float | None = None
     retrieval: float | None = None
-    assembly: float | None = None
+    adapter_wait: float | None = None
     searches: int = 0
     submitted: float | None = None
     first_token: float | None = None
@@ -102,11 +102,12 @@ class Account:
             output_tokens=self.output_tokens,
             queue_ms=_ms(self.queue),
             retrieval_ms=_ms(self.retrieval),
+            adapter_wait_ms=_ms(self.adapter_wait),
             ttft_ms=_ms_between(call.arrived, self.first_token),
             prefill_ms=_ms_between(self.submitted, self.first_engine_at),
             decode_ms=_ms_between(self.first_engine_at, self.last_engine_at),
             total_ms=_ms(total),
-            gateway_ms=_ms(max(0.0, total - (self.queue or 0.0) - (self.retrieval or 0.0) - self._engine_wait(now))),
+            gateway_ms=_ms(max(0.0, total - self._waits() - self._engine_wait(now))),
             cost=self._cost(price),
             degraded=tuple(self.degraded),
             retrieval_confidence=self.retrieval_confidence,
@@ -118,6 +119,10 @@ class Account:
         if code == "OK" and self.finish is not None:
             return self.finish
         return FinishReason.CANCELLED if code in {"CANCELLED", "DEADLINE_EXCEEDED"} else FinishReason.ERROR
+
+    def _waits(self) -> float:
+        """Before the hand-over: for a place, for passages, for a slot of the adapter."""
+        return (self.queue or 0.0) + (self.retrieval or 0.0) + (self.adapter_wait or 0.0)
 
     def _engine_wait(self, now: float) -> float:
         """From the hand-over to the last token; if it never came (or more was awaited), until now."""

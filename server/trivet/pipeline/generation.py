@@ -1,18 +1,18 @@
 """One request, from arrival to receipt.
 
 admit -> resolve (route, unit) to a variant and take its references -> retrieve under its own deadline -> assemble
-tokens, stable first -> stream from the backend -> receipt, also for a cancelled or failed request.
+tokens, stable first -> slot -> stream from the backend -> receipt, also for a cancelled or failed request.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
 from trivet.adapters.manager import AdapterManager
+from trivet.adapters.slots import AdapterSlots
 from trivet.errors import DeadlineExceeded
 from trivet.metering.account import Account
 from trivet.metering.prices import Price
@@ -20,17 +20,17 @@ from trivet.pipeline.admission import Admission
 from trivet.pipeline.context import Context, ContextRetrieval
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.reader import Reader
+from trivet.pipeline.stream import AnswerStream, sampling_of
 from trivet.pipeline.warmth import PrefixBooks
 from trivet.ports import Backend, ReceiptSink
 from trivet.prompts.assembler import PromptAssembler
 from trivet.routing.table import Resolution, RouteTable
 from trivet.types.answer import Answer
-from trivet.types.generation import BackendRequest
 from trivet.types.passage import Passage
 from trivet.types.prompt import AssembledPrompt
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall
-from trivet.types.variant import CacheScope, Route, Sampling, Variant, VersionRef
+from trivet.types.variant import Route, Variant, VersionRef
 
 Assemblers = Mapping[tuple[str, VersionRef], PromptAssembler]  # by backend and prompt
 BYTES_PER_TOKEN = 3  # an estimate for admission alone, made before anything is tokenized
@@ -49,6 +49,7 @@ class GenerationPipeline:
         retriever: BoundedRetriever,
         prompts: Assemblers,
         backends: Mapping[str, Backend],
+        slots: Mapping[str, AdapterSlots],
         books: PrefixBooks,
         prices: Mapping[str, Price],
         sink: ReceiptSink,
@@ -62,7 +63,7 @@ class GenerationPipeline:
         self._context = ContextRetrieval(retriever)
         self._prompts = prompts
         self._backends = backends
-        self._books = books
+        self._stream = AnswerStream(backends, slots, books)
         self._prices = prices
         self._sink = sink
         self._code_of = code_of
@@ -98,7 +99,7 @@ class GenerationPipeline:
 
     async def _answer(self, call: GenerateCall, account: Account, reader: Reader) -> tuple[str, tuple[Passage, ...]]:
         loop = asyncio.get_running_loop()
-        async with self._admission.enter(tokens=size_of(call) // BYTES_PER_TOKEN, priority=call.priority):
+        async with self._admission.enter(tokens=size_of(call) // BYTES_PER_TOKEN, priority=call.priority) as place:
             account.queue = loop.time() - call.arrived
             resolution = self._routes.resolve(call.route, call.unit_id)
             account.resolve(resolution.variant, resolution.route.revision, resolution.unit_source)
@@ -110,7 +111,7 @@ class GenerationPipeline:
                     return await self._decline(resolution.variant, account, reader), ()
                 prompt = await self._assemble(call, resolution.variant, context, account)
                 engine_name = None if adapter is None else adapter.engine_name
-                text = await self._stream(call, resolution, prompt, engine_name, account, reader)
+                text = await self._stream.run(call, resolution, prompt, engine_name, place, account, reader)
         return text, prompt.passages
 
     async def _retrieve(self, call: GenerateCall, resolution: Resolution, account: Account) -> Context:
@@ -178,40 +179,6 @@ class GenerationPipeline:
         account.input_tokens = len(prompt.token_ids)
         return prompt
 
-    async def _stream(
-        self,
-        call: GenerateCall,
-        resolution: Resolution,
-        prompt: AssembledPrompt,
-        adapter: str | None,
-        account: Account,
-        reader: Reader,
-    ) -> str:
-        loop, variant = asyncio.get_running_loop(), resolution.variant
-        backend = self._backends[variant.backend]
-        salt = cache_salt(resolution.route, call.tenant)
-        key = self._books.key(backend, salt, adapter, prompt.prefix_fingerprint)
-        account.expected_cached_tokens = self._books.expected(key, prompt.prefix_tokens, backend.block_size)
-        request = BackendRequest(
-            request_id=call.request_id,
-            token_ids=prompt.token_ids,
-            sampling=sampling_of(call, variant),
-            adapter=adapter,
-            cache_salt=salt,
-            json_schema=call.json_schema or variant.json_schema,
-            priority=call.priority,
-        )
-        pieces: list[str] = []
-        account.submit(loop.time())
-        async with aclosing(backend.generate(request)) as chunks:  # closing aborts the engine's work
-            async for chunk in chunks:
-                account.add(chunk, loop.time())
-                self._books.computed(key)
-                if chunk.text:
-                    pieces.append(chunk.text)
-                    await reader.delta(chunk.text)
-        return "".join(pieces)
-
     def _failure_code(self, error: BaseException, call: GenerateCall) -> str:
         passed = call.deadline is not None and asyncio.get_running_loop().time() >= call.deadline
         # The transport cancels the task when the client's deadline passes, maybe before our own timer fires.
@@ -229,20 +196,3 @@ class GenerationPipeline:
 def size_of(call: GenerateCall) -> int:
     """Bytes of the conversation's text."""
     return sum(len(message.content.encode()) for message in call.messages)
-
-
-def cache_salt(route: Route, tenant: str) -> str | None:
-    """Who may share this request's KV prefix: everybody (None), or the tenant's own requests."""
-    return tenant if route.cache is CacheScope.TENANT else None
-
-
-def sampling_of(call: GenerateCall, variant: Variant) -> Sampling:
-    """The variant's sampling with the request's own wishes."""
-    base = variant.sampling
-    return Sampling(
-        max_tokens=base.max_tokens if call.max_tokens is None else call.max_tokens,
-        temperature=base.temperature if call.temperature is None else call.temperature,
-        top_p=base.top_p,
-        seed=base.seed if call.seed is None else call.seed,
-        stop=(*base.stop, *call.stop),
-    )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 
 from trivet.adapters.manager import AdapterManager
+from trivet.adapters.slots import AdapterSlots
 from trivet.errors import BackendUnavailable
 from trivet.pipeline.generation import Assemblers
 from trivet.pipeline.warmth import PrefixBooks
@@ -24,9 +25,15 @@ class Readiness:
     """Primes variants and knows which are warm."""
 
     def __init__(
-        self, backends: Mapping[str, Backend], adapters: AdapterManager, prompts: Assemblers, books: PrefixBooks
+        self,
+        backends: Mapping[str, Backend],
+        slots: Mapping[str, AdapterSlots],
+        adapters: AdapterManager,
+        prompts: Assemblers,
+        books: PrefixBooks,
     ) -> None:
         self._backends = backends
+        self._slots = slots
         self._adapters = adapters
         self._prompts = prompts
         self._books = books
@@ -46,7 +53,7 @@ class Readiness:
         raise BackendUnavailable(f"variant {route.name}/{variant.name} is not warm yet", RETRY_WARMING)
 
     async def prime(self, route: Route, variant: Variant) -> None:
-        """Compute the variant's static prefix on its backend, under its adapter.
+        """Compute the variant's static prefix on its backend, under its adapter, which waits for a slot like any other.
 
         Where the route's cache is per tenant there is nothing to prime: each tenant's first request is cold.
         """
@@ -62,7 +69,8 @@ class Readiness:
                     sampling=Sampling(max_tokens=1),
                     adapter=engine_name,
                 )
-                async with aclosing(backend.generate(request)) as chunks:
+                slot = self._slots[backend.name].enter(engine_name)
+                async with slot, aclosing(backend.generate(request)) as chunks:
                     async for _ in chunks:
                         pass
                 self._books.computed(self._books.key(backend, None, engine_name, prefix.fingerprint))

@@ -41,6 +41,7 @@ _OPTIONAL_FIELDS = (
     "output_tokens",
     "queue_ms",
     "retrieval_ms",
+    "adapter_wait_ms",
     "ttft_ms",
     "prefill_ms",
     "decode_ms",

@@ -37,7 +37,9 @@ class Cost:
 class Receipt:
     """What served one request, what it took and what it cost. None is unknown, never 0. Times in milliseconds.
 
-    `retrieval_confidence`: the best passage's score by the reranker where there was one, else its similarity.
+    `queue_ms`: for a place among the requests that run; `adapter_wait_ms`: for a slot of the engine, absent where no
+    adapter is used. `retrieval_confidence`: the best passage's score by the reranker where there was one, else its
+    similarity.
     """
 
     request_id: str
@@ -62,6 +64,7 @@ class Receipt:
     output_tokens: int | None = None
     queue_ms: float | None = None
     retrieval_ms: float | None = None
+    adapter_wait_ms: float | None = None
     ttft_ms: float | None = None
     prefill_ms: float | None = None
     decode_ms: float | None = None

@@ -1,0 +1,24 @@
+"""The adapter slots of each backend, from its configuration, with their metrics."""
+
+from __future__ import annotations
+
+from trivet.adapters.slots import AdapterSlots
+from trivet.config import Config
+from trivet.metering.metrics import Metrics
+
+
+def adapter_slots(config: Config, metrics: Metrics) -> dict[str, AdapterSlots]:
+    """By the backend's name."""
+    return {name: _slots_of(config, name, metrics) for name in config.file.backends}
+
+
+def _slots_of(config: Config, name: str, metrics: Metrics) -> AdapterSlots:
+    section = config.file.backends[name]
+    slots = AdapterSlots(
+        slots=section.max_loras,
+        quantum=section.adapter_quantum_ms / 1000,
+        on_wait=metrics.adapter_wait.labels(name).observe,
+    )
+    metrics.adapter_waiting.labels(name).set_function(lambda: slots.waiting)
+    metrics.adapter_slots.labels(name).set_function(lambda: slots.leased)
+    return slots

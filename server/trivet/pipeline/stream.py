@@ -1,0 +1,116 @@
+"""The last step of a request: a slot for its adapter, the hand-over to the backend, and the answer as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+
+from trivet.adapters.slots import AdapterSlots
+from trivet.metering.account import Account
+from trivet.pipeline.admission import Place
+from trivet.pipeline.reader import Reader
+from trivet.pipeline.warmth import PrefixBooks
+from trivet.ports import Backend
+from trivet.routing.table import Resolution
+from trivet.types.generation import BackendRequest
+from trivet.types.prompt import AssembledPrompt
+from trivet.types.request import GenerateCall
+from trivet.types.variant import CacheScope, Route, Sampling, Variant
+
+
+class AnswerStream:
+    """Streams answers. `slots`: by backend, like `backends`. All calls come from one event loop."""
+
+    def __init__(self, backends: Mapping[str, Backend], slots: Mapping[str, AdapterSlots], books: PrefixBooks) -> None:
+        self._backends = backends
+        self._slots = slots
+        self._books = books
+
+    async def run(
+        self,
+        call: GenerateCall,
+        resolution: Resolution,
+        prompt: AssembledPrompt,
+        adapter: str | None,
+        place: Place,
+        account: Account,
+        reader: Reader,
+    ) -> str:
+        """The whole answer, when `reader` has had it piece by piece. `adapter` is an engine name.
+
+        The slot is held until the stream has ended, failed or been abandoned.
+        """
+        loop, variant = asyncio.get_running_loop(), resolution.variant
+        backend = self._backends[variant.backend]
+        salt = cache_salt(resolution.route, call.tenant)
+        request = BackendRequest(
+            request_id=call.request_id,
+            token_ids=prompt.token_ids,
+            sampling=sampling_of(call, variant),
+            adapter=adapter,
+            cache_salt=salt,
+            json_schema=call.json_schema or variant.json_schema,
+            priority=call.priority,
+        )
+        pieces: list[str] = []
+        async with self._slot(variant.backend, adapter, place, account):
+            key = self._books.key(backend, salt, adapter, prompt.prefix_fingerprint)
+            account.expected_cached_tokens = self._books.expected(key, prompt.prefix_tokens, backend.block_size)
+            account.submit(loop.time())
+            async with aclosing(backend.generate(request)) as chunks:  # closing aborts the engine's work
+                async for chunk in chunks:
+                    if account.first_token is None:
+                        self._books.computed(key)
+                    account.add(chunk, loop.time())
+                    if chunk.text:
+                        pieces.append(chunk.text)
+                        await reader.delta(chunk.text)
+        return "".join(pieces)
+
+    @asynccontextmanager
+    async def _slot(self, backend: str, adapter: str | None, place: Place, account: Account) -> AsyncIterator[None]:
+        """Hold a slot of the engine; a request that has to wait for one lets others have its place meanwhile."""
+        if adapter is None:
+            yield
+            return
+        slots = self._slots[backend]
+        async with AsyncExitStack() as held:
+            if slots.admits(adapter):
+                await held.enter_async_context(slots.enter(adapter))
+                account.adapter_wait = 0.0
+            else:
+                await self._line_up(slots, adapter, place, account, held)
+            yield
+
+    @staticmethod
+    async def _line_up(slots: AdapterSlots, adapter: str, place: Place, account: Account, held: AsyncExitStack) -> None:
+        """Enter a slot into `held`. The wait for it is the adapter's; that for a place afterwards is the queue's."""
+        loop = asyncio.get_running_loop()
+        started = stepped_up = loop.time()
+        try:
+            async with place.aside():
+                try:
+                    await held.enter_async_context(slots.enter(adapter))
+                finally:
+                    stepped_up = loop.time()
+                    account.adapter_wait = stepped_up - started
+        finally:
+            account.queue = (account.queue or 0.0) + loop.time() - stepped_up
+
+
+def cache_salt(route: Route, tenant: str) -> str | None:
+    """Who may share this request's KV prefix: everybody (None), or the tenant's own requests."""
+    return tenant if route.cache is CacheScope.TENANT else None
+
+
+def sampling_of(call: GenerateCall, variant: Variant) -> Sampling:
+    """The variant's sampling with the request's own wishes."""
+    base = variant.sampling
+    return Sampling(
+        max_tokens=base.max_tokens if call.max_tokens is None else call.max_tokens,
+        temperature=base.temperature if call.temperature is None else call.temperature,
+        top_p=base.top_p,
+        seed=base.seed if call.seed is None else call.seed,
+        stop=(*base.stop, *call.stop),
+    )
