@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trivet.adapters.safetensors_header import TensorEntry, read_header
 
+CONV1D = frozenset({"gpt2", "openai-gpt"})  # models of transformers whose layers are its `Conv1D`
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
@@ -17,7 +18,7 @@ class BaseModel:
     """A model's folder in Hugging Face format. Reading is lazy, and done once."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     @cached_property
     def modules(self) -> dict[str, tuple[int, int]]:
@@ -46,11 +47,17 @@ class BaseModel:
     def fingerprint(self) -> str:
         """SHA-256 over `config.json`, the weights and `tokenizer.json`; for sharded weights, index and then shards."""
         total = hashlib.sha256()
-        for path in (self._folder / "config.json", *self._weight_files(), self._folder / "tokenizer.json"):
+        for path in (self.folder / "config.json", *self.weight_files, self.folder / "tokenizer.json"):
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
                     total.update(block)
         return total.hexdigest()
+
+    @cached_property
+    def stores_transposed(self) -> bool:
+        """Whether its matrices are stored as (in, out) instead of (out, in)."""
+        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        return config.get("model_type") in CONV1D
 
     def beyond(self, module: str) -> int | None:
         """The layer index that a module's name has and the model has not, if it would be fine but for that."""
@@ -64,15 +71,17 @@ class BaseModel:
 
     def _tensors(self) -> dict[str, TensorEntry]:
         tensors: dict[str, TensorEntry] = {}
-        for path in self._weight_files():
+        for path in self.weight_files:
             if path.suffix == ".safetensors":
                 tensors.update(read_header(path))
         return tensors
 
-    def _weight_files(self) -> list[Path]:
-        single = self._folder / "model.safetensors"
+    @property
+    def weight_files(self) -> list[Path]:
+        """The files of its weights; for sharded ones the index and then the shards."""
+        single = self.folder / "model.safetensors"
         if single.exists():
             return [single]
-        index = self._folder / "model.safetensors.index.json"
+        index = self.folder / "model.safetensors.index.json"
         shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        return [index, *(self._folder / shard for shard in shards)]
+        return [index, *(self.folder / shard for shard in shards)]

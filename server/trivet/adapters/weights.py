@@ -31,6 +31,13 @@ MAGNITUDE = "lora_magnitude_vector"  # DoRA's: the length of each row of the mer
 _TENSOR = re.compile(rf"{re.escape(PREFIX)}(?P<module>.+)\.(?P<part>{'|'.join(map(re.escape, (*PAIR, MAGNITUDE)))})")
 
 
+def module_of(tensor: str) -> str:
+    """The base's module that a tensor of a checked adapter belongs to."""
+    match = _TENSOR.fullmatch(tensor)
+    assert match is not None
+    return match["module"]
+
+
 def check_weights(path: Path, config: PeftConfig, base: BaseModel) -> None:
     """Raises AdapterRejected with the tensor, what was found and what was expected."""
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from trivet.api.v1 import admin_pb2
+from trivet.cli.adapter_merge import merge
 from trivet.cli.adapter_train import train
 from trivet.cli.config import config_options
 from trivet.cli.output import plain, print_json, print_table
@@ -26,9 +27,11 @@ def adapter() -> None:
       trivet adapter check adapters/json-answer/1
       trivet adapter load json-answer@2
       trivet adapter train models/demo/recipes/json-answer.yaml
+      trivet adapter merge json-answer@2 --to models/json-answer
     """
 
 
+adapter.add_command(merge)
 adapter.add_command(train)
 
 
@@ -36,15 +39,17 @@ adapter.add_command(train)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @target_options
 def list_adapters(target: Target, as_json: bool) -> None:
-    """List the adapters that a running server knows, wants or has loaded."""
+    """List the adapters that a running server knows, wants or has loaded.
+
+    Held by the routes named, and by an operator where requested is yes.
+    """
     with Client(target) as client:
         adapters = [plain(item) for item in client.list_adapters().adapters]
     if as_json:
         print_json(adapters)
         return
-    columns = ("name", "state", "tier", "rank", "routes", "engine_name", "problem")
-    rows = [[", ".join(item[c]) if c == "routes" else item[c] for c in columns] for item in adapters]
-    print_table(columns, rows)
+    columns = ("name", "state", "tier", "rank", "routes", "requested", "engine_name", "problem")
+    print_table(columns, [[_cell(item[column]) for column in columns] for item in adapters])
 
 
 @adapter.command()
@@ -67,7 +72,7 @@ def check(load: Callable[[], Config], folder: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @target_options
 def load(target: Target, name: str, as_json: bool) -> None:
-    """Load NAME (name@version) into a running server."""
+    """Load NAME (name@version) into a running server; it stays loaded, also after restarts, until `unload`."""
     with Client(target) as client:
         _print_adapter(client.load_adapter(name).adapter, as_json)
 
@@ -77,9 +82,15 @@ def load(target: Target, name: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @target_options
 def unload(target: Target, name: str, as_json: bool) -> None:
-    """Withdraw NAME (name@version) from a running server; refused while a variant wants it."""
+    """Take back `load` of NAME (name@version): it goes when no request uses it; refused while a variant wants it."""
     with Client(target) as client:
         _print_adapter(client.unload_adapter(name).adapter, as_json)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return ", ".join(value) if isinstance(value, list) else value
 
 
 def _print_adapter(item: admin_pb2.Adapter, as_json: bool) -> None:

@@ -10,7 +10,7 @@ import click
 
 from trivet.cli.adapter_recipe import load_recipe
 from trivet.cli.output import print_json
-from trivet.cli.training_progress import TrainingProgress
+from trivet.cli.steps_progress import StepsProgress
 from trivet.errors import ConfigError, FailedPrecondition
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def train(
         job = _load(recipe, out, steps, threads)
         from trivet.training import run  # here, because the other commands need no torch
 
-        with TrainingProgress() as progress:
+        with StepsProgress() as progress:
             manifest = run(job, progress, restart=restart, scored=not no_score)
     except ConfigError as error:  # a recipe or chats that are wrong: wrong usage
         click.echo(f"error: {error}", err=True)

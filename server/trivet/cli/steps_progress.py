@@ -1,4 +1,4 @@
-"""How far a training is: a bar in a terminal, now and then a line elsewhere."""
+"""How far long work on this machine is: a bar in a terminal, now and then a line elsewhere."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from rich.progress import (
 LINE_EVERY = 10.0  # seconds
 
 
-class TrainingProgress:
-    """Told by a training what it does; on standard error, so that results can be piped."""
+class StepsProgress:
+    """Told by a training or a merge what it does; on standard error, so that results can be piped."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
@@ -31,7 +31,7 @@ class TrainingProgress:
         self._begun = self._told = time.monotonic()
         self._first = 0
 
-    def __enter__(self) -> TrainingProgress:
+    def __enter__(self) -> StepsProgress:
         if sys.stderr.isatty():
             columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
             detail = TextColumn("{task.fields[detail]}")
