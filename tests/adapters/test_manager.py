@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from tiny_model import adapter_files, write_adapter
+from trivet.adapters.lifecycle import LifecycleSettings
 from trivet.adapters.manager import AdapterManager
 from trivet.adapters.settings import AdapterSettings
+from trivet.adapters.staging import AdapterStaging
 from trivet.errors import AdapterRejected, BackendUnavailable, FailedPrecondition, NotFound
-from trivet.types.adapter import AdapterState, AdapterTier, StagedAdapter
+from trivet.stores.adapter_wishes import AdapterWishes
+from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, StagedAdapter
 from trivet.types.generation import BackendRequest, Chunk
 from trivet.types.variant import VersionRef
 
@@ -49,46 +53,88 @@ class EngineFake:
 
     async def unload_adapter(self, engine_name: str) -> None:
         self.calls.append(f"unload {engine_name}")
-        self.resident.remove(engine_name)
+        if engine_name in self.resident:
+            self.resident.remove(engine_name)
 
     def restart(self) -> None:
         self.incarnation += 1
         self.resident.clear()
 
+    def verbs(self) -> list[str]:
+        return [call.split()[0] for call in self.calls]
+
 
 class House:
-    """A manager with its folders and its engine."""
+    """Managers over one data folder, one after another, and their engine."""
 
     def __init__(self, tmp_path: Path, base: Path) -> None:
         self.root = tmp_path / "root"
         write_adapter(self.root / "tone" / "1", adapter_files(1))
         write_adapter(self.root / "voice" / "1", adapter_files(2))
         self.settings = AdapterSettings((self.root,), tmp_path / "staged", base, 16)
-        self.engine = EngineFake()
+        self.database = tmp_path / "adapters.sqlite"
         self.wanted: dict[VersionRef, list[str]] = {}
         self.loads: list[str] = []
+        self.lifecycle = LifecycleSettings(host_places=2, retry_first=0.01, retry_most=0.05)
+        self.start()
+
+    def start(self) -> None:
+        self.engine = EngineFake()
         self.manager = AdapterManager(
-            self.settings, self.engine, self.wanted, lambda outcome, _: self.loads.append(outcome)
+            AdapterStaging(self.settings),
+            self.engine,
+            self.wanted,
+            AdapterWishes.open(self.database),
+            self.lifecycle,
+            lambda outcome, _: self.loads.append(outcome),
         )
 
-    def rewrite(self, seed: int) -> None:
-        folder = self.root / "tone" / "1"
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
-        write_adapter(folder, adapter_files(seed))
+    async def restart(self) -> None:
+        """The gateway ends and starts again."""
+        await self.manager.close()
+        self.start()
+
+    def rewrite(self, seed: int, name: str = "tone") -> None:
+        self.remove(name)
+        write_adapter(self.root / name / "1", adapter_files(seed))
+
+    def remove(self, name: str) -> None:
+        shutil.rmtree(self.root / name / "1")
 
     def staged(self) -> list[str]:
         return sorted(path.name for path in self.settings.staging.iterdir())
 
+    def status(self, ref: VersionRef) -> AdapterStatus:
+        found = {status.ref: status for status in self.manager.statuses()}
+        return found.get(ref, AdapterStatus(ref, AdapterState.REGISTERED, AdapterTier.DISK))
+
+    def state(self, ref: VersionRef) -> AdapterState:
+        return self.status(ref).state
+
+    async def wish(self, *refs: VersionRef) -> None:
+        for ref in refs:
+            await self.manager.load(ref)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def refused(self, ref: VersionRef, error: type[Exception], match: str) -> None:
+        with pytest.raises(error, match=match):
+            async with self.manager.acquire(ref):
+                pass
+
 
 @pytest.fixture
-async def house(tmp_path: Path, tiny_model: Path) -> House:
-    return House(tmp_path, tiny_model)
+async def house(tmp_path: Path, tiny_model: Path) -> AsyncIterator[House]:
+    house = House(tmp_path, tiny_model)
+    yield house
+    await house.manager.close()
 
 
 async def test_load_acquire_unload(house: House) -> None:
-    assert [(status.ref, status.state) for status in house.manager.list()] == [
+    assert [(status.ref, status.state) for status in await house.manager.list()] == [
         (REF, AdapterState.REGISTERED),
         (OTHER, AdapterState.REGISTERED),
     ]
@@ -98,8 +144,8 @@ async def test_load_acquire_unload(house: House) -> None:
     async with house.manager.acquire(REF) as lease:
         assert lease is not None
         assert (lease.engine_name, lease.digest) == (status.engine_name, status.digest)
-        assert house.manager.list()[0].tier is AdapterTier.LEASED
-    assert house.manager.list()[0].tier is AdapterTier.HOST
+        assert house.status(REF).tier is AdapterTier.LEASED
+    assert house.status(REF).tier is AdapterTier.HOST
     gone = await house.manager.unload(REF)
     assert (gone.state, gone.tier, gone.engine_name) == (AdapterState.REGISTERED, AdapterTier.DISK, "")
     assert house.engine.resident == house.staged() == []
@@ -138,13 +184,13 @@ async def test_unload_drains_and_load_waits_for_it(house: House) -> None:
         again = asyncio.create_task(house.manager.load(REF))
         await asyncio.sleep(0.05)
         assert house.engine.calls[1:] == []
-        assert house.manager.list()[0].state is AdapterState.DRAINING
+        assert house.state(REF) is AdapterState.DRAINING
         with pytest.raises(BackendUnavailable, match="draining"):
             async with house.manager.acquire(REF):
                 pass
     await asyncio.gather(first, second)
     assert (await again).state is AdapterState.READY
-    assert [call.split()[0] for call in house.engine.calls] == ["load", "unload", "load"]
+    assert house.engine.verbs() == ["load", "unload", "load"]
 
 
 async def test_cancelled_unload_goes_on(house: House) -> None:
@@ -173,7 +219,7 @@ async def test_other_bytes_under_a_loaded_name(house: House) -> None:
     before = await house.manager.load(REF)
     assert (await house.manager.load(REF)).digest == before.digest
     house.rewrite(seed=9)
-    with pytest.raises(FailedPrecondition, match=f"is loaded with digest {before.digest[:12]}, and its folder has"):
+    with pytest.raises(FailedPrecondition, match=f"is loaded with digest {before.digest[:12]}, and its source has"):
         await house.manager.load(REF)
     assert house.engine.resident == [before.engine_name]
     await house.manager.unload(REF)
@@ -199,8 +245,8 @@ async def test_wanted_ones_are_all_tried(house: House) -> None:
     house.wanted.update({REF: ["a/b"], OTHER: ["a/c"]})
     (house.root / "tone" / "1" / "adapter_config.json").write_text("{}")
     with pytest.raises(AdapterRejected, match="peft_type is None"):
-        await house.manager.load_wanted()
-    first, second = house.manager.list()
+        await house.manager.reconcile()
+    first, second = house.manager.statuses()
     assert (first.state, second.state) == (AdapterState.FAILED, AdapterState.READY)
     assert "peft_type" in first.problem
     with pytest.raises(BackendUnavailable, match=r"adapter tone@1 is failed: .*peft_type"):
@@ -210,7 +256,7 @@ async def test_wanted_ones_are_all_tried(house: House) -> None:
 
 async def test_restarted_engine_gets_the_same_bytes_back(house: House) -> None:
     house.wanted[REF] = ["a/b"]
-    await house.manager.load_wanted()
+    await house.manager.reconcile()
     await house.manager.load(OTHER)
     before = sorted(house.engine.resident)
     house.engine.restart()
@@ -218,8 +264,8 @@ async def test_restarted_engine_gets_the_same_bytes_back(house: House) -> None:
     with pytest.raises(BackendUnavailable, match="adapter tone@1 is staged"):
         async with house.manager.acquire(REF):
             pass
-    await house.manager.load_wanted()
-    assert sorted(house.engine.resident) == before
+    await house.manager.reconcile()
+    await house.until(lambda: sorted(house.engine.resident) == before)
     async with house.manager.acquire(REF) as lease:
         assert lease is not None
         assert lease.engine_name in before
@@ -234,8 +280,11 @@ async def test_engine_that_is_not_ready(house: House) -> None:
 
 
 async def test_copies_of_a_former_process_are_swept_at_first(house: House) -> None:
-    await house.manager.load(REF)
+    house.wanted[REF] = ["a/b"]
+    await house.manager.reconcile()
     (house.settings.staging / ".tmp-dead").mkdir()
-    successor = AdapterManager(house.settings, house.engine, {OTHER: ["a/b"]})
-    await successor.load_wanted()
+    await house.restart()
+    house.wanted.clear()
+    house.wanted[OTHER] = ["a/b"]
+    await house.manager.reconcile()
     assert [name.split("#")[0] for name in house.staged()] == ["voice@1"]

@@ -12,8 +12,10 @@ from engine_fixtures import SESSION_ENGINE, collect, request, text
 from tiny_model import adapter_files, write_adapter
 from trivet.adapters.manager import AdapterManager
 from trivet.adapters.settings import AdapterSettings
+from trivet.adapters.staging import AdapterStaging
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import NotFound
+from trivet.stores.adapter_wishes import AdapterWishes
 from trivet.types.generation import BackendRequest
 from trivet.types.variant import Sampling, VersionRef
 
@@ -29,7 +31,8 @@ def greedy(engine_name: str, max_tokens: int = 24) -> BackendRequest:
 async def test_life_of_an_adapter(tiny_engine: EmbeddedVllm, tiny_model: Path, tmp_path: Path) -> None:
     folder = write_adapter(tmp_path / "root" / "tone" / "1", adapter_files(60))
     settings = AdapterSettings((tmp_path / "root",), tmp_path / "staged", tiny_model, max_rank=8)
-    manager = AdapterManager(settings, tiny_engine, {})
+    wishes = AdapterWishes.open(tmp_path / "adapters.sqlite")
+    manager = AdapterManager(AdapterStaging(settings), tiny_engine, {}, wishes)
     first = await manager.load(REF)
     async with manager.acquire(REF) as lease:
         assert lease is not None
@@ -51,5 +54,6 @@ async def test_life_of_an_adapter(tiny_engine: EmbeddedVllm, tiny_model: Path, t
     after = text(await collect(tiny_engine, greedy(second.engine_name)))
     base = text(await collect(tiny_engine, request(PROMPT)))
     await manager.unload(REF)
+    await manager.close()
     assert first.engine_name != second.engine_name
     assert len({before, after, base}) == 3

@@ -1,22 +1,27 @@
-"""The adapters of one backend: loaded on wish, leased to requests, drained before they go."""
+"""The adapters of one backend: what should be loaded, by routes and operators, against what is."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from trivet.adapters.settings import AdapterSettings
+from trivet.adapters.entry import AdapterEntry
+from trivet.adapters.lifecycle import LifecycleSettings
+from trivet.adapters.loader import AdapterLoader, LoadObserver
+from trivet.adapters.pursuit import Pursuit
+from trivet.adapters.residency import Residency
 from trivet.adapters.staging import AdapterStaging
-from trivet.errors import AdapterRejected, BackendUnavailable, FailedPrecondition, NotFound, TrivetError
+from trivet.errors import BackendUnavailable, FailedPrecondition, NotFound, TrivetError
 from trivet.ports import Backend
-from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, StagedAdapter
+from trivet.stores.adapter_wishes import AdapterWish, AdapterWishes
+from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, StagedAdapter, engine_name
 from trivet.types.variant import VersionRef
 
 RETRY_AFTER = 1.0
-LoadObserver = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,227 +33,262 @@ class AdapterLease:
     digest: str
 
 
-@dataclass(slots=True)
-class _Entry:
-    """The books about one adapter. `change` is the load or the unload in flight."""
-
-    ref: VersionRef
-    state: AdapterState = AdapterState.REGISTERED
-    staged: StagedAdapter | None = None
-    problem: str = ""
-    incarnation: int = 0
-    leases: int = 0
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
-    change: asyncio.Task[AdapterStatus] | None = None
-
-
 class AdapterManager:
-    """Call everything from one event loop.
+    """Call everything from one event loop; `close` last.
 
-    `wanted` names, for each adapter, the routes or variants that use it; it is read at every call, so it may be live.
-    `on_load` is told of each load's outcome ("loaded", "rejected", "failed") and seconds.
+    `wanted` names, for each adapter, the variants that use it; it is read at every call, so it may be live: call
+    `reconcile` when it has changed. `wishes` is what operators asked for, durably; it is closed with the manager.
+    Cancelling a caller stops nothing: what was ordered is done, one change at a time for each adapter.
     """
 
     def __init__(
         self,
-        settings: AdapterSettings,
+        staging: AdapterStaging,
         backend: Backend,
         wanted: Mapping[VersionRef, Sequence[str]],
+        wishes: AdapterWishes,
+        settings: LifecycleSettings | None = None,
         on_load: LoadObserver | None = None,
     ) -> None:
+        settings = settings or LifecycleSettings()
+        self._staging = staging
         self._backend = backend
         self._wanted = wanted
-        self._on_load = on_load
-        self._staging = AdapterStaging(settings)
-        self._entries: dict[VersionRef, _Entry] = {}
-        self._swept = False
+        self._wishes = wishes
+        self._residency = Residency(backend, settings.host_places, wanted)
+        self._loader = AdapterLoader(staging, self._residency, settings.max_loads, on_load)
+        self._pursuit = Pursuit(self._bring_back, settings.retry_first, settings.retry_most)
+        self._entries: dict[VersionRef, AdapterEntry] = {}
+        self._wished: dict[VersionRef, str] = {}
+        self._opening = asyncio.Lock()
+        self._opened = False
 
-    async def load_wanted(self) -> None:
-        """Bring up all that is wanted, and after a restart of the engine all that was loaded.
+    async def reconcile(self) -> None:
+        """Load what is wanted and not there, let go of what nobody wants any more.
 
-        The first call also deletes what former processes left half-written or unwanted. Tries every adapter and then
-        raises the first problem.
+        To be called at the start, after a restart of the engine and when `wanted` has changed. Returns when what
+        variants want is ready; what operators wished follows in the background, as do drains. What fails is tried again
+        for as long as it is expected; the first problem of a variant's adapter is raised after all were tried.
         """
-        if not self._swept:
-            self._swept = True
-            await asyncio.to_thread(self._staging.sweep, set(self._wanted))
-        loaded = {ref for ref, entry in self._entries.items() if entry.state is not AdapterState.DRAINING}
-        problems = []
-        for ref in sorted({*self._wanted, *loaded}):
-            try:
-                await self.load(ref)
-            except TrivetError as problem:
-                problems.append(problem)
-        if problems:
-            raise problems[0]
+        await self._open()
+        for ref, entry in list(self._entries.items()):
+            if not self._expected(ref):
+                self._turn(entry, "release", self._release)
+            elif ref in self._wanted:
+                entry.idle.set()  # one that drains is wanted again
+        wanted = sorted(self._wanted)
+        results = await asyncio.gather(*map(self._bring_back, wanted), return_exceptions=True)
+        problems = {ref: result for ref, result in zip(wanted, results, strict=True) if isinstance(result, Exception)}
+        for ref in (*problems, *(ref for ref in self._wished if ref not in self._wanted)):
+            self._pursuit.start(ref)
+        for problem in problems.values():
+            raise problem
 
     async def load(self, ref: VersionRef) -> AdapterStatus:
-        """Check, copy and load it; fine if it is loaded already. Callers at the same time share one load.
+        """An operator's wish: check, copy and load it, and record that it is to stay so. Fine if it is ready already.
 
-        Cancelling one of them does not stop it. Raises NotFound, AdapterRejected, BackendUnavailable, and
-        FailedPrecondition if it is loaded and the folder has other bytes by now.
+        It is recorded durably, with the digest of its bytes, once it is loaded. Callers at the same time share one
+        load. Raises NotFound, AdapterRejected, BackendUnavailable, StateUnavailable, and FailedPrecondition if it is
+        loaded and its source has other bytes by now.
         """
-        entry = self._entries.get(ref)
-        while entry is not None and entry.state is AdapterState.DRAINING and entry.change is not None:
-            await asyncio.wait({entry.change})
-            entry = self._entries.get(ref)
-        if entry is not None and entry.change is None and self._resident(entry):
-            return await self._confirm(entry)
-        if entry is None:
-            entry = self._entries[ref] = _Entry(ref)
-        if entry.change is None:
-            self._begin(entry, self._bring_up(entry))
-        return await self._outcome(entry)
+        await self._open()
+        return await asyncio.shield(self._turn(self._entry(ref), "load", self._load))
 
     async def unload(self, ref: VersionRef) -> AdapterStatus:
-        """Let what uses it finish, take it out of the engine and delete its copy.
+        """Withdraw the operator's wish, durably; let what uses it finish, take it out of the engine, delete its copy.
 
-        Raises NotFound if it is not loaded, and FailedPrecondition, naming who wants it, if anything does.
+        Raises NotFound if nobody asked for it, StateUnavailable, and FailedPrecondition if variants want it: then
+        nothing has changed, the wish included. If they begin to want it while it drains it stays, without the wish.
         """
-        users = self._wanted.get(ref)
-        if users:
-            raise FailedPrecondition(f"adapter {ref} is wanted by {', '.join(users)}")
-        entry = self._entries.get(ref)
-        if entry is None:
-            raise NotFound(f"adapter {ref} is not loaded")
-        if entry.state is not AdapterState.DRAINING:
-            if entry.change is not None:
-                await asyncio.wait({entry.change})
-                return await self.unload(ref)
-            entry.state = AdapterState.DRAINING
-            self._begin(entry, self._take_down(entry))
-        return await self._outcome(entry)
+        await self._open()
+        return await asyncio.shield(self._turn(self._entry(ref), "unload", self._unload))
 
     @asynccontextmanager
     async def acquire(self, ref: VersionRef | None) -> AsyncIterator[AdapterLease | None]:
         """Hold an adapter for one request; None, for the base model, holds nothing.
 
-        Raises NotFound if nobody asked for it to be loaded, BackendUnavailable if it is not resident right now.
+        One that gave way to others is added to the engine again first. Raises NotFound if nobody asked for it to be
+        loaded, BackendUnavailable if it is not ready now.
         """
         if ref is None:
             yield None
             return
-        entry = self._entries.get(ref)
-        if entry is None and ref not in self._wanted:
-            raise NotFound(f"adapter {ref} is not loaded")
-        if entry is None or entry.staged is None or not self._resident(entry):
-            raise BackendUnavailable(f"adapter {ref} is {self._why_not(entry)}", RETRY_AFTER)
+        entry = self._available(ref)
         entry.leases += 1
         try:
+            await self._make_resident(entry)
+            assert entry.staged is not None
             yield AdapterLease(ref, entry.staged.engine_name, entry.staged.digest)
         finally:
-            entry.leases -= 1
-            if not entry.leases:
-                entry.idle.set()
+            entry.release()
+            self._residency.touch(entry)
 
-    def list(self) -> list[AdapterStatus]:
-        """Every adapter that is loaded, wanted, or there in the adapters' folders, by name."""
-        refs = {*self._entries, *self._wanted, *self._staging.known()}
-        return [self._status(self._entries.get(ref) or _Entry(ref)) for ref in sorted(refs)]
+    def statuses(self) -> list[AdapterStatus]:
+        """Every adapter that is loaded, expected or has failed, by name; out of the books alone."""
+        return [self._status(entry) for _, entry in sorted(self._books().items())]
 
-    def _begin(self, entry: _Entry, change: Coroutine[Any, Any, AdapterStatus]) -> None:
-        entry.change = asyncio.create_task(change)
-        # Its callers may all be gone when it fails; the problem is in the books.
-        entry.change.add_done_callback(lambda task: task.cancelled() or task.exception())
+    async def list(self) -> list[AdapterStatus]:
+        """Every adapter that is loaded, expected, or there in the sources, by name; looks into the sources once."""
+        known = await asyncio.to_thread(self._staging.known)
+        blank = {ref: AdapterEntry(ref) for ref in known}
+        return [self._status(entry) for _, entry in sorted({**blank, **self._books()}.items())]
 
-    @staticmethod
-    async def _outcome(entry: _Entry) -> AdapterStatus:
-        assert entry.change is not None
-        return await asyncio.shield(entry.change)
+    async def close(self) -> None:
+        """Stop what is under way. What is half-done is undone at the next start; the wishes are whole."""
+        self._staging.stop()
+        await self._pursuit.close()
+        await asyncio.gather(*[entry.turns.cancel() for entry in list(self._entries.values())])
+        await asyncio.to_thread(self._wishes.close)
 
-    async def _confirm(self, entry: _Entry) -> AdapterStatus:
-        assert entry.staged is not None
-        found = await asyncio.to_thread(self._staging.source_digest, entry.ref)
-        if found not in (None, entry.staged.digest):
-            raise FailedPrecondition(
-                f"adapter {entry.ref} is loaded with digest {entry.staged.digest[:12]}, and its folder has "
-                f"{str(found)[:12]} by now: give other weights a version of their own, or unload it first"
-            )
-        return self._status(entry)
+    async def _open(self) -> None:
+        """Read the wishes, and delete what former processes left half-written or is expected no more."""
+        async with self._opening:
+            if self._opened:
+                return
+            wished = {wish.ref: wish.digest for wish in await self._wishes.all(self._backend.name)}
+            kept = {engine_name(ref, digest) for ref, digest in wished.items()}
+            await asyncio.to_thread(self._staging.sweep, set(self._wanted), kept)
+            self._wished = wished
+            self._opened = True
 
-    async def _bring_up(self, entry: _Entry) -> AdapterStatus:
-        loop = asyncio.get_running_loop()
-        started, outcome = loop.time(), "failed"
-        entry.problem = ""
-        try:
-            await self._stage(entry)
-            await self._warm(entry)
-            outcome = "loaded"
-        except BaseException as problem:
-            outcome = "rejected" if isinstance(problem, AdapterRejected | NotFound) else "failed"
-            entry.problem = str(problem) or type(problem).__name__
-            entry.state = AdapterState.FAILED
-            if entry.staged is None and entry.ref not in self._wanted:
-                del self._entries[entry.ref]
-            raise
-        finally:
-            entry.change = None
-            if self._on_load is not None:
-                self._on_load(outcome, loop.time() - started)
-        return self._status(entry)
+    def _expected(self, ref: VersionRef) -> bool:
+        return ref in self._wanted or ref in self._wished
 
-    async def _stage(self, entry: _Entry) -> None:
-        """After a restart of the engine the bytes that were loaded come back, whatever the folder has by now."""
-        staged = entry.staged
-        if staged is None or not await asyncio.to_thread(self._staging.is_sound, staged):
-            entry.staged = None
-            entry.staged = await asyncio.to_thread(self._staging.stage, entry.ref)
-        entry.state = AdapterState.STAGED
+    def _entry(self, ref: VersionRef) -> AdapterEntry:
+        return self._entries.setdefault(ref, AdapterEntry(ref))
 
-    async def _warm(self, entry: _Entry) -> None:
-        assert entry.staged is not None
-        entry.state = AdapterState.WARMING
-        incarnation = self._backend.incarnation
-        try:
-            await self._backend.load_adapter(entry.staged)
-        except AdapterRejected:
-            staged, entry.staged = entry.staged, None
-            await asyncio.to_thread(self._staging.discard, staged)
-            raise
-        entry.incarnation = incarnation
-        entry.state = AdapterState.READY
+    def _turn(
+        self, entry: AdapterEntry, kind: str, change: Callable[[AdapterEntry], Coroutine[Any, Any, AdapterStatus]]
+    ) -> asyncio.Task[AdapterStatus]:
+        return entry.turns.take(kind, partial(change, entry), lambda: self._forget(entry))
 
-    async def _take_down(self, entry: _Entry) -> AdapterStatus:
-        try:
-            while entry.leases:
-                entry.idle.clear()
-                await entry.idle.wait()
-            if entry.staged is not None:
-                await self._backend.unload_adapter(entry.staged.engine_name)
-                await asyncio.to_thread(self._staging.discard, entry.staged)
-        except BaseException as problem:
-            entry.state, entry.problem = AdapterState.FAILED, str(problem) or type(problem).__name__
-            raise
-        finally:
-            entry.change = None
-        del self._entries[entry.ref]
-        return self._status(_Entry(entry.ref))
+    def _forget(self, entry: AdapterEntry) -> None:
+        if entry.blank and not entry.turns.busy and self._entries.get(entry.ref) is entry:
+            del self._entries[entry.ref]
 
-    def _resident(self, entry: _Entry) -> bool:
-        return (
-            entry.state is AdapterState.READY and entry.incarnation == self._backend.incarnation and self._backend.ready
-        )
+    async def _bring_back(self, ref: VersionRef) -> AdapterStatus:
+        return await asyncio.shield(self._turn(self._entry(ref), "bring back", self._restore))
 
-    def _why_not(self, entry: _Entry | None) -> str:
+    def _ready(self, entry: AdapterEntry) -> bool:
+        return entry.state is AdapterState.READY and (entry.cold or self._residency.holds(entry))
+
+    def _available(self, ref: VersionRef) -> AdapterEntry:
+        entry = self._entries.get(ref)
+        state = AdapterState.REGISTERED if entry is None else entry.state
+        if not self._expected(ref) and state in (AdapterState.REGISTERED, AdapterState.FAILED):
+            raise NotFound(f"adapter {ref} is not loaded")
         if not self._backend.ready:
-            return "not resident: the engine is not ready"
+            raise BackendUnavailable(f"adapter {ref} is not resident: the engine is not ready", RETRY_AFTER)
         if entry is None:
-            return "not loaded yet"
-        return f"{entry.state.value}: {entry.problem}" if entry.problem else self._status(entry).state.value
+            raise BackendUnavailable(f"adapter {ref} is not loaded yet", RETRY_AFTER)
+        if not self._ready(entry):
+            why = f"{state.value}: {entry.problem}" if entry.problem else self._status(entry).state.value
+            raise BackendUnavailable(f"adapter {ref} is {why}", RETRY_AFTER)
+        return entry
 
-    def _status(self, entry: _Entry) -> AdapterStatus:
-        resident = self._resident(entry) or entry.state is AdapterState.DRAINING
-        tier = AdapterTier.DISK
-        if resident:
+    async def _make_resident(self, entry: AdapterEntry) -> None:
+        if entry.cold:
+            try:
+                await self._loader.reload(entry)
+            except BackendUnavailable:
+                raise
+            except Exception as problem:
+                if self._expected(entry.ref):
+                    self._pursuit.start(entry.ref)
+                raise BackendUnavailable(f"adapter {entry.ref} is failed: {problem}", RETRY_AFTER) from problem
+        if not self._residency.holds(entry):
+            raise BackendUnavailable(f"adapter {entry.ref} is not resident: the engine died", RETRY_AFTER)
+        self._residency.touch(entry)
+
+    def _books(self) -> dict[VersionRef, AdapterEntry]:
+        return {ref: AdapterEntry(ref) for ref in (*self._wanted, *self._wished)} | self._entries
+
+    def _status(self, entry: AdapterEntry) -> AdapterStatus:
+        tier, state, staged = AdapterTier.DISK, entry.state, entry.staged
+        if self._residency.holds(entry):
             tier = AdapterTier.LEASED if entry.leases else AdapterTier.HOST
-        stale = entry.state is AdapterState.READY and not resident
-        staged = entry.staged
+        elif state is AdapterState.READY and not (entry.cold and self._backend.ready):
+            state = AdapterState.STAGED
         return AdapterStatus(
             ref=entry.ref,
-            state=AdapterState.STAGED if stale else entry.state,
+            state=state,
             tier=tier,
             engine_name=staged.engine_name if staged else "",
             digest=staged.digest if staged else "",
             rank=staged.rank if staged else 0,
             problem=entry.problem,
+            requested=entry.ref in self._wished,
+            fetch=self._staging.progress(entry.ref),
         )
+
+    # What follows is called in the adapter's turn.
+
+    async def _load(self, entry: AdapterEntry) -> AdapterStatus:
+        if self._ready(entry) and entry.staged is not None:
+            await self._confirm(entry.staged)
+            if entry.cold:
+                await self._loader.reload(entry)
+        else:
+            await self._bring_up(entry, must_reside=True)
+        assert entry.staged is not None
+        if self._wished.get(entry.ref) != entry.staged.digest:
+            await self._record(entry, entry.staged.digest)
+        return self._status(entry)
+
+    async def _record(self, entry: AdapterEntry, digest: str) -> None:
+        try:
+            await self._wishes.record(self._backend.name, AdapterWish(entry.ref, digest))
+        except TrivetError:
+            if not self._expected(entry.ref):
+                await self._drain(entry)
+            raise
+        self._wished[entry.ref] = digest
+
+    async def _confirm(self, staged: StagedAdapter) -> None:
+        found = await asyncio.to_thread(self._staging.source_digest, staged.ref)
+        if found not in (None, staged.digest):
+            raise FailedPrecondition(
+                f"adapter {staged.ref} is loaded with digest {staged.digest[:12]}, and its source has "
+                f"{str(found)[:12]} by now: give other weights a version of their own, or unload it first"
+            )
+
+    async def _bring_up(self, entry: AdapterEntry, *, must_reside: bool) -> None:
+        try:
+            await self._loader.bring_up(entry, self._wished.get(entry.ref), must_reside=must_reside)
+        except Exception as problem:
+            if not self._expected(entry.ref):
+                await self._loader.give_up(entry, problem)
+            raise
+
+    async def _restore(self, entry: AdapterEntry) -> AdapterStatus:
+        if self._expected(entry.ref) and not self._ready(entry):
+            await self._bring_up(entry, must_reside=False)
+        return self._status(entry)
+
+    async def _unload(self, entry: AdapterEntry) -> AdapterStatus:
+        users = self._wanted.get(entry.ref)
+        if users:
+            raise FailedPrecondition(f"adapter {entry.ref} is wanted by {', '.join(users)}")
+        if entry.ref not in self._wished and entry.blank:
+            raise NotFound(f"adapter {entry.ref} is not loaded")
+        await self._wishes.withdraw(self._backend.name, entry.ref)
+        self._wished.pop(entry.ref, None)
+        self._pursuit.stop(entry.ref)
+        return await self._drain(entry)
+
+    async def _release(self, entry: AdapterEntry) -> AdapterStatus:
+        if self._expected(entry.ref):
+            return self._status(entry)
+        return await self._drain(entry)
+
+    async def _drain(self, entry: AdapterEntry) -> AdapterStatus:
+        before, entry.state = entry.state, AdapterState.DRAINING
+        while entry.leases and entry.ref not in self._wanted:
+            entry.idle.clear()
+            await entry.idle.wait()
+        users = self._wanted.get(entry.ref)
+        if users:
+            entry.state = before
+            raise FailedPrecondition(f"adapter {entry.ref} is wanted by {', '.join(users)} again, and stays")
+        await self._loader.take_down(entry)
+        return self._status(entry)

@@ -5,21 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from trivet.adapters.base_model import BaseModel
+from trivet.adapters.lifecycle import LifecycleSettings
 from trivet.adapters.manager import AdapterManager
 from trivet.adapters.preflight import Checked, check
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.source import AdapterSource
+from trivet.adapters.staging import AdapterStaging
 from trivet.app.backend import adapter_backend, wanted_adapters
 from trivet.config import Config
 from trivet.errors import AdapterRejected
 from trivet.metering.metrics import Metrics
 from trivet.ports import Backend
+from trivet.stores.adapter_wishes import AdapterWishes
 from trivet.stores.data_folder import DataFolder
 from trivet.types.variant import VersionRef
 
 
 def adapter_manager(config: Config, folder: DataFolder, backend: Backend, metrics: Metrics) -> AdapterManager:
-    """The manager of a backend's adapters; its loads are counted."""
+    """The manager of a backend's adapters; its loads are counted. `close` it."""
     section = config.file.backends[backend.name]
     settings = AdapterSettings(
         roots=config.adapter_roots,
@@ -32,7 +35,9 @@ def adapter_manager(config: Config, folder: DataFolder, backend: Backend, metric
         metrics.adapter_loads.labels(outcome).inc()
         metrics.adapter_load.observe(seconds)
 
-    return AdapterManager(settings, backend, wanted_adapters(config), on_load)
+    lifecycle = LifecycleSettings(host_places=section.max_cpu_loras, max_loads=section.max_adapter_loads)
+    wishes = AdapterWishes.open(folder.adapter_wishes)
+    return AdapterManager(AdapterStaging(settings), backend, wanted_adapters(config), wishes, lifecycle, on_load)
 
 
 def check_folder(config: Config, folder: Path) -> tuple[VersionRef, Checked]:

@@ -27,7 +27,7 @@ class Preparation:
         problems = []
         if backend == self._adapter_backend:
             try:
-                await self._adapters.load_wanted()
+                await self._adapters.reconcile()
             except TrivetError as problem:
                 problems.append(str(problem))
         for route, variant in self._variants(backend):

@@ -93,6 +93,7 @@ class EmbeddedBackend(Section):
     enable_lora: bool = True
     max_loras: Count = 2
     max_cpu_loras: Count = 16
+    max_adapter_loads: Count = 2
     max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 16
     adapter_quantum_ms: NotNegative = 500.0
     start_timeout: Positive = 900.0

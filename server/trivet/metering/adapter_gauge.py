@@ -1,4 +1,4 @@
-"""`trivet_adapter_resident`, made at each scrape from the adapters' own books."""
+"""`trivet_adapter_resident` and `trivet_adapter_state`, made at each scrape from the adapters' own books."""
 
 from __future__ import annotations
 
@@ -23,24 +23,34 @@ class AdapterGauge(Collector):
         self._books = books
 
     def describe(self) -> Iterable[Metric]:
-        """Its name, so that nothing else takes it; without asking anybody."""
-        yield self._family()
+        """The names, so that nothing else takes them; without asking anybody."""
+        yield from (_tiers(()), _states(()))
 
     def collect(self) -> Iterable[Metric]:
-        """1 for each adapter that is known, by tier; nothing while the loop is stopping."""
-        family = self._family()
+        """1 for each adapter that is loaded or expected, by tier and by state; nothing while the loop is stopping."""
+        statuses: Sequence[AdapterStatus] = ()
         asked = asyncio.run_coroutine_threadsafe(self._read(), self._loop)
         try:
-            for status in asked.result(PATIENCE):
-                family.add_metric([str(status.ref), status.tier.value], 1)
+            statuses = asked.result(PATIENCE)
         except LoopBusy:
             asked.cancel()
-        yield family
+        yield from (_tiers(statuses), _states(statuses))
 
     async def _read(self) -> Sequence[AdapterStatus]:
         return self._books()
 
-    @staticmethod
-    def _family() -> GaugeMetricFamily:
-        text = "1 for each adapter that is known, by where its weights are."
-        return GaugeMetricFamily("trivet_adapter_resident", text, labels=["adapter", "tier"])
+
+def _tiers(statuses: Sequence[AdapterStatus]) -> GaugeMetricFamily:
+    text = "1 for each adapter that is loaded or expected, by where its weights are."
+    family = GaugeMetricFamily("trivet_adapter_resident", text, labels=["adapter", "tier"])
+    for status in statuses:
+        family.add_metric([str(status.ref), status.tier.value], 1)
+    return family
+
+
+def _states(statuses: Sequence[AdapterStatus]) -> GaugeMetricFamily:
+    text = "1 for each adapter that is loaded or expected, by its state."
+    family = GaugeMetricFamily("trivet_adapter_state", text, labels=["adapter", "state"])
+    for status in statuses:
+        family.add_metric([str(status.ref), status.state.value], 1)
+    return family

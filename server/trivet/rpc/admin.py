@@ -13,6 +13,7 @@ from trivet.ports import IndexAdministration
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin_wire import (
     adapter_to_proto,
+    adapter_users,
     index_to_proto,
     progress_to_proto,
     ref_of,
@@ -53,22 +54,23 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         """Every adapter that is known, wanted or loaded."""
         async with rpc_call(context) as call:
             call.require_operator(self._keys)
-            adapters = [adapter_to_proto(status, self._routes.routes) for status in self._adapters.list()]
+            users = adapter_users(self._routes.routes)
+            adapters = [adapter_to_proto(status, users) for status in await self._adapters.list()]
             return admin_pb2.ListAdaptersResponse(adapters=adapters)
 
     async def LoadAdapter(self, request: admin_pb2.LoadAdapterRequest, context: Context) -> Any:
-        """Check, copy, load."""
+        """Check, copy, load, and record that it is to stay loaded."""
         async with rpc_call(context) as call:
             call.require_operator(self._keys)
             status = await self._adapters.load(ref_of(request.name))
-            return admin_pb2.LoadAdapterResponse(adapter=adapter_to_proto(status, self._routes.routes))
+            return admin_pb2.LoadAdapterResponse(adapter=adapter_to_proto(status, adapter_users(self._routes.routes)))
 
     async def UnloadAdapter(self, request: admin_pb2.UnloadAdapterRequest, context: Context) -> Any:
-        """Drain, remove."""
+        """Withdraw what was recorded, drain, remove."""
         async with rpc_call(context) as call:
             call.require_operator(self._keys)
             status = await self._adapters.unload(ref_of(request.name))
-            return admin_pb2.UnloadAdapterResponse(adapter=adapter_to_proto(status, self._routes.routes))
+            return admin_pb2.UnloadAdapterResponse(adapter=adapter_to_proto(status, adapter_users(self._routes.routes)))
 
     async def UpsertDocuments(
         self, requests: AsyncIterator[admin_pb2.UpsertDocumentsRequest], context: Context

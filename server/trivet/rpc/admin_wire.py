@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -112,20 +112,29 @@ def _variant_to_proto(variant: Variant) -> admin_pb2.Variant:
     )
 
 
-def adapter_to_proto(status: AdapterStatus, routes: Mapping[str, Route]) -> admin_pb2.Adapter:
-    """An adapter, and the routes with a variant that uses it."""
-    users = [
-        name for name, route in routes.items() if any(item.adapter == status.ref for item in route.variants.values())
-    ]
+def adapter_users(routes: Mapping[str, Route]) -> dict[VersionRef, list[str]]:
+    """For each adapter the routes with a variant that uses it."""
+    users: dict[VersionRef, list[str]] = {}
+    for name, route in routes.items():
+        for ref in {variant.adapter for variant in route.variants.values() if variant.adapter is not None}:
+            users.setdefault(ref, []).append(name)
+    return users
+
+
+def adapter_to_proto(status: AdapterStatus, users: Mapping[VersionRef, Sequence[str]]) -> admin_pb2.Adapter:
+    """An adapter, and the routes that use it."""
     return admin_pb2.Adapter(
         name=str(status.ref),
         engine_name=status.engine_name,
         state=_STATES[status.state],
         tier=_TIERS[status.tier],
-        routes=users,
+        routes=users.get(status.ref, ()),
         problem=status.problem,
         rank=status.rank,
         digest=status.digest,
+        requested=status.requested,
+        fetched_bytes=status.fetch.done if status.fetch else 0,
+        fetch_bytes=status.fetch.total if status.fetch else 0,
     )
 
 

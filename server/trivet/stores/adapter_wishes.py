@@ -83,4 +83,3 @@ class AdapterWishes:
             return await self._database.run(work)
         except RetrievalUnavailable as error:  # it is the adapters' file that cannot be written
             raise StateUnavailable(str(error)) from error
-

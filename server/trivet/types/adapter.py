@@ -58,7 +58,10 @@ class FetchProgress:
 
 @dataclass(frozen=True, slots=True)
 class AdapterStatus:
-    """One line of `trivet adapter ls`. `requested`: an operator's wish holds it, beside the routes that may want it."""
+    """One line of `trivet adapter ls`.
+
+    `requested`: an operator's wish holds it, beside the routes that may want it. `fetch`: while it is being copied.
+    """
 
     ref: VersionRef
     state: AdapterState
@@ -68,3 +71,4 @@ class AdapterStatus:
     rank: int = 0
     problem: str = ""
     requested: bool = False
+    fetch: FetchProgress | None = None

@@ -115,7 +115,7 @@ class Variant(_message.Message):
     def __init__(self, name: _Optional[str] = ..., backend: _Optional[str] = ..., prompt: _Optional[str] = ..., index: _Optional[str] = ..., adapter: _Optional[str] = ..., output_format: _Optional[str] = ...) -> None: ...
 
 class Adapter(_message.Message):
-    __slots__ = ("name", "engine_name", "state", "tier", "routes", "problem", "rank", "digest")
+    __slots__ = ("name", "engine_name", "state", "tier", "routes", "problem", "rank", "digest", "requested", "fetched_bytes", "fetch_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENGINE_NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +124,9 @@ class Adapter(_message.Message):
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     RANK_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    FETCHED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FETCH_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     engine_name: str
     state: AdapterState
@@ -132,7 +135,10 @@ class Adapter(_message.Message):
     problem: str
     rank: int
     digest: str
-    def __init__(self, name: _Optional[str] = ..., engine_name: _Optional[str] = ..., state: _Optional[_Union[AdapterState, str]] = ..., tier: _Optional[_Union[AdapterTier, str]] = ..., routes: _Optional[_Iterable[str]] = ..., problem: _Optional[str] = ..., rank: _Optional[int] = ..., digest: _Optional[str] = ...) -> None: ...
+    requested: bool
+    fetched_bytes: int
+    fetch_bytes: int
+    def __init__(self, name: _Optional[str] = ..., engine_name: _Optional[str] = ..., state: _Optional[_Union[AdapterState, str]] = ..., tier: _Optional[_Union[AdapterTier, str]] = ..., routes: _Optional[_Iterable[str]] = ..., problem: _Optional[str] = ..., rank: _Optional[int] = ..., digest: _Optional[str] = ..., requested: _Optional[bool] = ..., fetched_bytes: _Optional[int] = ..., fetch_bytes: _Optional[int] = ...) -> None: ...
 
 class ListAdaptersRequest(_message.Message):
     __slots__ = ()

@@ -127,14 +127,17 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LoadAdapter(self, request, context):
-        """Checks the adapter's files, copies them, loads them into the engine. OK if it is resident already.
+        """Checks the adapter's files, copies them, loads them into the engine, and records durably that it is to stay so: it
+        comes back, with the same bytes, after restarts. OK if it is ready already. FAILED_PRECONDITION if it is loaded and
+        its source has other bytes by now. Cancelling the call does not stop the load.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnloadAdapter(self, request, context):
-        """Withdraws an adapter. FAILED_PRECONDITION if a variant wants it.
+        """Withdraws, durably, what LoadAdapter recorded; then requests that use the adapter finish, and it goes.
+        FAILED_PRECONDITION, naming the variants, if any want it: then nothing has changed. NOT_FOUND if it is not loaded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
