@@ -156,6 +156,34 @@ def test_two_versions_of_an_adapter_are_two_arms_that_can_be_compared(config: Co
     }
 
 
+def test_a_merged_model_is_an_arm_on_a_backend_of_its_own(config: Config, tmp_path: Path) -> None:
+    data = yaml.safe_load(config.path.read_text())
+    data["backends"]["merged"] = {"kind": "embedded", "model": str(MODEL), "enable_lora": False}
+    data["prices"]["merged"] = data["prices"]["local"]
+    config.path.write_text(yaml.safe_dump(data))
+    arms = {
+        "adapter": {"prompt": "answers@1", "adapter": "terse@1"},
+        "merged": {"prompt": "answers@1", "backend": "merged"},
+    }
+    general = {"data": "questions.jsonl", "prompt": "answers@1", "margin": 3.0, "correct": ["exact_match"]}
+    (tmp_path / "adapters" / "terse" / "1").mkdir(parents=True)
+    suite = make_suite(
+        tmp_path / "suite", LINES, correct=["exact_match"], arms=arms, baseline="adapter", general=general
+    )
+    made = load_config(derive(load_config(config.path), suite, tmp_path / "out").path)
+    found = {name: next(iter(route.variants.values())) for name, route in made.routes.items()}
+    assert {name: (variant.backend, variant.adapter and str(variant.adapter)) for name, variant in found.items()} == {
+        "eval-adapter": ("local", "terse@1"),
+        "eval-merged": ("merged", None),
+        "eval-general-base": ("local", None),
+        "eval-general-terse-1": ("local", "terse@1"),
+        "eval-general-merged": ("merged", None),  # what was merged may have made it forget, too
+    }
+    alone = make_suite(tmp_path / "alone", LINES, correct=["exact_match"], arms=dict.fromkeys(("plain", "b"), PLAIN))
+    made = load_config(derive(load_config(config.path), alone, tmp_path / "less").path)
+    assert set(made.file.backends) == set(made.file.prices) == {"local"}, "nothing is asked of the other one"
+
+
 def test_a_server_can_have_the_arms_beside_its_own_routes(config: Config, tmp_path: Path) -> None:
     suite = make_suite(tmp_path / "suite", LINES, correct=["exact_match"], arms=dict.fromkeys(("plain", "b"), PLAIN))
     made = load_config(derive(config, suite, tmp_path / "out", own_routes=True).path)
@@ -195,6 +223,7 @@ def test_a_corpus_that_does_not_fit_is_refused_with_its_count(config: Config, tm
             "arms.x.retrieval.index: no index 'none'; known: facts",
         ),
         ({"prompt": "answers@1", "stuffed": "none"}, "arms.x.stuffed: no index 'none'; known: facts"),
+        ({"prompt": "answers@1", "backend": "none"}, "arms.x.backend: no backend 'none'; known: local"),
     ],
 )
 def test_what_the_suite_names_must_be_there(config: Config, tmp_path: Path, arm: dict[str, Any], said: str) -> None:

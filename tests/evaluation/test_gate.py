@@ -113,6 +113,8 @@ def test_the_general_part_holds_a_candidate_back(tmp_path: Path, general: tuple[
     verdict = judge(made, "rag", 2.0, {"rag": "terse@1"})
     assert [check.passed for check in verdict.checks] == [True, passed]
     assert judge(made, "rag", 2.0, {"rag": None}).passed
+    with pytest.raises(FailedPrecondition, match="general/merged"):
+        judge(made, "rag", 2.0, {"rag": "merged"})
 
 
 def test_nothing_to_compare_is_told(tmp_path: Path) -> None:

@@ -93,9 +93,9 @@ def derive(config: Config, suite: Suite, folder: Path, *, own_routes: bool = Fal
     Raises ConfigError if the suite names a prompt or an index that is not there; what is wrong with the rest (an
     adapter that is missing, say) is told by the configuration's own check, by the names of the routes.
     """
-    file = config.file
-    backend = next(iter(file.backends))
-    stuffing = Stuffing(config, backend)
+    backends = config.file.backends
+    usual = next((name for name, section in backends.items() if section.enable_lora), next(iter(backends)))
+    stuffing = {name: Stuffing(config, name) for name in backends}
     prompts = folder / "prompts"
     shutil.rmtree(prompts, ignore_errors=True)
     prompts.mkdir(parents=True)
@@ -108,13 +108,14 @@ def derive(config: Config, suite: Suite, folder: Path, *, own_routes: bool = Fal
         try:
             source = _one_prompt(config, suite, arm)
             _check_index(config, suite, arm)
+            backend = _one_backend(config, suite, arm) or usual
         except ConfigError as error:
             problems += error.problems
             continue
         prompt = arm.prompt
         if arm.stuffed is not None:
             prompt = f"{arm.route}@1"
-            reason = stuffing.write(source, arm, examples, prompts / arm.route / "1.md")
+            reason = stuffing[backend].write(source, arm, examples, prompts / arm.route / "1.md")
             if reason:
                 refused[arm.name] = reason
                 continue
@@ -136,6 +137,13 @@ def _one_prompt(config: Config, suite: Suite, arm: Arm) -> Path:
     where = " and ".join(str(folder) for folder in (config.prompts, suite.prompts) if folder is not None)
     problem = f"{arm.prompt} is {'in both' if files else 'in none'} of {where}, expected in one"
     raise ConfigError([f"{suite.path}:1: arms.{arm.name}.prompt: {problem}"])
+
+
+def _one_backend(config: Config, suite: Suite, arm: Arm) -> str | None:
+    if arm.backend is None or arm.backend in config.file.backends:
+        return arm.backend
+    known = ", ".join(config.file.backends)
+    raise ConfigError([f"{suite.path}:1: arms.{arm.name}.backend: no backend {arm.backend!r}; known: {known}"])
 
 
 def _check_index(config: Config, suite: Suite, arm: Arm) -> None:
@@ -169,7 +177,13 @@ def _route(arm: Arm, backend: str, prompt: str) -> dict[str, Any]:
 
 
 def _file(config: Config, suite: Suite, prompts: Path, routes: dict[str, Any], *, own_routes: bool) -> dict[str, Any]:
+    """Backends that nothing is asked of are left out: each would be an engine to start."""
     given = config.file.model_dump(mode="json", exclude_unset=True)
+    served = {**given["routes"], **routes} if own_routes else routes
+    used = {variant["backend"] for route in served.values() for variant in route["variants"].values()}
+    for part in ("backends", "prices"):
+        if part in given:
+            given[part] = {name: section for name, section in given[part].items() if name in used}
     for section in given["backends"].values():
         section["model"] = str(config.resolve(section["model"]))
     kept: dict[str, Any] = {
@@ -183,5 +197,5 @@ def _file(config: Config, suite: Suite, prompts: Path, routes: dict[str, Any], *
             **{name: str(index.folder) for name, index in config.indexes.items()},
             **{name: str(folder) for name, folder in suite.indexes.items()},
         },
-        "routes": {**given["routes"], **routes} if own_routes else routes,
+        "routes": served,
     }

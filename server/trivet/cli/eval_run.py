@@ -73,7 +73,7 @@ class Evaluation:
 
     def judge(self, report: Report, candidate: str, margin: float) -> Verdict:
         """The gate's verdict on a report of this evaluation."""
-        return judge(report, candidate, margin, {arm.name: arm.adapter for arm in self.suite.arms})
+        return judge(report, candidate, margin, {arm.name: arm.weights for arm in self.suite.arms})
 
     def _ask(self, log: OutcomeLog) -> Mapping[str, str]:
         target = self._wishes.target
@@ -141,8 +141,8 @@ def _first(part: Part, limit: int | None) -> Part:
 
 
 def _general(part: Part, arms: Collection[Arm]) -> Part | None:
-    """The general part for the adapters of these arms; none if they have none."""
-    wanted = {general_arm(arm.adapter) for arm in arms if arm.adapter is not None}
+    """The general part for the weights of these arms; none if they have none but the bare model's."""
+    wanted = {general_arm(arm.weights) for arm in arms if arm.weights is not None}
     kept = tuple(arm for arm in part.arms if arm.name in wanted or arm.name == part.baseline)
     return replace(part, arms=kept) if wanted else None
 

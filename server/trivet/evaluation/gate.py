@@ -75,8 +75,8 @@ def examples_needed(discordant: float) -> int:
     return int(np.ceil((z / _GAIN) ** 2 * max(discordant - _GAIN**2, 0.0)))
 
 
-def judge(report: Report, candidate: str, margin: float, adapters: Mapping[str, str | None]) -> Verdict:
-    """Judge `candidate` against the report's baseline. `adapters`: each arm's adapter (name@version), if it has one.
+def judge(report: Report, candidate: str, margin: float, weights: Mapping[str, str | None]) -> Verdict:
+    """Judge `candidate` against the report's baseline. `weights`: each arm's `Arm.weights`.
 
     Raises FailedPrecondition if there is nothing to compare: an arm that is not there, or was refused.
     """
@@ -91,16 +91,16 @@ def judge(report: Report, candidate: str, margin: float, adapters: Mapping[str, 
     )
     checks = [gain]
     if len(report.parts) > 1:
-        checks.append(_general(report, adapters[candidate]))
+        checks.append(_general(report, weights[candidate]))
     return Verdict(candidate, main.baseline, margin, tuple(checks), "" if gain.passed else _advice(comparison, main.n))
 
 
-def _general(report: Report, adapter: str | None) -> Check:
+def _general(report: Report, weights: str | None) -> Check:
     name = f"general part: at most {report.general_margin:g} points lost, shown by the interval"
-    if adapter is None:
+    if weights is None:
         return Check(name, True, "no adapter: the bare model's own weights")
-    comparison = _comparison(report.parts[1], general_arm(adapter))
-    found = f"{adapter}: {_points(comparison.difference.value)} points [{_interval(comparison)}]"
+    comparison = _comparison(report.parts[1], general_arm(weights))
+    found = f"{weights}: {_points(comparison.difference.value)} points [{_interval(comparison)}]"
     return Check(name, bool(holds(_low(comparison), report.general_margin)), f"{found}, n = {report.parts[1].n}")
 
 

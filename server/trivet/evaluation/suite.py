@@ -37,9 +37,13 @@ class RetrievalSection(_Section):
 
 
 class ArmSection(_Section):
-    """What answers. `stuffed` names an index whose whole corpus stands in the prompt's system text instead."""
+    """What answers. `stuffed` names an index whose whole corpus stands in the prompt's system text instead.
+
+    `backend`: another one than that which takes adapters, for instance of a merged model.
+    """
 
     prompt: Ref
+    backend: Name | None = None
     adapter: Ref | None = None
     retrieval: RetrievalSection | None = None
     stuffed: Name | None = None
@@ -98,6 +102,12 @@ class Arm:
     token_budget: int = 0
     stuffed: str | None = None
     constrained: bool = False
+    backend: str | None = None
+
+    @property
+    def weights(self) -> str | None:
+        """What its weights are beside the bare model's: an adapter (name@version), another backend, both; else None."""
+        return _weights(self.adapter, self.backend)
 
     @property
     def route(self) -> str:
@@ -202,19 +212,25 @@ def _arms(file: SuiteFile) -> Iterator[Arm]:
                 token_budget=found.token_budget if found else 0,
                 stuffed=section.stuffed,
                 constrained=constrained,
+                backend=section.backend,
             )
 
 
 def _general_arms(file: SuiteFile, section: GeneralSection) -> Iterator[Arm]:
     tokens = section.max_tokens or file.max_tokens
     yield Arm(GENERAL_BASE, section.prompt, tokens)
-    for adapter in sorted({arm.adapter for arm in file.arms.values() if arm.adapter}):
-        yield Arm(general_arm(adapter), section.prompt, tokens, adapter)
+    found = {name: arm for arm in file.arms.values() if (name := _weights(arm.adapter, arm.backend))}
+    for name, arm in sorted(found.items()):
+        yield Arm(general_arm(name), section.prompt, tokens, arm.adapter, backend=arm.backend)
 
 
-def general_arm(adapter: str) -> str:
-    """The arm of the general part that shows what this adapter (name@version) does to it."""
-    return f"general/{adapter}"
+def general_arm(weights: str) -> str:
+    """The arm of the general part that shows what these weights (`Arm.weights`) do to it."""
+    return f"general/{weights}"
+
+
+def _weights(adapter: str | None, backend: str | None) -> str | None:
+    return "+".join(name for name in (adapter, backend) if name is not None) or None
 
 
 def _problems(document: YamlDocument, file: SuiteFile) -> Iterator[str]:
