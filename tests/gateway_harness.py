@@ -152,13 +152,14 @@ async def gateway(
     tls: TlsFiles | None = None,
     searched: Retriever | None = None,
     more_routes: Sequence[Route] = (),
+    backend: ScriptedBackend | None = None,
     adapters: AdapterManager | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serve on a free port. `keys`: (secret, tenant, role). `searched` instead of the scripted retriever.
 
-    `adapters` holds what `more_routes` ask for; they share two slots.
+    `backend` instead of one that says its words at once. `adapters` holds what `more_routes` ask for, in two slots.
     """
-    backend, retriever = ScriptedBackend(), ScriptedRetriever(PASSAGES)
+    backend, retriever = backend or ScriptedBackend(), ScriptedRetriever(PASSAGES)
     registry = CollectorRegistry()
     metrics, table = Metrics(registry), RouteTable({**routes(), **{route.name: route for route in more_routes}})
     receipts = ReceiptLog(folder / "receipts.jsonl")

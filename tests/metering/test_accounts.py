@@ -49,6 +49,16 @@ def test_a_receipt_tells_times_tokens_and_cost() -> None:
     assert cost.total == 72_000 + 32_000 + 24_000 + 100_000
 
 
+def test_waiting_for_a_slot_is_not_the_gateways_own_time() -> None:
+    account = Account(call())
+    account.queue, account.adapter_wait = 0.010, 0.5
+    account.submit(100.520)
+    account.add(Chunk("a", 1, engine_at=100.600, finish=FinishReason.STOP), 100.601)
+    receipt = account.close(code="OK", now=100.605, price=PRICE)
+    assert (receipt.queue_ms, receipt.adapter_wait_ms, receipt.gateway_ms) == (10.0, 500.0, 15.0)
+    assert served().adapter_wait_ms is None
+
+
 def test_a_failed_request_shows_what_is_known_and_no_passages() -> None:
     account = Account(call())
     receipt = account.close(code="RESOURCE_EXHAUSTED", now=100.001, price=PRICE)

@@ -60,14 +60,22 @@ async def test_the_urgent_go_first_and_equals_in_order_of_arrival() -> None:
 async def test_no_place_is_lost_under_random_cancellation() -> None:
     admission = make(running=3, queued=1000, tokens=10**6)
     chance = random.Random(7)
-    most = 0
+    most = running = 0
 
     async def work() -> None:
-        nonlocal most
-        async with admission.enter(tokens=chance.randrange(5), priority=chance.randrange(3)):
-            most = max(most, admission.in_flight - len(admission._waiters))
-            for _ in range(chance.randrange(4)):
-                await asyncio.sleep(0)
+        nonlocal most, running
+        async with admission.enter(tokens=chance.randrange(5), priority=chance.randrange(3)) as place:
+            if chance.random() < 0.5:
+                async with place.aside():
+                    for _ in range(chance.randrange(4)):
+                        await asyncio.sleep(0)
+            running += 1
+            most = max(most, running)
+            try:
+                for _ in range(chance.randrange(4)):
+                    await asyncio.sleep(0)
+            finally:
+                running -= 1
 
     tasks = []
     for _ in range(500):
@@ -77,9 +85,76 @@ async def test_no_place_is_lost_under_random_cancellation() -> None:
         if chance.random() < 0.3:
             await asyncio.sleep(0)
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert admission.in_flight == 0
+    assert (admission.in_flight, most) == (0, 3)
     async with admission.enter(tokens=1), admission.enter(tokens=1), admission.enter(tokens=1):
         assert admission.in_flight == 3  # all three places are still there
+
+
+async def test_one_that_steps_aside_gives_its_place_away_and_returns_before_all_others() -> None:
+    admission, order, there = make(queued=10, tokens=1000), list[str](), asyncio.Event()
+    release = {name: asyncio.Event() for name in ("next", "late")}
+
+    async def step_aside() -> None:
+        async with admission.enter(tokens=10) as place:
+            async with place.aside():
+                await there.wait()
+            order.append("back")
+
+    tasks = [asyncio.create_task(step_aside())]
+    for name, event in release.items():
+        tasks.append(asyncio.create_task(hold(admission, event, order, name, priority=0)))
+        await asyncio.sleep(0)
+    assert order == ["next"]
+    assert admission.in_flight == 3
+    there.set()
+    await asyncio.sleep(0)
+    assert order == ["next"]  # its place is taken
+    release["late"].set()
+    release["next"].set()
+    await asyncio.gather(*tasks)
+    assert order == ["next", "back", "late"]
+    assert admission.in_flight == 0
+
+
+async def test_those_aside_count_in_the_bounds() -> None:
+    admission, there = make(running=2, queued=1, tokens=25), asyncio.Event()
+
+    async def step_aside() -> None:
+        async with admission.enter(tokens=20) as place, place.aside():
+            await there.wait()
+
+    aside = asyncio.create_task(step_aside())
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as refused:
+        async with admission.enter(tokens=6):
+            pass
+    assert refused.value.subject == "prompt tokens"
+    async with admission.enter(tokens=5), admission.enter(tokens=5):
+        assert admission.in_flight == 3
+        with pytest.raises(Overloaded) as refused:
+            async with admission.enter(tokens=1):
+                pass
+        assert refused.value.subject == "requests"
+    there.set()
+    await aside
+    assert admission.in_flight == 0
+
+
+async def test_draining_waits_for_those_aside() -> None:
+    admission, there = make(), asyncio.Event()
+
+    async def step_aside() -> None:
+        async with admission.enter(tokens=1) as place, place.aside():
+            await there.wait()
+
+    aside = asyncio.create_task(step_aside())
+    await asyncio.sleep(0)
+    draining = asyncio.create_task(admission.drain())
+    await asyncio.sleep(0)
+    assert not draining.done()
+    there.set()
+    await asyncio.wait_for(draining, 1)
+    await aside
 
 
 async def test_draining_refuses_new_ones_and_waits_for_the_others() -> None:
