@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -13,14 +14,17 @@ from trivet import __version__
 from trivet.adapters.manager import AdapterManager
 from trivet.app.adapters import adapter_manager
 from trivet.app.announcement import Announcement
-from trivet.app.backend import assemblers, embedded_settings, variants_of
+from trivet.app.backend import adapter_backend, assemblers, variants_of
+from trivet.app.engines import Engines
+from trivet.app.health_follower import HealthFollower
 from trivet.app.indexes import open_indexes
 from trivet.app.listeners import authenticator, listener_settings
+from trivet.app.preparation import Preparation
 from trivet.app.progress import Progress
 from trivet.app.reranking import open_reranking
 from trivet.app.slots import adapter_slots
-from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
 from trivet.config import Config
+from trivet.errors import BackendUnavailable
 from trivet.metering.adapter_gauge import AdapterGauge
 from trivet.metering.exposition import MetricsListener
 from trivet.metering.metrics import Metrics
@@ -53,10 +57,14 @@ LAST_GRACE = 1.0  # seconds for streams that never end by themselves, such as a 
 class _Legs:
     """What a request is answered with, running."""
 
-    backend: EmbeddedVllm
+    engines: Engines
     indexes: IndexService
     adapters: AdapterManager
     prompts: Assemblers
+    routes: RouteTable
+    books: PrefixBooks
+    readiness: Readiness
+    preparation: Preparation
 
 
 class Gateway:
@@ -67,7 +75,6 @@ class Gateway:
         self._progress = progress
         self._stack = AsyncExitStack()
         self._health = Health()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._registry = CollectorRegistry()
         self._metrics = Metrics(self._registry)
         admission = config.file.admission
@@ -78,7 +85,7 @@ class Gateway:
         )
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         self._slots = adapter_slots(config, self._metrics)
-        self._serving = False
+        self._follower = HealthFollower(self._health)
 
     async def start(self) -> None:
         """Return when requests are served. Raises what kept it from starting; `stop` is to be called all the same."""
@@ -91,8 +98,8 @@ class Gateway:
         legs = await self._start_legs(folder, prompts)
         inference, admin = await self._services(folder, legs)
         await self._health.set_ready(False)
-        addresses = await self._listen(inference, admin)
-        await self._set_serving(True)
+        addresses = await self._listen(inference, admin, legs.engines)
+        await self._follower.start(legs.preparation.can_serve)
         announcement.publish(addresses)
         self._progress.note(
             f"ready: clients {addresses['listen']}, operators {addresses['admin_listen']}, "
@@ -102,7 +109,7 @@ class Gateway:
     async def stop(self) -> None:
         """Say NOT_SERVING, finish what is in flight, stop every part."""
         try:
-            await self._set_serving(False)
+            await self._follower.stop()
             async with asyncio.timeout(self._config.file.server.drain_timeout):
                 await self._admission.drain()
         except TimeoutError:
@@ -111,24 +118,30 @@ class Gateway:
             await self._stack.aclose()
 
     async def _start_legs(self, folder: DataFolder, prompts: Assemblers) -> _Legs:
-        (name,) = self._config.file.backends
-        backend = EmbeddedVllm(embedded_settings(self._config, folder, name), on_state=self._on_engine_state)
-        self._metrics.engine_up.labels(name).set_function(lambda: float(backend.ready))
+        engines = Engines(self._config, folder, self._metrics)
+        with_adapters = adapter_backend(self._config)
+        adapters = adapter_manager(self._config, folder, engines.backends[with_adapters], self._metrics)
+        self._registry.register(AdapterGauge(asyncio.get_running_loop(), adapters.statuses))
+        routes, books = RouteTable(self._config.routes), PrefixBooks()
+        readiness = Readiness(engines.backends, self._slots, adapters, prompts, books)
+        preparation = Preparation(routes, adapters, readiness, with_adapters)
+        self._stack.push_async_callback(engines.close)
+        self._stack.push_async_callback(adapters.close)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._start_engine(backend))
+                starting = group.create_task(engines.start(preparation, self._progress, self._follower.changed))
                 indexes = group.create_task(self._start_indexes(folder))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        adapters = adapter_manager(self._config, folder, backend, self._metrics)
-        self._registry.register(AdapterGauge(asyncio.get_running_loop(), adapters.list))
-        return _Legs(backend, indexes.result(), adapters, prompts)
+        self._report(starting.result(), preparation)
+        return _Legs(engines, indexes.result(), adapters, prompts, routes, books, readiness, preparation)
 
-    async def _start_engine(self, backend: EmbeddedVllm) -> None:
-        self._progress.begin("engine (vLLM)")
-        self._stack.push_async_callback(backend.close)
-        await backend.start()
-        self._progress.done("engine (vLLM)")
+    def _report(self, problems: Sequence[str], preparation: Preparation) -> None:
+        """Serve what can be served, and say what cannot; BackendUnavailable if that is everything."""
+        if not preparation.can_serve():
+            raise BackendUnavailable("\n".join(["no variant can be served", *problems]))
+        for problem in problems:
+            self._progress.note(f"not ready, and tried again: {problem}")
 
     async def _start_indexes(self, folder: DataFolder) -> IndexService:
         stage = "vector engine and embedding model"
@@ -141,50 +154,47 @@ class Gateway:
         return service
 
     async def _services(self, folder: DataFolder, legs: _Legs) -> tuple[InferenceServicer, AdminServicer]:
-        """What the listeners serve, with every variant warm."""
+        """What the listeners serve."""
         config, keys = self._config, authenticator(self._config)
-        routes, books = RouteTable(config.routes), PrefixBooks()
-        backends = {legs.backend.name: legs.backend}
-        readiness = Readiness(backends, self._slots, legs.adapters, legs.prompts, books)
-        await self._warm(legs, readiness)
+        self._tell_weights()
         receipts = ReceiptLog(folder.receipts)
         self._stack.callback(receipts.close)
         reranking = open_reranking(config, folder, legs.indexes)
         retriever = BoundedRetriever(await self._stack.enter_async_context(reranking), self._metrics)
         generation = GenerationPipeline(
-            routes=routes,
+            routes=legs.routes,
             admission=self._admission,
             adapters=legs.adapters,
             retriever=retriever,
             prompts=legs.prompts,
-            backends=backends,
+            backends=legs.engines.backends,
             slots=self._slots,
-            books=books,
+            books=legs.books,
             prices={name: Price(**price.model_dump()) for name, price in config.file.prices.items()},
             sink=Sink(self._metrics, receipts, config.routes),
             code_of=code_name_of,
-            require_ready=readiness.require,
+            require_ready=legs.readiness.require,
         )
         searches = Admission(max_running=MAX_SEARCHES, max_queued=4 * MAX_SEARCHES, max_queued_tokens=1)
         inference = InferenceServicer(
             generation=generation,
-            search=SearchPipeline(routes, retriever, searches),
+            search=SearchPipeline(legs.routes, retriever, searches),
             receipts=receipts,
             keys=keys,
             slow_reader_timeout=config.file.server.slow_reader_timeout,
         )
         admin = AdminServicer(
-            routes=routes, adapters=legs.adapters, indexes=legs.indexes, readiness=readiness, keys=keys
+            routes=legs.routes, adapters=legs.adapters, indexes=legs.indexes, readiness=legs.readiness, keys=keys
         )
         return inference, admin
 
-    async def _listen(self, inference: InferenceServicer, admin: AdminServicer) -> dict[str, str]:
+    async def _listen(self, inference: InferenceServicer, admin: AdminServicer, engines: Engines) -> dict[str, str]:
         """Bind the three listeners; where each serves, by its name in the configuration."""
         server, settings = self._config.file.server, listener_settings(self._config)
         clients, operators = Listener(settings, self._health), Listener(settings, self._health)
         clients.serve_inference(inference)
         operators.serve_admin(admin)
-        metrics = MetricsListener(server.metrics_listen, [self._registry, REGISTRY])
+        metrics = MetricsListener(server.metrics_listen, [self._registry, REGISTRY, *engines.registries])
         self._stack.callback(metrics.close)
         addresses = {"metrics_listen": metrics.address}
         for name, listener, listen in (
@@ -195,27 +205,7 @@ class Gateway:
             self._stack.push_async_callback(listener.stop, LAST_GRACE)
         return addresses
 
-    async def _warm(self, legs: _Legs, readiness: Readiness) -> None:
-        """Adapters resident and prefixes primed before anything is served."""
-        self._progress.begin("adapters and prefixes")
-        await legs.adapters.load_wanted()
-        count = 0
+    def _tell_weights(self) -> None:
         for route, variant in variants_of(self._config):
-            await readiness.prime(route, variant)
-            weights = route.weights
-            self._metrics.rollout_weight.labels(route.name, variant.name).set(
-                weights[variant.name] / sum(weights.values())
-            )
-            count += 1
-        self._progress.done("adapters and prefixes", f"{count} variants warm")
-
-    def _on_engine_state(self, state: EngineState) -> None:
-        if state is EngineState.DEAD and self._serving:
-            logger.error("the engine died: not serving")
-            task = asyncio.ensure_future(self._health.set_ready(False))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _set_serving(self, serving: bool) -> None:
-        self._serving = serving
-        await self._health.set_ready(serving)
+            share = route.weights[variant.name] / sum(route.weights.values())
+            self._metrics.rollout_weight.labels(route.name, variant.name).set(share)
