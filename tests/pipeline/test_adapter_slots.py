@@ -37,15 +37,17 @@ def engine_name(name: str) -> str:
 
 
 class Resident(AdapterManager):
-    """Every adapter is there."""
+    """Every adapter is there, after `delay` seconds."""
 
     def __init__(self) -> None:
         self.used = 0
+        self.delay = 0.0
 
     @asynccontextmanager
     async def acquire(self, ref: VersionRef | None) -> AsyncIterator[AdapterLease | None]:
         self.used += 1
         try:
+            await asyncio.sleep(self.delay)
             yield None if ref is None else AdapterLease(ref, engine_name(ref.name), "0123456789ab")
         finally:
             self.used -= 1
@@ -157,9 +159,9 @@ async def test_a_third_adapter_waits_for_one_of_two_slots_and_its_receipt_says_h
     await second.task
     assert served.backend.asked() == ["red", "green", "blue"]
     assert "".join(third.ear.text) == "one two three"
-    assert (first.receipt.adapter_wait_ms, second.receipt.adapter_wait_ms) == (0.0, 0.0)
-    waited, receipt = third.receipt.adapter_wait_ms, third.receipt
-    assert waited is not None
+    waits = [asked.receipt.adapter_wait_ms for asked in (first, second, third)]
+    assert all(wait is not None for wait in waits)
+    waited, receipt = waits[2] or 0.0, third.receipt
     assert waited >= 50
     assert receipt.total_ms is not None
     assert receipt.gateway_ms is not None
@@ -227,6 +229,19 @@ async def test_with_the_engine_dead_those_that_wait_learn_it_too(served: Served)
     outcomes = await asyncio.gather(*(one.task for one in asked), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [BackendUnavailable] * 4
     served.assert_idle()
+
+
+async def test_bringing_an_adapter_back_is_waiting_for_it(served: Served) -> None:
+    served.adapters.delay = 0.05
+    asked = await served.ask("red")
+    served.backend.open("red")
+    await asked.task
+    waited, gateway_ms, total = asked.receipt.adapter_wait_ms, asked.receipt.gateway_ms, asked.receipt.total_ms
+    assert waited is not None
+    assert gateway_ms is not None
+    assert total is not None
+    assert waited >= 50
+    assert gateway_ms <= total - waited + 0.01
 
 
 async def test_a_slow_search_holds_no_slot(served: Served) -> None:

@@ -251,7 +251,7 @@ async def test_a_reader_that_stops_reading_is_given_up(served: Gateway) -> None:
 
 
 async def test_overload_is_refused_at_once_and_nothing_leaks(served: Gateway) -> None:
-    served.backend.interval = 0.05
+    served.backend.interval = 0.5  # none ends before the last one has come
     calls = [asyncio.ensure_future(served.stub.Generate(request())) for _ in range(80)]
     results = await asyncio.gather(*calls, return_exceptions=True)
     refused = [failure(item) for item in results if isinstance(item, grpc.aio.AioRpcError)]

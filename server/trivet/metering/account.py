@@ -121,7 +121,7 @@ class Account:
         return FinishReason.CANCELLED if code in {"CANCELLED", "DEADLINE_EXCEEDED"} else FinishReason.ERROR
 
     def _waits(self) -> float:
-        """Before the hand-over: for a place, for passages, for a slot of the adapter."""
+        """Before the hand-over: for a place, for the adapter and its slot, for passages."""
         return (self.queue or 0.0) + (self.retrieval or 0.0) + (self.adapter_wait or 0.0)
 
     def _engine_wait(self, now: float) -> float:

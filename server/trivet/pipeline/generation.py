@@ -7,7 +7,8 @@ tokens, stable first -> slot -> stream from the backend -> receipt, also for a c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -104,15 +105,30 @@ class GenerationPipeline:
             resolution = self._routes.resolve(call.route, call.unit_id)
             account.resolve(resolution.variant, resolution.route.revision, resolution.unit_source)
             self._require_ready(resolution.route, resolution.variant)
-            async with self._adapters.acquire(resolution.variant.adapter) as adapter:
-                account.adapter_digest = "" if adapter is None else adapter.digest
+            async with self._adapter(resolution.variant, account) as adapter:
                 context = await self._retrieve(call, resolution, account)
                 if self._falls_short(context, call, resolution.variant, account):
                     return await self._decline(resolution.variant, account, reader), ()
                 prompt = await self._assemble(call, resolution.variant, context, account)
-                engine_name = None if adapter is None else adapter.engine_name
-                text = await self._stream.run(call, resolution, prompt, engine_name, place, account, reader)
+                text = await self._stream.run(call, resolution, prompt, adapter, place, account, reader)
         return text, prompt.passages
+
+    @asynccontextmanager
+    async def _adapter(self, variant: Variant, account: Account) -> AsyncIterator[str | None]:
+        """Hold the variant's adapter, by its engine name; one that gave way to others is brought back first."""
+        if variant.adapter is None:
+            yield None
+            return
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        async with AsyncExitStack() as held:
+            try:
+                adapter = await held.enter_async_context(self._adapters.acquire(variant.adapter))
+            finally:
+                account.adapter_wait = loop.time() - started
+            assert adapter is not None
+            account.adapter_digest = adapter.digest
+            yield adapter.engine_name
 
     async def _retrieve(self, call: GenerateCall, resolution: Resolution, account: Account) -> Context:
         settings = resolution.variant.retrieval

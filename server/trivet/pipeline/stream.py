@@ -78,7 +78,6 @@ class AnswerStream:
         async with AsyncExitStack() as held:
             if slots.admits(adapter):
                 await held.enter_async_context(slots.enter(adapter))
-                account.adapter_wait = 0.0
             else:
                 await self._line_up(slots, adapter, place, account, held)
             yield
@@ -94,7 +93,7 @@ class AnswerStream:
                     await held.enter_async_context(slots.enter(adapter))
                 finally:
                     stepped_up = loop.time()
-                    account.adapter_wait = stepped_up - started
+                    account.adapter_wait = (account.adapter_wait or 0.0) + stepped_up - started
         finally:
             account.queue = (account.queue or 0.0) + loop.time() - stepped_up
 
