@@ -37,9 +37,9 @@ class Cost:
 class Receipt:
     """What served one request, what it took and what it cost. None is unknown, never 0. Times in milliseconds.
 
-    `queue_ms`: for a place among the requests that run. `adapter_wait_ms`: until the adapter was in the engine again, if
-    it had given way to others, and for a slot; absent where none is used. `retrieval_confidence`: the best passage's
-    score by the reranker where there was one, else its similarity.
+    `queue_ms`: for a place among the requests that run. `adapter_wait_ms`: until the adapter was in the engine again,
+    if it had given way to others, and for a slot; absent where none is used. `retrieval_confidence`: the best
+    passage's score by the reranker where there was one, else its similarity.
     """
 
     request_id: str
