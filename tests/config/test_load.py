@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from trivet.config import Environment, Overrides, load_config
+from trivet.config import Environment, Overrides, checks, load_config
 from trivet.errors import ConfigError
+from trivet.types.adapter import S3Root
 from trivet.types.variant import (
     CacheScope,
     ConfidenceFloor,
@@ -114,6 +115,31 @@ CASES = {
     "dangling prompt": ("prompt: p@1", "prompt: p@2", "21: routes.support.variants.a.prompt: no file"),
     "prompt without version": ("prompt: p@1", "prompt: p", "21: routes.support.variants.a.prompt: string should match"),
     "dangling adapter": ("lora@2", "lora@3", "22: routes.support.variants.a.adapter: lora@3 is in none of the folders"),
+    "place of adapters that is no place": (
+        "indexes:",
+        "adapters: [adapters, 'gs://bucket']\nindexes:",
+        "9: adapters.1: gs://bucket is neither a folder nor s3://bucket/prefix",
+    ),
+    "bucket left by its prefix": (
+        "indexes:",
+        "adapters: [adapters, s3://bucket/a/../../b]\nindexes:",
+        "9: adapters.1: s3://bucket/a/../../b is neither a folder nor s3://bucket/prefix",
+    ),
+    "place of adapters twice": (
+        "indexes:",
+        "adapters: [adapters, s3://bucket/a, s3://bucket/a]\nindexes:",
+        "9: adapters.2: s3://bucket/a is given twice",
+    ),
+    "endpoint of no bucket": (
+        "indexes:",
+        "adapter_source: {endpoint_url: 'http://127.0.0.1:9000'}\nindexes:",
+        "9: adapter_source.endpoint_url: has no effect without an s3:// place in adapters",
+    ),
+    "secrets in the endpoint": (
+        "indexes:",
+        "adapters: [adapters, s3://bucket]\nadapter_source: {endpoint_url: 'http://me:secret@host'}\nindexes:",
+        "10: adapter_source.endpoint_url: string should match pattern",
+    ),
     "dangling index": ("index: facts,", "index: fax,", "23: routes.support.variants.a.retrieval.index: no index 'fax'"),
     "missing model": ("model: model", "model: modell", "7: backends.local.model: no model in"),
     "missing index folder": ("facts: facts", "facts: fakts", "10: indexes.facts: no index.yaml in"),
@@ -249,3 +275,21 @@ def test_the_answer_below_the_floor_fits_the_variants_schema(write: Write, answe
     (line,) = problems(write(text))
     assert f"confidence.answer: {problem}" in line
     load_config(write(text.replace(f"answer: {answer}", "answer: '{}'")))
+
+
+S3_PLACES = "adapters: [adapters, s3://models, s3://our.models/a/b-1/]\n"
+
+
+def test_adapters_from_s3(write: Write, tmp_path: Path) -> None:
+    source = "adapter_source: {endpoint_url: https://host:9000/s3, region: eu-central-1, max_bytes: 5, timeout: 1.5}\n"
+    config = load_config(write(S3_PLACES + source + GOOD.replace("lora@2", "unseen@1")))
+    at = ("https://host:9000/s3", "eu-central-1")
+    expected = (tmp_path / "adapters", S3Root("models", "", *at), S3Root("our.models", "a/b-1", *at))
+    assert config.adapter_roots == expected
+    assert [str(root) for root in expected[1:]] == ["s3://models", "s3://our.models/a/b-1"]
+
+
+def test_s3_without_its_library(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    (problem,) = problems(write(S3_PLACES + GOOD))
+    assert problem == "1: adapters.1: needs s3fs: install trivet[s3]"

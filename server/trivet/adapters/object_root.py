@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, cast
 import fsspec
 
 from trivet.adapters.manifest import FILE as MANIFEST
-from trivet.adapters.settings import S3Root
 from trivet.adapters.source_file import SourceBroken, SourceChanged, SourceFile
 from trivet.errors import AdapterSourceUnavailable
+from trivet.types.adapter import S3Root
 from trivet.types.variant import VersionRef
 
 BLOCK_BYTES = 4 << 20
@@ -39,7 +39,7 @@ def s3_file_system(root: S3Root) -> Any:
             skip_instance_cache=True,
         )
     except ImportError as problem:
-        raise AdapterSourceUnavailable(f"{root.url} needs s3fs: install trivet[s3]", RETRY_AFTER) from problem
+        raise AdapterSourceUnavailable(f"{root} needs s3fs: install trivet[s3]", RETRY_AFTER) from problem
     system.retries = 1
     return system
 

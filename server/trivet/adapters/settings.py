@@ -5,23 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class S3Root:
-    """A bucket with `<prefix>/<name>/<version>/`; `prefix` may be empty.
-
-    Without `endpoint_url` and `region` the S3 library's own configuration holds, as it does for credentials.
-    """
-
-    bucket: str
-    prefix: str = ""
-    endpoint_url: str | None = None
-    region: str | None = None
-
-    @property
-    def url(self) -> str:
-        """As in the configuration."""
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+from trivet.types.adapter import S3Root
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from trivet.adapters.folder_root import FolderRoot
 from trivet.adapters.listing import Listing
 from trivet.adapters.object_root import ObjectRoot, s3_file_system
 from trivet.adapters.preflight import FILES
-from trivet.adapters.settings import S3Root
 from trivet.adapters.source_file import AdapterRoot, SourceBroken, SourceFile
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
+from trivet.types.adapter import S3Root
 from trivet.types.variant import VersionRef
 
 WEIGHTS = FILES[-1]
@@ -88,5 +88,5 @@ def _list(root: AdapterRoot) -> list[VersionRef]:
 def open_root(root: Path | S3Root) -> AdapterRoot:
     """The place that a setting means; nothing is read yet."""
     if isinstance(root, S3Root):
-        return ObjectRoot(partial(s3_file_system, root), f"{root.bucket}/{root.prefix}", root.url)
+        return ObjectRoot(partial(s3_file_system, root), f"{root.bucket}/{root.prefix}", str(root))
     return FolderRoot(root)

@@ -29,6 +29,8 @@ def adapter_manager(config: Config, folder: DataFolder, backend: Backend, metric
         staging=folder.adapters,
         base_model=config.resolve(section.model),
         max_rank=section.max_lora_rank,
+        max_bytes=config.file.adapter_source.max_bytes,
+        fetch_seconds=config.file.adapter_source.timeout,
     )
 
     def on_load(outcome: str, seconds: float) -> None:

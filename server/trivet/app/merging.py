@@ -15,6 +15,7 @@ from trivet.adapters.staging import AdapterStaging
 from trivet.app.adapters import folder_ref
 from trivet.config import Config
 from trivet.errors import AdapterRejected, FailedPrecondition
+from trivet.types.adapter import S3Root
 from trivet.types.variant import VersionRef
 
 
@@ -40,6 +41,7 @@ def merge_adapter(
     or the backend is in doubt.
     """
     model = config.resolve(config.file.backends[_backend(config, backend)].model)
+    roots: Sequence[Path | S3Root]
     if "@" in wanted:
         try:
             roots, ref = config.adapter_roots, VersionRef.parse(wanted)
@@ -52,9 +54,15 @@ def merge_adapter(
 
 
 def merge(
-    model: Path, roots: Sequence[Path], ref: VersionRef, target: Path, watcher: Watcher, *, replace: bool = False
+    model: Path,
+    roots: Sequence[Path | S3Root],
+    ref: VersionRef,
+    target: Path,
+    watcher: Watcher,
+    *,
+    replace: bool = False,
 ) -> Mapping[str, Any]:
-    """The same by places: `model` is the base's folder, `roots` are folders with `<name>/<version>/`."""
+    """The same by places: `model` is the base's folder, `roots` are places with `<name>/<version>/`."""
     with ExportFolder(target, mark=MARK, replace=replace) as export:
         settings = AdapterSettings(tuple(roots), export.scratch, model, MAX_RANK, dora=True)
         merged = MergedModel(BaseModel(model), AdapterStaging(settings).stage(ref))

@@ -80,7 +80,7 @@ def _prompt_files(config: Config, suite: Suite, ref: str) -> list[Path]:
 
 
 def _adapter_files(config: Config, ref: str) -> list[Path]:
-    folders = [root / ref.replace("@", "/") for root in config.adapter_roots]
+    folders = [root / ref.replace("@", "/") for root in config.adapter_roots if isinstance(root, Path)]
     names = ("adapter_config.json", "adapter_model.safetensors")
     return [path for folder in folders for name in names if (path := folder / name).is_file()]
 
@@ -187,7 +187,7 @@ def _file(config: Config, suite: Suite, prompts: Path, routes: dict[str, Any], *
     for section in given["backends"].values():
         section["model"] = str(config.resolve(section["model"]))
     kept: dict[str, Any] = {
-        name: given[name] for name in ("version", "admission", "backends", "prices") if name in given
+        name: given[name] for name in ("version", "admission", "backends", "prices", "adapter_source") if name in given
     }
     return {
         **kept,

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from trivet.config.schema import ConfigFile, RouteSection, VariantSection
 from trivet.config.yaml_lines import YamlDocument
+
+S3 = "s3://"
+# A bucket's name, and a prefix whose parts are no "." and no "..".
+S3_ROOT = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[\w.=-]+)*/?")
 
 
 def check_config(document: YamlDocument, file: ConfigFile, folder: Path, *, insecure: bool) -> list[str]:
@@ -17,6 +23,7 @@ def check_config(document: YamlDocument, file: ConfigFile, folder: Path, *, inse
         *_tls(document, file, folder),
         *_keys(document, file),
         *_backends(document, file, folder),
+        *_adapters(document, file),
         *_prices(document, file),
         *_qdrant(document, file, folder),
     ]
@@ -96,9 +103,24 @@ def _backends(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterato
         if backend.kv_cache_memory_bytes is not None and backend.gpu_memory_utilization is not None:
             yield document.problem((*at, "gpu_memory_utilization"), "has no effect beside kv_cache_memory_bytes")
         if not backend.enable_lora:
-            for field in ("max_loras", "max_cpu_loras", "max_lora_rank", "adapter_quantum_ms"):
+            for field in ("max_loras", "max_cpu_loras", "max_adapter_loads", "max_lora_rank", "adapter_quantum_ms"):
                 if (*at, field) in document.lines:
                     yield document.problem((*at, field), "has no effect while enable_lora is false")
+
+
+def _adapters(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
+    distant = [position for position, root in enumerate(file.adapters) if root.startswith(S3)]
+    for position, root in enumerate(file.adapters):
+        at = ("adapters", position)
+        if "://" in root and not S3_ROOT.fullmatch(root):
+            yield document.problem(at, f"{root} is neither a folder nor s3://bucket/prefix")
+        if root in file.adapters[:position]:
+            yield document.problem(at, f"{root} is given twice")
+    if distant and find_spec("s3fs") is None:
+        yield document.problem(("adapters", distant[0]), "needs s3fs: install trivet[s3]")
+    if not distant:
+        for field in sorted(file.adapter_source.model_fields_set - {"max_bytes"}):
+            yield document.problem(("adapter_source", field), "has no effect without an s3:// place in adapters")
 
 
 def _prices(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
@@ -147,7 +169,9 @@ def _variant(
     if not prompt.is_file():
         yield document.problem((*at, "prompt"), f"no file {prompt}")
     if variant.adapter is not None:
-        found = [root for root in file.adapters if (folder / root / variant.adapter.replace("@", "/")).is_dir()]
-        if len(found) != 1:
+        local = [root for root in file.adapters if not root.startswith(S3)]
+        found = [root for root in local if (folder / root / variant.adapter.replace("@", "/")).is_dir()]
+        # What a bucket has is seen when it is loaded.
+        if len(found) > 1 or (not found and len(local) == len(file.adapters)):
             where = f"in {len(found)} of the folders" if found else "in none of the folders"
             yield document.problem((*at, "adapter"), f"{variant.adapter} is {where} {file.adapters}, expected in one")

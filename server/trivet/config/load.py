@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trivet.config.checks import check_config
+from trivet.config.checks import S3, check_config
 from trivet.config.schema import ConfigFile, IndexFile, RouteSection, VariantRetrieval, VariantSection
 from trivet.config.searches import check_searches
 from trivet.config.yaml_lines import YamlDocument, parse, read_yaml
 from trivet.errors import ConfigError
+from trivet.types.adapter import S3Root
 from trivet.types.variant import (
     CacheScope,
     ConfidenceFloor,
@@ -82,9 +83,16 @@ class Config:
         return self.resolve(self.file.prompts)
 
     @property
-    def adapter_roots(self) -> tuple[Path, ...]:
-        """Folders that adapters may be loaded from."""
-        return tuple(self.resolve(root) for root in self.file.adapters)
+    def adapter_roots(self) -> tuple[Path | S3Root, ...]:
+        """Places that adapters may be loaded from."""
+        return tuple(self._adapter_root(root) for root in self.file.adapters)
+
+    def _adapter_root(self, root: str) -> Path | S3Root:
+        if not root.startswith(S3):
+            return self.resolve(root)
+        bucket, _, prefix = root.removeprefix(S3).partition("/")
+        source = self.file.adapter_source
+        return S3Root(bucket, prefix.strip("/"), source.endpoint_url, source.region)
 
 
 def load_config(path: Path, overrides: Overrides = Overrides()) -> Config:

@@ -100,6 +100,15 @@ class EmbeddedBackend(Section):
     restart: Restart = Restart()
 
 
+class AdapterSource(Section):
+    """How adapters come from S3, and their limits; `timeout` in seconds."""
+
+    endpoint_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")] | None = None
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")] | None = None
+    max_bytes: Count = 2 << 30
+    timeout: Positive = 600.0
+
+
 class Qdrant(Section):
     """Where passages live. Without `url`, an embedded engine in the data folder."""
 
@@ -198,7 +207,8 @@ class ConfigFile(Section):
     keys: list[Key] = []
     backends: Annotated[dict[Name, EmbeddedBackend], Field(min_length=1)]
     prompts: str = "prompts"
-    adapters: list[str] = ["adapters"]
+    adapters: list[Text] = ["adapters"]
+    adapter_source: AdapterSource = AdapterSource()
     indexes: dict[Name, str] = {}
     qdrant: Qdrant = Qdrant()
     prices: dict[Name, Price] = {}

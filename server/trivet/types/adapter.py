@@ -9,6 +9,23 @@ from pathlib import Path
 from trivet.types.variant import VersionRef
 
 
+@dataclass(frozen=True, slots=True)
+class S3Root:
+    """A bucket with `<prefix>/<name>/<version>/`; `prefix` may be empty.
+
+    Without `endpoint_url` and `region` the S3 library's own configuration holds, as it does for credentials.
+    """
+
+    bucket: str
+    prefix: str = ""
+    endpoint_url: str | None = None
+    region: str | None = None
+
+    def __str__(self) -> str:
+        """As in the configuration."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+
 class AdapterState(Enum):
     """Where an adapter is in its life."""
 
