@@ -13,7 +13,7 @@ import click
 
 from trivet.client import Target
 
-START_TIMEOUT = 180.0
+START_TIMEOUT = 600.0  # large models take minutes; a server that ends is noticed at once
 STOP_TIMEOUT = 60.0
 
 
