@@ -3,127 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tiny_model import adapter_files, write_adapter
-from trivet.adapters.lifecycle import LifecycleSettings
-from trivet.adapters.manager import AdapterManager
-from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from adapter_house import OTHER, REF, House
 from trivet.errors import AdapterRejected, BackendUnavailable, FailedPrecondition, NotFound
-from trivet.stores.adapter_wishes import AdapterWishes
-from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, StagedAdapter
-from trivet.types.generation import BackendRequest, Chunk
-from trivet.types.variant import VersionRef
-
-REF = VersionRef("tone", "1")
-OTHER = VersionRef("voice", "1")
-
-
-class EngineFake:
-    """A backend that only keeps books; `gate` holds loads up, `refusal` fails them."""
-
-    name = "fake"
-    block_size = 16
-    context_tokens = 128
-
-    def __init__(self) -> None:
-        self.ready = True
-        self.incarnation = 1
-        self.resident: list[str] = []
-        self.calls: list[str] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.refusal: Exception | None = None
-
-    def generate(self, request: BackendRequest) -> AsyncGenerator[Chunk, None]:
-        raise NotImplementedError
-
-    async def load_adapter(self, adapter: StagedAdapter) -> None:
-        self.calls.append(f"load {adapter.engine_name}")
-        await self.gate.wait()
-        if self.refusal:
-            raise self.refusal
-        assert (adapter.path / "adapter_model.safetensors").exists()
-        self.resident.append(adapter.engine_name)
-
-    async def unload_adapter(self, engine_name: str) -> None:
-        self.calls.append(f"unload {engine_name}")
-        if engine_name in self.resident:
-            self.resident.remove(engine_name)
-
-    def restart(self) -> None:
-        self.incarnation += 1
-        self.resident.clear()
-
-    def verbs(self) -> list[str]:
-        return [call.split()[0] for call in self.calls]
-
-
-class House:
-    """Managers over one data folder, one after another, and their engine."""
-
-    def __init__(self, tmp_path: Path, base: Path) -> None:
-        self.root = tmp_path / "root"
-        write_adapter(self.root / "tone" / "1", adapter_files(1))
-        write_adapter(self.root / "voice" / "1", adapter_files(2))
-        self.settings = AdapterSettings((self.root,), tmp_path / "staged", base, 16)
-        self.database = tmp_path / "adapters.sqlite"
-        self.wanted: dict[VersionRef, list[str]] = {}
-        self.loads: list[str] = []
-        self.lifecycle = LifecycleSettings(host_places=2, retry_first=0.01, retry_most=0.05)
-        self.start()
-
-    def start(self) -> None:
-        self.engine = EngineFake()
-        self.manager = AdapterManager(
-            AdapterStaging(self.settings),
-            self.engine,
-            self.wanted,
-            AdapterWishes.open(self.database),
-            self.lifecycle,
-            lambda outcome, _: self.loads.append(outcome),
-        )
-
-    async def restart(self) -> None:
-        """The gateway ends and starts again."""
-        await self.manager.close()
-        self.start()
-
-    def rewrite(self, seed: int, name: str = "tone") -> None:
-        self.remove(name)
-        write_adapter(self.root / name / "1", adapter_files(seed))
-
-    def remove(self, name: str) -> None:
-        shutil.rmtree(self.root / name / "1")
-
-    def staged(self) -> list[str]:
-        return sorted(path.name for path in self.settings.staging.iterdir())
-
-    def status(self, ref: VersionRef) -> AdapterStatus:
-        found = {status.ref: status for status in self.manager.statuses()}
-        return found.get(ref, AdapterStatus(ref, AdapterState.REGISTERED, AdapterTier.DISK))
-
-    def state(self, ref: VersionRef) -> AdapterState:
-        return self.status(ref).state
-
-    async def wish(self, *refs: VersionRef) -> None:
-        for ref in refs:
-            await self.manager.load(ref)
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():
-                await asyncio.sleep(0.01)
-
-    async def refused(self, ref: VersionRef, error: type[Exception], match: str) -> None:
-        with pytest.raises(error, match=match):
-            async with self.manager.acquire(ref):
-                pass
+from trivet.types.adapter import AdapterState, AdapterTier
 
 
 @pytest.fixture

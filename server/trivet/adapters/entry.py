@@ -56,3 +56,10 @@ class AdapterEntry:
         self.leases -= 1
         if not self.leases:
             self.idle.set()
+
+    async def cancel(self) -> None:
+        """Stop what is under way; for the end of the process."""
+        await self.turns.cancel()
+        if self.reloading is not None and not self.reloading.done():
+            self.reloading.cancel()
+            await asyncio.wait({self.reloading})

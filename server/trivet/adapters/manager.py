@@ -71,11 +71,7 @@ class AdapterManager:
         for as long as it is expected; the first problem of a variant's adapter is raised after all were tried.
         """
         await self._open()
-        for ref, entry in list(self._entries.items()):
-            if not self._expected(ref):
-                self._turn(entry, "release", self._release)
-            elif ref in self._wanted:
-                entry.idle.set()  # one that drains is wanted again
+        self.review()
         wanted = sorted(self._wanted)
         results = await asyncio.gather(*map(self._bring_back, wanted), return_exceptions=True)
         problems = {ref: result for ref, result in zip(wanted, results, strict=True) if isinstance(result, Exception)}
@@ -83,6 +79,20 @@ class AdapterManager:
             self._pursuit.start(ref)
         for problem in problems.values():
             raise problem
+
+    def review(self) -> None:
+        """Look at `wanted` anew: what nobody wants drains and goes, in the background; what drains and is wanted again
+        stays. Loads nothing: `ensure` does, or `reconcile`."""
+        for ref, entry in list(self._entries.items()):
+            if not self._expected(ref):
+                self._turn(entry, "release", self._release)
+            elif ref in self._wanted:
+                entry.idle.set()
+
+    async def ensure(self, ref: VersionRef) -> AdapterStatus:
+        """Load one that is wanted, if it is not ready; raises what keeps it from that."""
+        await self._open()
+        return await self._bring_back(ref)
 
     async def load(self, ref: VersionRef) -> AdapterStatus:
         """An operator's wish: check, copy and load it, and record that it is to stay so. Fine if it is ready already.
@@ -137,7 +147,7 @@ class AdapterManager:
         """Stop what is under way. What is half-done is undone at the next start; the wishes are whole."""
         self._staging.stop()
         await self._pursuit.close()
-        await asyncio.gather(*[entry.turns.cancel() for entry in list(self._entries.values())])
+        await asyncio.gather(*[entry.cancel() for entry in list(self._entries.values())])
         await asyncio.to_thread(self._wishes.close)
 
     async def _open(self) -> None:

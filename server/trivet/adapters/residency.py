@@ -95,7 +95,7 @@ class Residency:
         return next((entry for entry in idle if entry.ref not in self._wanted), idle[0] if idle else None)
 
     def _follow_engine(self) -> None:
-        """A new engine holds nothing."""
-        if self._incarnation != self._backend.incarnation:
+        """A dead engine and a new one hold nothing."""
+        if not self._backend.ready or self._incarnation != self._backend.incarnation:
             self._incarnation = self._backend.incarnation
             self._held.clear()
