@@ -17,7 +17,7 @@ from trivet.types.adapter import StagedAdapter
 
 pytestmark = SESSION_ENGINE
 PROMPT = tuple(range(5, 70))
-LENGTHS = (24, 32, 40)  # tokens; streams of different lengths, so that one of the steady ones always runs
+LENGTHS = (23, 31, 41)  # tokens; they have no common divisor, so that the steady streams hardly ever end together
 ENOUGH = 3
 
 
@@ -35,11 +35,10 @@ class Traffic:
         async with self.slots.enter(adapter.engine_name):
             return text(await collect(self.engine, request(PROMPT, adapter, max_tokens=length)))
 
-    async def steady(self, adapter: StagedAdapter, number: int, enough: int | None = None) -> None:
+    async def steady(self, adapter: StagedAdapter, length: int, enough: int | None = None) -> None:
         """One request after the other; for ever, or until `enough` are answered."""
         name = adapter.ref.name
-        for turn in count(number) if enough is None else range(enough):
-            length = LENGTHS[turn % len(LENGTHS)]
+        for _ in count() if enough is None else range(enough):
             answer = await self.ask(adapter, length)
             self.answered.append(name)
             if answer != self.alone[name, length]:
@@ -59,13 +58,14 @@ async def test_four_adapters_under_steady_traffic_all_progress(
             traffic.alone[adapter.ref.name, length] = await traffic.ask(adapter, length)
     assert len(set(traffic.alone.values())) == 4 * len(LENGTHS)
 
-    busy = [asyncio.create_task(traffic.steady(adapter, number)) for adapter in (red, green) for number in range(3)]
+    busy = [asyncio.create_task(traffic.steady(adapter, length)) for adapter in (red, green) for length in LENGTHS]
     try:
         while traffic.answered.count("red") < 3 or traffic.answered.count("green") < 3:
             await asyncio.sleep(0.01)
         before = len(traffic.answered)
+        others = [traffic.steady(blue, LENGTHS[0], ENOUGH), traffic.steady(grey, LENGTHS[1], ENOUGH)]
         async with asyncio.timeout(120):
-            await asyncio.gather(traffic.steady(blue, 0, ENOUGH), traffic.steady(grey, 0, ENOUGH))
+            await asyncio.gather(*others)
         meanwhile = traffic.answered[before:]
     except TimeoutError:
         pytest.fail(f"starved: {traffic.answered}")
