@@ -180,7 +180,7 @@ async def gateway(
         slots={"scripted": slots},
         books=PrefixBooks(),
         prices={"scripted": Price(1.0, 0.1, 2.0)},
-        sink=Sink(metrics, receipts, table.routes),
+        sink=Sink(metrics, receipts, lambda: table.routes),
         code_of=code_name_of,
         require_ready=lambda route, variant: None,
     )

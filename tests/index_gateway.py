@@ -80,7 +80,9 @@ async def index_gateway(folder: Path, embedding_cache: Path) -> AsyncIterator[In
         listener.serve_inference(
             InferenceServicer(generation=unused, search=search, receipts=unused, keys=keys, slow_reader_timeout=5)
         )
-        listener.serve_admin(AdminServicer(routes=table, adapters=unused, indexes=service, readiness=unused, keys=keys))
+        listener.serve_admin(
+            AdminServicer(routes=table, adapters=unused, indexes=service, readiness=unused, reload=unused, keys=keys)
+        )
         address = await listener.start("127.0.0.1:0")
         try:
             yield IndexGateway(address, service)

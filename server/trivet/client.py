@@ -115,6 +115,11 @@ class Client:
         """Routes and variants."""
         return self._call(self._admin.ListRoutes, admin_pb2.ListRoutesRequest())
 
+    def reload_routes(self) -> admin_pb2.ReloadRoutesResponse:
+        """Serve what the server's configuration says by now. Without a time limit: adapters may be large."""
+        with _failures():
+            return self._admin.ReloadRoutes(admin_pb2.ReloadRoutesRequest(), metadata=self._metadata)
+
     def list_adapters(self) -> admin_pb2.ListAdaptersResponse:
         """Adapters and their states."""
         return self._call(self._admin.ListAdapters, admin_pb2.ListAdaptersRequest())

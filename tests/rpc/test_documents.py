@@ -57,6 +57,7 @@ async def stub(memory: Memory) -> AsyncIterator[admin_pb2_grpc.AdminStub]:
         adapters=nothing,
         indexes=cast(Any, memory),
         readiness=nothing,
+        reload=nothing,
         keys=Authenticator(entries),
     )
     listener = Listener(LIMITS, Health())

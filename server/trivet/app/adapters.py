@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trivet.adapters.base_model import BaseModel
@@ -11,7 +12,7 @@ from trivet.adapters.preflight import Checked, check
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.source import AdapterSource
 from trivet.adapters.staging import AdapterStaging
-from trivet.app.backend import adapter_backend, wanted_adapters
+from trivet.app.backend import adapter_backend
 from trivet.config import Config
 from trivet.errors import AdapterRejected
 from trivet.metering.metrics import Metrics
@@ -21,8 +22,10 @@ from trivet.stores.data_folder import DataFolder
 from trivet.types.variant import VersionRef
 
 
-def adapter_manager(config: Config, folder: DataFolder, backend: Backend, metrics: Metrics) -> AdapterManager:
-    """The manager of a backend's adapters; its loads are counted. `close` it."""
+def adapter_manager(
+    config: Config, folder: DataFolder, backend: Backend, wanted: Mapping[VersionRef, Sequence[str]], metrics: Metrics
+) -> AdapterManager:
+    """The manager of a backend's adapters; its loads are counted. `wanted` may be live. `close` it."""
     section = config.file.backends[backend.name]
     settings = AdapterSettings(
         roots=config.adapter_roots,
@@ -39,7 +42,7 @@ def adapter_manager(config: Config, folder: DataFolder, backend: Backend, metric
 
     lifecycle = LifecycleSettings(host_places=section.max_cpu_loras, max_loads=section.max_adapter_loads)
     wishes = AdapterWishes.open(folder.adapter_wishes)
-    return AdapterManager(AdapterStaging(settings), backend, wanted_adapters(config), wishes, lifecycle, on_load)
+    return AdapterManager(AdapterStaging(settings), backend, wanted, wishes, lifecycle, on_load)
 
 
 def check_folder(config: Config, folder: Path) -> tuple[VersionRef, Checked]:

@@ -1,4 +1,4 @@
-"""The model leg: the embedded engine's settings, the adapters that variants want, the prompts' tokens."""
+"""The model leg: the embedded engines' settings, and which one takes adapters."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from collections.abc import Iterator
 from trivet.app.supervisor import RestartSettings
 from trivet.backends.vllm_settings import EmbeddedSettings
 from trivet.config import Config
-from trivet.pipeline.generation import Assemblers
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.chat_tokenizer import ChatTokenizer
-from trivet.prompts.library import PromptLibrary
 from trivet.stores.data_folder import DataFolder
-from trivet.types.variant import Route, Variant, VersionRef
+from trivet.types.variant import Route, Variant
 
 
 def embedded_settings(config: Config, folder: DataFolder, name: str) -> EmbeddedSettings:
@@ -52,24 +48,3 @@ def variants_of(config: Config) -> Iterator[tuple[Route, Variant]]:
     for route in config.routes.values():
         for variant in route.variants.values():
             yield route, variant
-
-
-def wanted_adapters(config: Config) -> dict[VersionRef, list[str]]:
-    """The adapters that variants name, and for each the variants as `route/variant`."""
-    wanted: dict[VersionRef, list[str]] = {}
-    for route, variant in variants_of(config):
-        if variant.adapter is not None:
-            wanted.setdefault(variant.adapter, []).append(f"{route.name}/{variant.name}")
-    return wanted
-
-
-def assemblers(config: Config) -> Assemblers:
-    """Every prompt that a variant names, tokenized for its backend's model; ConfigError if one does not fit."""
-    library = PromptLibrary.load(config.prompts)
-    tokenizers = {
-        name: ChatTokenizer.load(config.resolve(backend.model)) for name, backend in config.file.backends.items()
-    }
-    return {
-        (variant.backend, variant.prompt): PromptAssembler(library.get(variant.prompt), tokenizers[variant.backend])
-        for _, variant in variants_of(config)
-    }

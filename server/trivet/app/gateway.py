@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -14,31 +14,35 @@ from trivet import __version__
 from trivet.adapters.manager import AdapterManager
 from trivet.app.adapters import adapter_manager
 from trivet.app.announcement import Announcement
-from trivet.app.backend import adapter_backend, assemblers, variants_of
+from trivet.app.backend import adapter_backend
 from trivet.app.engines import Engines
 from trivet.app.health_follower import HealthFollower
 from trivet.app.indexes import open_indexes
 from trivet.app.listeners import authenticator, listener_settings
 from trivet.app.preparation import Preparation
 from trivet.app.progress import Progress
+from trivet.app.prompts import ServedPrompts
+from trivet.app.reload import RouteReload, prices_of
 from trivet.app.reranking import open_reranking
 from trivet.app.slots import adapter_slots
 from trivet.config import Config
-from trivet.errors import BackendUnavailable
+from trivet.errors import BackendUnavailable, FailedPrecondition
 from trivet.metering.adapter_gauge import AdapterGauge
 from trivet.metering.exposition import MetricsListener
 from trivet.metering.metrics import Metrics
-from trivet.metering.prices import Price
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.metering.sink import Sink
+from trivet.metering.weight_gauge import WeightGauge
 from trivet.pipeline.admission import Admission
-from trivet.pipeline.generation import Assemblers, GenerationPipeline
+from trivet.pipeline.changeover import Changeover, RouteChange
+from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.readiness import Readiness
 from trivet.pipeline.search import SearchPipeline
 from trivet.pipeline.warmth import PrefixBooks
 from trivet.retrieval.service import IndexService
 from trivet.routing.table import RouteTable
+from trivet.routing.wanted import wanted_adapters
 from trivet.rpc.admin import AdminServicer
 from trivet.rpc.inference import InferenceServicer
 from trivet.rpc.server import Health, Listener
@@ -60,18 +64,22 @@ class _Legs:
     engines: Engines
     indexes: IndexService
     adapters: AdapterManager
-    prompts: Assemblers
+    prompts: ServedPrompts
     routes: RouteTable
     books: PrefixBooks
     readiness: Readiness
     preparation: Preparation
+    changeover: Changeover
 
 
 class Gateway:
     """One server process. `start` once, then `stop` once, from one event loop."""
 
-    def __init__(self, config: Config, progress: Progress) -> None:
+    def __init__(self, config: Config, progress: Progress, read: Callable[[], Config]) -> None:
+        """`read` gives the configuration as it is later on, to be reloaded."""
         self._config = config
+        self._read = read
+        self._reload: RouteReload | None = None
         self._progress = progress
         self._stack = AsyncExitStack()
         self._health = Health()
@@ -94,8 +102,7 @@ class Gateway:
         announcement = Announcement(folder.root)
         self._stack.callback(announcement.withdraw)
         self._metrics.build.info({"version": __version__})
-        prompts = assemblers(self._config)
-        legs = await self._start_legs(folder, prompts)
+        legs = await self._start_legs(folder, ServedPrompts.of(self._config))
         inference, admin = await self._services(folder, legs)
         await self._health.set_ready(False)
         addresses = await self._listen(inference, admin, legs.engines)
@@ -105,6 +112,12 @@ class Gateway:
             f"ready: clients {addresses['listen']}, operators {addresses['admin_listen']}, "
             f"metrics http://{addresses['metrics_listen']}/metrics"
         )
+
+    async def reload(self) -> RouteChange:
+        """Read the configuration again and serve its routes; see `RouteReload.reload`."""
+        if self._reload is None:
+            raise FailedPrecondition("the server is starting: there is nothing to reload yet")
+        return await self._reload.reload()
 
     async def stop(self) -> None:
         """Say NOT_SERVING, finish what is in flight, stop every part."""
@@ -117,14 +130,17 @@ class Gateway:
         finally:
             await self._stack.aclose()
 
-    async def _start_legs(self, folder: DataFolder, prompts: Assemblers) -> _Legs:
+    async def _start_legs(self, folder: DataFolder, prompts: ServedPrompts) -> _Legs:
         engines = Engines(self._config, folder, self._metrics)
         with_adapters = adapter_backend(self._config)
-        adapters = adapter_manager(self._config, folder, engines.backends[with_adapters], self._metrics)
+        wanted = wanted_adapters(self._config.routes)
+        adapters = adapter_manager(self._config, folder, engines.backends[with_adapters], wanted, self._metrics)
         self._registry.register(AdapterGauge(asyncio.get_running_loop(), adapters.statuses))
         routes, books = RouteTable(self._config.routes), PrefixBooks()
-        readiness = Readiness(engines.backends, self._slots, adapters, prompts, books)
+        self._registry.register(WeightGauge(lambda: routes.routes))
+        readiness = Readiness(engines.backends, self._slots, adapters, prompts.assemblers, books)
         preparation = Preparation(routes, adapters, readiness, with_adapters)
+        changeover = Changeover(routes, adapters, wanted, readiness, self._follower.changed)
         self._stack.push_async_callback(engines.close)
         self._stack.push_async_callback(adapters.close)
         try:
@@ -134,7 +150,8 @@ class Gateway:
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         self._report(starting.result(), preparation)
-        return _Legs(engines, indexes.result(), adapters, prompts, routes, books, readiness, preparation)
+        found = indexes.result()
+        return _Legs(engines, found, adapters, prompts, routes, books, readiness, preparation, changeover)
 
     def _report(self, problems: Sequence[str], preparation: Preparation) -> None:
         """Serve what can be served, and say what cannot; BackendUnavailable if that is everything."""
@@ -156,7 +173,9 @@ class Gateway:
     async def _services(self, folder: DataFolder, legs: _Legs) -> tuple[InferenceServicer, AdminServicer]:
         """What the listeners serve."""
         config, keys = self._config, authenticator(self._config)
-        self._tell_weights()
+        prices = prices_of(config)
+        reload = self._reload = RouteReload(config, self._read, legs.changeover, legs.prompts, prices)
+        self._stack.push_async_callback(reload.close)
         receipts = ReceiptLog(folder.receipts)
         self._stack.callback(receipts.close)
         reranking = open_reranking(config, folder, legs.indexes)
@@ -166,12 +185,12 @@ class Gateway:
             admission=self._admission,
             adapters=legs.adapters,
             retriever=retriever,
-            prompts=legs.prompts,
+            prompts=legs.prompts.assemblers,
             backends=legs.engines.backends,
             slots=self._slots,
             books=legs.books,
-            prices={name: Price(**price.model_dump()) for name, price in config.file.prices.items()},
-            sink=Sink(self._metrics, receipts, config.routes),
+            prices=prices,
+            sink=Sink(self._metrics, receipts, lambda: legs.routes.routes),
             code_of=code_name_of,
             require_ready=legs.readiness.require,
         )
@@ -184,7 +203,12 @@ class Gateway:
             slow_reader_timeout=config.file.server.slow_reader_timeout,
         )
         admin = AdminServicer(
-            routes=legs.routes, adapters=legs.adapters, indexes=legs.indexes, readiness=legs.readiness, keys=keys
+            routes=legs.routes,
+            adapters=legs.adapters,
+            indexes=legs.indexes,
+            readiness=legs.readiness,
+            reload=reload.reload,
+            keys=keys,
         )
         return inference, admin
 
@@ -204,8 +228,3 @@ class Gateway:
             addresses[name] = await listener.start(listen)
             self._stack.push_async_callback(listener.stop, LAST_GRACE)
         return addresses
-
-    def _tell_weights(self) -> None:
-        for route, variant in variants_of(self._config):
-            share = route.weights[variant.name] / sum(route.weights.values())
-            self._metrics.rollout_weight.labels(route.name, variant.name).set(share)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from collections.abc import Callable
+from contextlib import suppress
 
 from trivet.app.gateway import Gateway
 from trivet.app.progress import Progress
 from trivet.config import Config
 
 
-def run_server(config: Config, progress: Progress) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal ends it at once. Raises what kept it from starting."""
-    asyncio.run(_serve(config, progress))
+def run_server(read: Callable[[], Config], progress: Progress) -> None:
+    """Serve what `read` gives until SIGTERM or SIGINT; a second signal ends it at once. Raises what kept it from
+    starting, ConfigError first of all. SIGHUP reads it again, for the routes."""
+    asyncio.run(_serve(read, progress))
 
 
-async def _serve(config: Config, progress: Progress) -> None:
-    stop = asyncio.Event()
+async def _serve(read: Callable[[], Config], progress: Progress) -> None:
+    config = read()
+    stop, hang_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
@@ -29,9 +33,11 @@ async def _serve(config: Config, progress: Progress) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    gateway = Gateway(config, progress)
+    loop.add_signal_handler(signal.SIGHUP, hang_up.set)
+    gateway = Gateway(config, progress, read)
     starting = asyncio.create_task(gateway.start())
     stopping = asyncio.create_task(stop.wait())
+    reloading = asyncio.create_task(_reload(gateway, hang_up, starting))
     try:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
@@ -45,5 +51,16 @@ async def _serve(config: Config, progress: Progress) -> None:
     finally:
         starting.cancel()
         stopping.cancel()
-        await asyncio.gather(starting, stopping, return_exceptions=True)
+        reloading.cancel()
+        await asyncio.gather(starting, stopping, reloading, return_exceptions=True)
         await gateway.stop()
+
+
+async def _reload(gateway: Gateway, hang_up: asyncio.Event, starting: asyncio.Future[None]) -> None:
+    """Reload at each SIGHUP; one that comes during a start or a reload is served after it. The log has the outcome."""
+    await asyncio.wait({starting})
+    while True:
+        await hang_up.wait()
+        hang_up.clear()
+        with suppress(Exception):
+            await gateway.reload()

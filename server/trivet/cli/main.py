@@ -13,6 +13,7 @@ from trivet.cli.ask import ask
 from trivet.cli.demo import demo
 from trivet.cli.eval import evaluate
 from trivet.cli.index import index
+from trivet.cli.reload import reload_routes
 from trivet.cli.serve import serve
 from trivet.client import CallFailed
 from trivet.errors import TrivetError
@@ -48,5 +49,5 @@ def main() -> None:
     """
 
 
-for command in (serve, demo, ask, index, adapter, evaluate):
+for command in (serve, demo, ask, index, adapter, reload_routes, evaluate):
     main.add_command(command)

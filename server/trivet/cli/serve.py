@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import click
 
@@ -34,5 +35,5 @@ def serve(
     """
     from trivet.app.serve import run_server  # here, because it imports the engine: other commands start without
 
-    config = load(listen=listen, admin_listen=admin_listen, metrics_listen=metrics_listen, insecure=insecure)
-    run_server(config, ConsoleProgress())
+    read = partial(load, listen=listen, admin_listen=admin_listen, metrics_listen=metrics_listen, insecure=insecure)
+    run_server(read, ConsoleProgress())

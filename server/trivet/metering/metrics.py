@@ -45,7 +45,6 @@ class Metrics:
         )
         self.adapter_waiting = gauge("adapter_waiting", "Requests that wait for a slot of the engine.", "backend")
         self.adapter_slots = gauge("adapter_slots_leased", "Slots of the engine that adapters hold.", "backend")
-        self.rollout_weight = gauge("rollout_weight", "Share of the route's units.", *by_variant)
         self.engine_up = gauge("engine_up", "1 while the engine takes requests.", "backend")
         self.engine_restarts = counter(
             "engine_restarts_total", "Times that a dead engine was started again, failed starts included.", "backend"

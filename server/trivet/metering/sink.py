@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from trivet.metering.metrics import NONE, UNKNOWN, Metrics
 from trivet.metering.prices import NANO
@@ -14,12 +14,12 @@ logger = logging.getLogger(__name__)
 
 
 class Sink:
-    """Counts and logs receipts. `routes` are the names that may stand in a label."""
+    """Counts and logs receipts. `routes` gives the names that may stand in a label of what resolved to no variant."""
 
-    def __init__(self, metrics: Metrics, log: ReceiptLog, routes: Collection[str]) -> None:
+    def __init__(self, metrics: Metrics, log: ReceiptLog, routes: Callable[[], Container[str]]) -> None:
         self._metrics = metrics
         self._log = log
-        self._routes = frozenset(routes)
+        self._routes = routes
 
     def record(self, receipt: Receipt, token_gaps: Sequence[tuple[float, int]] = ()) -> None:
         """Count and log one receipt. `token_gaps`: (seconds, tokens) between chunks at the engine's output."""
@@ -32,7 +32,8 @@ class Sink:
             logger.exception("a receipt could not be logged")
 
     def _labels(self, receipt: Receipt) -> tuple[str, str]:
-        route = receipt.route if receipt.route in self._routes else UNKNOWN
+        known = receipt.variant or receipt.route in self._routes()  # a route may be gone by the end of its requests
+        route = receipt.route if known else UNKNOWN
         return route, receipt.variant or NONE
 
     def _count(self, receipt: Receipt) -> None:

@@ -18,7 +18,7 @@ RETRY_DOWN = 5.0
 RETRY_WARMING = 1.0
 
 # What priming depends on: a variant that changed under its name is another one.
-_Bundle = tuple[str, str, str, VersionRef, VersionRef | None, CacheScope]
+Bundle = tuple[str, str, str, VersionRef, VersionRef | None, CacheScope]
 
 
 class Readiness:
@@ -37,12 +37,12 @@ class Readiness:
         self._adapters = adapters
         self._prompts = prompts
         self._books = books
-        self._ready: dict[_Bundle, int] = {}
+        self._ready: dict[Bundle, int] = {}
 
     def is_ready(self, route: Route, variant: Variant) -> bool:
         """Whether it was primed on the engine as it lives now."""
         backend = self._backends[variant.backend]
-        return backend.ready and self._ready.get(_bundle(route, variant)) == backend.incarnation
+        return backend.ready and self._ready.get(bundle_of(route, variant)) == backend.incarnation
 
     def require(self, route: Route, variant: Variant) -> None:
         """Raises BackendUnavailable unless the variant is ready: while it is down or warms it gets no traffic."""
@@ -51,6 +51,11 @@ class Readiness:
         if not self._backends[variant.backend].ready:
             raise BackendUnavailable(f"the engine of backend {variant.backend} is down", RETRY_DOWN)
         raise BackendUnavailable(f"variant {route.name}/{variant.name} is not warm yet", RETRY_WARMING)
+
+    def keep(self, routes: Mapping[str, Route]) -> None:
+        """Forget what is in none of these: its adapter may be gone when it comes back."""
+        kept = {bundle_of(route, variant) for route in routes.values() for variant in route.variants.values()}
+        self._ready = {bundle: life for bundle, life in self._ready.items() if bundle in kept}
 
     async def prime(self, route: Route, variant: Variant) -> None:
         """Compute the variant's static prefix on its backend, under its adapter, which waits for a slot like any other.
@@ -74,8 +79,9 @@ class Readiness:
                     async for _ in chunks:
                         pass
                 self._books.computed(self._books.key(backend, None, engine_name, prefix.fingerprint))
-        self._ready[_bundle(route, variant)] = incarnation
+        self._ready[bundle_of(route, variant)] = incarnation
 
 
-def _bundle(route: Route, variant: Variant) -> _Bundle:
+def bundle_of(route: Route, variant: Variant) -> Bundle:
+    """What tells one priming from another."""
     return route.name, variant.name, variant.backend, variant.prompt, variant.adapter, route.cache

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from types import MappingProxyType
 
 from trivet.errors import FailedPrecondition, UnknownRoute
 from trivet.routing.assignment import assign
+from trivet.routing.differences import same
 from trivet.types.receipt import UnitSource
 from trivet.types.variant import Route, Variant
 
@@ -25,14 +26,23 @@ class Resolution:
 
 
 class RouteTable:
-    """Routes by name. A route is replaced as one: who resolved it before keeps what it has. Safe between threads."""
+    """Routes by name, replaced one by one or all at once: who resolved one before keeps what it has.
+
+    Safe between threads.
+    """
 
     def __init__(self, routes: Mapping[str, Route]) -> None:
         """Raises ValueError for a route that could not be resolved."""
         for name, route in routes.items():
             _check(name, route)
         self._routes: Mapping[str, Route] = MappingProxyType(dict(routes))
+        self._revision = max((route.revision for route in routes.values()), default=0)
         self._writing = Lock()
+
+    @property
+    def revision(self) -> int:
+        """The highest that any route has had."""
+        return self._revision
 
     @property
     def routes(self) -> Mapping[str, Route]:
@@ -71,7 +81,25 @@ class RouteTable:
                 raise FailedPrecondition(
                     f"revision {route.revision} of route {route.name!r}, expected one above {current.revision}"
                 )
+            self._revision = max(self._revision, route.revision)
             self._routes = MappingProxyType({**self._routes, route.name: route})
+
+    def replace_all(self, routes: Mapping[str, Route]) -> None:
+        """Serve these and no others from the next request on, in one step.
+
+        The table gives the revisions: a route that is as it was keeps its own, each other one has the next revision
+        above all that there ever were. Raises ValueError, and changes nothing, for one that could not be resolved.
+        """
+        for name, route in routes.items():
+            _check(name, route)
+        with self._writing:
+            current, coming = self._routes, self._revision + 1
+            served: dict[str, Route] = {}
+            for name, route in routes.items():
+                kept = name in current and same(current[name], route)
+                served[name] = current[name] if kept else replace(route, revision=coming)
+            self._revision = max([self._revision, *(route.revision for route in served.values())])
+            self._routes = MappingProxyType(served)
 
 
 def _check(name: str, route: Route) -> None:

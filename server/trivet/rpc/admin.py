@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from trivet.adapters.manager import AdapterManager
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
 from trivet.errors import InvalidRequest, Unsupported
+from trivet.pipeline.changeover import RouteChange
 from trivet.pipeline.readiness import Readiness
 from trivet.ports import IndexAdministration
 from trivet.routing.table import RouteTable
@@ -35,12 +36,14 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         adapters: AdapterManager,
         indexes: IndexAdministration,
         readiness: Readiness,
+        reload: Callable[[], Awaitable[RouteChange]],
         keys: Authenticator,
     ) -> None:
         self._routes = routes
         self._adapters = adapters
         self._indexes = indexes
         self._readiness = readiness
+        self._reload = reload
         self._keys = keys
 
     async def ListRoutes(self, request: admin_pb2.ListRoutesRequest, context: Context) -> Any:
@@ -49,6 +52,13 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             call.require_operator(self._keys)
             routes = [route_to_proto(route, self._readiness.is_ready) for route in self._routes.routes.values()]
             return admin_pb2.ListRoutesResponse(routes=routes)
+
+    async def ReloadRoutes(self, request: admin_pb2.ReloadRoutesRequest, context: Context) -> Any:
+        """Read the configuration again, warm what is new, serve it."""
+        async with rpc_call(context) as call:
+            call.require_operator(self._keys)
+            change = await self._reload()
+            return admin_pb2.ReloadRoutesResponse(revision=change.revision, differences=change.differences)
 
     async def ListAdapters(self, request: admin_pb2.ListAdaptersRequest, context: Context) -> Any:
         """Every adapter that is known, wanted or loaded."""

@@ -78,6 +78,18 @@ class ListRoutesResponse(_message.Message):
     routes: _containers.RepeatedCompositeFieldContainer[Route]
     def __init__(self, routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ...) -> None: ...
 
+class ReloadRoutesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReloadRoutesResponse(_message.Message):
+    __slots__ = ("revision", "differences")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    differences: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, revision: _Optional[int] = ..., differences: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class Route(_message.Message):
     __slots__ = ("name", "variants", "rollout_revision")
     NAME_FIELD_NUMBER: _ClassVar[int]

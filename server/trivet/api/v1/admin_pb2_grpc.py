@@ -39,6 +39,11 @@ class AdminStub:
                 request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListRoutesRequest.SerializeToString,
                 response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListRoutesResponse.FromString,
                 _registered_method=True)
+        self.ReloadRoutes = channel.unary_unary(
+                '/trivet.api.v1.Admin/ReloadRoutes',
+                request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.ReloadRoutesRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.ReloadRoutesResponse.FromString,
+                _registered_method=True)
         self.ListAdapters = channel.unary_unary(
                 '/trivet.api.v1.Admin/ListAdapters',
                 request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListAdaptersRequest.SerializeToString,
@@ -116,6 +121,16 @@ class AdminServicer:
 
     def ListRoutes(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReloadRoutes(self, request, context):
+        """Reads the server's configuration again and serves its routes, prices and new prompts, in one step, once every variant
+        that is new or changed is warm. FAILED_PRECONDITION, with file, line and field, for a configuration that is wrong or
+        differs in what needs a restart; otherwise the status says what kept a variant from being warm. Then nothing has
+        changed. One at a time: others wait. Cancelling the call does not stop it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -221,6 +236,11 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListRoutesRequest.FromString,
                     response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListRoutesResponse.SerializeToString,
             ),
+            'ReloadRoutes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadRoutes,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.ReloadRoutesRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.ReloadRoutesResponse.SerializeToString,
+            ),
             'ListAdapters': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAdapters,
                     request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListAdaptersRequest.FromString,
@@ -319,6 +339,33 @@ class Admin:
             '/trivet.api.v1.Admin/ListRoutes',
             trivet_dot_api_dot_v1_dot_admin__pb2.ListRoutesRequest.SerializeToString,
             trivet_dot_api_dot_v1_dot_admin__pb2.ListRoutesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadRoutes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.api.v1.Admin/ReloadRoutes',
+            trivet_dot_api_dot_v1_dot_admin__pb2.ReloadRoutesRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_admin__pb2.ReloadRoutesResponse.FromString,
             options,
             channel_credentials,
             insecure,

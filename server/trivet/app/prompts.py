@@ -1,0 +1,77 @@
+"""The prompts leg: every version that variants name, tokenized for its backend's model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from trivet.app.backend import variants_of
+from trivet.config import Config
+from trivet.errors import ConfigError
+from trivet.pipeline.generation import Assemblers
+from trivet.prompts.assembler import PromptAssembler
+from trivet.prompts.chat_tokenizer import ChatTokenizer
+from trivet.prompts.library import PromptLibrary
+from trivet.types.variant import VersionRef
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """Prompts by backend and version, and the SHA-256 of each version's file."""
+
+    assemblers: Assemblers
+    digests: dict[VersionRef, str]
+
+
+@dataclass(slots=True)
+class ServedPrompts:
+    """Grows as variants come that name others; what was served is kept, for requests that use it yet, and as it was."""
+
+    assemblers: dict[tuple[str, VersionRef], PromptAssembler] = field(default_factory=dict)
+    _digests: dict[VersionRef, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: Config) -> ServedPrompts:
+        """Those of a server that starts; ConfigError if one does not fit."""
+        served = cls()
+        prompts = served.read(config)
+        served.add(prompts)
+        served.settle(prompts)
+        return served
+
+    def read(self, config: Config) -> PromptSet:
+        """What the configuration's variants name and was not served before; blocks.
+
+        Raises ConfigError for prompts that do not fit, and for a version that was served with other bytes.
+        """
+        library = PromptLibrary.load(config.prompts)
+        named = {variant.prompt for _, variant in variants_of(config)}
+        sources = {ref: library.get(ref) for ref in sorted(named)}
+        digests = {ref: hashlib.sha256(source.path.read_bytes()).hexdigest() for ref, source in sources.items()}
+        changed = [ref for ref, digest in digests.items() if self._digests.get(ref, digest) != digest]
+        if changed:
+            told = "changed since it is served, expected a new version: versions are immutable"
+            raise ConfigError([f"{sources[ref].path}:1: {told}" for ref in changed])
+        new = sorted({(variant.backend, variant.prompt) for _, variant in variants_of(config)} - self.assemblers.keys())
+        tokenizers = dict(_tokenizers(config, {backend for backend, _ in new}))
+        found = {key: PromptAssembler(sources[key[1]], tokenizers[key[0]]) for key in new}
+        return PromptSet(found, digests)
+
+    def add(self, prompts: PromptSet) -> None:
+        """Let these be served."""
+        self.assemblers.update(prompts.assemblers)
+
+    def withdraw(self, prompts: PromptSet) -> None:
+        """They are not served after all."""
+        for key in prompts.assemblers:
+            del self.assemblers[key]
+
+    def settle(self, prompts: PromptSet) -> None:
+        """They are served: from now on they never change."""
+        self._digests.update(prompts.digests)
+
+
+def _tokenizers(config: Config, backends: set[str]) -> Iterator[tuple[str, ChatTokenizer]]:
+    for name in backends:
+        yield name, ChatTokenizer.load(config.resolve(config.file.backends[name].model))

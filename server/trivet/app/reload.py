@@ -1,0 +1,119 @@
+"""Reading the configuration again: its routes, prices and new prompts are served without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from trivet.app.backend import variants_of
+from trivet.app.prompts import ServedPrompts
+from trivet.config import Config, needs_restart
+from trivet.errors import ConfigError, TrivetError
+from trivet.metering.prices import Price
+from trivet.pipeline.changeover import Changeover, RouteChange
+
+logger = logging.getLogger(__name__)
+
+
+def prices_of(config: Config) -> dict[str, Price]:
+    """By backend."""
+    return {name: Price(**price.model_dump()) for name, price in config.file.prices.items()}
+
+
+class RouteReload:
+    """All calls come from one event loop; `close` last.
+
+    `read` gives the configuration as it is now, or raises ConfigError. `prices` is what requests are charged by; it is
+    kept up here.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        read: Callable[[], Config],
+        changeover: Changeover,
+        prompts: ServedPrompts,
+        prices: dict[str, Price],
+    ) -> None:
+        self._config = config
+        self._read = read
+        self._changeover = changeover
+        self._prompts = prompts
+        self._prices = prices
+        self._reranked = set(_reranked(config))
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[RouteChange]] = set()
+
+    async def reload(self) -> RouteChange:
+        """Read it, check it whole, warm what is new, then serve it; one at a time, others wait and read it anew.
+
+        Raises ConfigError, with file, line and field, for a configuration that is wrong or that differs in what needs a
+        restart, and whatever keeps a variant from being warm: then nothing has changed. Cancelling a caller stops
+        nothing.
+        """
+        task = asyncio.create_task(self._told())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Stop what is under way; the old routes are served on."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[RouteChange]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller may be gone; it is in the log
+
+    async def _told(self) -> RouteChange:
+        try:
+            change = await self._next()
+        except (TrivetError, OSError) as problem:
+            logger.error("not reloaded, the old routes are served on: %s", problem)
+            raise
+        except Exception:
+            logger.exception("not reloaded, the old routes are served on")
+            raise
+        lines = "; ".join(change.differences) or "nothing differs"
+        logger.warning("reloaded, revision %d: %s", change.revision, lines)
+        return change
+
+    async def _next(self) -> RouteChange:
+        async with self._turn:
+            config = await asyncio.to_thread(self._read)
+            problems = needs_restart(self._config, config) or list(self._not_reranked(config))
+            if problems:
+                raise ConfigError(problems)
+            prompts = await asyncio.to_thread(self._prompts.read, config)
+            prices, old_prices = prices_of(config), dict(self._prices)
+
+            def with_the_routes() -> None:
+                self._prices.clear()
+                self._prices.update(prices)
+                self._prompts.settle(prompts)
+                self._config = config
+
+            self._prompts.add(prompts)
+            try:
+                change = await self._changeover.replace(config.routes, with_the_routes)
+            except BaseException:
+                if self._config is not config:
+                    self._prompts.withdraw(prompts)
+                raise
+        names = sorted(name for name in {*prices, *old_prices} if prices.get(name) != old_prices.get(name))
+        return replace(change, differences=(*change.differences, *(f"prices of {name}" for name in names)))
+
+    def _not_reranked(self, config: Config) -> Iterator[str]:
+        """Cross-encoders are opened at the start, if a route asks for one."""
+        for index in sorted(set(_reranked(config)) - self._reranked):
+            yield f"{config.path}:1: routes: nothing asked to rerank index {index} at the start: needs a restart"
+
+
+def _reranked(config: Config) -> Iterator[str]:
+    for _, variant in variants_of(config):
+        if variant.retrieval is not None and variant.retrieval.rerank:
+            yield variant.retrieval.index
