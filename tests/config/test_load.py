@@ -161,6 +161,16 @@ CASES = {
         "    enable_lora: false\n    max_loras: 4",
         "9: backends.local.max_loras: has no effect while enable_lora is false",
     ),
+    "a quantum without LoRA": (
+        "    max_model_len: 2048",
+        "    enable_lora: false\n    adapter_quantum_ms: 100",
+        "9: backends.local.adapter_quantum_ms: has no effect while enable_lora is false",
+    ),
+    "a quantum that is less than nothing": (
+        "    max_model_len: 2048",
+        "    adapter_quantum_ms: -1",
+        "8: backends.local.adapter_quantum_ms: ",
+    ),
     "no YAML": ("version: 1", "version: [1", "2: (file): not valid YAML"),
 }
 
