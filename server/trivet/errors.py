@@ -68,9 +68,18 @@ class FailedPrecondition(TrivetError):
 
 
 class AdapterRejected(TrivetError):
-    """An adapter's files did not pass the preflight: says which tensor or field and what was expected."""
+    """An adapter's files did not pass the preflight: says which tensor or field and what was expected.
+
+    The message may quote names out of those files, so it is kept printable and short.
+    """
 
     reason = "ADAPTER_REJECTED"
+    longest: ClassVar[int] = 1000
+
+    def __init__(self, message: str) -> None:
+        half = self.longest // 2
+        short = message if len(message) <= self.longest else f"{message[:half]} ... {message[-half:]}"
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short))
 
 
 class DocumentRejected(TrivetError):

@@ -191,7 +191,11 @@ def test_what_is_beside_the_weights(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_a_value_beyond_the_bases_dtype_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     base = sharded(tiny_model, tmp_path / "base", torch.float16)
-    adapter = make_adapter(tmp_path / "adapters", tiny_model, r=8, lora_alpha=10_000_000)
+    adapter = make_adapter(tmp_path / "adapters", tiny_model, r=8, lora_alpha=8000)
+    large = {name: values * 1000 for name, values in load_file(adapter / "adapter_model.safetensors").items()}
+    large |= {name: values / 1000 for name, values in large.items() if "lora_B" in name}
+    save_file(large, adapter / "adapter_model.safetensors")
+    (adapter / "adapter.yaml").write_text(yaml.safe_dump({"rank": 8, "digest": digest(adapter)}))
     with pytest.raises(AdapterRejected, match=r"base tensor model.layers.*: merged, element \d+ is -?\d.*of F16"):
         merge(base, adapter, tmp_path / "merged")
 

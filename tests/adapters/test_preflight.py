@@ -201,7 +201,7 @@ def test_broken_header(content: bytes, message: str, base: BaseModel, tmp_path: 
         ({"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}, "begins at byte .* .a gap or an overlap"),
         ({"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, r"the file has \d+ bytes, expected \d+ by its header"),
         ({"dtype": "F31", "shape": [1], "data_offsets": [0, 4]}, "dtype 'F31' is not known"),
-        ({"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}, "must be lists of natural numbers"),
+        ({"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}, "must be short lists of natural numbers"),
         ({"dtype": "F32", "shape": [1]}, "expected dtype, shape and data_offsets"),
     ],
 )

@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from trivet.adapters import module_choice
+from trivet.adapters.module_choice import ModuleChoice, read_module_choice
+from trivet.adapters.quotation import quote
 from trivet.errors import AdapterRejected
 
-FILE = "adapter_config.json"
+FILE = module_choice.FILE
 # Fields that change what the weights mean and that the engine ignores or refuses: only these values are served.
 SERVED_ONLY: Mapping[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
     "task_type": (None, "CAUSAL_LM"),
-    "bias": (None, "none"),
+    "bias": ("none",),
     "use_dora": (None, False),
     "alora_invocation_tokens": (None,),
     "lora_bias": (None, False),
@@ -38,21 +41,21 @@ HARMLESS = frozenset(
     | {"megatron_core", "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "runtime_config"}
     | {"target_modules", "use_rslora"}
 )
+LARGEST = 65504.0  # of half precision: nothing trained comes near it, and beyond it some engines get infinities
+MAX_PATTERNS = 2048
 Number = TypeVar("Number", int, float)
 _NAME_PATTERN = re.compile(r"\^?[\w.]+")
 
 
 @dataclass(frozen=True, slots=True)
 class PeftConfig:
-    """What the check of the weights needs of it. `targets` is None where PEFT was given a pattern instead of names."""
+    """What the check of the weights, and their merging, need of it."""
 
     rank: int
-    targets: tuple[str, ...] | None
-    whole_model: bool
-    transposed: bool
-    rank_pattern: Mapping[str, int] = field(default_factory=dict)
-    alpha: float = 1.0
-    alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+    choice: ModuleChoice
+    alpha: float
+    rank_pattern: Mapping[re.Pattern[str], int] = field(default_factory=dict)
+    alpha_pattern: Mapping[re.Pattern[str], float] = field(default_factory=dict)
     rslora: bool = False
     dora: bool = False
 
@@ -65,10 +68,6 @@ class PeftConfig:
         alpha, rank = _fitting(self.alpha_pattern, module, self.alpha), self.rank_of(module)
         return alpha / (math.sqrt(rank) if self.rslora else rank)
 
-    def targeted(self, module: str) -> bool:
-        """Whether `target_modules` names the module."""
-        return self.targets is None or any(module == name or module.endswith(f".{name}") for name in self.targets)
-
 
 def read_peft_config(path: Path, max_rank: int, *, dora: bool = False) -> PeftConfig:
     """Read and check it; raises AdapterRejected with the field, what it has and what it should.
@@ -76,77 +75,93 @@ def read_peft_config(path: Path, max_rank: int, *, dora: bool = False) -> PeftCo
     `dora`: DoRA passes too. The engine does not serve it, but it can be merged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as problem:
         raise AdapterRejected(f"{FILE}: is not sound JSON: {problem}") from problem
     if not isinstance(content, dict):
         raise AdapterRejected(f"{FILE}: is a {type(content).__name__}, expected an object")
     _check_served(content, dora=dora)
-    rank = _rank(content.get("r"), "r", max_rank)
-    patterns = _pattern(content, "rank_pattern")
-    alphas = _pattern(content, "alpha_pattern")
+    rslora = content.get("use_rslora")
+    if rslora not in (None, True, False):
+        raise AdapterRejected(f"{FILE}: use_rslora is {quote(rslora)}, expected true or false")
+    ranks, alphas = _pattern(content, "rank_pattern"), _pattern(content, "alpha_pattern")
     return PeftConfig(
-        rank=rank,
-        targets=_targets(content.get("target_modules")),
-        whole_model=not content.get("layers_to_transform") and not content.get("exclude_modules"),
-        transposed=content.get("fan_in_fan_out") is True,
-        rank_pattern={name: _rank(value, f"rank_pattern[{name!r}]", max_rank) for name, value in patterns.items()},
+        rank=_rank(content.get("r"), "r", max_rank),
+        choice=read_module_choice(content),
         alpha=_number(content.get("lora_alpha"), "lora_alpha"),
-        alpha_pattern={name: _number(value, f"alpha_pattern[{name!r}]") for name, value in alphas.items()},
-        rslora=bool(content.get("use_rslora")),
+        rank_pattern={
+            _compiled(name): _rank(value, f"rank_pattern[{quote(name)}]", max_rank) for name, value in ranks.items()
+        },
+        alpha_pattern={
+            _compiled(name): _number(value, f"alpha_pattern[{quote(name)}]") for name, value in alphas.items()
+        },
+        rslora=bool(rslora),
         dora=content.get("use_dora") is True,
     )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name appears twice")
+    return found
 
 
 def _check_served(content: Mapping[str, Any], *, dora: bool) -> None:
     for name, served in SERVED_ONLY.items():
         if name == "use_dora" and dora and content.get(name) is True:
             continue
-        if content.get(name) not in served or (name == "peft_type" and name not in content):
+        if content.get(name, served[0]) not in served or (name == "peft_type" and name not in content):
             expected = " or ".join(repr(value) for value in served if value is not None) or "it to be absent"
-            raise AdapterRejected(f"{FILE}: {name} is {content.get(name)!r}, expected {expected}")
+            raise AdapterRejected(f"{FILE}: {name} is {quote(content.get(name))}, expected {expected}")
     start = content.get("init_lora_weights")
     if (start.lower() if isinstance(start, str) else start) not in PLAIN_STARTS:
         raise AdapterRejected(
-            f"{FILE}: init_lora_weights is {start!r}, which changes the base's own weights; expected a plain LoRA"
+            f"{FILE}: init_lora_weights is {quote(start)}, which changes the base's own weights; expected a plain LoRA"
         )
     for name, value in content.items():
         if value and name not in SERVED_ONLY and name not in HARMLESS:
-            raise AdapterRejected(f"{FILE}: {name} is {value!r}, expected it to be absent: it is not known here")
+            raise AdapterRejected(
+                f"{FILE}: {quote(name)[1:-1]} is {quote(value)}, expected it to be absent: it is not known here"
+            )
 
 
-def _fitting(pattern: Mapping[str, Number], module: str, default: Number) -> Number:
+def _compiled(name: str) -> re.Pattern[str]:
+    """A key of a pattern as PEFT reads it: the end of a module's name (`get_pattern_key`)."""
+    return re.compile(rf"(.*\.)?({name})")
+
+
+def _fitting(pattern: Mapping[re.Pattern[str], Number], module: str, default: Number) -> Number:
     for name, value in pattern.items():
-        if re.fullmatch(rf"(.*\.)?({name})", module):
+        if name.fullmatch(module):
             return value
     return default
 
 
 def _rank(value: Any, name: str, max_rank: int) -> int:
     if type(value) is not int or not 1 <= value <= max_rank:
-        raise AdapterRejected(f"{FILE}: {name} is {value!r}, expected 1 to {max_rank} (the engine's max_lora_rank)")
+        raise AdapterRejected(
+            f"{FILE}: {name} is {quote(value)}, expected 1 to {max_rank} (the engine's max_lora_rank)"
+        )
     return value
 
 
 def _pattern(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     patterns = content.get(name) or {}
     if not isinstance(patterns, dict):
-        raise AdapterRejected(f"{FILE}: {name} is {patterns!r}, expected an object")
+        raise AdapterRejected(f"{FILE}: {name} is {quote(patterns)}, expected an object")
+    if len(patterns) > MAX_PATTERNS:
+        raise AdapterRejected(f"{FILE}: {name} has {len(patterns)} entries, expected at most {MAX_PATTERNS}")
     for key in patterns:
         if not _NAME_PATTERN.fullmatch(key):
-            raise AdapterRejected(f"{FILE}: {name} has the key {key!r}, expected names of modules, not an expression")
+            raise AdapterRejected(
+                f"{FILE}: {name} has the key {quote(key)}, expected names of modules, not an expression"
+            )
     return patterns
 
 
-def _targets(value: Any) -> tuple[str, ...] | None:
-    if isinstance(value, str) and value:
-        return None
-    if not isinstance(value, list) or not value or not all(isinstance(name, str) and name for name in value):
-        raise AdapterRejected(f"{FILE}: target_modules is {value!r}, expected a list of module names")
-    return tuple(value)
-
-
 def _number(value: Any, name: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    """A number that a scale can be made of: times it, weights must stay finite."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return value
-    raise AdapterRejected(f"{FILE}: {name} is {value!r}, expected a number")
+    raise AdapterRejected(f"{FILE}: {name} is {quote(value)}, expected a number of at most {LARGEST:g}")

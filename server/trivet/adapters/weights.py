@@ -6,18 +6,21 @@ The engine loads most of the misfits found here without a word and then answers 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trivet.adapters import peft_config
 from trivet.adapters.base_model import BaseModel
-from trivet.adapters.peft_config import PeftConfig
+from trivet.adapters.peft_config import LARGEST, PeftConfig
+from trivet.adapters.quotation import quote
 from trivet.adapters.safetensors_header import HeaderError, TensorEntry, read_header
 from trivet.errors import AdapterRejected
 
 FILE = "adapter_model.safetensors"
+CONFIG = peft_config.FILE
 PREFIX = "base_model.model."
 # The bits of an exponent: all set, it is an infinity or not a number.
 EXPONENTS: Mapping[str, tuple[Any, int]] = {
@@ -44,15 +47,18 @@ def check_weights(path: Path, config: PeftConfig, base: BaseModel) -> None:
         entries = read_header(path)
     except HeaderError as problem:
         raise AdapterRejected(f"{FILE}: {problem}") from problem
+    chosen = config.choice.chosen(base.modules)
     found: dict[str, dict[str, str]] = {}
     for name in entries:
         module, part = _place(name, config, base)
+        if module not in chosen:
+            raise AdapterRejected(f"tensor {name}: target_modules does not name {module}")
         found.setdefault(module, {})[part] = name
-    _check_complete(found, config, base)
+    _check_complete(found, chosen, config, base)
     for module, parts in found.items():
         _check_shapes(module, parts, entries, config, base)
-    for name, entry in entries.items():
-        _check_finite(path, name, entry)
+        for part, name in parts.items():
+            _check_numbers(path, name, entries[name], config.scale_of(module) if part == PAIR[1] else 1.0)
 
 
 def _place(name: str, config: PeftConfig, base: BaseModel) -> tuple[str, str]:
@@ -67,8 +73,6 @@ def _place(name: str, config: PeftConfig, base: BaseModel) -> tuple[str, str]:
     if module not in base.modules:
         known = ", ".join(base.module_names)
         raise AdapterRejected(f"tensor {name}: the base model has no module {module} for it (its layers have {known})")
-    if not config.targeted(module):
-        raise AdapterRejected(f"tensor {name}: target_modules does not name {module}")
     return module, match["part"]
 
 
@@ -77,18 +81,21 @@ def parts_of(config: PeftConfig) -> tuple[str, ...]:
     return (*PAIR, MAGNITUDE) if config.dora else PAIR
 
 
-def _check_complete(found: Mapping[str, Mapping[str, str]], config: PeftConfig, base: BaseModel) -> None:
+def _check_complete(
+    found: Mapping[str, Mapping[str, str]], chosen: Collection[str], config: PeftConfig, base: BaseModel
+) -> None:
     if not found:
         raise AdapterRejected(f"{FILE}: has no tensor")
-    for target in config.targets or ():
+    targets = config.choice.targets
+    for target in () if isinstance(targets, str) else targets:
         modules = [module for module in base.modules if module == target or module.endswith(f".{target}")]
         if not modules:
             known = ", ".join(base.module_names)
-            raise AdapterRejected(f"adapter_config.json: target_modules names {target!r}, expected some of {known}")
-        missing = [module for module in modules if module not in found] if config.whole_model else []
+            raise AdapterRejected(f"{CONFIG}: target_modules names {quote(target)}, expected some of {known}")
+        missing = [module for module in modules if module in chosen and module not in found]
         if missing:
             tensor = f"{PREFIX}{missing[0]}.lora_A.weight"
-            raise AdapterRejected(f"tensor {tensor}: is missing, but target_modules names {target!r}")
+            raise AdapterRejected(f"tensor {tensor}: is missing, but target_modules names {quote(target)}")
     for module, parts in found.items():
         for part in parts_of(config):
             if part not in parts:
@@ -103,7 +110,7 @@ def _check_shapes(
     config: PeftConfig,
     base: BaseModel,
 ) -> None:
-    rows, columns = reversed(base.modules[module]) if config.transposed else base.modules[module]
+    rows, columns = reversed(base.modules[module]) if base.stores_transposed else base.modules[module]
     rank = config.rank_of(module)
     for part, expected in zip((*PAIR, MAGNITUDE), ((rank, columns), (rows, rank), (rows,)), strict=True):
         if part not in parts:
@@ -116,15 +123,30 @@ def _check_shapes(
             )
 
 
-def _check_finite(path: Path, name: str, entry: TensorEntry) -> None:
+def _check_numbers(path: Path, name: str, entry: TensorEntry, scale: float) -> None:
+    """Finite, and times `scale` within half precision: the engine multiplies B by it, in a dtype of its own."""
     if entry.dtype not in EXPONENTS:
         raise AdapterRejected(f"tensor {name}: has dtype {entry.dtype}, expected {', '.join(EXPONENTS)}")
     word, exponent = EXPONENTS[entry.dtype]
+    sign = np.iinfo(word).max // 2
     count = (entry.end - entry.start) // np.dtype(word).itemsize
     with path.open("rb") as file:
         file.seek(entry.start)
         for at in range(0, count, BLOCK):
-            bits = np.fromfile(file, dtype=word, count=min(BLOCK, count - at))
-            bad = np.flatnonzero((bits & exponent) == exponent)
-            if bad.size:
-                raise AdapterRejected(f"tensor {name}: element {at + int(bad[0])} is NaN or infinite, expected numbers")
+            # Without their signs, the bits of floating-point numbers have the order of the numbers.
+            bits = np.fromfile(file, dtype=word, count=min(BLOCK, count - at)) & sign
+            worst = int(bits.argmax())
+            if bits[worst] >= exponent:
+                raise AdapterRejected(f"tensor {name}: element {at + worst} is NaN or infinite, expected numbers")
+            value = _number(bits[worst], entry.dtype)
+            if value * abs(scale) > LARGEST or value > LARGEST:
+                times = f", times the scale {scale:g}" if value <= LARGEST else ""
+                raise AdapterRejected(
+                    f"tensor {name}: element {at + worst} is {value:g} in size{times}, expected at most {LARGEST:g}"
+                )
+
+
+def _number(bits: Any, dtype: str) -> float:
+    if dtype == "BF16":
+        return float((bits.astype(np.uint32) << 16).view(np.float32))
+    return float(bits.view(np.float16 if dtype == "F16" else np.float32))
