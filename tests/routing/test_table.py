@@ -102,3 +102,36 @@ def test_concurrent_writers_end_at_the_highest_revision() -> None:
     for thread in threads:
         thread.join()
     assert {name: route.revision for name, route in routes.routes.items()} == {"support": 399, "sales": 399}
+
+
+def test_replacing_all_gives_what_changed_the_next_revision() -> None:
+    routes = RouteTable({"support": a_route(), "sales": a_route(name="sales"), "gone": a_route(name="gone")})
+    handed_out = routes.routes
+    routes.replace(a_route({"stable": 3.0}, revision=5, name="sales"))
+    changed, new = a_route({"candidate": 1.0}), a_route(name="new")
+    routes.replace_all({"support": changed, "sales": a_route({"stable": 3.0}, name="sales"), "new": new})
+    assert {name: route.revision for name, route in routes.routes.items()} == {"support": 6, "sales": 5, "new": 6}
+    assert routes.resolve("support", "u").variant.name == "candidate"
+    assert routes.revision == 6
+    assert set(handed_out) == {"support", "sales", "gone"}
+    with pytest.raises(UnknownRoute):
+        routes.resolve("gone")
+
+
+def test_a_route_that_comes_back_is_not_taken_for_the_one_that_was() -> None:
+    routes = RouteTable({"support": a_route(), "sales": a_route(name="sales")})
+    routes.replace_all({"support": a_route()})
+    assert routes.revision == 0
+    routes.replace_all({"support": a_route(), "sales": a_route({"stable": 1.0}, name="sales")})
+    assert routes.routes["sales"].revision == 1
+    routes.replace_all({"support": a_route()})
+    routes.replace_all({"support": a_route(), "sales": a_route(name="sales")})
+    assert routes.routes["sales"].revision == 2
+
+
+def test_replacing_all_with_one_that_cannot_be_resolved_changes_nothing() -> None:
+    routes = table(a_route())
+    with pytest.raises(ValueError, match="no variant has a positive weight"):
+        routes.replace_all({"new": a_route(name="new"), "support": a_route({"stable": 0.0})})
+    assert set(routes.routes) == {"support"}
+    assert routes.routes["support"].weights == {"stable": 1.0, "candidate": 1.0}
