@@ -32,7 +32,7 @@ class AdapterSlots:
     while its `quantum` (seconds) has not run out. After that its requests wait like everybody's, its running ones
     finish, and the slot goes to the adapter that has waited longest, with all its requests that wait. A lease without
     requests ends at once. So an adapter waits for ceil(adapters that wait / slots) x (quantum + longest stream left)
-    at most. The base model needs no slot and never waits. With a quantum of 0 there are no leases: all is left to the engine.
+    at most. The base model needs no slot and never waits. With a quantum of 0 there are no leases.
 
     `on_wait` is told the seconds that each request of an adapter waited, 0 included, also of those that gave up.
     """
