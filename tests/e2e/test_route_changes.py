@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from serving import metrics, until
 from tiny_model import adapter_files, write_adapter
 from training_base import make_base
 from trivet.api.v1 import inference_pb2, receipt_pb2
+from trivet.cli.main import main
 from trivet.cli.server_process import ServerProcess
 from trivet.client import CallFailed, Client
 
@@ -183,5 +186,10 @@ def test_a_refused_configuration_changes_nothing(served: Served, server: ServerP
         assert client.list_routes() == before
         assert answer(client, QUESTIONS[0])[1].adapter == before.routes[0].variants[0].variant.adapter == "tone@1"
         bad.write_bytes(sound)
-        client.reload_routes()
+        told = CliRunner().invoke(main, ["reload", "--json", "--admin-address", server.target.admin_address])
+        assert told.exit_code == 0, told.output
+        assert json.loads(told.stdout)["differences"] == [
+            "route ask: variant one removed",
+            "route ask: variant two added, weight 1",
+        ]
         assert answer(client, QUESTIONS[0])[1].adapter == "tone@2"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from trivet.app.backend import variants_of
-from trivet.app.prompts import ServedPrompts
+from trivet.app.prompts import PromptSet, ServedPrompts
 from trivet.config import Config, needs_restart
 from trivet.errors import ConfigError, TrivetError
 from trivet.metering.prices import Price
@@ -84,11 +84,7 @@ class RouteReload:
 
     async def _next(self) -> RouteChange:
         async with self._turn:
-            config = await asyncio.to_thread(self._read)
-            problems = needs_restart(self._config, config) or list(self._not_reranked(config))
-            if problems:
-                raise ConfigError(problems)
-            prompts = await asyncio.to_thread(self._prompts.read, config)
+            config, prompts = await asyncio.to_thread(self._checked)
             prices, old_prices = prices_of(config), dict(self._prices)
 
             def with_the_routes() -> None:
@@ -106,6 +102,13 @@ class RouteReload:
                 raise
         names = sorted(name for name in {*prices, *old_prices} if prices.get(name) != old_prices.get(name))
         return replace(change, differences=(*change.differences, *(f"prices of {name}" for name in names)))
+
+    def _checked(self) -> tuple[Config, PromptSet]:
+        config = self._read()
+        problems = needs_restart(self._config, config) or list(self._not_reranked(config))
+        if problems:
+            raise ConfigError(problems)
+        return config, self._prompts.read(config)
 
     def _not_reranked(self, config: Config) -> Iterator[str]:
         """Cross-encoders are opened at the start, if a route asks for one."""
