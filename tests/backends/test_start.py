@@ -35,6 +35,24 @@ async def test_cancelled(tiny_engine: EmbeddedVllm, tiny_model: Path, tmp_path: 
     assert tiny_engine.ready
 
 
+async def test_started_again_right_after_it_was_cancelled(
+    tiny_engine: EmbeddedVllm, tiny_model: Path, tmp_path: Path
+) -> None:
+    others = set(multiprocessing.active_children())
+    backend = EmbeddedVllm(tiny_settings(tiny_model, tmp_path))
+    start = asyncio.create_task(backend.start())
+    while not set(multiprocessing.active_children()) - others:
+        await asyncio.sleep(0.02)
+    start.cancel()
+    await asyncio.wait({start})
+    await backend.start()
+    (process,) = set(multiprocessing.active_children()) - others
+    assert backend.process_ids == [process.pid]
+    assert await collect(backend, request([5]))
+    await backend.close()
+    assert await _no_more_than(others)
+
+
 async def test_failed(tiny_engine: EmbeddedVllm, tiny_model: Path, tmp_path: Path) -> None:
     others = set(multiprocessing.active_children())
     broken = tmp_path / "broken"

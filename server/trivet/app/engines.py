@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Engines:
-    """Call `start` once, then `close` once, also if `start` failed."""
+    """Call `start` once, then `end_supervision` and `close`, also if `start` failed."""
 
     def __init__(self, config: Config, folder: DataFolder, metrics: Metrics) -> None:
         self.backends: Mapping[str, EmbeddedVllm] = {
@@ -65,11 +65,14 @@ class Engines:
             self._supervising.append(asyncio.create_task(supervisor.run(), name=f"supervisor of {name}"))
         return problems
 
-    async def close(self) -> None:
-        """End supervision, a start that is under way included, then the engines; what is in flight fails."""
+    async def end_supervision(self) -> None:
+        """Start and prepare nothing any more; a start that is under way is broken off."""
         for task in self._supervising:
             task.cancel()
         await asyncio.gather(*self._supervising, return_exceptions=True)
+
+    async def close(self) -> None:
+        """End the engines, whose supervision has ended; what is in flight fails."""
         await asyncio.gather(*(backend.close() for backend in self.backends.values()))
 
 

@@ -143,6 +143,7 @@ class Gateway:
         changeover = Changeover(routes, adapters, wanted, readiness, self._follower.changed)
         self._stack.push_async_callback(engines.close)
         self._stack.push_async_callback(adapters.close)
+        self._stack.push_async_callback(engines.end_supervision)
         try:
             async with asyncio.TaskGroup() as group:
                 starting = group.create_task(engines.start(preparation, self._progress, self._follower.changed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncGenerator, Callable
 from enum import Enum
 from typing import Any
@@ -42,6 +43,7 @@ class EmbeddedVllm:
         self._settings = settings
         self._on_state = on_state
         self._engine: VllmEngine | None = None
+        self._abandoned: asyncio.Future[Any] | None = None
         self._loras = LoraBook()
         self._lifecycle = asyncio.Lock()
         self._adapter_changes = asyncio.Lock()
@@ -70,6 +72,7 @@ class EmbeddedVllm:
             if self.ready:
                 return
             await self._discard()
+            gc.collect()  # former engines, and starts that failed, are cycles that hold sockets and pipes
             try:
                 engine = await self._launch()
             except asyncio.CancelledError:
@@ -168,11 +171,16 @@ class EmbeddedVllm:
         def loading() -> None:
             loop.call_soon_threadsafe(self._enter, EngineState.LOADING)
 
+        if self._abandoned is not None:  # two starts at a time would both want the memory
+            await asyncio.wait({self._abandoned})
         start = Launch(self._settings, loading)
+        running = in_background(start.run, "vllm-start")
         try:
-            llm = await in_background(start.run, "vllm-start")
+            llm = await asyncio.shield(running)
         except asyncio.CancelledError:
             start.abandon()
+            running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody else will ask
+            self._abandoned = running
             raise
         engine = VllmEngine(llm)
         self.metrics.adopt()
