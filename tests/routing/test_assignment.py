@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivet.routing import assignment
@@ -30,6 +30,7 @@ VECTORS: list[Vector] = json.loads((Path(__file__).parent / "assignment_vectors.
 names = st.text(min_size=1, max_size=6)
 positive = st.floats(min_value=1e-6, max_value=1e6)
 weighted = st.dictionaries(names, positive, min_size=1, max_size=6)
+untimed = settings(deadline=None)  # a busy machine is not a fault
 
 
 def by_the_book(salt: str, unit: str, weights: dict[str, float]) -> str:
@@ -89,6 +90,7 @@ def test_bytes_of_neighbouring_fields_do_not_run_together() -> None:
     assert len(drawn) == 4
 
 
+@untimed
 @given(salt=names, unit=st.text(), weights=weighted)
 def test_order_and_scale_do_not_matter(salt: str, unit: str, weights: dict[str, float]) -> None:
     chosen = assign(salt, unit, weights)
@@ -97,6 +99,7 @@ def test_order_and_scale_do_not_matter(salt: str, unit: str, weights: dict[str, 
     assert chosen in weights
 
 
+@untimed
 @given(unit=st.text(), before=weighted, data=st.data())
 def test_a_unit_moves_only_to_a_variant_that_grew(unit: str, before: dict[str, float], data: st.DataObject) -> None:
     after = {v: data.draw(st.one_of(st.just(w), st.just(0.0), positive)) for v, w in before.items()}
@@ -108,6 +111,7 @@ def test_a_unit_moves_only_to_a_variant_that_grew(unit: str, before: dict[str, f
         assert after[now] * before[was] > before.get(now, 0.0) * after[was]
 
 
+@untimed
 @given(unit=st.text(), weights=weighted)
 def test_no_traffic_without_weight(unit: str, weights: dict[str, float]) -> None:
     assert assign("s", unit, {**weights, "\x00none": 0.0}) != "\x00none"
