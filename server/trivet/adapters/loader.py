@@ -62,8 +62,7 @@ class AdapterLoader:
             await asyncio.wait({entry.reloading})
         try:
             await self._residency.remove(entry)
-            if entry.staged is not None:
-                await asyncio.to_thread(self._staging.discard, entry.staged)
+            await asyncio.to_thread(self._staging.prune, entry.ref)
         except BaseException as problem:
             entry.state, entry.problem = AdapterState.FAILED, str(problem) or type(problem).__name__
             raise
@@ -71,10 +70,8 @@ class AdapterLoader:
 
     async def give_up(self, entry: AdapterEntry, problem: Exception) -> None:
         """Keep nothing of one that could not be brought up, except, if its files are to blame, why."""
-        staged, entry.staged = entry.staged, None
-        if staged is not None:
-            await asyncio.to_thread(self._staging.discard, staged)
         entry.clear()
+        await asyncio.to_thread(self._staging.prune, entry.ref)
         if not isinstance(problem, NotFound | BackendUnavailable):
             entry.fail(problem)
 
@@ -97,7 +94,7 @@ class AdapterLoader:
             entry.staged = await asyncio.to_thread(self._staging.stage, entry.ref)
         else:
             entry.staged = await asyncio.to_thread(self._staging.restore, entry.ref, pinned)
-        await asyncio.to_thread(self._staging.prune, entry.staged)
+        await asyncio.to_thread(self._staging.prune, entry.ref, entry.staged)
 
     async def _reload(self, entry: AdapterEntry) -> None:
         with self._observed("reloaded"):

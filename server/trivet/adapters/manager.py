@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from trivet.adapters.entry import AdapterEntry
+from trivet.adapters.lease import AdapterLease
 from trivet.adapters.lifecycle import LifecycleSettings
 from trivet.adapters.loader import AdapterLoader, LoadObserver
 from trivet.adapters.pursuit import Pursuit
@@ -22,15 +22,6 @@ from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, Stage
 from trivet.types.variant import VersionRef
 
 RETRY_AFTER = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterLease:
-    """A resident adapter that stays so for as long as the lease is held."""
-
-    ref: VersionRef
-    engine_name: str
-    digest: str
 
 
 class AdapterManager:
@@ -147,6 +138,7 @@ class AdapterManager:
         """Stop what is under way. What is half-done is undone at the next start; the wishes are whole."""
         self._staging.stop()
         await self._pursuit.close()
+        await self._residency.close()
         await asyncio.gather(*[entry.cancel() for entry in list(self._entries.values())])
         await asyncio.to_thread(self._wishes.close)
 
@@ -157,7 +149,10 @@ class AdapterManager:
                 return
             wished = {wish.ref: wish.digest for wish in await self._wishes.all(self._backend.name)}
             kept = {engine_name(ref, digest) for ref, digest in wished.items()}
-            await asyncio.to_thread(self._staging.sweep, set(self._wanted), kept)
+            wanted = set(self._wanted)
+            await asyncio.to_thread(self._staging.sweep, wanted, kept)
+            for ref in wanted:
+                self._entry(ref)  # so that a copy goes with the last one who wants it, also before it is loaded
             self._wished = wished
             self._opened = True
 

@@ -6,12 +6,13 @@ instead, so that the books are right and an adapter in use is never the one that
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Container
 
 from trivet.adapters.entry import AdapterEntry
-from trivet.errors import TrivetError
+from trivet.errors import BackendUnavailable, TrivetError
 from trivet.ports import Backend
 from trivet.types.adapter import AdapterState
 from trivet.types.variant import VersionRef
@@ -30,6 +31,7 @@ class Residency:
         self._wanted = wanted
         self._held: OrderedDict[VersionRef, AdapterEntry] = OrderedDict()
         self._incarnation = 0
+        self._trimming: asyncio.Task[None] | None = None
 
     @property
     def has_room(self) -> bool:
@@ -42,9 +44,17 @@ class Residency:
         return entry.incarnation == self._backend.incarnation and self._backend.ready
 
     def touch(self, entry: AdapterEntry) -> None:
-        """It was used just now."""
+        """It was used just now. If there are more than places, those that may go do so in the background."""
         if entry.ref in self._held:
             self._held.move_to_end(entry.ref)
+        if len(self._held) > self._places and self._victim() and (self._trimming is None or self._trimming.done()):
+            self._trimming = asyncio.create_task(self._make_room())
+
+    async def close(self) -> None:
+        """Stop what is under way in the background."""
+        if self._trimming is not None:
+            self._trimming.cancel()
+            await asyncio.wait({self._trimming})
 
     async def add(self, entry: AdapterEntry) -> None:
         """Put it into the engine, if need be in another one's place. Raises what `Backend.load_adapter` raises."""
@@ -56,6 +66,8 @@ class Residency:
             self._held[entry.ref] = entry  # its place is taken before it is there: others come at the same time
             try:
                 await self._make_room()
+                if incarnation != self._backend.incarnation:
+                    raise BackendUnavailable("the engine died while room was made in it")
                 await self._backend.load_adapter(entry.staged)
             except BaseException:
                 self._held.pop(entry.ref, None)

@@ -129,10 +129,10 @@ class AdapterStaging:
             if unfinished or not (begun or path.name in engine_names or path.name.partition("#")[0] in names):
                 _remove(path)
 
-    def prune(self, staged: StagedAdapter) -> None:
-        """Delete the copies that other bytes of the same version left behind."""
+    def prune(self, ref: VersionRef, keep: StagedAdapter | None = None) -> None:
+        """Delete the copies of an adapter that nothing uses any more: all but the one to keep."""
         for path in self._copies():
-            if path.name.partition("#")[0] == str(staged.ref) and path != staged.path:
+            if path.name.partition("#")[0] == str(ref) and not (keep and path == keep.path):
                 _remove(path)
 
     def _copies(self) -> list[Path]:

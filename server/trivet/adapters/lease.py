@@ -1,0 +1,16 @@
+"""What a request holds while it uses an adapter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trivet.types.variant import VersionRef
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterLease:
+    """A resident adapter that stays so for as long as the lease is held."""
+
+    ref: VersionRef
+    engine_name: str
+    digest: str
