@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -130,6 +131,30 @@ async def test_a_drain_waits_for_a_reload_that_nobody_waits_for(house: House) ->
     await asyncio.sleep(0.02)
     assert not unloading.done()
     house.engine.gate.set()
+    await unloading
+    assert "tone" not in resident(house)
+    assert all(not name.startswith("tone@") for name in house.staged())
+
+
+async def test_a_drain_waits_for_a_copy_that_is_being_made_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the copy would be there after the adapter is gone."""
+    await fill(house, REF, OTHER, THIRD)
+    house.damage(REF)
+    restore, begun, go_on = AdapterStaging.restore, Event(), Event()
+
+    def slow(staging: AdapterStaging, ref: VersionRef, digest: str) -> StagedAdapter:
+        begun.set()
+        assert go_on.wait(10)
+        return restore(staging, ref, digest)
+
+    monkeypatch.setattr(AdapterStaging, "restore", slow)
+    request = asyncio.create_task(house.manager.acquire(REF).__aenter__())
+    await house.until(begun.is_set)
+    request.cancel()
+    unloading = asyncio.create_task(house.manager.unload(REF))
+    await asyncio.sleep(0.05)
+    assert not unloading.done()
+    go_on.set()
     await unloading
     assert "tone" not in resident(house)
     assert all(not name.startswith("tone@") for name in house.staged())
