@@ -19,8 +19,6 @@ FIELDS = ("name", "version", "base", "rank", "digest", "recipe", "data", "metric
 MAPPINGS = ("recipe", "data", "metrics", "cost", "libraries")  # for people: how it was made, what it is worth
 MAX_BYTES = 64 << 10
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-# Beside its own errors, PyYAML lets through what Python's types raise for values that a tag or a form promises.
-_UNREADABLE = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError)
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -52,7 +50,9 @@ def parse_manifest(text: bytes, ref: VersionRef) -> Manifest:
         raise AdapterRejected(f"{FILE}: has {len(text)} bytes, expected at most {MAX_BYTES}")
     try:
         content = yaml.load(text.decode(), Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
-    except _UNREADABLE as problem:
+    except (LookupError, AttributeError, TypeError, ArithmeticError) as problem:
+        raise AdapterRejected(f"{FILE}: is not sound YAML: a value is not what its tag says") from problem
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
         raise AdapterRejected(f"{FILE}: is not sound YAML: {' '.join(str(problem).split())}") from problem
     if not isinstance(content, dict):
         raise AdapterRejected(f"{FILE}: is a {type(content).__name__}, expected a mapping")

@@ -15,7 +15,7 @@ from trivet.errors import AdapterRejected, AdapterSourceUnavailable
 
 CPU_SECONDS = 1
 MEMORY_BYTES = 1 << 29
-WALL_SECONDS = 30.0
+WALL_SECONDS = 60.0
 _CHILD = """
 import json, re, resource, sys
 pattern, names, seconds, memory = json.load(sys.stdin)

@@ -32,7 +32,7 @@ SERVED_ONLY: Mapping[str, tuple[Any, ...]] = {
     "trainable_token_indices": (None, [], {}),
 }
 # Ways to start the training that leave the base's own weights alone.
-PLAIN_STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "mica", "lora_ga")
+PLAIN_STARTS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
 # Fields that say how it was trained, or that are read below.
 HARMLESS = frozenset(
     {"alpha_pattern", "auto_mapping", "base_model_name_or_path", "corda_config", "ensure_weight_tying"}
@@ -81,9 +81,12 @@ def read_peft_config(path: Path, max_rank: int, *, dora: bool = False) -> PeftCo
     if not isinstance(content, dict):
         raise AdapterRejected(f"{FILE}: is a {type(content).__name__}, expected an object")
     _check_served(content, dora=dora)
-    rslora = content.get("use_rslora")
-    if rslora not in (None, True, False):
-        raise AdapterRejected(f"{FILE}: use_rslora is {quote(rslora)}, expected true or false")
+    for name in ("use_rslora", "fan_in_fan_out"):
+        if not isinstance(content.get(name, False), bool):
+            raise AdapterRejected(f"{FILE}: {name} is {quote(content[name])}, expected true or false")
+    dropout = content.get("lora_dropout", 0.0)
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
+        raise AdapterRejected(f"{FILE}: lora_dropout is {quote(dropout)}, expected 0 to 1")
     ranks, alphas = _pattern(content, "rank_pattern"), _pattern(content, "alpha_pattern")
     return PeftConfig(
         rank=_rank(content.get("r"), "r", max_rank),
@@ -95,7 +98,7 @@ def read_peft_config(path: Path, max_rank: int, *, dora: bool = False) -> PeftCo
         alpha_pattern={
             _compiled(name): _number(value, f"alpha_pattern[{quote(name)}]") for name, value in alphas.items()
         },
-        rslora=bool(rslora),
+        rslora=content.get("use_rslora") is True,
         dora=content.get("use_dora") is True,
     )
 
@@ -115,7 +118,7 @@ def _check_served(content: Mapping[str, Any], *, dora: bool) -> None:
             expected = " or ".join(repr(value) for value in served if value is not None) or "it to be absent"
             raise AdapterRejected(f"{FILE}: {name} is {quote(content.get(name))}, expected {expected}")
     start = content.get("init_lora_weights")
-    if (start.lower() if isinstance(start, str) else start) not in PLAIN_STARTS:
+    if not (start is None or isinstance(start, bool) or start in PLAIN_STARTS):
         raise AdapterRejected(
             f"{FILE}: init_lora_weights is {quote(start)}, which changes the base's own weights; expected a plain LoRA"
         )
@@ -147,7 +150,7 @@ def _rank(value: Any, name: str, max_rank: int) -> int:
 
 
 def _pattern(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    patterns = content.get(name) or {}
+    patterns = content.get(name, {})
     if not isinstance(patterns, dict):
         raise AdapterRejected(f"{FILE}: {name} is {quote(patterns)}, expected an object")
     if len(patterns) > MAX_PATTERNS:
