@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from serving import child, metrics, total, until
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.cli.server_process import ServerProcess
 from trivet.client import CallFailed, Client
@@ -32,25 +30,6 @@ def request(route: str = "support", text: str = QUESTION, **fields: Any) -> infe
     return inference_pb2.GenerateRequest(
         route=route, messages=[inference_pb2.Message(role="user", content=text)], **fields
     )
-
-
-def metrics(server: ServerProcess) -> dict[str, float]:
-    """All samples of /metrics, by name and labels as they stand."""
-    with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=10) as page:
-        lines = page.read().decode().splitlines()
-    samples = (re.fullmatch(r"(\S+?(?:\{.*\})?) (\S+)", line) for line in lines if not line.startswith("#"))
-    return {found[1]: float(found[2]) for found in samples if found}
-
-
-def total(samples: dict[str, float], start: str) -> float:
-    return sum(value for name, value in samples.items() if name.startswith(start))
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def upsert(client: Client, name: str, text: str) -> admin_pb2.UpsertDocumentsResponse:
@@ -205,31 +184,8 @@ def test_the_vector_process_killed_is_a_policy_and_comes_back(server: ServerProc
     assert client.generate(request()).text == "60 metres"
 
 
-def child(parent: int, words: str) -> int:
-    """The process below `parent` whose command line has these words; waits for it."""
-    found: list[int] = []
-
-    def look() -> bool:
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit():
-                continue
-            try:
-                stat = (folder / "stat").read_text().rpartition(")")[2].split()
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                name = (folder / "comm").read_text()
-            except OSError:
-                continue
-            if int(stat[1]) == parent and (words in command or words in name):
-                found.append(int(folder.name))
-                return True
-        return False
-
-    until(look)
-    return found[0]
-
-
 class TestEndings:
-    """Deaths and stops: each with a server of its own."""
+    """Stops, with a server of its own; what follows an engine's death is in test_restarts.py."""
 
     @pytest.fixture
     def mortal(self, server: ServerProcess, tmp_path: Path) -> Any:
@@ -237,7 +193,7 @@ class TestEndings:
         with ServerProcess(server.config, tmp_path) as process:
             yield process
 
-    def test_sigterm_finishes_what_is_in_flight_and_the_engines_death_is_told(self, mortal: ServerProcess) -> None:
+    def test_sigterm_finishes_what_is_in_flight(self, mortal: ServerProcess) -> None:
         with Client(mortal.target, timeout=30) as client:
             answers: list[str] = []
             stream = client.generate_stream(request("tickets", "word " * 50, max_tokens=200))
@@ -251,16 +207,3 @@ class TestEndings:
             assert len(answers) == 1
         assert mortal.wait() == 0
         assert not (mortal.data_dir / "server.json").exists()
-
-    def test_a_killed_engine_fails_clearly_within_two_seconds(self, mortal: ServerProcess) -> None:
-        with Client(mortal.target, timeout=30) as client:
-            client.generate(request("tickets", "hello"))
-            os.kill(child(mortal.pid, "EngineCore"), signal.SIGKILL)
-            started = time.monotonic()
-            with pytest.raises(CallFailed, match="UNAVAILABLE") as refused:
-                while True:
-                    client.generate(request("tickets", "hello"))
-            assert time.monotonic() - started < 2
-            assert refused.value.reason == "BACKEND_UNAVAILABLE"
-            until(lambda: total(metrics(mortal), "trivet_engine_up") == 0)
-            assert metrics(mortal)["trivet_requests_in_flight"] == 0
