@@ -27,7 +27,10 @@ OTHER = VersionRef("voice", "1")
 
 
 class EngineFake:
-    """A backend that only keeps books; `gate` holds loads up, `refusal` fails them, `in_use` must not be taken out."""
+    """A backend that only keeps books. `gate` holds loads up and `exit` unloads, `refusal` fails loads.
+
+    What is `in_use` must not be taken out.
+    """
 
     name = "fake"
     block_size = 16
@@ -40,6 +43,8 @@ class EngineFake:
         self.calls: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.exit = asyncio.Event()
+        self.exit.set()
         self.refusal: Exception | None = None
         self.in_use: Counter[str] = Counter()
         self.faults: list[str] = []
@@ -62,6 +67,7 @@ class EngineFake:
 
     async def unload_adapter(self, engine_name: str) -> None:
         self.calls.append(f"unload {engine_name}")
+        await self.exit.wait()
         if self.in_use[engine_name] and engine_name in self.resident:
             self.faults.append(f"{engine_name} was in use")
         if engine_name in self.resident:

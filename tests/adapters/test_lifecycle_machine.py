@@ -172,7 +172,7 @@ class Engine:
 
     async def unload_adapter(self, engine_name: str) -> None:
         life = self.incarnation
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.04)  # a load that begins later must not end before it
         if life != self.incarnation or engine_name not in self.resident:
             return
         if self.in_use[engine_name]:

@@ -121,6 +121,24 @@ async def test_concurrent_requests_share_one_reload_and_cancelling_them_stops_no
     assert "tone" not in resident(house)
 
 
+async def test_one_that_is_on_its_way_out_is_added_after_it_is_out(house: House) -> None:
+    await fill(house, REF, OTHER)
+    house.engine.exit.clear()
+    loading = asyncio.create_task(house.manager.load(THIRD))
+    await house.until(lambda: house.engine.verbs()[-1] == "unload")
+    async with house.use(OTHER):
+
+        async def ask() -> None:
+            async with house.use(REF) as engine_name:
+                assert engine_name in house.engine.resident
+
+        request = asyncio.create_task(ask())
+        await asyncio.sleep(0.05)
+        assert not request.done()
+        house.engine.exit.set()
+        await asyncio.gather(request, loading)
+
+
 async def test_a_drain_waits_for_a_reload_that_nobody_waits_for(house: House) -> None:
     await fill(house, REF, OTHER, THIRD)
     house.engine.gate.clear()
