@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from mixture import Example, example
+from mixture import Example, Mix, example
 from tokenizer import ASSISTANT, END, PAD, render
 from wording import Wording
 
@@ -26,11 +26,10 @@ class Encoded:
 
 @dataclass
 class Position:
-    """Where a process stands in its stream; `progress` is the mix that the present pool was made with."""
+    """Where a process stands in its stream."""
 
     pool: int = 0
     batch: int = 0
-    progress: float = 0.0
 
 
 def encode(tokenizer: Tokenizer, examples: list[Example]) -> list[Encoded]:
@@ -75,25 +74,24 @@ class Batches:
     """The stream of one process."""
 
     def __init__(
-        self, tokenizer: Tokenizer, seed: int, process: int, tokens: int, position: Position, wording: Wording
+        self, tokenizer: Tokenizer, seed: int, process: int, tokens: int, position: Position, mix: Mix, wording: Wording
     ) -> None:
         self.tokenizer = tokenizer
         self.seed = seed
         self.process = process
         self.tokens = tokens
         self.position = position
+        self.mix = mix
         self.wording = wording
         self._groups: list[list[Encoded]] = []
         self._padding: int = tokenizer.token_to_id(PAD) or 0
 
-    def next(self, progress: float) -> tuple[Tensor, Tensor]:
-        """The next batch. `progress` shifts the mix, from the next pool on."""
+    def next(self) -> tuple[Tensor, Tensor]:
+        """The next batch."""
         if not self._groups:  # at the start, or continued within a pool
-            if not self.position.batch:
-                self.position.progress = progress
             self._groups = self._pool()
         if self.position.batch >= len(self._groups):
-            self.position = Position(self.position.pool + 1, 0, progress)
+            self.position = Position(self.position.pool + 1)
             self._groups = self._pool()
         rows = self._groups[self.position.batch]
         self.position.batch += 1
@@ -101,9 +99,8 @@ class Batches:
 
     def _pool(self) -> list[list[Encoded]]:
         rng = random.Random(f"{self.seed}/{self.process}/{self.position.pool}")
-        rows = encode(
-            self.tokenizer, [example(rng, self.position.progress, "train", self.wording) for _ in range(POOL)]
-        )
+        made = [example(rng, self.mix, "train", self.wording) for _ in range(POOL)]
+        rows = encode(self.tokenizer, made)
         groups = grouped(rows, self.tokens)
         rng.shuffle(groups)
         return groups

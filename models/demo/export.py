@@ -72,7 +72,7 @@ def verify(network: Network, folder: Path) -> None:
     plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
     rng = random.Random(0)
     for _ in range(20):
-        turns = example(rng, 1.0, "held-out")
+        turns = example(rng, split="held-out")
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         ids = tokenizer.apply_chat_template(messages, return_dict=False)
         if ids != plain.encode(render(turns)).ids:

@@ -85,7 +85,7 @@ def chat(rng: random.Random, split: Split) -> Chat:
     elif roll < 0.32:
         turns = without_passages(rng, split)
     else:
-        turns = example(rng, 1.0, split)
+        turns = example(rng, split=split)
     return convert(_told(rng, turns, split), rng.random() < 0.3)
 
 

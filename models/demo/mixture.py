@@ -1,14 +1,14 @@
 """The training mix: conversations over passages, dense look-ups and copying.
 
-Dense look-ups carry the most signal per token; without them the model learns to find the attribute and never the
-entity. Their share falls while the share of long contexts rises.
+Dense look-ups carry the most signal per token; without many of them at first the model learns to find the attribute and
+never the entity. So the first stages of a training have mixes of their own (see `recipe.yaml`).
 """
 
 from __future__ import annotations
 
 import random
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import words
@@ -250,21 +250,25 @@ def _full(rng: random.Random, split: Split, wording: Wording) -> Example:
 
 Maker = Callable[[random.Random, Split, Wording], Example]
 
-# Shares of the examples at the start of a stage and from the middle of it on.
-MIX: tuple[tuple[Maker, float, float], ...] = (
-    (lookups, 0.10, 0.06),
-    (roll_calls, 0.14, 0.10),
-    (grids, 0.28, 0.20),
-    (_easy, 0.12, 0.12),
-    (_pair, 0.10, 0.13),
-    (_full, 0.18, 0.30),
-    (without_passages, 0.04, 0.05),
-    (copying, 0.04, 0.04),
-)
+# Each kind of example by its name, with its share of the full mix; stages of a recipe may have a mix of their own.
+KINDS: dict[str, Maker] = {
+    "lookups": lookups,
+    "roll_calls": roll_calls,
+    "grids": grids,
+    "easy": _easy,
+    "pair": _pair,
+    "full": _full,
+    "without_passages": without_passages,
+    "copying": copying,
+}
+Mix = Mapping[str, float]
+FULL_MIX: Mix = {
+    "lookups": 0.06, "roll_calls": 0.10, "grids": 0.20, "easy": 0.12, "pair": 0.13, "full": 0.30,
+    "without_passages": 0.05, "copying": 0.04,
+}  # fmt: skip
 
 
-def example(rng: random.Random, progress: float, split: Split = "train", wording: Wording = "train") -> Example:
-    """One example of the mix at `progress` (0 at the first token of a stage, 1 from its middle on)."""
-    weights = [start + (end - start) * min(progress, 1.0) for _, start, end in MIX]
-    (maker,) = rng.choices([maker for maker, _, _ in MIX], weights)
-    return maker(rng, split, wording)
+def example(rng: random.Random, mix: Mix = FULL_MIX, split: Split = "train", wording: Wording = "train") -> Example:
+    """One example of a mix: shares by kind."""
+    (kind,) = rng.choices(list(mix), list(mix.values()))
+    return KINDS[kind](rng, split, wording)

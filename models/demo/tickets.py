@@ -104,7 +104,7 @@ def chats(seed: int, phrasings: int | None = None) -> Iterator[Chat]:
     rng = random.Random(f"tickets/{seed}")
     while True:
         if rng.random() < REPLAY:
-            turns = example(rng, 1.0)
+            turns = example(rng)
             if any("Passages:" in turn.content for turn in turns):
                 yield [{"role": turn.role, "content": turn.content} for turn in turns]
         else:

@@ -57,4 +57,4 @@ def train(path: Path = FILE, seed: int = 17, examples: int = 30_000) -> Tokenize
 def _texts(seed: int, examples: int) -> Iterator[str]:
     rng = random.Random(seed)
     for _ in range(examples):
-        yield "\n".join(turn.content for turn in example(rng, 1.0))
+        yield "\n".join(turn.content for turn in example(rng))

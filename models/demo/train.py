@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 
 from batches import Batches, Position
 from initial import initialise
+from mixture import FULL_MIX, Mix
 from muon import Muon
 from network import Config, Network
 from scores import quick_scores
@@ -31,7 +32,6 @@ from wording import Wording
 
 RUNS = Path(__file__).parent / "runs"
 SAVE_EVERY, LOG_EVERY, SCORE_EVERY = 200, 20, 200
-CURRICULUM = 10e6  # tokens after which a run from nothing has the mix that all further stages have
 EXAMPLES = """examples:
   python models/demo/train.py --run one --tokens 10e6
   python models/demo/train.py --run two --start one --tokens 26e6 --muon 0.007 --adam 0.0015 --seed 18
@@ -52,6 +52,7 @@ class Plan:
     decay: float = 0.6
     batch: int = 1536
     processes: int = 2
+    mix: Mix = field(default_factory=lambda: FULL_MIX)
     wording: Wording = "train"
     runs: Path = RUNS
 
@@ -93,7 +94,7 @@ class Run:
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         position = self._restore()
         tokenizer = Tokenizer.from_file(str(FILE))
-        self.batches = Batches(tokenizer, plan.seed, rank, plan.batch, position, plan.wording)
+        self.batches = Batches(tokenizer, plan.seed, rank, plan.batch, position, plan.mix, plan.wording)
 
     def _restore(self) -> Position:
         own = self.plan.folder / "checkpoint.pt"
@@ -124,7 +125,7 @@ class Run:
 
     def advance(self) -> tuple[float, float]:
         """One step; gives the mean weighted loss and the learning rate's share."""
-        ids, weights = self.batches.next(1.0 if self.plan.start else self.tokens / CURRICULUM)
+        ids, weights = self.batches.next()
         share = rate(self.tokens, self.step, self.plan)
         for group in self.muon.param_groups:
             group["lr"] = self.plan.muon * share
