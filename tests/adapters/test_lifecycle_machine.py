@@ -351,7 +351,8 @@ class Lifecycle(RuleBasedStateMachine):
         self.staging.broken.clear()
         self.engine.refused.clear()
         self.wishes.full = False
-        # Bytes that were acknowledged and are gone cannot come back: give those back to the source.
+        # Other bytes never stand in for those that were loaded or acknowledged: the source gets those back.
+        self.staging.sources.update({status.ref: status.digest for status in self.manager.statuses() if status.digest})
         self.staging.sources.update(self.wishes.kept)
 
     def teardown(self) -> None:

@@ -266,13 +266,14 @@ class AdapterManager:
             raise
 
     async def _restore(self, entry: AdapterEntry) -> AdapterStatus:
-        if self._expected(entry.ref) and not self._ready(entry):
+        if not self._expected(entry.ref):
+            return await self._drain(entry)  # a copy of a former process goes too
+        if not self._ready(entry):
             await self._bring_up(entry, must_reside=False)
         return self._status(entry)
 
     async def _unload(self, entry: AdapterEntry) -> AdapterStatus:
-        users = self._wanted.get(entry.ref)
-        if users:
+        if users := self._wanted.get(entry.ref):
             raise FailedPrecondition(f"adapter {entry.ref} is wanted by {', '.join(users)}")
         if entry.ref not in self._wished and entry.blank:
             raise NotFound(f"adapter {entry.ref} is not loaded")
@@ -291,8 +292,7 @@ class AdapterManager:
         while entry.leases and entry.ref not in self._wanted:
             entry.idle.clear()
             await entry.idle.wait()
-        users = self._wanted.get(entry.ref)
-        if users:
+        if users := self._wanted.get(entry.ref):
             entry.state = before
             raise FailedPrecondition(f"adapter {entry.ref} is wanted by {', '.join(users)} again, and stays")
         await self._loader.take_down(entry)
