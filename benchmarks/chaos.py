@@ -1,0 +1,319 @@
+"""Adapters replaced, loaded, unloaded and spoilt at random, streams abandoned and slowed, the engine killed.
+
+    python benchmarks/chaos.py --seconds 600 --kills 2
+
+16 streams ask twelve routes, each with an adapter of its own, and one without, in four adapter slots. Every answer is
+compared, exactly, with the one that the same adapter version gave alone, before. Meanwhile routes are switched between
+versions of their adapters, further versions loaded and unloaded, and bad adapters submitted, and the engine's process
+is killed with SIGKILL. Exit code 1 for a wrong answer, a failure that no kill explains, a bad adapter that was taken,
+an adapter that did not come back, or something left over at the end.
+
+What it does not show: speed (see `adapters.py`), a GPU's numerics (exact equality holds on a CPU in float32), several
+gateways.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chaos_world import ADAPTERS, BASE, QUESTIONS, VERSIONS, World, dump, open_files, resident_bytes, staged_copies
+from cpu_time import command_line, descendants
+from trivet.api.v1 import admin_pb2, inference_pb2
+from trivet.cli.server_process import ServerProcess
+from trivet.client import CallFailed, Client
+
+STREAMS = 16
+RECOVERY = 90.0  # seconds that a killed engine may take to come back, on a busy machine
+SWAP_PAUSE = 0.5  # seconds between two changes of adapters
+REFUSALS = ("INVALID_ARGUMENT", "FAILED_PRECONDITION")
+Answers = dict[tuple[str, str], str]
+
+
+@dataclass
+class History:
+    """What happened. `problems` is what must not."""
+
+    answers: int = 0
+    abandoned: int = 0
+    slowed: int = 0
+    swaps: Counter[str] = field(default_factory=Counter)
+    explained: int = 0
+    kills: list[tuple[float, float]] = field(default_factory=list)  # from the kill until it served again
+    failures: list[tuple[float, float, CallFailed]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def judge(self) -> None:
+        """Set each failure against the kills: only UNAVAILABLE with a time to retry, while the engine was away."""
+        for begun, ended, failure in self.failures:
+            away = any(begun <= back and killed <= ended for killed, back in self.kills)
+            if away and failure.code == "UNAVAILABLE" and failure.retry_after is not None:
+                self.explained += 1
+            else:
+                self.problems.append(f"a request failed without a kill to explain it: {failure}")
+
+
+class Chaos:
+    """One server and everything that is done to it, each kind from threads of its own."""
+
+    def __init__(self, world: World, server: ServerProcess, alone: Answers, seed: int) -> None:
+        self.history = History()
+        self._world, self._server, self._alone, self._seed = world, server, alone, seed
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._reloaded = dict(world.serving)  # what the server is known to have taken
+        self._wished: set[str] = set()
+        self._unsure: set[str] = set()  # what a call that failed has done, nobody can tell
+
+    def run(self, seconds: float, kills: int) -> None:
+        """Let it go for that long."""
+        work = [threading.Thread(target=self._ask, args=(self._seed + number,)) for number in range(STREAMS)]
+        work.append(threading.Thread(target=self._swap, args=(self._seed + 1000,)))
+        for thread in work:
+            thread.start()
+        try:
+            for _ in range(kills):
+                time.sleep(seconds / (kills + 1))
+                self._kill()
+            time.sleep(seconds / (kills + 1))
+        finally:
+            self._stop.set()
+            for thread in work:
+                thread.join()
+        self.history.judge()
+
+    def _ask(self, seed: int) -> None:
+        draw = random.Random(seed)
+        with Client(self._server.target, timeout=60) as client:
+            while not self._stop.is_set():
+                begun = time.monotonic()
+                try:
+                    self._stream(client, draw)
+                except CallFailed as failure:
+                    with self._lock:
+                        self.history.failures.append((begun, time.monotonic(), failure))
+                    time.sleep(min(1.0, failure.retry_after or 0.1))
+
+    def _stream(self, client: Client, draw: random.Random) -> None:
+        route, question = draw.choice((*self._world.serving, BASE)), draw.choice(QUESTIONS)
+        way = draw.choices(("whole", "abandoned", "slowed"), (8, 1, 1))[0]
+        events = client.generate_stream(_request(route, question))
+        pieces: list[str] = []
+        final: inference_pb2.GenerateResponse | None = None
+        for event in events:
+            if event.HasField("final"):
+                final = event.final
+                continue
+            pieces.append(event.delta.text)
+            if way == "abandoned":
+                events.close()
+                with self._lock:
+                    self.history.abandoned += 1
+                return
+            if way == "slowed":
+                time.sleep(draw.uniform(0.05, 0.3))
+        assert final is not None
+        self._compare(final, "".join(pieces), question, way)
+
+    def _compare(self, final: inference_pb2.GenerateResponse, text: str, question: str, way: str) -> None:
+        adapter = final.receipt.adapter
+        expected, digest = self._alone[adapter, question], self._world.digests.get(adapter, "")
+        with self._lock:
+            self.history.answers += 1
+            self.history.slowed += way == "slowed"
+            if text != expected or final.text != expected:
+                self.history.problems.append(f"{adapter or BASE} answered {final.text!r}, alone {expected!r}")
+            if final.receipt.adapter_digest != digest:
+                self.history.problems.append(f"{adapter}: the receipt's digest is {final.receipt.adapter_digest}")
+
+    def _swap(self, seed: int) -> None:
+        draw = random.Random(seed)
+        with Client(self._server.target, timeout=RECOVERY) as client:
+            while not self._stop.is_set():
+                change = draw.choices(("replace", "load", "unload", "bad"), (4, 2, 2, 2))[0]
+                begun = time.monotonic()
+                try:
+                    getattr(self, f"_{change}")(client, draw)
+                    with self._lock:
+                        self.history.swaps[change] += 1
+                except CallFailed as failure:
+                    with self._lock:
+                        self.history.failures.append((begun, time.monotonic(), failure))
+                time.sleep(draw.uniform(0, 2 * SWAP_PAUSE))
+
+    def _replace(self, client: Client, draw: random.Random) -> None:
+        """Switch one to three routes to the other version of their adapter."""
+        serving = dict(self._world.serving)
+        for route in draw.sample(sorted(serving), draw.randint(1, 3)):
+            name, _, version = serving[route].partition("@")
+            serving[route] = f"{name}@{VERSIONS[1 - VERSIONS.index(version)]}"
+        self._world.serve(serving)
+        client.reload_routes()
+        self._reloaded = serving
+
+    def _load(self, client: Client, draw: random.Random) -> None:
+        name = draw.choice(self._world.versions)
+        self._unsure.add(name)
+        loaded = client.load_adapter(name).adapter
+        self._unsure.discard(name)
+        self._wished.add(name)
+        if loaded.state != admin_pb2.ADAPTER_STATE_READY:
+            self.history.problems.append(f"{name} was loaded and is in state {loaded.state}")
+
+    def _unload(self, client: Client, draw: random.Random) -> None:
+        """Withdraw a wish; where a route wants the adapter, that is said and nothing changes."""
+        known = sorted(self._wished | self._unsure)
+        if not known:
+            return
+        name = draw.choice(known)
+        before = name in self._wished
+        self._wished.discard(name)
+        self._unsure.add(name)
+        try:
+            client.unload_adapter(name)
+            self._unsure.discard(name)
+        except CallFailed as refused:
+            if refused.code == "NOT_FOUND" and not before:  # the load that failed had done nothing
+                self._unsure.discard(name)
+            elif refused.code != "FAILED_PRECONDITION" or name not in self._wanted():
+                raise
+            elif before:
+                self._unsure.discard(name)
+                self._wished.add(name)
+
+    def _wanted(self) -> set[str]:
+        """What routes may want: those of the configuration, and those of before if it was not taken."""
+        return {*self._world.serving.values(), *self._reloaded.values()}
+
+    def _bad(self, client: Client, draw: random.Random) -> None:
+        name = draw.choice(self._world.bad)
+        try:
+            client.load_adapter(name)
+        except CallFailed as refused:
+            if refused.code not in REFUSALS:
+                raise
+        else:
+            self.history.problems.append(f"{name} was taken")
+
+    def _kill(self) -> None:
+        killed, old = time.monotonic(), set(engine_processes(self._server.pid))
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        with Client(self._server.target, timeout=10) as client:
+            while True:
+                time.sleep(0.2)
+                if time.monotonic() > killed + RECOVERY:
+                    self.history.problems.append(f"the engine was not back within {RECOVERY:g} s")
+                    break
+                running = set(engine_processes(self._server.pid))
+                if running and not running & old and _all_ready(client):
+                    break
+        self.history.kills.append((killed, time.monotonic()))
+
+    def settle(self) -> None:
+        """With all quiet: what is wanted is resident, and nothing else is left of what there was."""
+        with Client(self._server.target, timeout=30) as client:
+            client.reload_routes()  # the last change may have come while the engine was away
+            deadline = time.monotonic() + 20
+            while (left := self._left(client)) and time.monotonic() < deadline:
+                time.sleep(0.2)
+        self.history.problems += left
+
+    def _left(self, client: Client) -> list[str]:
+        least = {*self._world.serving.values(), *self._wished}
+        listed = client.list_adapters().adapters
+        ready = {item.name for item in listed if item.state == admin_pb2.ADAPTER_STATE_READY}
+        leased = [item.name for item in listed if item.tier == admin_pb2.ADAPTER_TIER_LEASED]
+        copies = staged_copies(self._server.data_dir)
+        right = {f"{name}#{self._world.digests[name][:12]}" for name in ready}
+        found = []
+        if not least <= ready <= least | self._unsure:
+            found.append(f"ready are {sorted(ready)}, expected {sorted(least)} and maybe {sorted(self._unsure)}")
+        if leased:
+            found.append(f"still leased: {leased}")
+        if copies != right:
+            found.append(f"copies on disk: {sorted(copies)}, expected {sorted(right)}")
+        return found
+
+
+def _all_ready(client: Client) -> bool:
+    try:
+        routes = client.list_routes().routes
+    except CallFailed:
+        return False
+    return all(variant.ready for route in routes for variant in route.variants)
+
+
+def _request(route: str, question: str) -> inference_pb2.GenerateRequest:
+    return inference_pb2.GenerateRequest(
+        route=route, messages=[inference_pb2.Message(role="user", content=question)], temperature=0.0
+    )
+
+
+def engine_processes(server: int) -> list[int]:
+    """The processes of a server's engine."""
+    return [pid for pid in descendants(server) if "trivet.vector" not in command_line(pid)]
+
+
+def answers_alone(world: World, server: ServerProcess) -> Answers:
+    """What each adapter version, and the base, answers to each question when nothing else runs."""
+    alone: Answers = {}
+    with Client(server.target, timeout=60) as client:
+        for route, adapter in (*world.serving.items(), (BASE, "")):
+            for question in QUESTIONS:
+                alone[adapter, question] = client.generate(_request(route, question)).text
+    for question in QUESTIONS:
+        texts = [text for (_, asked), text in alone.items() if asked == question]
+        assert len(set(texts)) == len(texts), "two adapters give the same answer: nothing could be told apart"
+    return alone
+
+
+def measure(folder: Path, seconds: float, kills: int, seed: int) -> tuple[History, dict[str, object]]:
+    """The whole run below `folder`: what happened, and the sizes before and after."""
+    world = World(folder)
+    world.make()
+    with ServerProcess(world.config, folder / "data") as server:
+        alone = answers_alone(world, server)
+        world.serve({f"r{number:02d}": f"a{number:02d}@{VERSIONS[0]}" for number in range(ADAPTERS)})
+        with Client(server.target, timeout=RECOVERY) as client:
+            client.reload_routes()
+        chaos = Chaos(world, server, alone, seed)
+        chaos.settle()
+        before = {"open files": open_files(server.pid), "resident bytes": resident_bytes(server.pid)}
+        chaos.run(seconds, kills)
+        chaos.settle()
+        after = {"open files": open_files(server.pid), "resident bytes": resident_bytes(server.pid)}
+        if after["open files"] > before["open files"] + STREAMS:
+            chaos.history.problems.append(f"open files grew from {before['open files']} to {after['open files']}")
+    return chaos.history, {"before": before, "after": after}
+
+
+def main() -> int:
+    """Run it and print what happened; 1 if anything must not have."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--kills", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        history, sizes = measure(Path(folder), given.seconds, given.kills, given.seed)
+    print(dump({
+        "answers compared": history.answers, "abandoned": history.abandoned, "slowed": history.slowed,
+        "swaps": dict(history.swaps), "kills": len(history.kills),
+        "seconds away": [round(back - killed, 1) for killed, back in history.kills],
+        "failures explained by kills": history.explained, "problems": history.problems[:20], **sizes,
+    }))  # fmt: skip
+    return 1 if history.problems or not history.answers else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
