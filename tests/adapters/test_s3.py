@@ -14,9 +14,9 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from cutting_proxy import CuttingProxy
+from s3_server import s3_server
 from tiny_model import AdapterFiles, adapter_files, digest, write_adapter
 from trivet.adapters import download, object_root
 from trivet.adapters.settings import AdapterSettings
@@ -42,10 +42,8 @@ def server() -> Iterator[tuple[str, int]]:
             "AWS_SHARED_CREDENTIALS_FILE": "/nothing",
         }.items():
             patch.setenv(name, value)
-        moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        moto.start()
-        yield moto.get_host_and_port()
-        moto.stop()
+        with s3_server() as address:
+            yield address
 
 
 @pytest.fixture
