@@ -1,6 +1,6 @@
 """The benchmark of adapters: loading them under load, waiting for a slot, having hundreds, and what LoRA costs.
 
-    python benchmarks/adapters.py                 everything, some 25 minutes on two quiet cores
+    python benchmarks/adapters.py                 everything, some ten minutes on two quiet cores
     python benchmarks/adapters.py --parts waits speeds
 
 How it is measured
@@ -21,7 +21,6 @@ What it does not show: a GPU, large models (where a load moves gigabytes), a net
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -75,7 +74,6 @@ def main() -> int:
     output = given.output or (RESULTS if set(given.parts) == set(PARTS) else None)
     if output is not None:
         output.write_text(text)
-        output.with_suffix(".json").write_text(json.dumps({"machine": described, **results}, indent=1))
     print(text)
     return 0
 
