@@ -23,7 +23,7 @@ class Seen:
     first: float
     gaps: tuple[float, ...]
     tokens: int
-    queue_ms: float
+    adapter_wait_ms: float
     gateway_ms: float
 
 
@@ -43,7 +43,7 @@ def ask(client: Client, route: str, number: int, max_tokens: int) -> Seen:
     assert receipt.output_tokens == max_tokens, "an answer ended by itself: the streams would not do the same work"
     gaps = tuple(later - earlier for earlier, later in itertools.pairwise(arrived))
     first, ended = arrived[0] - begun, time.perf_counter()
-    return Seen(route, ended, first, gaps, receipt.output_tokens, receipt.queue_ms, receipt.gateway_ms)
+    return Seen(route, ended, first, gaps, receipt.output_tokens, receipt.adapter_wait_ms, receipt.gateway_ms)
 
 
 @dataclass

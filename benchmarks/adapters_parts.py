@@ -118,8 +118,9 @@ def waits(world: AdapterWorld, seconds: float, say: Say) -> dict[str, Any]:
         tokens = sum(one.tokens for one in seen) / seconds
         by_route = {route: [one.first for one in seen if one.route == route] for route in sorted(set(routes))}
         result[name] = {
-            "first token": spread([one.first for one in seen]),
-            "worst ms": 1000 * max(one.first for one in seen),
+            "waited": spread([one.adapter_wait_ms / 1000 for one in seen]),
+            "longest wait ms": max(one.adapter_wait_ms for one in seen),
+            "latest first token ms": 1000 * max(one.first for one in seen),
             "answers by adapter": {route: len(found) for route, found in by_route.items()},
             "tokens per second": tokens,
             "stream_ms": 1000 * statistics.median(sum(one.gaps) for one in seen),
@@ -167,7 +168,7 @@ def many(world: AdapterWorld, numbers: tuple[int, ...], say: Say) -> dict[str, A
     with served(world, "many", [], max_loras=4, max_cpu_loras=16) as server, Client(server.target) as client:
         loaded = 0
         for number in numbers:
-            for name in world.names[loaded : number - 20]:
+            for name in world.names[loaded : max(loaded, number - 20)]:
                 client.load_adapter(f"{name}@1")
             registering = []
             for name in world.names[max(loaded, number - 20) : number]:
@@ -175,7 +176,7 @@ def many(world: AdapterWorld, numbers: tuple[int, ...], say: Say) -> dict[str, A
                 client.load_adapter(f"{name}@1")
                 registering.append(time.perf_counter() - begun)
             loaded = number
-            asked = [ask(client, BASE, 1000 * number + n, 2) for n in range(100)]
+            asked = [ask(client, BASE, 1000 * number + n, 2) for n in range(300)]
             result[str(number)] = {
                 "load": spread(registering),
                 "routing p50 ms": statistics.median(one.gateway_ms for one in asked),

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tiny_model import adapter_files, write_adapter
+from tiny_model import adapter_files
 from trivet.adapters.lifecycle import LifecycleSettings
 from trivet.adapters.manager import AdapterManager
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging import AdapterStaging
 from trivet.errors import BackendUnavailable
 from trivet.stores.adapter_wishes import AdapterWishes
+from trivet.testing.adapters import write_adapter
 from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, StagedAdapter
 from trivet.types.generation import BackendRequest, Chunk
 from trivet.types.variant import VersionRef

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from safetensors.numpy import load_file, save_file
 
-from tiny_model import digest
+from trivet.testing.adapters import digest
 
 CONFIG, WEIGHTS, MANIFEST = "adapter_config.json", "adapter_model.safetensors", "adapter.yaml"
 Q0 = "base_model.model.model.layers.0.self_attn.q_proj"

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tiny_model import adapter_files, digest, make_model, write_adapter
+from tiny_model import adapter_files, make_model
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.backends.vllm_settings import EmbeddedSettings
+from trivet.testing.adapters import digest, write_adapter
 from trivet.types.adapter import StagedAdapter
 from trivet.types.generation import BackendRequest, Chunk
 from trivet.types.variant import Sampling, VersionRef

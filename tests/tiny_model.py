@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from trivet.testing.adapters import AdapterFiles, Tensors, random_adapter
 
 VOCABULARY = 320
 HIDDEN = 64
@@ -22,8 +21,6 @@ HEAD_SIZE = 32
 FEED_FORWARD = 128
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 EOS = 2
-
-Tensors = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
 
 
 def _tokenizer() -> Tokenizer:
@@ -104,53 +101,6 @@ def make_model(folder: Path, seed: int = 7) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class AdapterFiles:
-    """What an adapter consists of, before it is written: change it to make a bad one."""
-
-    config: dict[str, Any]
-    tensors: Tensors
-    manifest: dict[str, Any]
-
-
 def adapter_files(seed: int, rank: int = 8, modules: Mapping[str, tuple[int, int]] | None = None) -> AdapterFiles:
-    """A random LoRA adapter whose deltas are about as large as the base's weights."""
-    random = np.random.default_rng(seed)
-    tensors: Tensors = {}
-    for name, (rows, columns) in (modules or module_shapes()).items():
-        a = random.standard_normal((rank, columns)) / np.sqrt(columns)
-        b = random.standard_normal((rows, rank)) / np.sqrt(rank)
-        tensors[f"base_model.model.{name}.lora_A.weight"] = a.astype(np.float32)
-        tensors[f"base_model.model.{name}.lora_B.weight"] = b.astype(np.float32)
-    config = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": "tiny",
-        "r": rank,
-        "lora_alpha": rank,
-        "lora_dropout": 0.0,
-        "target_modules": list(MODULES),
-        "bias": "none",
-        "inference_mode": True,
-        "use_rslora": False,
-        "use_dora": False,
-        "modules_to_save": None,
-        "rank_pattern": {},
-        "alpha_pattern": {},
-    }
-    return AdapterFiles(config, tensors, {"rank": rank})
-
-
-def write_adapter(folder: Path, files: AdapterFiles) -> Path:
-    """Write it as PEFT does, and an `adapter.yaml` with the digest unless the manifest has one."""
-    folder.mkdir(parents=True)
-    (folder / "adapter_config.json").write_text(json.dumps(files.config))
-    save_file(files.tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    (folder / "adapter.yaml").write_text(yaml.safe_dump({"digest": digest(folder), **files.manifest}))
-    return folder
-
-
-def digest(folder: Path) -> str:
-    """SHA-256 over the configuration's and then the weights' bytes."""
-    both = (folder / "adapter_config.json").read_bytes() + (folder / "adapter_model.safetensors").read_bytes()
-    return hashlib.sha256(both).hexdigest()
+    """A random adapter on all of the model's linear modules, or on these."""
+    return random_adapter(modules or module_shapes(), seed, rank)

@@ -13,7 +13,8 @@ import pytest
 
 import killed_manager
 from killed_manager import open_manager, settled
-from tiny_model import adapter_files, digest, write_adapter
+from tiny_model import adapter_files
+from trivet.testing.adapters import digest, write_adapter
 from trivet.types.adapter import AdapterState
 
 CHILD = Path(killed_manager.__file__)

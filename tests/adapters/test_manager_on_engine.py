@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine_fixtures import SESSION_ENGINE, collect, request, text
-from tiny_model import adapter_files, write_adapter
+from tiny_model import adapter_files
 from trivet.adapters.lifecycle import LifecycleSettings
 from trivet.adapters.manager import AdapterManager
 from trivet.adapters.settings import AdapterSettings
@@ -20,6 +20,7 @@ from trivet.adapters.staging import AdapterStaging
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import BackendUnavailable, NotFound
 from trivet.stores.adapter_wishes import AdapterWishes
+from trivet.testing.adapters import write_adapter
 from trivet.types.adapter import AdapterState, AdapterTier, StagedAdapter
 from trivet.types.generation import BackendRequest
 from trivet.types.variant import Sampling, VersionRef

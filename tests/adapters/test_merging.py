@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from tiny_model import digest, make_model
+from tiny_model import make_model
 from trivet.adapters.base_model import BaseModel
 from trivet.adapters.export_folder import ExportFolder
 from trivet.adapters.merged_model import MARK, MergedModel
@@ -28,6 +28,7 @@ from trivet.adapters.safetensors_header import read_header
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging import AdapterStaging
 from trivet.errors import AdapterRejected, FailedPrecondition
+from trivet.testing.adapters import digest
 from trivet.types.variant import VersionRef
 
 REF = VersionRef("tone", "1")

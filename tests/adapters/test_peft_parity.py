@@ -13,10 +13,11 @@ import pytest
 
 from engine_fixtures import SESSION_ENGINE, collect, request, text
 from peft_answers import PeftAnswers, readable
-from tiny_model import MODULES, AdapterFiles, adapter_files, module_shapes, write_adapter
+from tiny_model import MODULES, adapter_files, module_shapes
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging import AdapterStaging
 from trivet.backends.vllm_embedded import EmbeddedVllm
+from trivet.testing.adapters import AdapterFiles, write_adapter
 from trivet.types.variant import VersionRef
 
 pytestmark = SESSION_ENGINE

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import yaml
 
-from tiny_model import AdapterFiles, adapter_files, digest, make_model, module_shapes, write_adapter
+from tiny_model import adapter_files, make_model, module_shapes
 from trivet.adapters.base_model import BaseModel
 from trivet.adapters.preflight import check
 from trivet.errors import AdapterRejected
+from trivet.testing.adapters import AdapterFiles, digest, write_adapter
 from trivet.types.variant import VersionRef
 
 REF = VersionRef("tone", "1")

@@ -17,11 +17,12 @@ import pytest
 
 from cutting_proxy import CuttingProxy
 from s3_server import s3_server
-from tiny_model import AdapterFiles, adapter_files, digest, write_adapter
+from tiny_model import adapter_files
 from trivet.adapters import download, object_root
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging import AdapterStaging
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
+from trivet.testing.adapters import AdapterFiles, digest, write_adapter
 from trivet.types.adapter import FetchProgress, S3Root
 from trivet.types.variant import VersionRef
 

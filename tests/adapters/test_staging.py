@@ -12,13 +12,14 @@ from typing import BinaryIO
 
 import pytest
 
-from tiny_model import adapter_files, digest, write_adapter
+from tiny_model import adapter_files
 from trivet.adapters import folder_root
 from trivet.adapters import staging as staging_module
 from trivet.adapters.preflight import check
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging import AdapterStaging
 from trivet.errors import AdapterRejected
+from trivet.testing.adapters import digest, write_adapter
 from trivet.types.variant import VersionRef
 
 REF = VersionRef("tone", "1")

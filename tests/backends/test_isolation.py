@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from engine_fixtures import SESSION_ENGINE, collect, idle, request, staged, text
-from tiny_model import adapter_files, write_adapter
+from tiny_model import adapter_files
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import AdapterRejected
+from trivet.testing.adapters import write_adapter
 from trivet.types.adapter import StagedAdapter
 
 pytestmark = SESSION_ENGINE

@@ -16,12 +16,13 @@ import yaml
 from click.testing import CliRunner
 
 from serving import metrics, until
-from tiny_model import adapter_files, write_adapter
+from tiny_model import adapter_files
 from training_base import make_base
 from trivet.api.v1 import inference_pb2, receipt_pb2
 from trivet.cli.main import main
 from trivet.cli.server_process import ServerProcess
 from trivet.client import CallFailed, Client
+from trivet.testing.adapters import write_adapter
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 

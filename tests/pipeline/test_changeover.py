@@ -11,7 +11,7 @@ import pytest
 
 from chat_families import make_family
 from gateway_harness import PROMPT, QUANTUM, variant
-from tiny_model import adapter_files, write_adapter
+from tiny_model import adapter_files
 from trivet.adapters.lifecycle import LifecycleSettings
 from trivet.adapters.manager import AdapterManager
 from trivet.adapters.settings import AdapterSettings
@@ -27,6 +27,7 @@ from trivet.prompts.source import PromptSource, Turn
 from trivet.routing.table import RouteTable
 from trivet.stores.adapter_wishes import AdapterWishes
 from trivet.testing import ScriptedBackend
+from trivet.testing.adapters import write_adapter
 from trivet.types.adapter import AdapterState, StagedAdapter
 from trivet.types.variant import Route, Variant, VersionRef
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
 
 import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
 from adapter_house import OTHER, REF, House
-from gateway_harness import LIMITS, failure, variant
+from admin_stub import admin_stub
+from gateway_harness import failure, variant
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
 from trivet.metering.adapter_gauge import AdapterGauge
-from trivet.routing.table import RouteTable
-from trivet.rpc.admin import AdminServicer
-from trivet.rpc.auth import Authenticator
-from trivet.rpc.server import Health, Listener
 from trivet.types.variant import Route
 
 NAME = str(REF)
@@ -37,21 +33,8 @@ async def stub(house: House) -> AsyncIterator[admin_pb2_grpc.AdminStub]:
     route = Route("voices", {"warm": variant("warm", adapter=OTHER)}, {"warm": 1}, "voices")
     house.wanted[OTHER] = ["voices/warm"]
     await house.manager.reconcile()
-    nothing = cast(Any, None)
-    servicer = AdminServicer(
-        routes=RouteTable({"voices": route}),
-        adapters=house.manager,
-        indexes=nothing,
-        readiness=nothing,
-        reload=nothing,
-        keys=Authenticator([]),
-    )
-    listener = Listener(LIMITS, Health())
-    listener.serve_admin(servicer)
-    channel = grpc.aio.insecure_channel(await listener.start("127.0.0.1:0"))
-    yield admin_pb2_grpc.AdminStub(channel)  # type: ignore[no-untyped-call,unused-ignore]
-    await channel.close()
-    await listener.stop(0)
+    async with admin_stub(routes={"voices": route}, adapters=house.manager) as stub:
+        yield stub
 
 
 async def listed(stub: admin_pb2_grpc.AdminStub) -> dict[str, admin_pb2.Adapter]:

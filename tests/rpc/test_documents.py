@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import pytest
 import pytest_asyncio
 
-from gateway_harness import LIMITS, failure
+from admin_stub import admin_stub
+from gateway_harness import failure
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
 from trivet.errors import DocumentRejected, NotFound, RetrievalUnavailable
-from trivet.routing.table import RouteTable
-from trivet.rpc.admin import AdminServicer
-from trivet.rpc.auth import Authenticator, KeyEntry
-from trivet.rpc.server import Health, Listener
 from trivet.types.passage import Acknowledgement, Document, DocumentFormat
 from trivet.types.request import KeyRole
 
@@ -50,22 +46,8 @@ def memory() -> Memory:
 
 @pytest_asyncio.fixture
 async def stub(memory: Memory) -> AsyncIterator[admin_pb2_grpc.AdminStub]:
-    entries = [KeyEntry(hashlib.sha256(name.encode()).hexdigest(), name, role) for name, role in KEYS.items()]
-    nothing = cast(Any, None)
-    servicer = AdminServicer(
-        routes=RouteTable({}),
-        adapters=nothing,
-        indexes=cast(Any, memory),
-        readiness=nothing,
-        reload=nothing,
-        keys=Authenticator(entries),
-    )
-    listener = Listener(LIMITS, Health())
-    listener.serve_admin(servicer)
-    channel = grpc.aio.insecure_channel(await listener.start("127.0.0.1:0"))
-    yield admin_pb2_grpc.AdminStub(channel)  # type: ignore[no-untyped-call,unused-ignore]
-    await channel.close()
-    await listener.stop(0)
+    async with admin_stub(indexes=memory, keys=KEYS) as stub:
+        yield stub
 
 
 def request(document_id: str, tenant: str = "", **fields: Any) -> admin_pb2.UpsertDocumentsRequest:

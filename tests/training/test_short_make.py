@@ -1,7 +1,6 @@
 """models/demo/make.py from nothing, with stages of a dozen steps: trained, killed, continued, exported, scored.
 
-A stage that begins from another run's checkpoint has one mix from its first token to its last, so it must end with the
-same bits however often it was killed.
+A stage must end with the same bits however often it was killed.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def test_the_grammar_draws_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None
     assert drawn == {"Can you look up the {a} about {e}?"}  # the other is held out
 
 
-def test_every_slot_of_the_grammar_is_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_slot_of_the_grammar_is_a_rule() -> None:
     rules: dict[str, list[str]] = yaml.safe_load((DEMO / "grammar.yaml").read_text())
     slots = {slot for forms in rules.values() for form in forms for slot in re.findall(r"<(\w+)>", form)}
     assert slots <= rules.keys()

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from engine_fixtures import tiny_settings
-from tiny_model import adapter_files, write_adapter
+from tiny_model import adapter_files
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.backends.vllm_launch import Launch
 from trivet.errors import BackendUnavailable
+from trivet.testing.adapters import write_adapter
 
 PROMPTS = [list(range(5, 69)) + [number] * 3 for number in range(100, 108)]
 

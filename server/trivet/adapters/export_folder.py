@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from pathlib import Path
 from types import TracebackType
 
+from trivet.adapters.disk import remove, sync
 from trivet.errors import FailedPrecondition
 
 
@@ -45,7 +45,7 @@ class ExportFolder:
                 self._replaced.rename(self.target)  # killed between the two renames of a replacement
             self._refuse_existing()
             for left in (self._replaced, *self._work.iterdir()):
-                _remove(left)
+                remove(left)
             self.finished.mkdir()
             self.scratch.mkdir()
         except BaseException:
@@ -61,7 +61,7 @@ class ExportFolder:
     def publish(self) -> None:
         """Make `finished` the target; a power cut leaves the old one or the new one."""
         for path in (*self.finished.rglob("*"), self.finished):
-            _sync(path)
+            sync(path)
         self._refuse_existing()
         if self.target.exists():
             self.target.rename(self._replaced)
@@ -71,8 +71,8 @@ class ExportFolder:
             if self._replaced.exists():
                 self._replaced.rename(self.target)
             raise
-        _sync(self.target.parent)
-        _remove(self._replaced)
+        sync(self.target.parent)
+        remove(self._replaced)
 
     def _refuse_existing(self) -> None:
         if not os.path.lexists(self.target):
@@ -99,23 +99,5 @@ class ExportFolder:
             os.close(self._lock)
 
     def _leave(self) -> None:
-        _remove(self._work)
+        remove(self._work)
         os.close(self._lock)
-
-
-def _remove(path: Path) -> None:
-    """A file, or a folder with what is in it, read-only folders too."""
-    if path.is_dir() and not path.is_symlink():
-        for folder in (path, *(found for found in path.rglob("*") if found.is_dir() and not found.is_symlink())):
-            folder.chmod(0o755)
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,13 +5,12 @@ The copy is what is checked, so the bytes that the engine reads are those that p
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 from trivet.adapters.base_model import BaseModel
+from trivet.adapters.disk import remove, sync
 from trivet.adapters.fetching import AdapterFetching, partial_of
 from trivet.adapters.preflight import FILES, check, digest
 from trivet.adapters.settings import AdapterSettings
@@ -54,7 +53,7 @@ class AdapterStaging:
                     if not resumed:
                         raise
                 finally:
-                    _remove(copy)
+                    remove(copy)
 
     def _checked(self, ref: VersionRef, copy: Path) -> StagedAdapter:
         try:
@@ -64,7 +63,7 @@ class AdapterStaging:
         final = self._folder / engine_name(ref, checked.digest)
         staged = StagedAdapter(ref, checked.digest, checked.rank, final)
         if not (final.is_dir() and self.is_sound(staged)):
-            _remove(final)
+            remove(final)
             _publish(copy, final)
         return staged
 
@@ -118,7 +117,7 @@ class AdapterStaging:
 
     def discard(self, staged: StagedAdapter) -> None:
         """Delete a copy that nothing uses any more."""
-        _remove(staged.path)
+        remove(staged.path)
 
     def sweep(self, keep: Collection[VersionRef], engine_names: Collection[str] = ()) -> None:
         """Delete what a crash left half-written, and all copies but those of `keep` and those named."""
@@ -127,13 +126,13 @@ class AdapterStaging:
             begun = partial_of(path) in {*names, *(name.partition("#")[0] for name in engine_names)}
             unfinished = path.name.startswith(UNFINISHED)
             if unfinished or not (begun or path.name in engine_names or path.name.partition("#")[0] in names):
-                _remove(path)
+                remove(path)
 
     def prune(self, ref: VersionRef, keep: StagedAdapter | None = None) -> None:
         """Delete the copies of an adapter that nothing uses any more: all but the one to keep."""
         for path in self._copies():
             if path.name.partition("#")[0] == str(ref) and not (keep and path == keep.path):
-                _remove(path)
+                remove(path)
 
     def _copies(self) -> list[Path]:
         return list(self._folder.iterdir()) if self._folder.is_dir() else []
@@ -145,23 +144,7 @@ class AdapterStaging:
 
 
 def _publish(copy: Path, final: Path) -> None:
-    _sync_folder(copy)
+    sync(copy)
     copy.rename(final)
     final.chmod(0o555)
-    _sync_folder(final.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(folder: Path) -> None:
-    if folder.is_dir() and not folder.is_symlink():
-        folder.chmod(0o755)
-        shutil.rmtree(folder)
-    else:
-        folder.unlink(missing_ok=True)
+    sync(final.parent)

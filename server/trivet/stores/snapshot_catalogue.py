@@ -123,10 +123,6 @@ class SnapshotCatalogue:
 
         await self._database.run(write)
 
-    async def supersede(self, index: str, name: str) -> None:
-        """It is to be removed."""
-        await self._database.run(lambda connection: _set_state(connection, index, SnapshotState.SUPERSEDED, name))
-
     async def remove(self, index: str, name: str) -> None:
         """It is gone."""
         await self._database.run(
