@@ -106,7 +106,7 @@ class Chaos:
     def _stream(self, client: Client, draw: random.Random) -> None:
         route, question = draw.choice((*self._world.serving, BASE)), draw.choice(QUESTIONS)
         way = draw.choices(("whole", "abandoned", "slowed"), (8, 1, 1))[0]
-        events = client.generate_stream(_request(route, question))
+        events = client.generate_stream(request(route, question))
         pieces: list[str] = []
         final: inference_pb2.GenerateResponse | None = None
         for event in events:
@@ -253,7 +253,7 @@ def _all_ready(client: Client) -> bool:
     return all(variant.ready for route in routes for variant in route.variants)
 
 
-def _request(route: str, question: str) -> inference_pb2.GenerateRequest:
+def request(route: str, question: str) -> inference_pb2.GenerateRequest:
     return inference_pb2.GenerateRequest(
         route=route, messages=[inference_pb2.Message(role="user", content=question)], temperature=0.0
     )
@@ -270,7 +270,7 @@ def answers_alone(world: World, server: ServerProcess) -> Answers:
     with Client(server.target, timeout=60) as client:
         for route, adapter in (*world.serving.items(), (BASE, "")):
             for question in QUESTIONS:
-                alone[adapter, question] = client.generate(_request(route, question)).text
+                alone[adapter, question] = client.generate(request(route, question)).text
     for question in QUESTIONS:
         texts = [text for (_, asked), text in alone.items() if asked == question]
         assert len(set(texts)) == len(texts), "two adapters give the same answer: nothing could be told apart"

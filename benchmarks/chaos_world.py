@@ -1,4 +1,4 @@
-"""What the chaos happens in: a model, twelve adapters of two versions each, bad ones, a configuration to rewrite."""
+"""What the chaos happens in: a model, a dozen adapters of two versions each, bad ones, a configuration to rewrite."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class World:
     """Files below `folder`. `serving`: the adapter version of each route; `digests`: of every good version."""
 
     folder: Path
+    adapters: int = ADAPTERS
     serving: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     bad: tuple[str, ...] = tuple(f"bad-{kind.replace(' ', '-')}@1" for kind in SPOILT)
@@ -51,7 +52,7 @@ class World:
         corpus = [path.read_text() for path in sorted((ROOT / "indexes" / INDEX / "corpus").rglob("*.*"))]
         make_model(self.folder / "model", corpus, CONTEXT)
         root = self.folder / "adapters"
-        for number in range(ADAPTERS):
+        for number in range(self.adapters):
             for version in VERSIONS:
                 folder = root / f"a{number:02d}" / version
                 self.digests[f"a{number:02d}@{version}"] = write_adapter(folder, 100 * int(version) + number)
