@@ -11,6 +11,7 @@ are killed with SIGKILL in turn. At the end the history is checked against the t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -20,6 +21,7 @@ import threading
 import time
 from pathlib import Path
 
+from cpu_time import descendants
 from freshness_history import Read, Write, name, problems, question, text
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.cli.server_process import ServerProcess
@@ -123,17 +125,14 @@ def _generate(client: Client, document: int) -> tuple[str, ...]:
 
 
 def _vector_process(server: int) -> int:
-    """The server's child that serves vectors."""
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if parent == server and b"trivet.vector" in command:
-            return int(folder.name)
+    """The server's child that serves vectors; waits for it where it is being started again."""
+    end = time.monotonic() + _TIMEOUT
+    while time.monotonic() < end:
+        for pid in descendants(server):
+            with contextlib.suppress(OSError):  # it has ended
+                if b"trivet.vector" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    return pid
+        time.sleep(_PAUSE)
     raise RuntimeError("the server has no vector process")
 
 
@@ -156,20 +155,24 @@ def main() -> int:
         work += [threading.Thread(target=run.read, args=(arguments.seed + 100 + n,)) for n in range(READERS)]
         for thread in work:
             thread.start()
-        for number in range(arguments.kills):
+        try:
+            for number in range(arguments.kills):
+                time.sleep(arguments.seconds / (arguments.kills + 1))
+                run.kill(whole=number % 2 == 1)
             time.sleep(arguments.seconds / (arguments.kills + 1))
-            run.kill(whole=number % 2 == 1)
-        time.sleep(arguments.seconds / (arguments.kills + 1))
-        run.stop.set()
-        for thread in work:
-            thread.join()
-        assert run.server is not None
-        run.server.__exit__(None, None, None)
+        finally:  # also when a server does not start again: nothing must wait for it forever
+            run.stop.set()
+            for thread in work:
+                thread.join()
+            if run.server is not None:
+                run.server.__exit__(None, None, None)
     found = problems(run.writes, run.reads)
     acknowledged = sum(write.acknowledged is not None for write in run.writes)
+    generated = sum(not read.whole for read in run.reads)
+    showing = sum(bool(read.texts) for read in run.reads)
     print(
         f"{len(run.writes)} writes, {acknowledged} acknowledged; {len(run.reads)} reads, "
-        f"{sum(not read.whole for read in run.reads)} of them through Generate; {run.failures} calls failed; "
+        f"{generated} of them through Generate, {showing} that found the document; {run.failures} calls failed; "
         f"{arguments.kills} kills; {len(found)} problems"
     )
     print(*found[:20], sep="\n")

@@ -4,7 +4,7 @@ How it is measured
 - Passages: real text (the Python manual's, repeated with variation) with synthetic vectors, in documents of twenty.
   They are upserted through the index service, then a build makes an optimised snapshot, as an operator would.
 - Trivet: `IndexService.search` in this process, top 5 of 50 candidates each: embedding, hybrid search in the vector
-  process, then the heads and similarities of what was found, by which only what counts is counted.
+  process, then the heads of the documents found, by which only what counts is counted.
 - LlamaIndex: `VectorStoreIndex(...).as_retriever("hybrid")` over `QdrantVectorStore`, on the same collection in the
   same process, with the same model, query-vector cache, term vectors, filter and numbers of candidates and results.
 - qdrant-client's local mode: the same points and the same hybrid query, brute force in this process, up to

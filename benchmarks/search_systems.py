@@ -25,7 +25,7 @@ _BATCH = 500
 
 
 def trivet(service: IndexService, index: str) -> Ask:
-    """The whole of Trivet's search: embedding, hybrid search, heads, similarities."""
+    """The whole of Trivet's search: embedding, hybrid search, heads."""
 
     async def ask(text: str) -> int:
         return len((await service.search(searched_for(index, text, TOP_K))).passages)

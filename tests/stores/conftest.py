@@ -37,7 +37,7 @@ async def store(request: pytest.FixtureRequest, process: VectorProcess) -> Async
         store = QdrantStore.remote(server_endpoint())
     else:
         store = QdrantStore.embedded(lambda: process.address)
-    store._read_timeout = 30.0  # of promises, not of speed
+    store._search_timeout = 30.0  # of promises, not of speed
     yield store
     await store.close()
 

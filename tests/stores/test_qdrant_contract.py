@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 
-from qdrant_engines import DIMENSION, K, passages, put, revision, search, server_endpoint, vector, who
+from qdrant_engines import DIMENSION, K, passages, put, revision, search, server_endpoint, who
 from trivet.errors import NotFound, RetrievalUnavailable
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.records import DocumentKey, Head, Kind
@@ -181,9 +181,34 @@ async def test_a_rare_word_counts_more(store: QdrantStore, collection: str) -> N
 
 async def test_similarity_is_the_cosine(store: QdrantStore, collection: str) -> None:
     await put(store, collection, passages(revision(1), (0.0, 0.5, 1.2)))
-    points = {one.n: one.point for one in await search(store, collection)}
-    known = await store.similarities(collection, vector(0.2), [points[0], points[2]])
-    assert known == pytest.approx({points[0]: math.cos(0.2), points[2]: math.cos(1.0)}, abs=1e-5)
+    found = {one.n: one.similarity for one in await search(store, collection, 0.2, [102])}
+    assert found == pytest.approx({0: math.cos(0.2), 1: math.cos(0.3), 2: math.cos(1.0)}, abs=1e-5)
+
+
+async def test_a_passage_counts_if_its_head_names_it(store: QdrantStore, collection: str) -> None:
+    """Each kind of what a crash, or a search in the middle of a write, can find."""
+    await put(store, collection, passages(revision(2, "replaced")))
+    await store.restore(collection, passages(revision(1, "replaced")))
+    await put(store, collection, passages(revision(1, "deleted")))
+    await store.retire(collection, Head(revision(2, "deleted"), deleted=True, passages=0))
+    await store.restore(collection, [*passages(revision(1, "deleted")), *passages(revision(2, "deleted"))])
+    await store.restore(collection, passages(revision(1, "headless")))
+    await put(store, collection, passages(revision(1, "lost log")))
+    other = revision(1, "lost log")._replace(digest="another content")
+    await store.restore(collection, passages(other))
+    await put(store, collection, passages(revision(1, "kept", "acme")))
+    await store.restore(collection, passages(revision(1, "kept", "other")))
+    found = await search(store, collection, tenant="acme")
+    assert {one.of: one.counts for one in found} == {
+        revision(2, "replaced"): True,
+        revision(1, "replaced"): False,
+        revision(1, "deleted"): False,
+        revision(2, "deleted"): False,
+        revision(1, "headless"): False,
+        revision(1, "lost log"): True,
+        other: False,
+        revision(1, "kept", "acme"): True,
+    }
 
 
 async def test_what_a_crash_left_is_cleaned(store: QdrantStore, collection: str) -> None:

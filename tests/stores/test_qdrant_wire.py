@@ -9,13 +9,16 @@ import grpc
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 from qdrant_client import grpc as proto
+from qdrant_client.conversions.conversion import payload_to_grpc
 from qdrant_client.grpc import collections_service_pb2, points_service_pb2
 
 from qdrant_engines import passages, revision, search
+from trivet.errors import RetrievalUnavailable
+from trivet.stores import points
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.qdrant_connection import QdrantEndpoint
 from trivet.stores.qdrant_layout import CollectionLayout
-from trivet.stores.records import Head
+from trivet.stores.records import Head, Kind
 
 pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 LAYOUT = CollectionLayout(replicas=3, shards=4, write_consistency=2, int8=True)
@@ -27,6 +30,7 @@ class Recorder(grpc.GenericRpcHandler):
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
         self.metadata: list[Mapping[str, str]] = []
+        self.found: list[Any] = []  # what a query finds
         files = (collections_service_pb2, points_service_pb2)
         services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
         self._methods = {f"/{s.full_name}/{m.name}": m for s in services for m in s.methods}
@@ -39,7 +43,7 @@ class Recorder(grpc.GenericRpcHandler):
         async def answer(request: Any, _context: Any) -> Any:
             self.calls.append((method.name, request))
             self.metadata.append(metadata)
-            return _answer(method)
+            return _answer(method, self.found)
 
         return grpc.unary_unary_rpc_method_handler(
             answer,
@@ -52,8 +56,10 @@ class Recorder(grpc.GenericRpcHandler):
         return [request for method, request in self.calls if method == name]
 
 
-def _answer(method: Any) -> Any:
+def _answer(method: Any, found: list[Any]) -> Any:
     """An empty message, but for what the client insists on."""
+    if method.output_type.name == "QueryResponse":
+        return proto.QueryResponse(result=found)
     if method.output_type.name == "PointsOperationResponse":
         return proto.PointsOperationResponse(result=proto.UpdateResult(status=proto.UpdateStatus.Completed))
     return GetMessageClass(method.output_type)()
@@ -96,6 +102,44 @@ async def test_a_searchs_first_hits_are_scored_again(recorder: tuple[Recorder, i
     dense, terms = query.prefetch
     assert dense.params.quantization.rescore
     assert not terms.HasField("params")
+
+
+async def test_heads_that_the_engine_does_not_tell_are_asked_for(
+    recorder: tuple[Recorder, int], store: QdrantStore
+) -> None:
+    """A server gives back the id where the embedded engine follows it."""
+    (record,) = passages(revision(1))
+    point = points.passage_point(record, Kind.PASSAGE)
+    assert isinstance(point.payload, dict)
+    recorder[0].found = [
+        proto.ScoredPoint(
+            id=proto.PointId(uuid=str(point.id)),
+            payload=payload_to_grpc(point.payload),
+            vectors=proto.VectorsOutput(
+                vectors=proto.NamedVectorsOutput(
+                    vectors={"dense": proto.VectorOutput(dense=proto.DenseVector(data=record.dense))}
+                )
+            ),
+        )
+    ]
+    (found,) = await search(store, "facts")
+    assert found.of == record.of
+    assert not found.counts, "the recorder knows no heads"
+    (request,) = recorder[0].of("Get")
+    assert [one.uuid for one in request.ids] == [points.head_id(record.of.key)]
+
+
+async def test_only_a_search_is_in_a_hurry(recorder: tuple[Recorder, int]) -> None:
+    """On a machine so busy that no search can be answered in time, a start and a write still get through."""
+    store = QdrantStore(lambda: QdrantEndpoint("http://127.0.0.1", recorder[1]), search_timeout=0)
+    with pytest.raises(RetrievalUnavailable, match="did not answer"):
+        await search(store, "facts")
+    await store.ensure("facts", 8)
+    assert await store.collections() == []
+    assert await store.heads_of("facts", [revision(1).key]) == {}
+    assert await store.count("facts", Kind.HEAD) == 0
+    await store.stage("facts", passages(revision(1)))
+    await store.close()
 
 
 async def test_reads_are_by_majority(recorder: tuple[Recorder, int], store: QdrantStore) -> None:

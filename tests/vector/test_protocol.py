@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,45 @@ async def test_payloads_come_back_as_they_went_in(client: AsyncQdrantClient) -> 
     assert some.payload == {"number": 5}
     (others,) = await client.retrieve("c", [5], with_payload=models.PayloadSelectorExclude(exclude=["inner", "tags"]))
     assert others.payload == {"number": 5, "colour": "blue", "nothing": None}
+
+
+async def test_vectors_come_back_with_what_is_found(both: tuple[AsyncQdrantClient, AsyncQdrantClient]) -> None:
+    query = [0.5] * DIMENSION
+    for wanted in (["dense"], ["dense", "terms"], True, False):
+        answers = [await one.query_points("c", query, using="dense", limit=3, with_vectors=wanted) for one in both]
+        found, expected = ([point.vector for point in answer.points] for answer in answers)
+        if not wanted:
+            assert found == expected == [None] * 3
+            continue
+        for vectors, others in zip(found, expected, strict=True):
+            assert isinstance(vectors, dict)
+            assert isinstance(others, dict)
+            assert vectors["dense"] == pytest.approx(others["dense"], abs=1e-6)
+            assert vectors.get("terms") == others.get("terms")
+    await both[0].create_collection("one", models.VectorParams(size=2, distance=models.Distance.DOT))
+    await both[0].upsert("one", [models.PointStruct(id=1, vector=[3.0, 4.0])], wait=True)
+    (only,) = (await both[0].query_points("one", [1.0, 0.0], with_vectors=True)).points
+    assert only.vector == [3.0, 4.0]
+
+
+async def test_a_query_follows_the_reference_to_a_head(client: AsyncQdrantClient) -> None:
+    """And only where it asks for fields of the head; what refers to nothing stays as it is."""
+    await create(client, "c")
+    head, missing = (str(uuid.uuid4()) for _ in range(2))
+    made = points(range(4))
+    for point, reference in zip(made, (head, head, missing, None), strict=True):
+        point.payload = {"head": reference, "n": point.id} if reference else {"n": point.id}
+    made.append(models.PointStruct(id=head, vector={}, payload={"kind": "head", "revision": 7, "secret": "x"}))
+    await client.upsert("c", made, wait=True)
+
+    async def heads(*fields: str) -> dict[int, Any]:
+        answer = await client.query_points("c", [0.5] * DIMENSION, using="dense", with_payload=["n", *fields])
+        return {(point.payload or {})["n"]: (point.payload or {}).get("head") for point in answer.points}
+
+    told = {"kind": "head", "revision": 7}
+    assert await heads("head", "head.kind", "head.revision") == {0: told, 1: told, 2: missing, 3: None}
+    assert await heads("head") == {0: head, 1: head, 2: missing, 3: None}
+    assert await heads() == {0: None, 1: None, 2: None, 3: None}
 
 
 async def test_fusion_takes_its_constant_from_the_request(client: AsyncQdrantClient) -> None:

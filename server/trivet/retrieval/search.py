@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.fusion import leg_weights
 from trivet.retrieval.snapshots import Snapshot
-from trivet.stores.records import DocumentKey, FoundPassage, Head, Revision, Visible
+from trivet.stores.records import DocumentKey, FoundPassage, Revision, Visible
 from trivet.types.passage import Passage, SearchQuery
 
 _TIES = 4  # more passages than asked for, so that a tie at the last place is seen whole
@@ -44,39 +43,19 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
             weights=leg_weights(query.text),
             without=sorted(stale),
         )
-        heads, similarities = await _about(snapshot, dense, found)
-        counting = [one for one in found if _counts(one, heads)]
+        counting = [one for one in found if one.counts]
         chosen = _chosen(counting, query)
         current = len(counting) == len(found)
         if not current:
-            stale |= {one.of for one in found if not _counts(one, heads)}
+            stale |= {one.of for one in found if not one.counts}
         elif len(chosen) < query.top_k and len(found) == limit < _MOST:
             limit = min(_MOST, _WIDER * limit)
         else:
-            return [_passage(one, similarities) for one in chosen]
+            return [_passage(one) for one in chosen]
     if current:  # there may be more, but for passages that the query does not want
-        return [_passage(one, similarities) for one in chosen]
+        return [_passage(one) for one in chosen]
     # Also with as many as were asked for: what took the stale ones' place may be better than some of them.
     raise RetrievalUnavailable("documents were replaced faster than they could be searched", retry_after=0.1)
-
-
-async def _about(
-    snapshot: Snapshot, dense: Sequence[float], found: Sequence[FoundPassage]
-) -> tuple[Mapping[DocumentKey, Head], Mapping[str, float]]:
-    """The heads of the passages' documents, looked at after the search, and the passages' similarities."""
-    if not found:
-        return {}, {}
-    keys = sorted({one.of.key for one in found})
-    heads, similarities = await asyncio.gather(
-        snapshot.store.heads_of(snapshot.collection, keys),
-        snapshot.store.similarities(snapshot.collection, dense, [one.point for one in found]),
-    )
-    return heads, similarities
-
-
-def _counts(one: FoundPassage, heads: Mapping[DocumentKey, Head]) -> bool:
-    head = heads.get(one.of.key)
-    return head is not None and not head.deleted and head.of == one.of
 
 
 def _chosen(found: Iterable[FoundPassage], query: SearchQuery) -> list[FoundPassage]:
@@ -99,7 +78,7 @@ def _valid(one: FoundPassage, now: float) -> bool:
     return begun and (one.valid_until is None or now < one.valid_until)
 
 
-def _passage(one: FoundPassage, similarities: Mapping[str, float]) -> Passage:
+def _passage(one: FoundPassage) -> Passage:
     key = one.of.key
     owner = f"{key.tenant}!" if key.tenant else ""  # no document's id has a "!"
     return Passage(
@@ -111,5 +90,5 @@ def _passage(one: FoundPassage, similarities: Mapping[str, float]) -> Passage:
         revision=one.of.revision,
         start=one.start,
         end=one.end,
-        similarity=similarities.get(one.point),
+        similarity=one.similarity,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from qdrant_client import models
 
@@ -11,6 +12,8 @@ from trivet.stores.records import DocumentKey, Head, Kind, PassageRecord, Revisi
 
 DENSE = "dense"
 TERMS = "terms"
+HEAD = "head"  # a passage's field with the id of its document's head
+HEAD_TOLD = [HEAD, *(f"{HEAD}.{name}" for name in ("kind", "revision", "digest", "passages"))]
 KEYWORDS = ("kind", "document_id", "digest", "tags", "tenant")
 _IDS = uuid.UUID("5f0f7c3e-6d0e-4c55-9a39-2f8f3a9d1b60")  # namespace of point ids: never to be changed
 _HEADS = models.FieldCondition(key="kind", match=models.MatchAny(any=[Kind.HEAD, Kind.GONE]))
@@ -37,8 +40,22 @@ def passage_point(passage: PassageRecord, kind: str) -> models.PointStruct:
     return models.PointStruct(
         id=_point_id(passage.of.key, passage.of.revision, passage.of.digest, passage.n),
         vector={DENSE: list(passage.dense), TERMS: terms},
-        payload=passage.payload(kind),
+        payload={**passage.payload(kind), HEAD: head_id(passage.of.key)},
     )
+
+
+def head_told(payload: Mapping[str, Any]) -> Head | None:
+    """The head of a found passage's document, where the engine told it: one that does not leaves its id."""
+    told = payload.get(HEAD)
+    return Head.of_payload({**payload, **told}) if isinstance(told, dict) else None
+
+
+def dense_of(point: models.ScoredPoint) -> list[float]:
+    """The dense vector of a passage that was asked for with it."""
+    assert isinstance(point.vector, dict)
+    dense = point.vector[DENSE]
+    assert isinstance(dense, list)
+    return dense  # type: ignore[return-value]  # not one of several vectors
 
 
 def visible(who: Visible, without: Sequence[Revision]) -> models.Filter:

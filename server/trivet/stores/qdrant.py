@@ -8,9 +8,10 @@ if its revision is its head's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from qdrant_client import models
 
 from trivet.stores import points
@@ -21,6 +22,7 @@ from trivet.stores.records import DocumentKey, FoundPassage, Head, Kind, Passage
 _FOUND = [
     *("document_id", "tenant", "revision", "digest", "n", "title", "text", "n_tokens", "start", "end"),
     *("valid_from", "valid_until"),
+    *points.HEAD_TOLD,
 ]
 _PAGE = 1000
 _UPSERT_POINTS = 64  # per message: a call holds up the others, and messages have a size limit
@@ -39,19 +41,22 @@ class QdrantStore:
         *,
         owned: bool = False,
         layout: CollectionLayout = ONE_COPY,
-        read_timeout: float = 1.5,
-        write_timeout: float = 30.0,
+        search_timeout: float = 1.5,
+        timeout: float = 30.0,
     ) -> None:
-        """`endpoint` is asked at every call and says None while the engine is down. Timeouts in seconds, per call.
+        """`endpoint` is asked at every call and says None while the engine is down.
+
+        Timeouts in seconds, per call. A search has a caller who waits for an answer; everything else, at the start and
+        behind writes, would rather be slow than fail on a machine that is busy.
 
         `owned`: nobody else uses this engine, so that what is not known here may be removed from it. `layout`: of the
         collections that are created here.
         """
         self.owned = owned
         self._layout = layout
-        self._connection = QdrantConnection(endpoint, max(read_timeout, write_timeout))
-        self._read_timeout = read_timeout
-        self._write_timeout = write_timeout
+        self._connection = QdrantConnection(endpoint, max(search_timeout, timeout))
+        self._search_timeout = search_timeout
+        self._timeout = timeout
 
     @classmethod
     def embedded(cls, address: Callable[[], str | None], incarnation: Callable[[], int] = lambda: 0) -> QdrantStore:
@@ -79,12 +84,12 @@ class QdrantStore:
 
     async def collections(self) -> list[str]:
         """All names."""
-        async with self._connection.call(self._read_timeout) as client:
+        async with self._connection.call(self._timeout) as client:
             return [item.name for item in (await client.get_collections()).collections]
 
     async def ensure(self, collection: str, dimension: int) -> bool:
         """Create the collection and its payload indexes where they are missing. True if it was not there."""
-        async with self._connection.call(self._write_timeout) as client:
+        async with self._connection.call(self._timeout) as client:
             created = not await client.collection_exists(collection)
             if created:
                 await client.create_collection(
@@ -102,7 +107,7 @@ class QdrantStore:
 
     async def drop(self, collection: str) -> None:
         """Delete a collection; no error if there is none."""
-        async with self._connection.call(self._write_timeout) as client:
+        async with self._connection.call(self._timeout) as client:
             await client.delete_collection(collection)
 
     async def search(
@@ -120,16 +125,17 @@ class QdrantStore:
     ) -> list[FoundPassage]:
         """Dense and term search, `candidates` of each, fused by reciprocal rank; the best `limit`.
 
-        A rank (from 0) counts 1 / ((rank + 1) / weight + `rrf_k` - 1), `weights` of the dense and of the term search.
-        Finds published passages that `who` may see, none of the revisions in `without`; may hold revisions that do not
-        count.
+        `dense` is normalised. Vectors and, from an engine of our own, heads come along with what is found: then it is
+        one call. Another engine is asked for the heads afterwards. A rank (from 0) counts
+        1 / ((rank + 1) / weight + `rrf_k` - 1), `weights` of the dense and of the term search. Finds published passages
+        that `who` may see, none of the revisions in `without`; says of each whether it counts.
         """
         seen = points.visible(who, without)
         legs: list[tuple[str, Any, models.SearchParams | None]] = [(points.DENSE, list(dense), self._layout.search())]
         if terms.indices:
             asked = models.SparseVector(indices=list(terms.indices), values=list(terms.values))
             legs.append((points.TERMS, asked, None))
-        async with self._connection.call(self._read_timeout) as client:
+        async with self._connection.call(self._search_timeout) as client:
             response = await client.query_points(
                 collection,
                 prefetch=[
@@ -139,27 +145,31 @@ class QdrantStore:
                 query=models.RrfQuery(rrf=models.Rrf(k=rrf_k, weights=list(weights[: len(legs)]))),
                 limit=limit,
                 with_payload=_FOUND,
+                with_vectors=[points.DENSE],
                 consistency=models.ReadConsistencyType.MAJORITY,
             )
-        return [FoundPassage.of_payload(str(point.id), point.score, point.payload or {}) for point in response.points]
-
-    async def similarities(self, collection: str, dense: Sequence[float], ids: Sequence[str]) -> dict[str, float]:
-        """Cosine of `dense` with the vectors of these points, by their ids."""
-        async with self._connection.call(self._read_timeout) as client:
-            response = await client.query_points(
-                collection,
-                query=list(dense),
-                using=points.DENSE,
-                query_filter=models.Filter(must=[models.HasIdCondition(has_id=list(ids))]),
-                search_params=models.SearchParams(exact=True),
-                limit=len(ids),
-                with_payload=False,
+        payloads = [point.payload or {} for point in response.points]
+        current = await self._current(collection, payloads)
+        return [
+            FoundPassage.of_payload(point.score, similarity, current, payload)
+            for point, similarity, payload in zip(
+                response.points, _cosines(dense, response.points), payloads, strict=True
             )
-        return {str(point.id): point.score for point in response.points}
+        ]
+
+    async def _current(self, collection: str, found: Sequence[Mapping[str, Any]]) -> set[Revision]:
+        """What the heads of these passages' documents say that counts, as it is after the search."""
+        heads = [points.head_told(payload) for payload in found]
+        keys = {Revision.of_payload(payload).key for payload, head in zip(found, heads, strict=True) if head is None}
+        asked = await self._heads_of(collection, sorted(keys), self._search_timeout) if keys else {}
+        return {head.of for head in (*heads, *asked.values()) if head is not None and not head.deleted}
 
     async def heads_of(self, collection: str, keys: Sequence[DocumentKey]) -> dict[DocumentKey, Head]:
         """The heads of those documents that have one, tombstones too."""
-        async with self._connection.call(self._read_timeout) as client:
+        return await self._heads_of(collection, keys, self._timeout)
+
+    async def _heads_of(self, collection: str, keys: Sequence[DocumentKey], timeout: float) -> dict[DocumentKey, Head]:
+        async with self._connection.call(timeout) as client:
             found = await client.retrieve(
                 collection,
                 [points.head_id(key) for key in keys],
@@ -178,10 +188,7 @@ class QdrantStore:
         """How many passages, staged ones too, there are of each revision."""
         fields = ["document_id", "tenant", "revision", "digest"]
         return Counter(
-            [
-                Revision(DocumentKey(p["tenant"], p["document_id"]), p["revision"], p["digest"])
-                async for p in self._scroll(collection, points.NOT_HEADS, fields)
-            ]
+            [Revision.of_payload(payload) async for payload in self._scroll(collection, points.NOT_HEADS, fields)]
         )
 
     async def count(self, collection: str, kind: str) -> int:
@@ -217,7 +224,7 @@ class QdrantStore:
     ) -> None:
         made = [points.passage_point(passage, kind) for passage in passages]
         for start in range(0, len(made), _UPSERT_POINTS):
-            async with self._connection.call(self._write_timeout) as client:
+            async with self._connection.call(self._timeout) as client:
                 await client.upsert(
                     collection,
                     made[start : start + _UPSERT_POINTS],
@@ -227,13 +234,13 @@ class QdrantStore:
                 )
 
     async def _batch(self, collection: str, *operations: Any) -> None:
-        async with self._connection.call(self._write_timeout) as client:
+        async with self._connection.call(self._timeout) as client:
             await client.batch_update_points(
                 collection, list(operations), wait=True, ordering=models.WriteOrdering.STRONG
             )
 
     async def _count(self, collection: str, chosen: models.Filter) -> int:
-        async with self._connection.call(self._read_timeout) as client:
+        async with self._connection.call(self._timeout) as client:
             return (await client.count(collection, chosen, exact=True)).count
 
     async def _scroll(
@@ -241,7 +248,7 @@ class QdrantStore:
     ) -> AsyncIterator[dict[str, Any]]:
         offset = None
         while True:
-            async with self._connection.call(self._write_timeout) as client:
+            async with self._connection.call(self._timeout) as client:
                 found, offset = await client.scroll(
                     collection,
                     scroll_filter=chosen,
@@ -254,3 +261,12 @@ class QdrantStore:
                 yield point.payload or {}
             if offset is None:
                 return
+
+
+def _cosines(dense: Sequence[float], found: Sequence[models.ScoredPoint]) -> list[float]:
+    """Cosine of `dense`, which is normalised, with the dense vector of each point: the engine keeps them normalised."""
+    if not found:
+        return []
+    vectors = np.array([points.dense_of(point) for point in found], dtype=np.float32)
+    cosines: list[float] = (vectors @ np.array(dense, dtype=np.float32)).tolist()
+    return cosines

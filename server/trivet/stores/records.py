@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -45,6 +45,11 @@ class Revision(NamedTuple):
     key: DocumentKey
     revision: int
     digest: str
+
+    @classmethod
+    def of_payload(cls, payload: Mapping[str, Any]) -> Revision:
+        """From what is stored."""
+        return cls(DocumentKey(payload["tenant"], payload["document_id"]), int(payload["revision"]), payload["digest"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +101,15 @@ class PassageRecord:
 
 @dataclass(frozen=True, slots=True)
 class FoundPassage:
-    """One passage found, with its fused rank score. `point`: the id that the store knows it by."""
+    """One passage found, with its fused rank score.
 
-    point: str
+    `similarity`: cosine of its vector with the query's. `counts`: its content is the one that its document's head
+    named after the search.
+    """
+
     score: float
+    similarity: float
+    counts: bool
     of: Revision
     n: int
     title: str
@@ -111,12 +121,16 @@ class FoundPassage:
     valid_until: float | None
 
     @classmethod
-    def of_payload(cls, point: str, score: float, payload: Mapping[str, Any]) -> FoundPassage:
-        """From what is stored."""
+    def of_payload(
+        cls, score: float, similarity: float, current: Collection[Revision], payload: Mapping[str, Any]
+    ) -> FoundPassage:
+        """From what is stored; `current` are the revisions that count."""
+        of = Revision.of_payload(payload)
         return cls(
-            point=point,
             score=score,
-            of=_revision_of(payload),
+            similarity=similarity,
+            counts=of in current,
+            of=of,
             n=payload["n"],
             title=payload["title"],
             text=payload["text"],
@@ -147,12 +161,8 @@ class Head:
     @classmethod
     def of_payload(cls, payload: Mapping[str, Any]) -> Head:
         """From what is stored."""
-        return cls(_revision_of(payload), payload["kind"] == Kind.GONE, payload["passages"])
+        return cls(Revision.of_payload(payload), payload["kind"] == Kind.GONE, payload["passages"])
 
 
 def _revision_payload(of: Revision) -> dict[str, Any]:
     return {"document_id": of.key.id, "tenant": of.key.tenant, "revision": of.revision, "digest": of.digest}
-
-
-def _revision_of(payload: Mapping[str, Any]) -> Revision:
-    return Revision(DocumentKey(payload["tenant"], payload["document_id"]), int(payload["revision"]), payload["digest"])

@@ -11,6 +11,7 @@ from qdrant_client import grpc as proto
 
 from trivet.vector.filters import filter_of, optional_filter, point_id
 from trivet.vector.queries import query_of
+from trivet.vector.references import follow
 from trivet.vector.service import Call
 from trivet.vector.shards import Collections
 from trivet.vector.strict import Unsupported, allow, variant
@@ -125,10 +126,13 @@ class PointsCalls:
         return proto.CountResponse(result=proto.CountResult(count=number))
 
     def query(self, request: Any) -> Any:
-        """The universal query."""
+        """The universal query. Follows references: see `trivet.vector.references`."""
         started = time.perf_counter()
-        found = self._collections[request.collection_name].shard.query(query_of(request))
-        result = [to_scored(point) for point in found]
+        shard = self._collections[request.collection_name].shard
+        found = shard.query(query_of(request))
+        payloads = [point.payload or {} for point in found]
+        follow(shard, request, payloads)
+        result = [to_scored(point, payload) for point, payload in zip(found, payloads, strict=True)]
         return proto.QueryResponse(result=result, time=time.perf_counter() - started)
 
     def query_batch(self, request: Any) -> Any:

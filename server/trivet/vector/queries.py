@@ -9,7 +9,7 @@ from qdrant_client import grpc as proto
 
 from trivet.vector.filters import optional_filter
 from trivet.vector.strict import Unsupported, allow, variant
-from trivet.vector.values import payload_selector, sparse_of, without_vectors
+from trivet.vector.values import payload_selector, sparse_of, vector_selector
 
 _DEFAULT_LIMIT = 10  # the protocol's
 _COMMON = ("prefetch", "query", "using", "filter", "params", "score_threshold", "limit")
@@ -19,9 +19,11 @@ _IGNORED = ("collection_name", "read_consistency", "timeout")  # one copy, one l
 def query_of(message: Any) -> edge.QueryRequest:
     """A QueryPoints."""
     allow(message, (*_COMMON, *_IGNORED, "offset", "with_payload", "with_vectors"))
-    without_vectors(message)
     return edge.QueryRequest(
-        offset=message.offset or None, with_payload=payload_selector(message), with_vector=False, **_stage(message)
+        offset=message.offset or None,
+        with_payload=payload_selector(message),
+        with_vector=vector_selector(message),
+        **_stage(message),
     )
 
 

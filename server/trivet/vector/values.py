@@ -96,19 +96,41 @@ def payload_selector(owner: Any) -> Any:
     return edge.PayloadSelector.Include(names) if kind == "include" else edge.PayloadSelector.Exclude(names)
 
 
+def vector_selector(owner: Any) -> Any:
+    """Which vectors the answer shall have."""
+    if not owner.HasField("with_vectors"):
+        return False
+    kind = variant(owner.with_vectors, "selector_options", ("enable", "include"))
+    return owner.with_vectors.enable if kind == "enable" else list(owner.with_vectors.include.names)
+
+
 def without_vectors(owner: Any) -> None:
     """Raise Unsupported if the answer shall have vectors."""
-    if owner.HasField("with_vectors"):
-        kind = variant(owner.with_vectors, "selector_options", ("enable",))
-        if getattr(owner.with_vectors, kind):
-            raise Unsupported(f"{owner.DESCRIPTOR.name}.with_vectors")
+    if vector_selector(owner):
+        raise Unsupported(f"{owner.DESCRIPTOR.name}.with_vectors")
 
 
-def to_scored(point: Any) -> Any:
-    """A found point."""
-    return proto.ScoredPoint(
-        id=to_point_id(point.id), payload=to_payload(point.payload), score=point.score, version=point.version
+def to_scored(point: Any, payload: Mapping[str, Any]) -> Any:
+    """A found point, with this payload."""
+    scored = proto.ScoredPoint(
+        id=to_point_id(point.id), payload=to_payload(payload), score=point.score, version=point.version
     )
+    found = point.vector
+    if isinstance(found, dict):
+        for name, vector in found.items():
+            _set_vector(scored.vectors.vectors.vectors[name], vector)
+    elif found is not None:
+        _set_vector(scored.vectors.vector, found)
+    return scored
+
+
+def _set_vector(message: Any, data: Any) -> None:
+    """In place: a message that is built apart is copied when it is put into another one."""
+    if isinstance(data, edge.SparseVector):
+        message.sparse.indices.extend(data.indices)
+        message.sparse.values.extend(data.values)
+    else:
+        message.dense.data.extend(data)
 
 
 def to_retrieved(record: Any) -> Any:
