@@ -101,6 +101,27 @@ async def test_a_corpus_with_a_bad_file_changes_nothing(service: IndexService, c
     assert embedded(await built(service)) == ["a"]
 
 
+async def test_all_bad_files_are_named_before_anything_is_written(service: IndexService, corpus: Path) -> None:
+    """Also those that only splitting finds: a damaged PDF, a line that is no passage."""
+    bad = {
+        "damaged.pdf": b"%PDF-1.7\nno more than that",
+        "lines.jsonl": b'{"text": "one"}\n{"texts": "two"}\n',
+        "many.jsonl": b'{"id": "m", "text": "one"}\n{"id": "n", "text": 2}\n',
+        "latin.txt": b"caf\xe9",
+        "sheet.xls": b"x",
+    }
+    for name, content in bad.items():
+        (corpus / name).write_bytes(content)
+    with pytest.raises(DocumentRejected, match=r"^5 problems in the corpus: ") as error:
+        await built(service)
+    for named in ("'damaged'", "'lines': line 2", "many.jsonl:2", "'latin'", "sheet.xls"):
+        assert named in str(error.value)
+    assert (await service.status())[0].documents == 0
+    for name in bad:
+        (corpus / name).unlink()
+    assert embedded(await built(service)) == ["a", "c", "sub/b"]
+
+
 async def test_a_build_can_be_stopped_and_goes_on(service: IndexService, corpus: Path) -> None:
     building = service.build("handbook")
     async for progress in building:

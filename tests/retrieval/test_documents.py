@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 import pytest
 
 from trivet.errors import DocumentRejected, FailedPrecondition
-from trivet.retrieval.corpus import corpus_files, read_documents
+from trivet.retrieval.corpus import corpus_files, read_documents, rejected
 from trivet.retrieval.documents import check_document, check_id, digest_of, id_of_file, text_of
 from trivet.types.passage import Document, DocumentFormat
 
@@ -79,6 +79,12 @@ def test_the_digest_covers_all_that_a_search_can_see() -> None:
 def test_a_files_id_is_its_path_without_the_ending() -> None:
     assert id_of_file(PurePath("travel/visa.md")) == "travel/visa"
     assert id_of_file(PurePath("v1.2.html")) == "v1.2"
+
+
+def test_a_corpus_with_many_bad_files_says_how_many() -> None:
+    message = str(rejected([f"problem {number}" for number in range(23)]))
+    assert message.startswith("23 problems in the corpus: problem 0; problem 1;")
+    assert message.endswith("problem 19; and 3 more")
 
 
 def test_corpus_files(tmp_path: Path) -> None:

@@ -79,6 +79,10 @@ class Snapshot:
         """Delete the collection."""
         await self.store.drop(self.collection)
 
+    async def check(self, document: Document) -> None:
+        """Split it for nothing; raises DocumentRejected as `prepare` would."""
+        await asyncio.get_running_loop().run_in_executor(self._splitting, self._splitter.split, document)
+
     async def prepare(self, document: Document) -> Prepared:
         """Split and embed; raises DocumentRejected."""
         chunks = await asyncio.get_running_loop().run_in_executor(self._splitting, self._splitter.split, document)
