@@ -19,6 +19,7 @@ What it does not show
 - The gateway: `Retrieve` adds about a millisecond (`benchmarks/path.py` measures `retrieval_ms` in place).
 - Quality: the vectors are drawn (`benchmarks/retrieval_quality.py` is about quality).
 - Filters that leave little, many tenants, a network, a Qdrant server.
+- A renewal of the snapshot in the background: it is switched off.
 - With two cores, the embedding, this process and the vector process compete when many ask at once.
 - LlamaIndex checks no heads: it may find what was replaced or deleted a moment ago. It does less than the others.
 """
@@ -56,6 +57,7 @@ ROOT = Path(__file__).resolve().parents[1]
 INDEX = "passages"
 SYSTEMS = ("trivet", "llama-index", "local mode")
 MISS, HIT = "miss", "hit"
+_SETTINGS = "candidates: 50\nretain: 0\nrebuild_after: 0\n"  # no renewal by itself while it is filled or measured
 _FRESH = 6000  # more than the cache of query vectors holds
 _REPEATED = 64
 _WRITERS = 4
@@ -86,7 +88,7 @@ async def _size(arguments: argparse.Namespace, base: Sequence[str], size: int) -
     async with AsyncExitStack() as stack:
         stack.enter_context(patch("trivet.app.indexes.OnnxEmbedder", SyntheticEmbedder))
         _share_models(arguments.folder, folder)
-        service = await stack.enter_async_context(indexes_in(folder, {INDEX: "candidates: 50\nretain: 0\n"}))
+        service = await stack.enter_async_context(indexes_in(folder, {INDEX: _SETTINGS}))
         filled = await _fill(service, base, size)
         snapshot = service.indexes[INDEX].live
         systems: dict[str, Ask] = {"trivet": trivet(service, INDEX)}
