@@ -3,6 +3,7 @@
 # make check  what CI runs: format, lint, types, layers, contract, tests
 ENGINE ?= cpu
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 PROTOS := $(wildcard proto/trivet/api/v1/*.proto)
 
 .PHONY: help setup demo test check lint types layers proto proto-check bench evidence model clean
@@ -22,10 +23,10 @@ demo: setup
 	@$(BIN)/trivet demo
 
 test: setup
-	$(BIN)/pytest
+	$(PYTEST)
 
 check: setup lint types layers proto-check
-	$(BIN)/pytest
+	$(PYTEST)
 
 lint:
 	$(BIN)/ruff format --check .
