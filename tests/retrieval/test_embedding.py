@@ -57,7 +57,7 @@ async def test_a_vector_does_not_depend_on_what_is_embedded_with_it(embedder: On
 async def test_a_passage_that_was_embedded_before_is_not_embedded_again(
     tmp_path: Path, embedding_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = EmbeddingCache(tmp_path / "vectors.sqlite")
+    cache = EmbeddingCache(tmp_path / "vectors.sqlite", max_bytes=1 << 20)
     first, other = [
         await OnnxEmbedder.open(EmbeddingSettings(precision=precision), embedding_cache, cache)
         for precision in Precision

@@ -13,6 +13,8 @@ import pytest
 
 from trivet.retrieval.embedding_cache import CacheKey, EmbeddingCache, Vector, cache_key
 
+ROOM = 1 << 30
+
 
 def vector(number: int, dimension: int = 384) -> Vector:
     return np.random.default_rng(number).standard_normal(dimension).astype(np.float32)
@@ -25,7 +27,7 @@ def key(number: int) -> CacheKey:
 @pytest.fixture
 async def cache(tmp_path: Path) -> AsyncIterator[EmbeddingCache]:
     """An empty one, in a folder that is not there yet."""
-    cache = EmbeddingCache(tmp_path / "cache" / "vectors.sqlite")
+    cache = EmbeddingCache(tmp_path / "cache" / "vectors.sqlite", max_bytes=ROOM)
     yield cache
     await cache.close()
 
@@ -34,7 +36,7 @@ async def test_what_was_put_in_comes_back_bit_for_bit_also_after_a_restart(tmp_p
     path = tmp_path / "vectors.sqlite"
     special = np.array([0.0, -0.0, np.nan, np.inf, 1e-45], dtype=np.float32)
     for restarted in (False, True):
-        cache = EmbeddingCache(path)
+        cache = EmbeddingCache(path, max_bytes=ROOM)
         if not restarted:
             assert await cache.get_many([key(0)]) == {}
             await cache.put_many({key(number): vector(number) for number in range(1200)})
@@ -108,12 +110,12 @@ async def test_a_damaged_file_is_started_anew_with_a_line_in_the_log(
 ) -> None:
     assert callable(damage)
     path = tmp_path / "vectors.sqlite"
-    cache = EmbeddingCache(path)
+    cache = EmbeddingCache(path, max_bytes=ROOM)
     await cache.put_many({key(number): vector(number) for number in range(300)})
     await cache.close()
     damage(path)
     with caplog.at_level(logging.WARNING):
-        cache = EmbeddingCache(path)
+        cache = EmbeddingCache(path, max_bytes=ROOM)
         found = await cache.get_many([key(number) for number in range(300)])
         assert all(found[key(n)].tobytes() == vector(n).tobytes() for n in range(300) if key(n) in found)
         await cache.put_many({key(7): vector(7)})
@@ -124,14 +126,14 @@ async def test_a_damaged_file_is_started_anew_with_a_line_in_the_log(
 
 async def test_a_vector_whose_bytes_have_changed_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "vectors.sqlite"
-    cache = EmbeddingCache(path)
+    cache = EmbeddingCache(path, max_bytes=ROOM)
     await cache.put_many({key(1): vector(1), key(2): vector(2)})
     await cache.close()
     with sqlite3.connect(path) as database:
         (data,) = database.execute("SELECT vector FROM vectors WHERE key = ?", (key(1),)).fetchone()
         database.execute("UPDATE vectors SET vector = ? WHERE key = ?", (b"\x01" + data[1:], key(1)))
     database.close()
-    cache = EmbeddingCache(path)
+    cache = EmbeddingCache(path, max_bytes=ROOM)
     assert set(await cache.get_many([key(1), key(2)])) == {key(2)}
     await cache.put_many({key(1): vector(1)})
     assert len(await cache.get_many([key(1), key(2)])) == 2
@@ -140,7 +142,7 @@ async def test_a_vector_whose_bytes_have_changed_is_not_there(tmp_path: Path) ->
 
 async def test_a_file_that_cannot_be_written_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("where a folder should be")
-    cache = EmbeddingCache(tmp_path / "file" / "vectors.sqlite")
+    cache = EmbeddingCache(tmp_path / "file" / "vectors.sqlite", max_bytes=ROOM)
     with caplog.at_level(logging.WARNING):
         await cache.put_many({key(1): vector(1)})
         assert await cache.get_many([key(1)]) == {}
@@ -165,7 +167,7 @@ async def test_a_cancelled_caller_disturbs_no_other(cache: EmbeddingCache) -> No
 
 
 async def test_two_may_share_the_file(cache: EmbeddingCache, tmp_path: Path) -> None:
-    other = EmbeddingCache(tmp_path / "cache" / "vectors.sqlite")
+    other = EmbeddingCache(tmp_path / "cache" / "vectors.sqlite", max_bytes=ROOM)
     for start in range(0, 1000, 100):
         await asyncio.gather(
             cache.put_many({key(n): vector(n) for n in range(start, start + 50)}),

@@ -39,7 +39,7 @@ async def open_indexes(
         store, builder = await stack.enter_async_context(_engine(config, folder, metrics))
         database = open_database(folder.documents)
         stack.callback(database.close)
-        vectors = EmbeddingCache(folder.cache / "passages.sqlite")
+        vectors = passage_cache(config, folder)
         stack.push_async_callback(vectors.close)
         embedders = Embedders(partial(OnnxEmbedder.open, cache=folder.cache / "embedding", vectors=vectors))
         stack.callback(embedders.close)
@@ -54,6 +54,11 @@ async def open_indexes(
                 metrics.snapshot_lag.labels(name).set_function(partial(getattr, index, "lag"))
                 metrics.unoptimised.labels(name).set_function(partial(getattr, index, "unoptimised"))
         yield service
+
+
+def passage_cache(config: Config, folder: DataFolder) -> EmbeddingCache:
+    """Vectors of passages, in the data folder."""
+    return EmbeddingCache(folder.cache / "passages.sqlite", max_bytes=config.file.server.passage_cache_bytes)
 
 
 @asynccontextmanager

@@ -50,6 +50,7 @@ class Server(Section):
     tls: Tls | None = None
     keepalive: Keepalive = Keepalive()
     max_message_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 8 << 20
+    passage_cache_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
     drain_timeout: Positive = 30.0
     slow_reader_timeout: Positive = 30.0
 

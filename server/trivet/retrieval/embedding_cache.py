@@ -19,7 +19,6 @@ _log = logging.getLogger(__name__)
 
 _FORMAT = 1  # PRAGMA user_version: a file of another one is started anew
 _PAGE = 8192  # five vectors of 384 components nearly fill one; in pages of 4096 a fourth of the file would be empty
-_DEFAULT_BYTES = 2**30  # some 600,000 vectors of 384 components
 _LOW_WATER = 0.9  # removal goes so far below the bound, so that it is not due again at the next vector
 _REMOVED_AT_ONCE = 500
 _ASKED_AT_ONCE = 500  # SQLite bounds the parameters of a statement
@@ -49,7 +48,7 @@ class EmbeddingCache:
     one event loop; several processes may share the file.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int = _DEFAULT_BYTES) -> None:
+    def __init__(self, path: Path, *, max_bytes: int) -> None:
         """`max_bytes`: of the file's pages that are in use; the write-ahead log comes on top, some megabytes."""
         self._path = path
         self._max_bytes = max_bytes
