@@ -83,6 +83,24 @@ async def test_a_deletion_is_an_entry_and_revisions_go_on_after_it(log: Document
     assert (back.revision, back.deleted) == (3, False)
 
 
+async def test_of_a_document_that_is_replaced_often_only_the_last_entries_stay(
+    log: DocumentLog, database: Database
+) -> None:
+    other = await log.append("i", document("b", "another's"), "d0", Origin.UPSERT)
+    for number in range(1, 31):
+        newest = await log.append("i", document("a", f"text {number}"), f"d{number}", Origin.UPSERT)
+        if number % 7 == 0:
+            newest = await log.append_deletion(newest, "")
+    kept = await database.run(
+        lambda connection: [tuple(row) for row in connection.execute("SELECT document_id, revision FROM entries")]
+    )
+    assert newest.revision == 34
+    assert sorted(kept) == [*(("a", revision) for revision in range(25, 35)), ("b", 1)]
+    assert await log.all_newest("i") == [other, newest]
+    assert await log.content(newest.seq) == b"text 30"
+    assert await log.last() == newest.seq
+
+
 async def test_what_is_noted_of_the_corpus_is_no_new_entry(log: DocumentLog) -> None:
     entry = await log.append("i", document("a", "one"), "d1", Origin.UPSERT)
     await log.note_corpus(entry.seq, Origin.CORPUS, "d1")

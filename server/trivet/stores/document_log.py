@@ -39,6 +39,7 @@ DOCUMENT_LOG_SCHEMA = (
     "CREATE TABLE contents (seq INTEGER PRIMARY KEY REFERENCES entries, compressed BLOB NOT NULL) STRICT",
 )
 _PAGE = 500
+_KEPT = 10  # entries of a document, the newest one included: for people who want to know what happened to it
 _COMPRESSION = 1  # zlib's fastest: the writer waits for it
 
 
@@ -97,8 +98,9 @@ class LogEntry:
 class DocumentLog:
     """Every upsert and deletion, in order, durable when `append` returns, also against `kill -9` and a power cut.
 
-    The content of each document's newest revision is kept, compressed; of older ones only the entry. For one gateway;
-    the writers of a document take turns before they come here.
+    The content of each document's newest revision is kept, compressed; of older ones only the entry, of the last few.
+    A deletion is kept for ever: the document's revisions have to go on growing if it comes back. For one gateway; the
+    writers of a document take turns before they come here.
     """
 
     def __init__(self, database: Database) -> None:
@@ -207,7 +209,7 @@ class DocumentLog:
 
 
 def _append(connection: sqlite3.Connection, index: str, key: DocumentKey, about: Sequence[object]) -> LogEntry:
-    """Write the entry as the document's newest and drop the content of the one before."""
+    """Write the entry as the document's newest, drop the content of the one before and entries that are too old."""
     of_document = (index, key.tenant, key.id)
     before = connection.execute(
         "SELECT seq, revision FROM entries WHERE newest AND index_name = ? AND tenant = ? AND document_id = ?",
@@ -217,6 +219,10 @@ def _append(connection: sqlite3.Connection, index: str, key: DocumentKey, about:
         connection.execute("UPDATE entries SET newest = 0 WHERE seq = ?", (before["seq"],))
         connection.execute("DELETE FROM contents WHERE seq = ?", (before["seq"],))
     revision = 1 if before is None else before["revision"] + 1
+    connection.execute(
+        "DELETE FROM entries WHERE index_name = ? AND tenant = ? AND document_id = ? AND revision <= ?",
+        (*of_document, revision - _KEPT),
+    )
     row = connection.execute(
         """INSERT INTO entries (index_name, tenant, document_id, revision, digest, deleted, origin, corpus_digest,
         format, title, source, tags, valid_from, valid_until, time, newest)
