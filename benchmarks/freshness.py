@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 from cpu_time import descendants
@@ -43,7 +44,7 @@ class Run:
         self.stop = threading.Event()
         self.writes: list[Write] = []
         self.reads: list[Read] = []
-        self.failures = 0
+        self.failures: list[str] = []  # why: appended to by every thread
 
     def start(self) -> None:
         """Start the server; also after a kill."""
@@ -76,12 +77,14 @@ class Run:
                 with Client(server.target, timeout=_TIMEOUT) as client:
                     if deleting:
                         client.delete_documents(INDEX, [name(document)])
-                        taken = True
+                        refused = ""
                     else:
-                        taken = _upsert(client, document, text(document, number, parts))
-                acknowledged = time.monotonic() if taken else None
-            except CallFailed:
-                self.failures += 1
+                        refused = _upsert(client, document, text(document, number, parts))
+                acknowledged = None if refused else time.monotonic()
+            except CallFailed as error:
+                refused = f"{error.code} {error.reason}"
+            if refused:
+                self.failures.append(f"write: {refused}")
                 time.sleep(_PAUSE)
             self.writes.append(
                 Write(document, 0 if deleting else number, 0 if deleting else parts, begun, acknowledged)
@@ -99,18 +102,18 @@ class Run:
             try:
                 with Client(server.target, timeout=_TIMEOUT) as client:
                     found = _retrieve(client, document) if whole else _generate(client, document)
-            except CallFailed:
-                self.failures += 1
+            except CallFailed as error:
+                self.failures.append(f"{'Retrieve' if whole else 'Generate'}: {error.code} {error.reason}")
                 time.sleep(_PAUSE)
                 continue
             self.reads.append(Read(document, begun, time.monotonic(), found, whole))
 
 
-def _upsert(client: Client, document: int, content: str) -> bool:
-    """True if it was acknowledged."""
+def _upsert(client: Client, document: int, content: str) -> str:
+    """Why it was refused; empty if it was acknowledged."""
     made = admin_pb2.Document(id=name(document), content=content.encode(), format=admin_pb2.DOCUMENT_FORMAT_MARKDOWN)
     (done,) = client.upsert_documents([admin_pb2.UpsertDocumentsRequest(index=INDEX, document=made)])
-    return not done.HasField("error")
+    return f"{done.error.code} {done.error.reason}" if done.HasField("error") else ""
 
 
 def _retrieve(client: Client, document: int) -> tuple[str, ...]:
@@ -172,9 +175,11 @@ def main() -> int:
     showing = sum(bool(read.texts) for read in run.reads)
     print(
         f"{len(run.writes)} writes, {acknowledged} acknowledged; {len(run.reads)} reads, "
-        f"{generated} of them through Generate, {showing} that found the document; {run.failures} calls failed; "
+        f"{generated} of them through Generate, {showing} that found the document; {len(run.failures)} calls failed; "
         f"{arguments.kills} kills; {len(found)} problems"
     )
+    for reason, times in Counter(run.failures).most_common():
+        print(f"failed {times} times: {reason}")
     print(*found[:20], sep="\n")
     return 1 if found or not acknowledged or not run.reads else 0
 
