@@ -15,6 +15,7 @@ def report(described: Mapping[str, Any], sizes: Sequence[Mapping[str, Any]]) -> 
     lines = ["# Retrieval", "", *(f"- {name.replace('_', ' ')}: {value}" for name, value in described.items())]
     for size in sizes:
         lines += ["", f"## {size['passages']:,} passages", "", *_table(size["cells"]), "", _space(size)]
+        lines += ["", *_empty(size["cells"])]
     lines += ["", "## Goals", "", "| what | goal | measured | met |", "|---|---|---|---|", *_goals(sizes)]
     return "\n".join(lines)
 
@@ -30,6 +31,16 @@ def _table(cells: Sequence[Cell]) -> Iterator[str]:
             f"{cell['p50']:.1f} | {cell['p99']:.1f} | {cell['per_second']:.0f} | {ratio} | "
             f"{cell['written']:.0f} |"
         )
+
+
+def _empty(cells: Sequence[Cell]) -> Iterator[str]:
+    """Each question has passages: who finds none may be fast."""
+    without = [cell for cell in cells if cell["empty"]]
+    if not without:
+        yield "Every search that was measured found passages."
+    for cell in without:
+        found = f"{cell['empty']:.0f} of {cell['searches']:.0f} searches found nothing"
+        yield f"- {cell['system']}, {cell['streams']} at once: {found}."
 
 
 def find(cells: Sequence[Cell], system: str, streams: int, cache: str, writing: bool) -> Cell | None:
