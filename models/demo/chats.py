@@ -38,7 +38,7 @@ class Data:
 
 def make(name: str) -> Data:
     if name == "json-answer":
-        return Data(json_answers.chats(SEED), 6_000, json_answers.held_out(HELD_OUT_SEED))
+        return Data(json_answers.chats(SEED), 12_000, json_answers.held_out(HELD_OUT_SEED))
     few = tickets.FEW if name == "ticket-sorter" else None
     count = 4_500 if few else 18_000
     return Data(tickets.chats(SEED, few), count, tickets.held_out(HELD_OUT_SEED))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from processes import gone
 
 TESTS = Path(__file__).parent.parent
 
@@ -33,7 +34,7 @@ def test_quiet_at_home_and_gone_with_its_parent(tiny_model: Path, tmp_path: Path
             said.append(line.strip())
         child = int(said[-1].split()[1])
         assert said[:-1] == ["starting", "loading", "ready", "answered True"]
-        assert _alive(child)
+        assert not gone(child, 0)
     finally:
         process.kill()
         process.wait()
@@ -41,15 +42,4 @@ def test_quiet_at_home_and_gone_with_its_parent(tiny_model: Path, tmp_path: Path
     assert process.stdout.read() == ""
     assert "vllm.v1.engine.core" in (data / "engine.log").read_text()
     assert list(home.rglob("*")) == []
-    deadline = time.monotonic() + 5
-    while _alive(child) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _alive(child)
-
-
-def _alive(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+    assert gone(child, 5)
