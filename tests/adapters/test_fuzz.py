@@ -73,11 +73,11 @@ def test_every_case_ends_in_a_verdict(folder: Path, tiny_model: Path) -> None:
     assert set(accepted) == {"fields", "bytes", "entries", "numbers", "coherent"}
 
 
+@pytest.mark.filterwarnings("ignore")  # PEFT's have the names that it got; no worker could pass some of them on
 class TestOnTheEngine:
     """Of what is accepted, the changes that matter most; answers are compared with PEFT's."""
 
-    # PEFT warns with the names that it got, and some of them are no text that a worker could pass on.
-    pytestmark = [*SESSION_ENGINE, pytest.mark.filterwarnings("ignore")]
+    pytestmark = SESSION_ENGINE
 
     async def test_what_is_accepted_is_served_as_peft_does(
         self, tiny_engine: EmbeddedVllm, tiny_model: Path, tmp_path: Path
