@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 pytest_plugins = ("engine_fixtures",)
-SHARED = ("tiny_engine", "config")  # an engine, and the configuration of the end-to-end tests' server
+SHARED = ("tiny_engine", "served_config")  # an engine, and the configuration of the end-to-end tests' server
 
 
 @pytest.hookimpl(tryfirst=True)

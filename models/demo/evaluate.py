@@ -24,8 +24,8 @@ from tokenizer import FILE
 from train import RUNS
 
 EXAMPLES = """examples:
-  python models/demo/evaluate.py                      the committed weights, a fresh seed
-  python models/demo/evaluate.py --run settled --n 200    a run in progress
+  python models/demo/evaluate.py                         the committed weights, a fresh seed
+  python models/demo/evaluate.py --run wordings --n 200   a run in progress
 """
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def served_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's configuration, with time for retrieval: these tests are not about speed. As in the demo, each arm of
     the handbook's suite has a route beside its own ones."""
     folder = tmp_path_factory.mktemp("config")
@@ -29,9 +29,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(served_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A running server with its handbook index built."""
-    with ServerProcess(config, tmp_path_factory.mktemp("server")) as process:
+    with ServerProcess(served_config, tmp_path_factory.mktemp("server")) as process:
         with Client(process.target) as client:
             built = [event.built for event in client.build_index("handbook") if event.HasField("built")]
             assert built[0].documents > 40
