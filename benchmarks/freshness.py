@@ -1,11 +1,12 @@
-"""Does an acknowledged document stay, and is nothing else ever shown? The long version, through a real server.
+"""Does an acknowledged document stay, and is nothing else ever shown? Through a real server that is killed.
 
     python benchmarks/freshness.py --kills 20 --seconds 600
 
 4 writers replace and delete documents through `UpsertDocuments` and `DeleteDocuments`; 8 readers ask for them in other
 words, through `Retrieve` and, every fourth time, through `Generate`. Meanwhile the vector process and the whole server
-are killed with SIGKILL in turn. At the end the history is checked against the times of the acknowledgements. Exit code
-1 if it shows anything lost, missing, stale, mixed or risen from the dead.
+are killed with SIGKILL in turn; after each kill the writers wait until every document was looked at once. At the end
+the history is checked against the times of the acknowledgements. Exit code 1 if it shows anything lost, missing, stale,
+mixed or risen from the dead.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cpu_time import descendants
@@ -30,44 +33,136 @@ from trivet.client import CallFailed, Client
 
 WRITERS, READERS, DOCUMENTS = 4, 8, 8
 INDEX, ROUTE = "handbook", "support"
+# Between two kills, at least: writes acknowledged, reads that found the document through Retrieve and through Generate.
+PHASE = (8, 24, 4)
 _PAUSE = 0.1  # seconds after a call that failed
+_OUTAGE = 1.0  # seconds that writers go on after a kill of the vector process, before they wait
 _TIMEOUT = 20.0
+_BACK = 120.0  # seconds that a killed process may take to serve again, on a busy machine; a server's start not counted
+_PATIENCE = 300.0  # seconds that a phase may take longer than it should, until there is enough
+
+
+@dataclass
+class Outcome:
+    """What happened. `kills`: of what; `failures`: why calls failed; `exit_code`: of the last server, told to end.
+
+    Every thread appends to the lists.
+    """
+
+    writes: list[Write] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    kills: Counter[str] = field(default_factory=Counter)
+    exit_code: int | None = None
+
+    @property
+    def acknowledged(self) -> int:
+        """Writes that were acknowledged."""
+        return sum(write.acknowledged is not None for write in self.writes)
+
+    def found(self, *, whole: bool) -> int:
+        """Reads that found the document: through `Retrieve` if `whole`, else through `Generate`."""
+        return sum(bool(read.texts) for read in self.reads if read.whole == whole)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """As in `PHASE`."""
+        return self.acknowledged, self.found(whole=True), self.found(whole=False)
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many calls failed for each reason: kind of call, status code and reason."""
+        return Counter(self.failures)
+
+    def problems(self) -> list[str]:
+        """What must not be: one line each."""
+        return problems(self.writes, self.reads)
 
 
 class Run:
-    """The server that is up at the moment, and what was done to it."""
+    """The server that is up at the moment, and what is done to it."""
 
     def __init__(self, config: Path, data: Path) -> None:
+        self.outcome = Outcome()
         self._config = config
         self._data = data
-        self.server: ServerProcess | None = None
-        self.stop = threading.Event()
-        self.writes: list[Write] = []
-        self.reads: list[Read] = []
-        self.failures: list[str] = []  # why: appended to by every thread
+        self._server: ServerProcess | None = None
+        self._stop = threading.Event()
+        self._writing = threading.Event()
 
-    def start(self) -> None:
-        """Start the server; also after a kill."""
-        self.server = ServerProcess(self._config, self._data).__enter__()
+    def go(self, seconds: float, kills: int, seed: int) -> None:
+        """Write, read and kill; then a last look. Raises what a writer or a reader did not expect."""
+        try:
+            self._start()
+            share = DOCUMENTS // WRITERS
+            with ThreadPoolExecutor(WRITERS + READERS) as pool:
+                try:
+                    work = [
+                        pool.submit(self._write, seed + n, range(n * share, (n + 1) * share)) for n in range(WRITERS)
+                    ]
+                    work += [pool.submit(self._read, seed + 100 + n) for n in range(READERS)]
+                    self._writing.set()
+                    for number in range(kills):
+                        self._phase(work, seconds / (kills + 1))
+                        self._kill(whole=number % 2 == 1)
+                    self._phase(work, seconds / (kills + 1))
+                finally:  # also when a server does not start again: nothing must wait for it forever
+                    self._stop.set()
+            self._look()
+        finally:
+            if self._server is not None:
+                self._server.__exit__(None, None, None)
+                self.outcome.exit_code = self._server.wait()
 
-    def kill(self, whole: bool) -> None:
-        """Kill the server, or its vector process alone, without a warning."""
-        assert self.server is not None
-        server = self.server
-        victim = server.pid if whole else _vector_process(server.pid)
-        os.kill(victim, signal.SIGKILL)
-        print(f"killed {'the server' if whole else 'the vector process'}", flush=True)
+    def _phase(self, work: list[Future[None]], seconds: float) -> None:
+        """That long, and until enough was written and found: a slow machine takes longer."""
+        begun, end = self.outcome.counts, time.monotonic() + seconds
+        while time.monotonic() < end or not self._enough(begun):
+            for one in work:
+                if one.done():
+                    one.result()
+            if time.monotonic() > end + _PATIENCE:
+                raise RuntimeError(f"counts went from {begun} to {self.outcome.counts} only: {self.outcome.reasons}")
+            time.sleep(_PAUSE)
+
+    def _enough(self, begun: tuple[int, int, int]) -> bool:
+        return all(now - then >= least for now, then, least in zip(self.outcome.counts, begun, PHASE, strict=True))
+
+    def _start(self) -> None:
+        self._server = ServerProcess(self._config, self._data).__enter__()
+
+    def _kill(self, whole: bool) -> None:
+        """Kill the server and start it again, or its vector process alone; then a look, while nobody writes."""
+        assert self._server is not None
+        server, what = self._server, "the server" if whole else "the vector process"
+        os.kill(server.pid if whole else _vector_process(server.pid), signal.SIGKILL)
+        self.outcome.kills[what] += 1
+        print(f"killed {what}", flush=True)
         if whole:
-            self.server = None
+            self._server = None
+            self._writing.clear()
             server.wait()
-            self.start()
+            self._start()
+        else:
+            time.sleep(_OUTAGE)
+            self._writing.clear()
+        self._look()
+        self._writing.set()
 
-    def write(self, seed: int, documents: range) -> None:
+    def _look(self) -> None:
+        """Read each document: one that was lost would otherwise be missed if it were soon written again."""
+        end = time.monotonic() + _BACK
+        for document in range(DOCUMENTS):
+            while not self._ask(document, whole=True):
+                if time.monotonic() > end:
+                    raise RuntimeError(f"no search was answered within {_BACK:g} s after a kill")
+
+    def _write(self, seed: int, documents: range) -> None:
         """One writer; these documents are its own."""
         draw, number = random.Random(seed), 0
-        while not self.stop.is_set():
-            server = self.server
-            if server is None:
+        while not self._stop.is_set():
+            server = self._server
+            if server is None or not self._writing.is_set():
                 time.sleep(_PAUSE)
                 continue
             number += 1
@@ -83,30 +178,37 @@ class Run:
                 acknowledged = None if refused else time.monotonic()
             except CallFailed as error:
                 refused = f"{error.code} {error.reason}"
-            if refused:
-                self.failures.append(f"write: {refused}")
-                time.sleep(_PAUSE)
-            self.writes.append(
+            self.outcome.writes.append(
                 Write(document, 0 if deleting else number, 0 if deleting else parts, begun, acknowledged)
             )
+            if refused:
+                self._failed("Delete" if deleting else "Upsert", refused)
 
-    def read(self, seed: int) -> None:
+    def _read(self, seed: int) -> None:
         """One reader."""
         draw = random.Random(seed)
-        while not self.stop.is_set():
-            server, document = self.server, draw.randrange(DOCUMENTS)
-            if server is None:
-                time.sleep(_PAUSE)
-                continue
-            whole, begun = draw.random() < 0.75, time.monotonic()
-            try:
-                with Client(server.target, timeout=_TIMEOUT) as client:
-                    found = _retrieve(client, document) if whole else _generate(client, document)
-            except CallFailed as error:
-                self.failures.append(f"{'Retrieve' if whole else 'Generate'}: {error.code} {error.reason}")
-                time.sleep(_PAUSE)
-                continue
-            self.reads.append(Read(document, begun, time.monotonic(), found, whole))
+        while not self._stop.is_set():
+            self._ask(draw.randrange(DOCUMENTS), whole=draw.random() < 0.75)
+
+    def _ask(self, document: int, *, whole: bool) -> bool:
+        """One search, through `Retrieve` if `whole`, else through `Generate`; whether it was answered."""
+        server = self._server
+        if server is None:
+            time.sleep(_PAUSE)
+            return False
+        begun = time.monotonic()
+        try:
+            with Client(server.target, timeout=_TIMEOUT) as client:
+                found = _retrieve(client, document) if whole else _generate(client, document)
+        except CallFailed as error:
+            self._failed("Retrieve" if whole else "Generate", f"{error.code} {error.reason}")
+            return False
+        self.outcome.reads.append(Read(document, begun, time.monotonic(), found, whole))
+        return True
+
+    def _failed(self, call: str, why: str) -> None:
+        self.outcome.failures.append(f"{call}: {why}".rstrip())
+        time.sleep(_PAUSE)
 
 
 def _upsert(client: Client, document: int, content: str) -> str:
@@ -129,7 +231,7 @@ def _generate(client: Client, document: int) -> tuple[str, ...]:
 
 def _vector_process(server: int) -> int:
     """The server's child that serves vectors; waits for it where it is being started again."""
-    end = time.monotonic() + _TIMEOUT
+    end = time.monotonic() + _BACK
     while time.monotonic() < end:
         for pid in descendants(server):
             with contextlib.suppress(OSError):  # it has ended
@@ -139,6 +241,13 @@ def _vector_process(server: int) -> int:
     raise RuntimeError("the server has no vector process")
 
 
+def measure(config: Path, data: Path, seconds: float, kills: int, seed: int) -> Outcome:
+    """The whole run: a server on this configuration and data folder, `seconds` of writing and reading at least."""
+    run = Run(config, data)
+    run.go(seconds, kills, seed)
+    return run.outcome
+
+
 def main() -> int:
     """Run it; 1 if the history shows what must not be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -146,42 +255,21 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=600.0, help="of writing and reading, starts not counted")
     parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as data:
-        run = Run(arguments.config, Path(data))
-        run.start()
-        share = DOCUMENTS // WRITERS
-        work = [
-            threading.Thread(target=run.write, args=(arguments.seed + n, range(n * share, (n + 1) * share)))
-            for n in range(WRITERS)
-        ]
-        work += [threading.Thread(target=run.read, args=(arguments.seed + 100 + n,)) for n in range(READERS)]
-        for thread in work:
-            thread.start()
-        try:
-            for number in range(arguments.kills):
-                time.sleep(arguments.seconds / (arguments.kills + 1))
-                run.kill(whole=number % 2 == 1)
-            time.sleep(arguments.seconds / (arguments.kills + 1))
-        finally:  # also when a server does not start again: nothing must wait for it forever
-            run.stop.set()
-            for thread in work:
-                thread.join()
-            if run.server is not None:
-                run.server.__exit__(None, None, None)
-    found = problems(run.writes, run.reads)
-    acknowledged = sum(write.acknowledged is not None for write in run.writes)
-    generated = sum(not read.whole for read in run.reads)
-    showing = sum(bool(read.texts) for read in run.reads)
+        outcome = measure(given.config, Path(data), given.seconds, given.kills, given.seed)
+    found = outcome.problems()
+    generated = sum(not read.whole for read in outcome.reads)
+    showing = sum(bool(read.texts) for read in outcome.reads)
     print(
-        f"{len(run.writes)} writes, {acknowledged} acknowledged; {len(run.reads)} reads, "
-        f"{generated} of them through Generate, {showing} that found the document; {len(run.failures)} calls failed; "
-        f"{arguments.kills} kills; {len(found)} problems"
+        f"{len(outcome.writes)} writes, {outcome.acknowledged} acknowledged; {len(outcome.reads)} reads, "
+        f"{generated} of them through Generate, {showing} that found the document; "
+        f"{len(outcome.failures)} calls failed; {outcome.kills.total()} kills; {len(found)} problems"
     )
-    for reason, times in Counter(run.failures).most_common():
+    for reason, times in outcome.reasons.most_common():
         print(f"failed {times} times: {reason}")
     print(*found[:20], sep="\n")
-    return 1 if found or not acknowledged or not run.reads else 0
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

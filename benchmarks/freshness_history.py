@@ -1,4 +1,4 @@
-"""A history of writes and searches, and what it shows. Times are the event loop's."""
+"""A history of writes and searches, and what it shows. All times are of one clock that never goes back."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def question(document: int) -> str:
 
 
 def problems(writes: Sequence[Write], reads: Sequence[Read]) -> list[str]:
-    """What must not be: one line each.
+    """What must not be: one line each. An acknowledged write that was lost shows as missing or stale.
 
     Writes of one document come one after the other. A search may show what was acknowledged last before it began, or
     what was tried after that and before the search ended; nothing older, no mix, no part without the others.
@@ -87,7 +87,8 @@ def problems(writes: Sequence[Write], reads: Sequence[Read]) -> list[str]:
         elif len(numbers) > 1:
             found.append(f"mixed: {about}, numbers {sorted(numbers)}")
         elif (number := numbers.pop()) not in allowed or number == 0:
-            found.append(f"stale: {about}, number {number}, allowed {sorted(allowed)}")
+            kind = "deleted" if last is not None and last.number == 0 else "stale"
+            found.append(f"{kind}: {about}, number {number}, allowed {sorted(allowed)}")
         elif read.whole and sorted(fields[-3] for fields in seen) != list(range(allowed[number])):
             found.append(f"in part: {about}, number {number}, {len(seen)} of {allowed[number]} parts")
     return found
