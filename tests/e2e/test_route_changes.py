@@ -1,4 +1,5 @@
-"""A version replaced in a route under load: no request fails, every answer is that of its receipt's adapter."""
+"""A version replaced in a route under load: no request fails, every answer is that of its receipt's adapter. At last
+the server is told to end."""
 
 from __future__ import annotations
 
@@ -194,3 +195,19 @@ def test_a_refused_configuration_changes_nothing(served: Served, server: ServerP
             "route ask: variant two added, weight 1",
         ]
         assert answer(client, QUESTIONS[0])[1].adapter == "tone@2"
+
+
+def test_sigterm_finishes_what_is_in_flight(server: ServerProcess) -> None:
+    """The last one: the server is gone after it."""
+    message = inference_pb2.Message(role="user", content=QUESTIONS[0])
+    with Client(server.target, timeout=60) as client:
+        events = client.generate_stream(inference_pb2.GenerateRequest(route="ask", messages=[message], max_tokens=700))
+        text = next(events).delta.text
+        assert metrics(server)["trivet_requests_in_flight"] == 1
+        os.kill(server.pid, signal.SIGTERM)
+        *deltas, last = events
+    assert deltas
+    assert last.final.text == text + "".join(event.delta.text for event in deltas)
+    assert (last.final.receipt.code, last.final.receipt.output_tokens) == ("OK", 700)
+    assert server.wait() == 0
+    assert not (server.data_dir / "server.json").exists()

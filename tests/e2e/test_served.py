@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -182,28 +179,3 @@ def test_the_vector_process_killed_is_a_policy_and_comes_back(server: ServerProc
     assert refused.value.reason == "RETRIEVAL_UNAVAILABLE"
     until(lambda: not client.generate(request()).receipt.degraded)
     assert client.generate(request()).text == "60 metres"
-
-
-class TestEndings:
-    """Stops, with a server of its own; what follows an engine's death is in test_restarts.py."""
-
-    @pytest.fixture
-    def mortal(self, server: ServerProcess, tmp_path: Path) -> Any:
-        shutil.copytree(server.data_dir / "cache", tmp_path / "cache")  # the exported embedding model: 20 s of work
-        with ServerProcess(server.config, tmp_path) as process:
-            yield process
-
-    def test_sigterm_finishes_what_is_in_flight(self, mortal: ServerProcess) -> None:
-        with Client(mortal.target, timeout=30) as client:
-            answers: list[str] = []
-            stream = client.generate_stream(request("tickets", "word " * 50, max_tokens=200))
-            reader = threading.Thread(
-                target=lambda: answers.extend(e.final.text for e in stream if e.HasField("final"))
-            )
-            reader.start()
-            until(lambda: metrics(mortal)["trivet_requests_in_flight"] > 0 or bool(answers))
-            os.kill(mortal.pid, signal.SIGTERM)
-            reader.join(30)
-            assert len(answers) == 1
-        assert mortal.wait() == 0
-        assert not (mortal.data_dir / "server.json").exists()
