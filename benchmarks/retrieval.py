@@ -102,14 +102,15 @@ async def _size(arguments: argparse.Namespace, base: Sequence[str], size: int) -
 
 
 async def _fill(service: IndexService, base: Sequence[str], size: int) -> dict[str, Any]:
-    """Upsert, then build an optimised snapshot; nothing if they are there."""
+    """Upsert, then build an optimised snapshot; nothing of it that an earlier run has done and nothing since undone."""
     (status,) = await service.status()
-    if status.documents == -(-size // PER_DOCUMENT):
+    filled = status.documents == -(-size // PER_DOCUMENT)
+    if filled and not status.unoptimised:
         return {"passages": status.passages, "upsert_s": None, "build_s": None}
     begin = time.monotonic()
     with Progress(transient=True) as bars:
         task = bars.add_task(f"upsert {size:,}", total=-(-size // PER_DOCUMENT))
-        waiting = documents(base, size)
+        waiting = iter(()) if filled else documents(base, size)
 
         async def write() -> None:
             for document in waiting:
@@ -126,7 +127,7 @@ async def _fill(service: IndexService, base: Sequence[str], size: int) -> dict[s
         raise RuntimeError(f"{status.passages} passages, expected {size}")
     return {
         "passages": status.passages,
-        "upsert_s": round(upserted, 1),
+        "upsert_s": None if filled else round(upserted, 1),
         "build_s": round(time.monotonic() - begin - upserted, 1),
     }
 

@@ -51,9 +51,9 @@ def find(cells: Sequence[Cell], system: str, streams: int, cache: str, writing: 
 
 def _space(size: Mapping[str, Any]) -> str:
     per = LARGEST / size["size"]
-    made = "made earlier"
-    if size["upsert_s"] is not None:
-        made = f"upserted in {size['upsert_s']} s, built in {size['build_s']} s"
+    made = "made earlier" if size["upsert_s"] is None else f"upserted in {size['upsert_s']} s"
+    if size["build_s"] is not None:
+        made += f", built in {size['build_s']} s"
     return (
         f"Vector process: {size['memory_mib']:.0f} MiB resident, {size['disk_mib']:.0f} MiB on disk; document log "
         f"{size['log_mib']:.0f} MiB ({size['disk_mib'] * per:.0f} and {size['log_mib'] * per:.0f} MiB per 100,000); "

@@ -6,9 +6,11 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from qdrant_client import AsyncQdrantClient
+from qdrant_client import AsyncQdrantClient, grpc
+from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.qdrant_connection import QdrantConnection, QdrantEndpoint
@@ -24,12 +26,36 @@ LOCAL_CANNOT = {
 }
 
 
+class LocalClient(AsyncQdrantClient):
+    """In local mode, which does not speak the protocol: a search's message is translated back."""
+
+    def __init__(self) -> None:
+        super().__init__(location=":memory:")
+
+    @property
+    def grpc_points(self) -> Any:
+        """Answers `Query` itself."""
+        return self
+
+    async def Query(self, message: Any) -> Any:  # the protocol's name
+        """The same search."""
+        response = await self.query_points(
+            message.collection_name,
+            prefetch=[GrpcToRest.convert_prefetch_query(stage) for stage in message.prefetch],
+            query=GrpcToRest.convert_query(message.query),
+            limit=message.limit,
+            with_payload=GrpcToRest.convert_with_payload_selector(message.with_payload),
+            with_vectors=GrpcToRest.convert_with_vectors_selector(message.with_vectors),
+        )
+        return grpc.QueryResponse(result=[RestToGrpc.convert_scored_point(point) for point in response.points])
+
+
 class LocalConnection(QdrantConnection):
     """All calls go to one client in local mode."""
 
     def __init__(self) -> None:
         super().__init__(lambda: QdrantEndpoint("local"), longest=30)
-        self._local = AsyncQdrantClient(location=":memory:")
+        self._local = LocalClient()
 
     def _connected(self) -> AsyncQdrantClient:
         return self._local

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from tokenizers import Tokenizer
+
+from trivet.retrieval.onnx_model import one_thread_session
 
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
@@ -22,10 +23,7 @@ class PairModel:
     """Blocking; may be used from several threads at once."""
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        self._session = ort.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
+        self._session = one_thread_session(folder / GRAPH)
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(description["window"], strategy="longest_first")

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from trivet.retrieval.model_export import whole_folder
+from trivet.retrieval.model_export import OPSET, quantise, whole_folder
 from trivet.retrieval.pair_model import DESCRIPTION, GRAPH, IDS, SEGMENTS, TOKENIZER, PairModel
 
-FORMAT = 1  # grows when the same model would be exported differently
+FORMAT = 2  # grows when the same model would be exported differently
 
 _MOST_DIFFERENT = {"float32": 1e-3, "int8": 0.1}
 _LONGEST = 512
@@ -48,12 +48,13 @@ def _write(model: Path, precision: str, work: Path) -> dict[str, Any]:
     window = min(int(original.max_seq_length or _LONGEST), _LONGEST)
     original.max_seq_length = window
     original.tokenizer.backend_tokenizer.save(str(work / TOKENIZER))
-    graph = work / GRAPH
+    graph = work / "float32.onnx"
     with torch.no_grad():
         _to_onnx(original, segments, window, graph)
         reference = original.predict(list(_SAMPLES), batch_size=1, show_progress_bar=False)
     if precision == "int8":
-        _quantise(graph, work)
+        graph = quantise(_without_shapes(graph), work / "int8.onnx")
+    graph.rename(work / GRAPH)
     description = {"window": window, "segments": segments}
     served = PairModel(work, description)
     difference = float(np.abs(np.array([served.score(*pair) for pair in _SAMPLES]) - reference).max())
@@ -87,24 +88,21 @@ def _to_onnx(original: Any, segments: bool, window: int, graph: Path) -> None:
         input_names=names,
         output_names=["score"],
         dynamic_shapes={name: {1: length} for name in names},
+        opset_version=OPSET,
         dynamo=True,
         external_data=False,
         verbose=False,
     )
 
 
-def _quantise(graph: Path, work: Path) -> None:
-    """8-bit weights per channel, as for the embedding model."""
+def _without_shapes(graph: Path) -> Path:
+    """A head with one output has shapes that the quantiser's inference disputes."""
     import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    whole = work / "float32.onnx"
     model = onnx.load(graph)
-    del model.graph.value_info[:]  # a head with one output has shapes that the quantiser's inference disputes
-    onnx.save(model, whole)
-    graph.unlink()
-    quantize_dynamic(whole, graph, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
-    whole.unlink()
+    del model.graph.value_info[:]
+    onnx.save(model, graph)
+    return graph
 
 
 def main() -> None:

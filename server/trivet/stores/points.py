@@ -50,14 +50,6 @@ def head_told(payload: Mapping[str, Any]) -> Head | None:
     return Head.of_payload({**payload, **told}) if isinstance(told, dict) else None
 
 
-def dense_of(point: models.ScoredPoint) -> list[float]:
-    """The dense vector of a passage that was asked for with it."""
-    assert isinstance(point.vector, dict)
-    dense = point.vector[DENSE]
-    assert isinstance(dense, list)
-    return dense  # type: ignore[return-value]  # not one of several vectors
-
-
 def visible(who: Visible, without: Sequence[Revision]) -> models.Filter:
     """Published passages that `who` may see, but for those of the revisions in `without`."""
     expired = models.FieldCondition(key="valid_until", range=models.Range(lte=who.at))

@@ -11,19 +11,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from qdrant_client import models
 
 from trivet.stores import points
 from trivet.stores.qdrant_connection import QdrantConnection, QdrantEndpoint
 from trivet.stores.qdrant_layout import ONE_COPY, CollectionLayout
+from trivet.stores.qdrant_query import cosines, payload_of, query_message
 from trivet.stores.records import DocumentKey, FoundPassage, Head, Kind, PassageRecord, Revision, Terms, Visible
 
-_FOUND = [
-    *("document_id", "tenant", "revision", "digest", "n", "title", "text", "n_tokens", "start", "end"),
-    *("valid_from", "valid_until"),
-    *points.HEAD_TOLD,
-]
 _PAGE = 1000
 _UPSERT_POINTS = 64  # per message: a call holds up the others, and messages have a size limit
 
@@ -130,30 +125,25 @@ class QdrantStore:
         1 / ((rank + 1) / weight + `rrf_k` - 1), `weights` of the dense and of the term search. Finds published passages
         that `who` may see, none of the revisions in `without`; says of each whether it counts.
         """
-        seen = points.visible(who, without)
-        legs: list[tuple[str, Any, models.SearchParams | None]] = [(points.DENSE, list(dense), self._layout.search())]
-        if terms.indices:
-            asked = models.SparseVector(indices=list(terms.indices), values=list(terms.values))
-            legs.append((points.TERMS, asked, None))
+        message = query_message(
+            collection,
+            dense,
+            terms,
+            points.visible(who, without),
+            self._layout.search(),
+            limit=limit,
+            candidates=candidates,
+            rrf_k=rrf_k,
+            weights=weights,
+        )
         async with self._connection.call(self._search_timeout) as client:
-            response = await client.query_points(
-                collection,
-                prefetch=[
-                    models.Prefetch(query=q, using=name, filter=seen, limit=candidates, params=params)
-                    for name, q, params in legs
-                ],
-                query=models.RrfQuery(rrf=models.Rrf(k=rrf_k, weights=list(weights[: len(legs)]))),
-                limit=limit,
-                with_payload=_FOUND,
-                with_vectors=[points.DENSE],
-                consistency=models.ReadConsistencyType.MAJORITY,
-            )
-        payloads = [point.payload or {} for point in response.points]
+            response = await client.grpc_points.Query(message)
+        payloads = [payload_of(point) for point in response.result]
         current = await self._current(collection, payloads)
         return [
             FoundPassage.of_payload(point.score, similarity, current, payload)
             for point, similarity, payload in zip(
-                response.points, _cosines(dense, response.points), payloads, strict=True
+                response.result, cosines(dense, response.result), payloads, strict=True
             )
         ]
 
@@ -261,12 +251,3 @@ class QdrantStore:
                 yield point.payload or {}
             if offset is None:
                 return
-
-
-def _cosines(dense: Sequence[float], found: Sequence[models.ScoredPoint]) -> list[float]:
-    """Cosine of `dense`, which is normalised, with the dense vector of each point: the engine keeps them normalised."""
-    if not found:
-        return []
-    vectors = np.array([points.dense_of(point) for point in found], dtype=np.float32)
-    cosines: list[float] = (vectors @ np.array(dense, dtype=np.float32)).tolist()
-    return cosines

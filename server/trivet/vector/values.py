@@ -7,6 +7,7 @@ from typing import Any
 
 import qdrant_edge as edge
 from qdrant_client import grpc as proto
+from qdrant_client.conversions.conversion import payload_to_grpc
 
 from trivet.vector.filters import point_id
 from trivet.vector.strict import Unsupported, allow, variant
@@ -27,28 +28,6 @@ def value_of(message: Any) -> Any:
 def payload_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """A payload as Python data."""
     return {key: value_of(value) for key, value in fields.items()}
-
-
-def to_value(data: Any) -> Any:
-    """Python data as a payload Value."""
-    if data is None:
-        return proto.Value(null_value=proto.NullValue.NULL_VALUE)
-    if isinstance(data, bool):  # before int: a bool is one
-        return proto.Value(bool_value=data)
-    if isinstance(data, int):
-        return proto.Value(integer_value=data)
-    if isinstance(data, float):
-        return proto.Value(double_value=data)
-    if isinstance(data, str):
-        return proto.Value(string_value=data)
-    if isinstance(data, list):
-        return proto.Value(list_value=proto.ListValue(values=[to_value(item) for item in data]))
-    return proto.Value(struct_value=proto.Struct(fields=to_payload(data)))
-
-
-def to_payload(data: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Python data as a payload's fields."""
-    return {key: to_value(value) for key, value in (data or {}).items()}
 
 
 def to_point_id(id_: Any) -> Any:
@@ -113,7 +92,7 @@ def without_vectors(owner: Any) -> None:
 def to_scored(point: Any, payload: Mapping[str, Any]) -> Any:
     """A found point, with this payload."""
     scored = proto.ScoredPoint(
-        id=to_point_id(point.id), payload=to_payload(payload), score=point.score, version=point.version
+        id=to_point_id(point.id), payload=payload_to_grpc(dict(payload)), score=point.score, version=point.version
     )
     found = point.vector
     if isinstance(found, dict):
@@ -135,4 +114,4 @@ def _set_vector(message: Any, data: Any) -> None:
 
 def to_retrieved(record: Any) -> Any:
     """A point that was asked for by id or filter."""
-    return proto.RetrievedPoint(id=to_point_id(record.id), payload=to_payload(record.payload))
+    return proto.RetrievedPoint(id=to_point_id(record.id), payload=payload_to_grpc(record.payload or {}))
