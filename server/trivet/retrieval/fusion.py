@@ -1,7 +1,8 @@
 """How much each half of the hybrid search counts for a query.
 
 With equal weights the fused list is worse than the better half alone, for a question (meaning finds it) as for a name
-(its letters find it). The half that fits less gets a quarter of the weight. Measured by `benchmarks/retrieval_quality.py`.
+(its letters find it). The half that fits less gets a quarter of the weight: measured by
+`benchmarks/retrieval_quality.py`.
 """
 
 from __future__ import annotations
