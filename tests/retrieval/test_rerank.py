@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +15,7 @@ import pytest_asyncio
 import torch
 
 from trivet.errors import FailedPrecondition, RetrievalUnavailable
+from trivet.retrieval.model_export import model_digest
 from trivet.retrieval.rerank import Reranker, RerankingRetriever, RerankSettings
 from trivet.testing import ScriptedRetriever
 from trivet.types.passage import Passage, SearchQuery
@@ -21,8 +23,8 @@ from trivet.types.passage import Passage, SearchQuery
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "lamp", "hub", "weighs", "red", "blue", "grams", "a"]
 
 
-def make_cross_encoder(folder: Path, *, labels: int = 1) -> Path:
-    """A BERT of a few thousand random weights with a score."""
+def make_cross_encoder(folder: Path, *, labels: int = 1, logits: float = 0.0) -> Path:
+    """A BERT of a few thousand random weights with a score: a probability, or with `logits` a wide range."""
     from sentence_transformers import CrossEncoder
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
@@ -39,9 +41,13 @@ def make_cross_encoder(folder: Path, *, labels: int = 1) -> Path:
         vocab_size=len(WORDS), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
         max_position_embeddings=64, num_labels=labels, initializer_range=0.5,
     )  # fmt: skip
-    BertForSequenceClassification(config).save_pretrained(folder / "raw")
+    bert = BertForSequenceClassification(config)
+    if logits:
+        bert.classifier.weight.data *= logits
+    bert.save_pretrained(folder / "raw")
     fast.save_pretrained(folder / "raw")
-    CrossEncoder(str(folder / "raw"), device="cpu").save_pretrained(str(folder / "model"))
+    activation = torch.nn.Identity() if logits else torch.nn.Sigmoid()
+    CrossEncoder(str(folder / "raw"), device="cpu", activation_fn=activation).save_pretrained(str(folder / "model"))
     return folder / "model"
 
 
@@ -84,6 +90,24 @@ async def test_scores_are_the_models_own(model: Path, exported: Path) -> None:
         reranker = await Reranker.open(RerankSettings(model, precision=precision), exported)
         assert await reranker.scores(question, PASSAGES) == pytest.approx(list(expected), abs=tolerance)
         reranker.close()
+
+
+def difference(exported: Path, model: Path) -> float:
+    """How far the samples' scores are from the original's, as the export has it."""
+    (path,) = exported.glob(f"{model_digest(model)[:16]}*/export.json")
+    return float(json.loads(path.read_text())["max_difference"])
+
+
+@pytest.mark.embedding
+@pytest.mark.timeout(600)
+async def test_raw_logits_may_differ_by_their_range(tmp_path: Path, exported: Path) -> None:
+    """Cross-encoders trained on rankings give no probabilities but numbers from some -11 to 11."""
+    folder = make_cross_encoder(tmp_path, logits=20.0)
+    reranker = await Reranker.open(RerankSettings(folder), exported)
+    scores = await reranker.scores("lamp weighs", PASSAGES)
+    reranker.close()
+    assert max(scores) - min(scores) > 2
+    assert difference(exported, folder) > 0.1
 
 
 @pytest.mark.embedding
@@ -131,17 +155,32 @@ def over(model: Any, passages: Sequence[Passage] = PASSAGES) -> RerankingRetriev
     return RerankingRetriever(ScriptedRetriever(tuple(passages)), {"facts": Reranker(model, 6)})
 
 
-async def test_at_the_deadline_the_order_of_the_search_stands() -> None:
-    model = ByLength(0.05)
-    retriever = over(model)
+class Stopping(ByLength):
+    """Scores so many, then takes until it is let go."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.go = threading.Event()
+
+    def score(self, question: str, passage: str) -> float:
+        if self.scored == self.most:
+            self.go.wait()
+        return super().score(question, passage)
+
+
+@pytest.mark.parametrize(("scored", "order"), [(0, "d0 d1 d2"), (1, "d0 d1 d2"), (3, "d2 d0 d1"), (5, "d3 d2 d0")])
+async def test_at_the_deadline_only_what_has_a_score_is_ordered_anew(scored: int, order: str) -> None:
+    model = Stopping(scored)
     loop = asyncio.get_running_loop()
-    query = SearchQuery("facts", "lamp", "acme", top_k=2, min_score=0.9, rerank=True, deadline=loop.time() + 0.12)
-    result = await retriever.search(query)
-    assert loop.time() < query.deadline  # type: ignore[operator]
-    assert result.passages == PASSAGES[:2]
+    query = SearchQuery("facts", "lamp", "acme", top_k=3, min_score=0.9, rerank=True, deadline=loop.time() + 0.3)
+    result = await over(model).search(query)
+    model.go.set()
+    assert [one.document_id for one in result.passages] == order.split()
+    assert set(result.passages) <= set(PASSAGES)  # with the scores of the search
     assert (result.reranked, result.degraded) == (False, ("rerank_timeout",))
-    await asyncio.sleep(0.4)
-    assert model.scored < len(PASSAGES)  # the thread has stopped too
+    await asyncio.sleep(0.2)
+    assert model.scored <= scored + 1  # the thread has stopped too
     assert threading.active_count() < 50
 
 

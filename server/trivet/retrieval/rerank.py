@@ -53,22 +53,28 @@ class Reranker:
             await export_model(exporter, settings.model, settings.precision, target, told=told)
         return cls(await asyncio.to_thread(PairModel.open, target), settings.candidates)
 
-    async def scores(self, question: str, passages: Sequence[Passage]) -> list[float]:
-        """A score for each. Cancelled, the thread stops after the pair at hand."""
+    async def scores(self, question: str, passages: Sequence[Passage], until: float | None = None) -> list[float]:
+        """A score for each, of the first ones only if the loop's time is `until` before all are made.
+
+        Cancelled or late, the thread stops after the pair at hand.
+        """
+        made: list[float] = []
         given_up = threading.Event()
-        work = asyncio.get_running_loop().run_in_executor(self._thread, self._score, question, passages, given_up)
+        loop = asyncio.get_running_loop()
         try:
-            return await work
+            async with asyncio.timeout_at(until):
+                await loop.run_in_executor(self._thread, self._score, question, passages, made, given_up)
+        except TimeoutError:
+            pass
         finally:
             given_up.set()
+        return list(made)  # the thread may be about to add one
 
-    def _score(self, question: str, passages: Sequence[Passage], given_up: threading.Event) -> list[float]:
-        scores = []
+    def _score(self, question: str, passages: Sequence[Passage], made: list[float], given_up: threading.Event) -> None:
         for passage in passages:
             if given_up.is_set():
-                break
-            scores.append(self._model.score(question, f"{passage.title}\n{passage.text}"))
-        return scores
+                return
+            made.append(self._model.score(question, f"{passage.title}\n{passage.text}"))
 
     def close(self) -> None:
         """End the thread once it is done with the pair at hand."""
@@ -86,8 +92,9 @@ class RerankingRetriever:
     async def search(self, query: SearchQuery) -> SearchResult:
         """Search; with `query.rerank`, by the scores of the cross-encoder.
 
-        Where the query's deadline is about to pass, in the order that the search gave and marked `degraded`. Raises
-        what the search raises, and FailedPrecondition if the index has no cross-encoder.
+        Where the query's deadline is about to pass, the first ones are ordered as far as they have scores; the rest
+        stays behind them, all have the search's scores, and the result is marked `degraded`. Raises what the search
+        raises, and FailedPrecondition if the index has no cross-encoder.
         """
         if not query.rerank:
             return await self._retriever.search(query)
@@ -102,17 +109,17 @@ class RerankingRetriever:
             rerank=False,
         )
         found = await self._retriever.search(wide)
+        until = None if query.deadline is None else query.deadline - _MARGIN
         try:
-            async with asyncio.timeout_at(None if query.deadline is None else query.deadline - _MARGIN):
-                scores = await reranker.scores(query.text, found.passages)
-        except TimeoutError:
-            return replace(found, passages=_first(found.passages, query), degraded=(*found.degraded, TIMEOUT))
+            scores = await reranker.scores(query.text, found.passages, until)
         except Exception:
             logger.exception("a cross-encoder failed")
             return replace(found, passages=_first(found.passages, query), degraded=(*found.degraded, FAILED))
-        scored = [replace(passage, score=score) for passage, score in zip(found.passages, scores, strict=True)]
-        scored.sort(key=lambda passage: -passage.score)  # stable: ties stay in the order of the search
-        good = [passage for passage in scored if passage.score >= query.min_score]
+        scored = sorted(zip(scores, found.passages, strict=False), key=lambda pair: -pair[0])  # stable
+        if len(scores) < len(found.passages):
+            ordered = [*(passage for _, passage in scored), *found.passages[len(scores) :]]
+            return replace(found, passages=_first(ordered, query), degraded=(*found.degraded, TIMEOUT))
+        good = [replace(passage, score=score) for score, passage in scored if score >= query.min_score]
         return replace(found, passages=_first(good, query), reranked=True)
 
 
