@@ -94,12 +94,10 @@ class Run:
         """Write, read and kill; then a last look. Raises what a writer or a reader did not expect."""
         try:
             self._start()
-            share = DOCUMENTS // WRITERS
+            owned = [range(DOCUMENTS)[n::WRITERS] for n in range(WRITERS)]
             with ThreadPoolExecutor(WRITERS + READERS) as pool:
                 try:
-                    work = [
-                        pool.submit(self._write, seed + n, range(n * share, (n + 1) * share)) for n in range(WRITERS)
-                    ]
+                    work = [pool.submit(self._write, seed + n, documents) for n, documents in enumerate(owned)]
                     work += [pool.submit(self._read, seed + 100 + n) for n in range(READERS)]
                     self._writing.set()
                     for number in range(kills):
