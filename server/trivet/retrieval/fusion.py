@@ -1,16 +1,16 @@
 """How much each half of the hybrid search counts for a query.
 
 With equal weights the fused list is worse than the better half alone, for a question (meaning finds it) as for a name
-(its letters find it). The half that fits less gets a quarter of the weight: measured by
-`benchmarks/retrieval_quality.py`.
+(its letters find it). So the half that fits less counts less: measured by `benchmarks/retrieval_quality.py`.
 """
 
 from __future__ import annotations
 
 _FITS = 1.0
-_FITS_LESS = 0.25
+_TERMS_OF_A_QUESTION = 0.4  # more than below: a question may name something
+_MEANING_OF_A_NAME = 0.25
 
 
 def leg_weights(query: str) -> tuple[float, float]:
     """Weights of the search by meaning and of the one by terms: a single word is a name, more than one a question."""
-    return (_FITS_LESS, _FITS) if len(query.split()) == 1 else (_FITS, _FITS_LESS)
+    return (_MEANING_OF_A_NAME, _FITS) if len(query.split()) == 1 else (_FITS, _TERMS_OF_A_QUESTION)
