@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from trivet.stores import points
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.qdrant_connection import QdrantEndpoint
 from trivet.stores.qdrant_layout import CollectionLayout
-from trivet.stores.records import Head, Kind
+from trivet.stores.records import Head, Kind, PassageRecord
 
 pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 LAYOUT = CollectionLayout(replicas=3, shards=4, write_consistency=2, int8=True)
@@ -65,6 +66,17 @@ def _answer(method: Any, found: list[Any]) -> Any:
     return GetMessageClass(method.output_type)()
 
 
+def scored(record: PassageRecord, dense: Any) -> Any:
+    """A passage that a query finds, with its dense vector as a VectorOutput."""
+    point = points.passage_point(record, Kind.PASSAGE)
+    assert isinstance(point.payload, dict)
+    return proto.ScoredPoint(
+        id=proto.PointId(uuid=str(point.id)),
+        payload=payload_to_grpc(point.payload),
+        vectors=proto.VectorsOutput(vectors=proto.NamedVectorsOutput(vectors={"dense": dense})),
+    )
+
+
 @pytest.fixture
 async def recorder() -> AsyncIterator[tuple[Recorder, int]]:
     """It and its port."""
@@ -109,24 +121,25 @@ async def test_heads_that_the_engine_does_not_tell_are_asked_for(
 ) -> None:
     """A server gives back the id where the embedded engine follows it."""
     (record,) = passages(revision(1))
-    point = points.passage_point(record, Kind.PASSAGE)
-    assert isinstance(point.payload, dict)
-    recorder[0].found = [
-        proto.ScoredPoint(
-            id=proto.PointId(uuid=str(point.id)),
-            payload=payload_to_grpc(point.payload),
-            vectors=proto.VectorsOutput(
-                vectors=proto.NamedVectorsOutput(
-                    vectors={"dense": proto.VectorOutput(dense=proto.DenseVector(data=record.dense))}
-                )
-            ),
-        )
-    ]
+    recorder[0].found = [scored(record, proto.VectorOutput(dense=proto.DenseVector(data=record.dense)))]
     (found,) = await search(store, "facts")
     assert found.of == record.of
     assert not found.counts, "the recorder knows no heads"
     (request,) = recorder[0].of("Get")
     assert [one.uuid for one in request.ids] == [points.head_id(record.of.key)]
+
+
+async def test_vectors_are_read_as_servers_of_any_age_have_them(
+    recorder: tuple[Recorder, int], store: QdrantStore
+) -> None:
+    (record,) = passages(revision(1))
+    for output in (
+        proto.VectorOutput(dense=proto.DenseVector(data=record.dense)),
+        proto.VectorOutput(data=record.dense),
+    ):
+        recorder[0].found = [scored(record, output)]
+        (found,) = await search(store, "facts", angle=math.pi / 3)
+        assert found.similarity == pytest.approx(0.5)
 
 
 async def test_only_a_search_is_in_a_hurry(recorder: tuple[Recorder, int]) -> None:

@@ -70,6 +70,7 @@ def cosines(dense: Sequence[float], found: Sequence[Any]) -> list[float]:
     """Cosine of `dense`, which is normalised, with the dense vector of each ScoredPoint: the engine normalises them."""
     if not found:
         return []
-    vectors = [point.vectors.vectors.vectors[points.DENSE].dense.data for point in found]
+    outputs = [point.vectors.vectors.vectors[points.DENSE] for point in found]
+    vectors = [output.dense.data or output.data for output in outputs]  # the second: as older servers have it
     similar: list[float] = (np.array(vectors, dtype=np.float32) @ np.array(dense, dtype=np.float32)).tolist()
     return similar
