@@ -56,4 +56,4 @@ def test_words_alone_are_as_the_engine_makes_them() -> None:
 
 def test_a_word_is_a_name_and_more_is_a_question() -> None:
     assert leg_weights("os.path.join") == leg_weights(" join ") == (0.25, 1.0)
-    assert leg_weights("how do I join paths?") == (1.0, 0.4)
+    assert leg_weights("how do I join paths?") == (1.0, 0.34)
