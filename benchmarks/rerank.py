@@ -12,9 +12,9 @@ How it is measured
   turns at each question; "ratio" is the median over questions of a time to CrossEncoder's of the same question. The p99
   of fewer than 100 questions is the slowest.
 - The deadline: `RerankingRetriever.search` with questions that are new, so that the search with its embedding takes its
-  part of it. "in time": calls whose order is the cross-encoder's; the others had the search's, marked `rerank_timeout`.
-  Several at once wait for each other at the reranker's one thread. What fits: so many candidates, and all fewer that
-  were tried, are in time in 99% of the calls.
+  part of it. "in time": calls whose order is the cross-encoder's; the others had it for the first ones that were
+  scored by then, marked `rerank_timeout`. Several at once wait for each other at the reranker's one thread. What fits:
+  so many candidates, and all fewer that were tried, are in time in 99% of the calls.
 
 What it does not show
 - Whether the order is better: that takes a trained cross-encoder, and none can be had without a model hub.
