@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -64,3 +65,27 @@ async def test_killed_while_idle(tiny_engine: EmbeddedVllm, tiny_adapters: dict[
     await tiny_engine.start()
     for adapter in tiny_adapters.values():
         await tiny_engine.load_adapter(adapter)
+
+
+async def test_stopped_while_busy(tiny_engine: EmbeddedVllm, tiny_adapters: dict[str, StagedAdapter]) -> None:
+    """A process that lives and does nothing, as one does that waits for a driver for ever."""
+    usual = tiny_engine._settings
+    await tiny_engine.close()
+    tiny_engine._settings = replace(usual, hang_timeout=2.0)
+    await tiny_engine.start()
+    await asyncio.sleep(3.0)
+    assert text(await collect(tiny_engine, request(PROMPT))), "idle is not hung"
+    stream = asyncio.create_task(collect(tiny_engine, request(PROMPT, max_tokens=900)))
+    await asyncio.sleep(0.1)
+    process = tiny_engine.process_ids[0]
+    os.kill(process, signal.SIGSTOP)
+    with pytest.raises(BackendUnavailable, match="gave no sign of life for 2 s"):
+        await stream
+    assert not tiny_engine.ready
+    tiny_engine._settings = usual
+    await tiny_engine.start()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    for adapter in tiny_adapters.values():
+        await tiny_engine.load_adapter(adapter)
+    assert text(await collect(tiny_engine, request(PROMPT)))

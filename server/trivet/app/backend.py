@@ -28,6 +28,7 @@ def embedded_settings(config: Config, folder: DataFolder, name: str) -> Embedded
         max_loras=backend.max_loras if backend.enable_lora else 0,
         max_cpu_loras=backend.max_cpu_loras,
         max_lora_rank=backend.max_lora_rank,
+        hang_timeout=backend.hang_timeout,
     )
 
 

@@ -182,7 +182,7 @@ class EmbeddedVllm:
             running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody else will ask
             self._abandoned = running
             raise
-        engine = VllmEngine(llm)
+        engine = VllmEngine(llm, self._settings.hang_timeout)
         self.metrics.adopt()
         try:
             await engine.warm_up()

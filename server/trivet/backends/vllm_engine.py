@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from trivet.backends.background import in_background
 from trivet.backends.coalescing import Coalescer
 from trivet.backends.death_watch import DeathWatch
+from trivet.backends.hang_watch import HangWatch
 from trivet.errors import BackendUnavailable, InvalidRequest
 from trivet.types.generation import BackendRequest
 
@@ -34,8 +35,11 @@ class VllmEngine:
     Requests take the same road as in `AsyncLLM.add_request`, but for the collector at its end, which is ours.
     """
 
-    def __init__(self, llm: Any) -> None:
-        """Must be made on the event loop that will use it."""
+    def __init__(self, llm: Any, hang_timeout: float) -> None:
+        """Must be made on the event loop that will use it.
+
+        It counts as dead when it gives no sign of life for `hang_timeout` seconds.
+        """
         self.block_size = int(llm.vllm_config.cache_config.block_size)
         self.context_tokens = int(llm.vllm_config.model_config.max_model_len)
         self._llm = llm
@@ -44,6 +48,8 @@ class VllmEngine:
         self._death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._processes = list(llm.engine_core.resources.engine_manager.processes)
         self._watch = DeathWatch(self._processes, self._declare_dead)
+        self._hang_timeout = hang_timeout
+        self._hang_watch: HangWatch | None = None
 
     @property
     def alive(self) -> bool:
@@ -68,6 +74,7 @@ class VllmEngine:
         prompt = {"type": "token", "prompt_token_ids": [0]}
         await self.call(self._drain(self._llm.generate(prompt, SamplingParams(max_tokens=1), "warm-up")))
         self._llm.output_handler.add_done_callback(lambda _: self._declare_dead("vLLM's output handler ended"))
+        self._hang_watch = HangWatch(self._has_work, self._hang_timeout, self._declare_dead)
 
     async def submit(self, request: BackendRequest, lora: Any, collector: Coalescer) -> str:
         """Queue a request whose outputs go to `collector`; returns the id to abort it by.
@@ -125,12 +132,14 @@ class VllmEngine:
 
     async def stats(self) -> EngineStats:
         """What is still in the works."""
-        busy = await self.call(self._llm.engine_core.call_utility_async("has_work"))
+        busy = await self.call(self._has_work())
         return EngineStats(unfinished=int(self._llm.get_num_unfinished_requests()), busy=bool(busy))
 
     async def stop(self) -> None:
         """End the engine's processes and free what it holds; fine on a dead one."""
         self._watch.close()
+        if self._hang_watch is not None:
+            self._hang_watch.close()
         self._declare_dead("it was stopped")
         await in_background(lambda: self._llm.shutdown(timeout=STOP_SECONDS), "vllm-shutdown")
         # AsyncLLM's finaliser shuts down again, and complains when the interpreter is half gone by then.
@@ -140,6 +149,10 @@ class VllmEngine:
         """The error that every caller gets once the engine is dead."""
         reason = self._death.result() if self._death.done() else "it stopped answering"
         return BackendUnavailable(f"the engine died: {reason}", RETRY_AFTER)
+
+    async def _has_work(self) -> object:
+        """The engine process answers between two steps."""
+        return await self._llm.engine_core.call_utility_async("has_work")
 
     def _prepare(self, request: BackendRequest, lora: Any) -> Any:
         prompt: dict[str, Any] = {"type": "token", "prompt_token_ids": list(request.token_ids)}

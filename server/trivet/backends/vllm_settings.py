@@ -15,7 +15,8 @@ class EmbeddedSettings:
     PyTorch write; `log_file` all that the engine would print. None leaves a choice to vLLM; `dtype` "auto" is float32
     on a CPU. `max_loras` 0 turns adapters off. An answer goes out in messages of `coalesce_tokens` tokens or after
     `coalesce_ms` milliseconds, whichever is first, its first token alone and at once. `start_method` "fork" starts
-    faster, but only before this process has other threads that hold locks, gRPC's above all.
+    faster, but only before this process has other threads that hold locks, gRPC's above all. An engine without a sign
+    of life for `hang_timeout` seconds counts as dead; it gives one between two steps, so no step may take as long.
     """
 
     name: str
@@ -35,4 +36,5 @@ class EmbeddedSettings:
     coalesce_tokens: int = 4
     coalesce_ms: float = 20.0
     cpu_threads: int = 1
+    hang_timeout: float = 120.0
     start_method: Literal["spawn", "fork"] = "spawn"

@@ -98,6 +98,7 @@ class EmbeddedBackend(Section):
     max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 16
     adapter_quantum_ms: NotNegative = 500.0
     start_timeout: Positive = 900.0
+    hang_timeout: Positive = 120.0
     restart: Restart = Restart()
 
 
