@@ -12,7 +12,6 @@ mixed or risen from the dead.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import random
 import signal
@@ -25,7 +24,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cpu_time import descendants
+from cpu_time import command_line, descendants
 from freshness_history import Read, Write, name, problems, question, text
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.cli.server_process import ServerProcess
@@ -232,9 +231,8 @@ def _vector_process(server: int) -> int:
     end = time.monotonic() + _BACK
     while time.monotonic() < end:
         for pid in descendants(server):
-            with contextlib.suppress(OSError):  # it has ended
-                if b"trivet.vector" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                    return pid
+            if "trivet.vector" in command_line(pid).split():
+                return pid
         time.sleep(_PAUSE)
     raise RuntimeError("the server has no vector process")
 

@@ -44,7 +44,7 @@ from unittest.mock import patch
 from rich.progress import Progress
 
 import machine
-from cpu_time import descendants
+from cpu_time import command_line, descendants
 from index_folder import indexes_in
 from passages import PER_DOCUMENT, SyntheticEmbedder, documents, passage, queries, texts
 from retrieval_report import report
@@ -197,8 +197,7 @@ def _space(folder: Path) -> dict[str, float]:
     """MiB of memory of the vector process, and of disk of its collections and of the document log."""
     memory = 0
     for pid in descendants(os.getpid()):
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"trivet.vector" in command:
+        if "trivet.vector" in command_line(pid):
             status = Path(f"/proc/{pid}/status").read_text().splitlines()
             memory += sum(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
     vectors, data = folder / "data" / "vectors", folder / "data"

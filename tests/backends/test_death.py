@@ -71,15 +71,15 @@ async def test_stopped_while_busy(tiny_engine: EmbeddedVllm, tiny_adapters: dict
     """A process that lives and does nothing, as one does that waits for a driver for ever."""
     usual = tiny_engine._settings
     await tiny_engine.close()
-    tiny_engine._settings = replace(usual, hang_timeout=2.0)
+    tiny_engine._settings = replace(usual, hang_timeout=4.0)
     await tiny_engine.start()
-    await asyncio.sleep(3.0)
+    await asyncio.sleep(5.0)
     assert text(await collect(tiny_engine, request(PROMPT))), "idle is not hung"
     stream = asyncio.create_task(collect(tiny_engine, request(PROMPT, max_tokens=900)))
     await asyncio.sleep(0.1)
     process = tiny_engine.process_ids[0]
     os.kill(process, signal.SIGSTOP)
-    with pytest.raises(BackendUnavailable, match="gave no sign of life for 2 s"):
+    with pytest.raises(BackendUnavailable, match="gave no sign of life for 4 s"):
         await stream
     assert not tiny_engine.ready
     tiny_engine._settings = usual

@@ -52,7 +52,7 @@ def load(folder: Path, text: str = GOOD) -> Config:
 
 
 def test_each_backend_has_its_own_log_and_restarts(folder: Path) -> None:
-    config = load(folder)
+    config = load(folder, GOOD.replace("start_timeout: 33", "start_timeout: 33\n    hang_timeout: 44"))
     data = DataFolder.open(config.data_dir)
     try:
         settings = {name: embedded_settings(config, data, name) for name in config.file.backends}
@@ -62,6 +62,7 @@ def test_each_backend_has_its_own_log_and_restarts(folder: Path) -> None:
         "merged": "engine-merged.log", "base": "engine-base.log",
     }  # fmt: skip
     assert {name: item.max_loras for name, item in settings.items()} == {"merged": 0, "base": 2}
+    assert {name: item.hang_timeout for name, item in settings.items()} == {"merged": 120, "base": 44}
     assert restart_settings(config, "base") == RestartSettings(2, 9, 60, 33)
     assert restart_settings(config, "merged") == RestartSettings()
     assert adapter_backend(config) == "base"

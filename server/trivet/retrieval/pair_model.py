@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from trivet.retrieval.onnx_model import one_thread_session
+from trivet.retrieval.onnx_model import DESCRIPTION, GRAPH, TOKENIZER, one_thread_session
 
-GRAPH = "model.onnx"
-TOKENIZER = "tokenizer.json"
-DESCRIPTION = "export.json"
 IDS = "input_ids"
 SEGMENTS = "token_type_ids"
 

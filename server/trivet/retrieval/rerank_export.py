@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from trivet.retrieval.model_export import OPSET, quantise, whole_folder
-from trivet.retrieval.pair_model import DESCRIPTION, GRAPH, IDS, SEGMENTS, TOKENIZER, PairModel
+from trivet.retrieval.onnx_model import DESCRIPTION, GRAPH, TOKENIZER
+from trivet.retrieval.pair_model import IDS, SEGMENTS, PairModel
 
 FORMAT = 2  # grows when the same model would be exported differently
 

@@ -89,10 +89,10 @@ def without_vectors(owner: Any) -> None:
         raise Unsupported(f"{owner.DESCRIPTOR.name}.with_vectors")
 
 
-def to_scored(point: Any, payload: Mapping[str, Any]) -> Any:
+def to_scored(point: Any, payload: dict[str, Any]) -> Any:
     """A found point, with this payload."""
     scored = proto.ScoredPoint(
-        id=to_point_id(point.id), payload=payload_to_grpc(dict(payload)), score=point.score, version=point.version
+        id=to_point_id(point.id), payload=payload_to_grpc(payload), score=point.score, version=point.version
     )
     found = point.vector
     if isinstance(found, dict):
