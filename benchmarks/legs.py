@@ -10,7 +10,7 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient, models
 
-from trivet.retrieval.snapshots import Snapshot
+from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores import points
 from trivet.stores.records import Visible
 from trivet.types.passage import SearchQuery

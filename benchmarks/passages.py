@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from python_docs import Unavailable, fetch, read
-from trivet.retrieval.embedding import OnnxEmbedder
-from trivet.retrieval.onnx_model import Vector
+from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.embedding.onnx_model import Vector
 from trivet.types.passage import Document, DocumentFormat
 
 PER_DOCUMENT = 20

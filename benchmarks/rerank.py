@@ -47,7 +47,7 @@ from cross_encoders import SHAPES, make_model, one_thread
 from index_folder import indexes_in
 from passages import SyntheticEmbedder, documents, queries, texts
 from rerank_report import PLAIN, Cell, Scores, agreement, fitting, report, time_row
-from trivet.retrieval.rerank import TIMEOUT, Reranker, RerankingRetriever, RerankSettings
+from trivet.retrieval.rerank.rerank import TIMEOUT, Reranker, RerankingRetriever, RerankSettings
 from trivet.retrieval.service import IndexService
 from trivet.types.passage import DocumentFormat, Passage, SearchQuery
 

@@ -14,7 +14,7 @@ from qdrant_client import AsyncQdrantClient, models
 from legs import client_of, searched_for
 from passages import drawn, passage
 from trivet.retrieval.service import IndexService
-from trivet.retrieval.snapshots import Snapshot
+from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores import points
 from trivet.stores.records import DocumentKey, Kind, PassageRecord, Revision, Visible
 

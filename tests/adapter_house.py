@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tiny_model import adapter_files
-from trivet.adapters.lifecycle import LifecycleSettings
-from trivet.adapters.manager import AdapterManager
+from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import BackendUnavailable
 from trivet.stores.adapter_wishes import AdapterWishes
 from trivet.testing.adapters import write_adapter

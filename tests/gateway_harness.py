@@ -14,10 +14,10 @@ from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import CollectorRegistry
 
 from chat_families import make_family
-from trivet.adapters.manager import AdapterManager
+from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.slots import AdapterSlots
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc, receipt_pb2
 from trivet.metering.metrics import Metrics
 from trivet.metering.prices import Price

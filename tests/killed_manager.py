@@ -13,10 +13,10 @@ import random
 import sys
 from pathlib import Path
 
-from trivet.adapters.lifecycle import LifecycleSettings
-from trivet.adapters.manager import AdapterManager
+from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.stores.adapter_wishes import AdapterWishes
 from trivet.testing import ScriptedBackend
 from trivet.types.adapter import AdapterState

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from bad_adapters import BAD_ADAPTERS, Bad
 from engine_fixtures import SESSION_ENGINE, collect, request, text
 from tiny_model import adapter_files, make_model
-from trivet.adapters.base_model import BaseModel
+from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.cli.main import main
 from trivet.errors import AdapterRejected

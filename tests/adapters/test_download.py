@@ -11,9 +11,9 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from trivet.adapters import download
-from trivet.adapters.download import Download
-from trivet.adapters.source_file import SourceBroken, SourceChanged, SourceFile
+from trivet.adapters.sources import download
+from trivet.adapters.sources.download import Download
+from trivet.adapters.sources.source_file import SourceBroken, SourceChanged, SourceFile
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable
 
 CONTENT = bytes(range(256)) * 40

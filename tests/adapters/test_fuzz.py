@@ -13,10 +13,10 @@ import pytest
 from adapter_mutations import Mutant, Mutations
 from engine_fixtures import SESSION_ENGINE, collect, request, text
 from peft_answers import PeftAnswers, readable
-from trivet.adapters.base_model import BaseModel
-from trivet.adapters.preflight import check
+from trivet.adapters.preflight.base_model import BaseModel
+from trivet.adapters.preflight.preflight import check
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import AdapterRejected
 from trivet.types.variant import VersionRef

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from trivet.adapters.lifecycle import LifecycleSettings
-from trivet.adapters.manager import AdapterManager
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.adapters.lifecycle.settings import LifecycleSettings
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import (
     AdapterRejected,
     BackendUnavailable,
@@ -38,7 +38,7 @@ from virtual_time import VirtualLoop
 REFS = tuple(VersionRef(name, "1") for name in "abcde")
 PLACES = 2
 EXPECTED = (AdapterRejected, BackendUnavailable, FailedPrecondition, NotFound, StateUnavailable)
-LOG = logging.getLogger("trivet.adapters.pursuit")  # it tells of every attempt
+LOG = logging.getLogger("trivet.adapters.lifecycle.pursuit")  # it tells of every attempt
 Result = TypeVar("Result")
 refs = st.sampled_from(REFS)
 pauses = st.sampled_from([0.0, 0.005, 0.01, 0.02, 0.05, 0.3])  # seconds

@@ -13,10 +13,10 @@ import pytest
 
 from engine_fixtures import SESSION_ENGINE, collect, request, text
 from tiny_model import adapter_files
-from trivet.adapters.lifecycle import LifecycleSettings
-from trivet.adapters.manager import AdapterManager
+from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import BackendUnavailable, NotFound
 from trivet.stores.adapter_wishes import AdapterWishes

@@ -20,13 +20,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from tiny_model import make_model
-from trivet.adapters.base_model import BaseModel
-from trivet.adapters.export_folder import ExportFolder
-from trivet.adapters.merged_model import MARK, MergedModel
-from trivet.adapters.merged_weights import MAX_RANK
-from trivet.adapters.safetensors_header import read_header
+from trivet.adapters.merging.merged_model import MARK, MergedModel
+from trivet.adapters.merging.merged_weights import MAX_RANK
+from trivet.adapters.preflight.base_model import BaseModel
+from trivet.adapters.preflight.safetensors_header import read_header
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.export_folder import ExportFolder
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import AdapterRejected, FailedPrecondition
 from trivet.testing.adapters import digest
 from trivet.types.variant import VersionRef
@@ -160,7 +160,7 @@ def test_dtype_and_shards_are_the_bases(dtype: Any, tiny_model: Path, tmp_path: 
 
 
 def test_rounding_to_bfloat16_is_torchs(tiny_model: Path) -> None:
-    from trivet.adapters.merged_weights import _narrow
+    from trivet.adapters.merging.merged_weights import _narrow
 
     random = np.random.default_rng(1)
     values = random.integers(0, 1 << 32, 100_000, np.uint32).view(np.float32)
@@ -286,7 +286,7 @@ def test_a_replacement_that_was_killed_between_its_renames_is_undone(tmp_path: P
 HOLDER = """
 import sys, time
 from pathlib import Path
-from trivet.adapters.export_folder import ExportFolder
+from trivet.adapters.staging.export_folder import ExportFolder
 with ExportFolder(Path(sys.argv[1]), mark="merged.yaml") as folder:
     (folder.finished / "half").write_text("x")
     locked = folder.scratch / "locked"

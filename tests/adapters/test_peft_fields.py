@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trivet.adapters.peft_config import read_peft_config
+from trivet.adapters.preflight.peft_config import read_peft_config
 from trivet.errors import AdapterRejected
 
 

@@ -15,7 +15,7 @@ from engine_fixtures import SESSION_ENGINE, collect, request, text
 from peft_answers import PeftAnswers, readable
 from tiny_model import MODULES, adapter_files, module_shapes
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.testing.adapters import AdapterFiles, write_adapter
 from trivet.types.variant import VersionRef

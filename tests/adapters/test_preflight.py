@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from tiny_model import adapter_files, make_model, module_shapes
-from trivet.adapters.base_model import BaseModel
-from trivet.adapters.preflight import check
+from trivet.adapters.preflight.base_model import BaseModel
+from trivet.adapters.preflight.preflight import check
 from trivet.errors import AdapterRejected
 from trivet.testing.adapters import AdapterFiles, digest, write_adapter
 from trivet.types.variant import VersionRef

@@ -14,8 +14,8 @@ from threading import Event
 import pytest
 
 from adapter_house import OTHER, REF, House
-from trivet.adapters.lifecycle import LifecycleSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.lifecycle.settings import LifecycleSettings
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import BackendUnavailable
 from trivet.types.adapter import AdapterState, AdapterTier, StagedAdapter
 from trivet.types.variant import VersionRef

@@ -18,9 +18,10 @@ import pytest
 from cutting_proxy import CuttingProxy
 from s3_server import s3_server
 from tiny_model import adapter_files
-from trivet.adapters import download, object_root
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.sources import download
+from trivet.adapters.sources import object_store as object_root
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
 from trivet.testing.adapters import AdapterFiles, digest, write_adapter
 from trivet.types.adapter import FetchProgress, S3Root
@@ -231,9 +232,9 @@ def test_part_that_is_not_what_was_written(
 CHILD = """
 import sys
 from pathlib import Path
-from trivet.adapters import download
+from trivet.adapters.sources import download
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.types.adapter import S3Root
 from trivet.types.variant import VersionRef
 url, folder, base, block = sys.argv[1:]

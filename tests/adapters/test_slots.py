@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivet.adapters.slots import AdapterSlots
+from trivet.adapters.lifecycle.slots import AdapterSlots
 from virtual_time import run_virtually
 
 QUANTUM = 10.0

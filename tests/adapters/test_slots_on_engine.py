@@ -11,7 +11,7 @@ import pytest
 
 from engine_fixtures import SESSION_ENGINE, collect, request, staged, text
 from tiny_model import adapter_files
-from trivet.adapters.slots import AdapterSlots
+from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.testing.adapters import write_adapter
 from trivet.types.adapter import StagedAdapter

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tiny_model import adapter_files
-from trivet.adapters.source import AdapterSource
-from trivet.adapters.source_file import SourceFile
+from trivet.adapters.sources.source import AdapterSource
+from trivet.adapters.sources.source_file import SourceFile
 from trivet.errors import AdapterRejected, NotFound
 from trivet.testing.adapters import write_adapter
 from trivet.types.variant import VersionRef

@@ -13,11 +13,11 @@ from typing import BinaryIO
 import pytest
 
 from tiny_model import adapter_files
-from trivet.adapters import folder_root
-from trivet.adapters import staging as staging_module
-from trivet.adapters.preflight import check
+from trivet.adapters.preflight.preflight import check
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.sources import folder as folder_root
+from trivet.adapters.staging import staging as staging_module
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import AdapterRejected
 from trivet.testing.adapters import digest, write_adapter
 from trivet.types.variant import VersionRef
@@ -94,8 +94,8 @@ def test_discard(settings: AdapterSettings) -> None:
 CRASH = """
 import sys, time
 from pathlib import Path
-from trivet.adapters import staging
-from trivet.adapters.preflight import check
+from trivet.adapters.staging import staging
+from trivet.adapters.preflight.preflight import check
 from trivet.adapters.settings import AdapterSettings
 from trivet.types.variant import VersionRef
 def hang(*_):

@@ -8,7 +8,7 @@ import numpy as np
 
 from trivet.app.indexes import passage_cache
 from trivet.config import load_config
-from trivet.retrieval.embedding_cache import cache_key
+from trivet.retrieval.embedding.cache import cache_key
 from trivet.stores.data_folder import DataFolder
 
 CONFIG = """

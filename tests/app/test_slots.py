@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from trivet.adapters.slots import AdapterSlots
+from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.app.slots import adapter_slots
 from trivet.config import load_config
 from trivet.metering.metrics import Metrics

@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from demo_chats import ROOT, questions
 from engine_fixtures import SESSION_ENGINE, collect, request, tiny_settings
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.backends.coalescing import Coalescer
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.types.adapter import StagedAdapter

@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path, PurePath
 
 from trivet.evaluation.suite import load_suite
-from trivet.retrieval.files import documents_of_file
+from trivet.retrieval.documents.files import documents_of_file
 
 ROOT = Path(__file__).parents[2] / "evals" / "injections"
 

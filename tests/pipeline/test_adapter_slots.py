@@ -14,9 +14,9 @@ import pytest_asyncio
 
 from chat_families import make_family
 from gateway_harness import PROMPT, Gateway, gateway, variant
-from trivet.adapters.lease import AdapterLease
-from trivet.adapters.manager import AdapterManager
-from trivet.adapters.slots import AdapterSlots
+from trivet.adapters.lifecycle.lease import AdapterLease
+from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import BackendUnavailable, DeadlineExceeded, Overloaded
 from trivet.pipeline.readiness import Readiness
 from trivet.pipeline.warmth import PrefixBooks

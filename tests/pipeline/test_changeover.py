@@ -12,11 +12,11 @@ import pytest
 from chat_families import make_family
 from gateway_harness import PROMPT, QUANTUM, variant
 from tiny_model import adapter_files
-from trivet.adapters.lifecycle import LifecycleSettings
-from trivet.adapters.manager import AdapterManager
+from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.adapters.lifecycle.settings import LifecycleSettings
+from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.slots import AdapterSlots
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import AdapterRejected, BackendUnavailable, NotFound
 from trivet.pipeline.changeover import Changeover
 from trivet.pipeline.readiness import Readiness

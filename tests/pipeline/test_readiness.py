@@ -8,7 +8,7 @@ import pytest
 
 from chat_families import make_family
 from gateway_harness import PROMPT, QUANTUM, no_adapters, routes, variant
-from trivet.adapters.slots import AdapterSlots
+from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import BackendUnavailable
 from trivet.pipeline.readiness import RETRY_DOWN, RETRY_WARMING, Readiness
 from trivet.pipeline.warmth import PrefixBooks

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from trivet.retrieval.builder import InPlace
-from trivet.retrieval.embedders import Embedders
-from trivet.retrieval.embedding import OnnxEmbedder
+from trivet.retrieval.embedding.embedders import Embedders
+from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.service import IndexService, open_database
 from trivet.retrieval.settings import EmbeddingSettings, IndexSettings
-from trivet.retrieval.stores import Stores
+from trivet.retrieval.snapshot.builder import InPlace
+from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue

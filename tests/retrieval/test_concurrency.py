@@ -8,7 +8,7 @@ import random
 import pytest
 
 from retrieval_documents import markdown, search, texts
-from trivet.retrieval.locks import DocumentLocks
+from trivet.retrieval.index.locks import DocumentLocks
 from trivet.retrieval.service import IndexService
 from trivet.stores.records import DocumentKey
 from trivet.types.passage import Document

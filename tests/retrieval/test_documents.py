@@ -8,8 +8,8 @@ from pathlib import Path, PurePath
 import pytest
 
 from trivet.errors import DocumentRejected, FailedPrecondition
-from trivet.retrieval.corpus import corpus_files, read_documents, rejected
-from trivet.retrieval.documents import check_document, check_id, digest_of, id_of_file, text_of
+from trivet.retrieval.documents.corpus import corpus_files, read_documents, rejected
+from trivet.retrieval.documents.documents import check_document, check_id, digest_of, id_of_file, text_of
 from trivet.types.passage import Document, DocumentFormat
 
 GOOD = Document("travel/visa", b"Ask early.", DocumentFormat.TEXT)

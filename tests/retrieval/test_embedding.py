@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import trivet.retrieval.models as models_module
+import trivet.retrieval.embedding.models as models_module
 from trivet.errors import FailedPrecondition
-from trivet.retrieval.embedding import OnnxEmbedder
-from trivet.retrieval.embedding_cache import EmbeddingCache
-from trivet.retrieval.onnx_model import Vector
+from trivet.retrieval.embedding.cache import EmbeddingCache
+from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.embedding.onnx_model import Vector
 from trivet.retrieval.settings import EmbeddingSettings, Precision
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
@@ -88,7 +88,7 @@ async def test_opening_an_export_imports_neither_torch_nor_llamaindex(
     program = (
         "import asyncio, pathlib, sys\n"
         "import trivet.retrieval.service\n"
-        "from trivet.retrieval.embedding import OnnxEmbedder\n"
+        "from trivet.retrieval.embedding.embedding import OnnxEmbedder\n"
         "from trivet.retrieval.settings import EmbeddingSettings\n"
         f"asyncio.run(OnnxEmbedder.open(EmbeddingSettings(), pathlib.Path({str(embedding_cache)!r})))\n"
         "print([name for name in ('torch', 'sentence_transformers', 'llama_index', 'transformers') "
@@ -128,7 +128,7 @@ async def test_query_vectors_are_cached_and_the_cache_is_bounded(
         return embed(text)
 
     monkeypatch.setattr(embedder.model, "embed", record)
-    monkeypatch.setattr("trivet.retrieval.embedding._CACHED_QUERIES", 2)
+    monkeypatch.setattr("trivet.retrieval.embedding.embedding._CACHED_QUERIES", 2)
     monkeypatch.setattr(embedder, "_cache", type(embedder._cache)())
     first = await embedder.embed_query("a")
     assert await embedder.embed_query("a") is first

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trivet.retrieval.embedding_cache import CacheKey, EmbeddingCache, Vector, cache_key
+from trivet.retrieval.embedding.cache import CacheKey, EmbeddingCache, Vector, cache_key
 
 ROOM = 1 << 30
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from trivet.errors import FailedPrecondition
-from trivet.retrieval import export as export_module
-from trivet.retrieval import hub
-from trivet.retrieval.embedding import OnnxEmbedder
-from trivet.retrieval.export import export
-from trivet.retrieval.models import _digest
-from trivet.retrieval.onnx_model import DESCRIPTION, OnnxModel
+from trivet.retrieval.embedding import export as export_module
+from trivet.retrieval.embedding import hub
+from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.embedding.export import export
+from trivet.retrieval.embedding.models import _digest
+from trivet.retrieval.embedding.onnx_model import DESCRIPTION, OnnxModel
 from trivet.retrieval.settings import EmbeddingSettings, Precision
 
 pytestmark = [pytest.mark.embedding, pytest.mark.timeout(600)]  # exports are slow on a busy machine

@@ -19,9 +19,9 @@ import pytest_asyncio
 
 from processes import gone
 from trivet.errors import RetrievalUnavailable
-from trivet.retrieval.embedding import OnnxEmbedder
-from trivet.retrieval.embedding_frames import BrokenFrame, Frame, encode_frame, read_frame
-from trivet.retrieval.embedding_process import EmbeddingProcess
+from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.embedding.frames import BrokenFrame, Frame, encode_frame, read_frame
+from trivet.retrieval.embedding.process import EmbeddingProcess
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
 
@@ -189,7 +189,7 @@ async def test_a_cancelled_caller_frees_its_places_at_once(make: Make) -> None:
 async def test_it_dies_with_a_parent_that_is_killed(embedder: OnnxEmbedder) -> None:
     program = f"""
         import asyncio, pathlib
-        from trivet.retrieval.embedding_process import EmbeddingProcess
+        from trivet.retrieval.embedding.process import EmbeddingProcess
         async def main():
             process = EmbeddingProcess(pathlib.Path({str(embedder.exported.folder)!r}))
             await process.embed(["a"])

@@ -18,7 +18,7 @@ from retrieval_documents import markdown, search, texts
 from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.settings import IndexSettings
-from trivet.retrieval.stores import Stores
+from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.qdrant_connection import QdrantEndpoint
 from trivet.stores.vector_process import VectorProcess

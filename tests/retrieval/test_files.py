@@ -8,8 +8,8 @@ from pathlib import Path, PurePath
 import pytest
 
 from trivet.errors import DocumentRejected
-from trivet.retrieval.documents import text_of
-from trivet.retrieval.files import documents_of_file, parse_time
+from trivet.retrieval.documents.documents import text_of
+from trivet.retrieval.documents.files import documents_of_file, parse_time
 from trivet.types.passage import Document, DocumentFormat
 
 

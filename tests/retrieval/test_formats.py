@@ -10,7 +10,7 @@ from pdf_files import pdf
 from retrieval_documents import search
 from trivet.errors import DocumentRejected
 from trivet.prompts.examples import example_of
-from trivet.retrieval.pdf import read_pdf
+from trivet.retrieval.documents.pdf import read_pdf
 from trivet.retrieval.service import IndexService
 from trivet.types.passage import Document, DocumentFormat
 from trivet.types.prompt import WorkedExample

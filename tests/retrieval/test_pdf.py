@@ -11,7 +11,7 @@ from pypdf import PdfReader, PdfWriter
 
 from pdf_files import pdf, pdf_of_streams
 from trivet.errors import DocumentRejected
-from trivet.retrieval.pdf import PdfLimits, PdfText, read_pdf
+from trivet.retrieval.documents.pdf import PdfLimits, PdfText, read_pdf
 
 TIGHT = PdfLimits(seconds=3, memory=512 << 20)
 

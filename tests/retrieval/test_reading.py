@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivet.retrieval.reading import Reading, Section, read
+from trivet.retrieval.documents.reading import Reading, Section, read
 from trivet.types.passage import DocumentFormat
 
 

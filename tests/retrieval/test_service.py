@@ -11,7 +11,7 @@ import pytest
 
 from retrieval_documents import markdown, search, texts
 from trivet.errors import DocumentRejected, InvalidRequest, NotFound
-from trivet.retrieval.embedding import OnnxEmbedder
+from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.service import IndexService
 from trivet.types.passage import Acknowledgement, IndexStatus, SearchQuery
 
@@ -115,7 +115,7 @@ async def test_what_is_not_valid_is_not_shown(service: IndexService, monkeypatch
     for name, (first, last) in bounds.items():
         document = replace(markdown(name, f"Shown {name}."), valid_from=first, valid_until=last)
         await service.upsert("handbook", document)
-    monkeypatch.setattr("trivet.retrieval.search.time", SimpleNamespace(time=lambda: next(clock)))
+    monkeypatch.setattr("trivet.retrieval.snapshot.search.time", SimpleNamespace(time=lambda: next(clock)))
     seen = [{text.split()[1] for text in await texts(service, "shown")} for _ in range(4)]
     assert seen == [{"always.", "now."}, {"always.", "now."}, {"always.", "future."}, {"always.", "future."}]
 

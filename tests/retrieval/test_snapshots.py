@@ -12,12 +12,12 @@ import pytest
 
 from retrieval_documents import built, markdown, search, texts
 from trivet.errors import FailedPrecondition, NotFound, RetrievalUnavailable
-from trivet.retrieval import keeper, shelf
-from trivet.retrieval.search import search as search_snapshot
+from trivet.retrieval.index import keeper, shelf
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.settings import IndexSettings
-from trivet.retrieval.snapshots import Snapshot
-from trivet.retrieval.stores import Stores
+from trivet.retrieval.snapshot.search import search as search_snapshot
+from trivet.retrieval.snapshot.snapshot import Snapshot
+from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.collection_builder import CollectionBuilder
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.vector_process import VectorProcess
@@ -198,7 +198,7 @@ async def test_a_snapshot_that_answers_less_does_not_become_live(
         return [] if snapshot.name.endswith("-2") else await search_snapshot(snapshot, query)
 
     with monkeypatch.context() as patch:
-        patch.setattr("trivet.retrieval.snapshot_check.search", nothing)
+        patch.setattr("trivet.retrieval.snapshot.check.search", nothing)
         with pytest.raises(FailedPrecondition, match=r"answers 0 of the index's 9 questions, the live one 9"):
             await rebuilt(service)
     assert (await status(service)).snapshot == live.snapshot

@@ -9,9 +9,9 @@ import pytest
 
 from retrieval_documents import markdown
 from trivet.errors import DocumentRejected, FailedPrecondition
-from trivet.retrieval.embedding import OnnxEmbedder
+from trivet.retrieval.documents.splitting import Splitter
+from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.settings import IndexSettings
-from trivet.retrieval.splitting import Splitter
 from trivet.types.passage import Document, DocumentFormat
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]

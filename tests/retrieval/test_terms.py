@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trivet.retrieval.fusion import leg_weights
-from trivet.retrieval.terms import TermVectors
+from trivet.retrieval.snapshot.fusion import leg_weights
+from trivet.retrieval.snapshot.terms import TermVectors
 
 VECTORS = TermVectors("english", 180)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trivet.adapters.base_model import BaseModel
-from trivet.adapters.lifecycle import LifecycleSettings
-from trivet.adapters.manager import AdapterManager
-from trivet.adapters.preflight import Checked, check
+from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.adapters.lifecycle.settings import LifecycleSettings
+from trivet.adapters.preflight.base_model import BaseModel
+from trivet.adapters.preflight.preflight import Checked, check
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.source import AdapterSource
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.sources.source import AdapterSource
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.app.backend import adapter_backend
 from trivet.config import Config
 from trivet.errors import AdapterRejected

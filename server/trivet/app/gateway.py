@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from trivet import __version__
-from trivet.adapters.manager import AdapterManager
+from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.app.adapters import adapter_manager
 from trivet.app.announcement import Announcement
 from trivet.app.backend import adapter_backend

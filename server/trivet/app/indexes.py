@@ -9,13 +9,13 @@ from functools import partial
 
 from trivet.config import Config, IndexConfig
 from trivet.metering.metrics import Metrics
-from trivet.retrieval.builder import InPlace, SnapshotBuilder
-from trivet.retrieval.embedders import Embedders
-from trivet.retrieval.embedding import OnnxEmbedder
-from trivet.retrieval.embedding_cache import EmbeddingCache
+from trivet.retrieval.embedding.cache import EmbeddingCache
+from trivet.retrieval.embedding.embedders import Embedders
+from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.service import IndexService, open_database
 from trivet.retrieval.settings import EmbeddingSettings, IndexSettings, Precision
-from trivet.retrieval.stores import Stores
+from trivet.retrieval.snapshot.builder import InPlace, SnapshotBuilder
+from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.collection_builder import CollectionBuilder
 from trivet.stores.data_folder import DataFolder
 from trivet.stores.document_log import DocumentLog

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from trivet.adapters.base_model import BaseModel
-from trivet.adapters.export_folder import ExportFolder
-from trivet.adapters.merged_model import MARK, MergedModel
-from trivet.adapters.merged_weights import MAX_RANK
+from trivet.adapters.merging.merged_model import MARK, MergedModel
+from trivet.adapters.merging.merged_weights import MAX_RANK
+from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.staging import AdapterStaging
+from trivet.adapters.staging.export_folder import ExportFolder
+from trivet.adapters.staging.staging import AdapterStaging
 from trivet.app.adapters import folder_ref
 from trivet.config import Config
 from trivet.errors import AdapterRejected, FailedPrecondition

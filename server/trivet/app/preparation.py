@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trivet.adapters.manager import AdapterManager
+from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.errors import TrivetError
 from trivet.pipeline.readiness import Readiness
 from trivet.routing.table import RouteTable

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from trivet.config import Config
 from trivet.ports import Retriever
-from trivet.retrieval.rerank import Reranker, RerankingRetriever, RerankSettings
+from trivet.retrieval.rerank.rerank import Reranker, RerankingRetriever, RerankSettings
 from trivet.stores.data_folder import DataFolder
 
 

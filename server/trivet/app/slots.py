@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivet.adapters.slots import AdapterSlots
+from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.config import Config
 from trivet.metering.metrics import Metrics
 

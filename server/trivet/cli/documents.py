@@ -10,7 +10,7 @@ import click
 
 from trivet.api.v1 import admin_pb2
 from trivet.errors import DocumentRejected
-from trivet.retrieval.files import documents_of_file, parse_time
+from trivet.retrieval.documents.files import documents_of_file, parse_time
 from trivet.rpc.admin_wire import document_to_proto
 from trivet.types.passage import Document, DocumentFormat
 

@@ -15,8 +15,8 @@ from trivet.evaluation.suite import Arm
 from trivet.prompts.assembler import PromptAssembler
 from trivet.prompts.chat_tokenizer import ChatTokenizer
 from trivet.prompts.reader import read_prompt
-from trivet.retrieval.corpus import corpus_files, read_documents
-from trivet.retrieval.reading import read
+from trivet.retrieval.documents.corpus import corpus_files, read_documents
+from trivet.retrieval.documents.reading import read
 from trivet.types.passage import Document, DocumentFormat
 from trivet.types.request import Message
 from trivet.types.variant import VersionRef

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from trivet.adapters.manager import AdapterManager
+from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.pipeline.readiness import Readiness, bundle_of
 from trivet.routing.differences import differences
 from trivet.routing.table import RouteTable

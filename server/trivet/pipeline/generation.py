@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-from trivet.adapters.manager import AdapterManager
-from trivet.adapters.slots import AdapterSlots
+from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import DeadlineExceeded
 from trivet.metering.account import Account
 from trivet.metering.prices import Price

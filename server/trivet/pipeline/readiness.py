@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import aclosing
 
-from trivet.adapters.manager import AdapterManager
-from trivet.adapters.slots import AdapterSlots
+from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import BackendUnavailable
 from trivet.pipeline.generation import Assemblers
 from trivet.pipeline.warmth import PrefixBooks

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
-from trivet.adapters.slots import AdapterSlots
+from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.metering.account import Account
 from trivet.pipeline.admission import Place
 from trivet.pipeline.reader import Reader

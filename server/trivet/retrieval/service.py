@@ -7,11 +7,11 @@ from contextlib import aclosing
 from pathlib import Path
 
 from trivet.errors import FailedPrecondition, InvalidRequest, NotFound, RetrievalUnavailable
-from trivet.retrieval.build import build
-from trivet.retrieval.index import DocumentIndex
-from trivet.retrieval.opening import Opener
+from trivet.retrieval.index.build import build
+from trivet.retrieval.index.index import DocumentIndex
+from trivet.retrieval.index.opening import Opener
 from trivet.retrieval.settings import IndexSettings
-from trivet.retrieval.stores import Stores
+from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.document_log import DOCUMENT_LOG_SCHEMA
 from trivet.stores.records import DocumentKey
 from trivet.stores.snapshot_catalogue import SNAPSHOT_CATALOGUE_SCHEMA
@@ -95,7 +95,7 @@ class IndexService:
 
         Raises NotFound, FailedPrecondition if a build of it is running, there is no corpus or the new snapshot is no
         good, DocumentRejected before anything is written if a file cannot be indexed, RetrievalUnavailable. See
-        `trivet.retrieval.build`.
+        `trivet.retrieval.index.build`.
         """
         found = self._index(index)
         if index in self._building:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from trivet.adapters.manager import AdapterManager
+from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
 from trivet.errors import InvalidRequest, Unsupported
 from trivet.pipeline.changeover import RouteChange

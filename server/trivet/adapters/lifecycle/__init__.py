@@ -1,0 +1,1 @@
+"""What should be loaded and what is: desired state, reconciling, leases, the engine's slots."""

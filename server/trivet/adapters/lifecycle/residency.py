@@ -1,0 +1,113 @@
+"""Residency: which adapters are in the engine's host memory.
+
+The engine has places for so many and drops the one used longest ago when another one comes. The choice is made here
+instead, so that the books are right and an adapter in use is never the one that goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Container
+
+from trivet.adapters.lifecycle.entry import AdapterEntry
+from trivet.errors import BackendUnavailable, TrivetError
+from trivet.ports import Backend
+from trivet.types.adapter import AdapterState
+from trivet.types.variant import VersionRef
+
+
+class Residency:
+    """At most `places` adapters in the engine, more only while all of them are in use.
+
+    Then the engine reads the copies again as it needs them: slower, and never wrong. Those that are not in `wanted`
+    give way first, then the one used longest ago.
+    """
+
+    def __init__(self, backend: Backend, places: int, wanted: Container[VersionRef]) -> None:
+        self._backend = backend
+        self._places = places
+        self._wanted = wanted
+        self._held: OrderedDict[VersionRef, AdapterEntry] = OrderedDict()
+        self._incarnation = 0
+        self._trimming: asyncio.Task[None] | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """Another adapter fits without one that has to go."""
+        self._follow_engine()
+        return len(self._held) < self._places
+
+    def holds(self, entry: AdapterEntry) -> bool:
+        """Whether it is in the engine that lives now."""
+        return entry.incarnation == self._backend.incarnation and self._backend.ready
+
+    def touch(self, entry: AdapterEntry) -> None:
+        """It was used just now. If there are more than places, those that may go do so in the background."""
+        if entry.ref in self._held:
+            self._held.move_to_end(entry.ref)
+        if len(self._held) > self._places and self._victim() and (self._trimming is None or self._trimming.done()):
+            self._trimming = asyncio.create_task(self._make_room())
+
+    async def close(self) -> None:
+        """Stop what is under way in the background."""
+        if self._trimming is not None:
+            self._trimming.cancel()
+            await asyncio.wait({self._trimming})
+
+    async def add(self, entry: AdapterEntry) -> None:
+        """Put it into the engine, if need be in another one's place. Raises what `Backend.load_adapter` raises."""
+        async with entry.engine:
+            if self.holds(entry) or entry.staged is None:
+                return
+            self._follow_engine()
+            incarnation = self._backend.incarnation
+            self._held[entry.ref] = entry  # its place is taken before it is there: others come at the same time
+            try:
+                await self._make_room()
+                if incarnation != self._backend.incarnation:
+                    raise BackendUnavailable("the engine died while room was made in it")
+                await self._backend.load_adapter(entry.staged)
+            except BaseException:
+                self._held.pop(entry.ref, None)
+                raise
+            entry.incarnation = incarnation
+
+    async def remove(self, entry: AdapterEntry) -> None:
+        """Take it out of the engine; fine if it is not there."""
+        async with entry.engine:
+            self._held.pop(entry.ref, None)
+            entry.incarnation = 0
+            if entry.staged is not None:
+                await self._backend.unload_adapter(entry.staged.engine_name)
+
+    async def _make_room(self) -> None:
+        while len(self._held) > self._places:
+            victim = self._victim()
+            if victim is None:
+                return
+            # Both at once, before anything is awaited: who wants it from here on adds it again, after it is out.
+            del self._held[victim.ref]
+            victim.incarnation = 0
+            async with victim.engine:
+                if victim.staged is not None:
+                    with contextlib.suppress(TrivetError):  # an engine that is dead holds nothing
+                        await self._backend.unload_adapter(victim.staged.engine_name)
+
+    def _victim(self) -> AdapterEntry | None:
+        idle = [
+            entry
+            for entry in self._held.values()
+            if entry.state is AdapterState.READY
+            and entry.incarnation == self._incarnation
+            and not entry.leases
+            and not entry.engine.locked()
+        ]
+        return next((entry for entry in idle if entry.ref not in self._wanted), idle[0] if idle else None)
+
+    def _follow_engine(self) -> None:
+        """A dead engine and a new one hold nothing."""
+        if not self._backend.ready or self._incarnation != self._backend.incarnation:
+            self._incarnation = self._backend.incarnation
+            self._held.clear()

@@ -1,0 +1,1 @@
+"""What an adapter must be before an engine may see it."""

@@ -1,0 +1,85 @@
+"""`adapter.yaml`: what an adapter says about itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trivet.adapters.preflight.quotation import quote
+from trivet.errors import AdapterRejected
+from trivet.types.variant import VersionRef
+
+FILE = "adapter.yaml"
+FIELDS = ("name", "version", "base", "rank", "digest", "recipe", "data", "metrics", "cost", "libraries", "created")
+MAPPINGS = ("recipe", "data", "metrics", "cost", "libraries")  # for people: how it was made, what it is worth
+MAX_BYTES = 64 << 10
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Without aliases: a few of them can stand for more than the memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it has an alias, expected plain values")
+        return super().compose_node(parent, index)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`digest`: SHA-256 over `adapter_config.json` and `adapter_model.safetensors`. `base_fingerprint` may be empty."""
+
+    rank: int
+    digest: str
+    base_fingerprint: str
+
+
+def read_manifest(path: Path, ref: VersionRef) -> Manifest:
+    """Read and check the manifest of `ref`; raises AdapterRejected with the field, what it has and what it should."""
+    return parse_manifest(path.read_bytes(), ref)
+
+
+def parse_manifest(text: bytes, ref: VersionRef) -> Manifest:
+    """As `read_manifest`, of a file's bytes."""
+    if len(text) > MAX_BYTES:
+        raise AdapterRejected(f"{FILE}: has {len(text)} bytes, expected at most {MAX_BYTES}")
+    try:
+        content = yaml.load(text.decode(), Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+    except (LookupError, AttributeError, TypeError, ArithmeticError) as problem:
+        raise AdapterRejected(f"{FILE}: is not sound YAML: a value is not what its tag says") from problem
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        raise AdapterRejected(f"{FILE}: is not sound YAML: {' '.join(str(problem).split())}") from problem
+    if not isinstance(content, dict):
+        raise AdapterRejected(f"{FILE}: is a {type(content).__name__}, expected a mapping")
+    unknown = sorted(str(field) for field in set(content) - set(FIELDS))
+    if unknown:
+        raise AdapterRejected(f"{FILE}: unknown field {quote(unknown[0])}, expected only {', '.join(FIELDS)}")
+    for field, expected in (("name", ref.name), ("version", ref.version)):
+        if content.get(field, expected) != expected:
+            raise AdapterRejected(f"{FILE}: {field} is {quote(content[field])}, expected {expected!r} as in the folder")
+    for field in MAPPINGS:
+        if not isinstance(content.get(field, {}), dict):
+            raise AdapterRejected(f"{FILE}: {field} is {quote(content[field])}, expected a mapping")
+    rank = content.get("rank")
+    if type(rank) is not int or rank < 1:
+        raise AdapterRejected(f"{FILE}: rank is {quote(rank)}, expected a positive integer")
+    return Manifest(rank, _hex(content, "digest", "digest"), _base(content))
+
+
+def _base(content: Mapping[str, Any]) -> str:
+    base = content.get("base", {})
+    if not isinstance(base, dict) or set(base) - {"name", "fingerprint"}:
+        raise AdapterRejected(f"{FILE}: base is {quote(base)}, expected a mapping with name and fingerprint")
+    return _hex(base, "fingerprint", "base.fingerprint") if "fingerprint" in base else ""
+
+
+def _hex(content: Mapping[str, Any], key: str, field: str) -> str:
+    value = content.get(key)
+    if not isinstance(value, str) or not _DIGEST.fullmatch(value):
+        raise AdapterRejected(f"{FILE}: {field} is {quote(value)}, expected 64 hex digits (SHA-256)")
+    return value

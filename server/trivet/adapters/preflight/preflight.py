@@ -1,0 +1,57 @@
+"""Preflight: an adapter's files are checked whole before the engine hears of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from trivet.adapters.preflight import manifest as manifests
+from trivet.adapters.preflight import peft_config, weights
+from trivet.adapters.preflight.base_model import BaseModel
+from trivet.errors import AdapterRejected
+from trivet.types.variant import VersionRef
+
+FILES = (manifests.FILE, peft_config.FILE, weights.FILE)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a sound adapter is. `digest`: SHA-256, 64 hex digits."""
+
+    digest: str
+    rank: int
+
+
+def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int, *, dora: bool = False) -> Checked:
+    """Check the three files of `ref` in `folder`, which nobody else may be writing to; blocks.
+
+    `dora`: DoRA passes too, to be merged.
+    Raises AdapterRejected: the message names the tensor or field, what was found and what was expected.
+    """
+    manifest = manifests.read_manifest(folder / manifests.FILE, ref)
+    config = peft_config.read_peft_config(folder / peft_config.FILE, max_rank, dora=dora)
+    if manifest.rank != config.rank:
+        raise AdapterRejected(
+            f"{manifests.FILE}: rank is {manifest.rank}, expected {config.rank} as in {peft_config.FILE}"
+        )
+    found = digest(folder / peft_config.FILE, folder / weights.FILE)
+    if manifest.digest != found:
+        raise AdapterRejected(f"{manifests.FILE}: digest is {manifest.digest}, but the files have {found}")
+    if manifest.base_fingerprint and manifest.base_fingerprint != base.fingerprint:
+        raise AdapterRejected(
+            f"{manifests.FILE}: base.fingerprint is {manifest.base_fingerprint}, "
+            f"but the base model that is served has {base.fingerprint}"
+        )
+    weights.check_weights(folder / weights.FILE, config, base)
+    return Checked(found, config.rank)
+
+
+def digest(config: Path, tensors: Path) -> str:
+    """SHA-256 over the bytes of `adapter_config.json` and then of `adapter_model.safetensors`, in hex; blocks."""
+    total = hashlib.sha256()
+    for path in (config, tensors):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()

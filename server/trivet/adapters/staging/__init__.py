@@ -1,0 +1,1 @@
+"""Our own immutable copies of adapters."""

@@ -1,0 +1,1 @@
+"""Embedding models: their export, their processes, their cache."""

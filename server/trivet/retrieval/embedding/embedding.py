@@ -1,0 +1,116 @@
+"""Embedding: queries at once, documents beside them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from trivet.retrieval.embedding.cache import EmbeddingCache, cache_key
+from trivet.retrieval.embedding.models import ExportedModel, open_exported
+from trivet.retrieval.embedding.onnx_model import OnnxModel, Vector
+from trivet.retrieval.embedding.process import EmbeddingProcess
+from trivet.retrieval.settings import EmbeddingSettings
+
+_CACHED_QUERIES = 2048
+_CACHED_CHARACTERS = 2048  # longer queries are not kept: memory stays below 8 MiB
+
+
+class OnnxEmbedder:
+    """Text to normalised vectors, never on the event loop.
+
+    Queries have a thread of their own in this process, so that a query waits for other queries at most; passages are
+    embedded by another process of low priority, started with the first of them. The vectors of queries are cached in
+    memory (they depend on nothing but the text; the least recently used go), those of passages where `vectors` says.
+    """
+
+    def __init__(self, exported: ExportedModel, vectors: EmbeddingCache | None = None) -> None:
+        """`vectors`: where those of passages are kept; the caller's to close, after this."""
+        self._exported = exported
+        self._vectors = vectors
+        self._queries = ThreadPoolExecutor(1, "embed-query")
+        self._passages = EmbeddingProcess(exported.folder)
+        self._cache: OrderedDict[str, Vector] = OrderedDict()
+
+    @classmethod
+    async def open(
+        cls, settings: EmbeddingSettings, cache: Path, vectors: EmbeddingCache | None = None
+    ) -> OnnxEmbedder:
+        """Open the model's export in the folder `cache`, made first if need be; raises FailedPrecondition."""
+        return cls(await open_exported(settings, cache), vectors)
+
+    @property
+    def name(self) -> str:
+        """The model's name, for people."""
+        return self._exported.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the model's files."""
+        return self._exported.digest
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides a passage's vector: equal ones give equal vectors. 64 hex digits."""
+        return self._exported.fingerprint
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        return self._exported.dimension
+
+    @property
+    def passages(self) -> EmbeddingProcess:
+        """The process that embeds passages, to be looked at."""
+        return self._passages
+
+    @property
+    def exported(self) -> ExportedModel:
+        """The model's export."""
+        return self._exported
+
+    @property
+    def model(self) -> OnnxModel:
+        """For counting tokens (blocking)."""
+        return self._exported.model
+
+    @property
+    def room(self) -> int:
+        """How many tokens of a passage the model sees: its window without special tokens and prompt."""
+        return self.model.room - len(self.model.tokens(self._exported.document_prompt))
+
+    async def embed_query(self, text: str) -> Vector:
+        """The vector (dimension,) of a query. Not to be changed: the cache has the same one."""
+        found = self._cache.get(text)
+        if found is not None:
+            self._cache.move_to_end(text)
+            return found
+        prompted = self._exported.query_prompt + text
+        vector = await asyncio.get_running_loop().run_in_executor(self._queries, self.model.embed, prompted)
+        if len(text) <= _CACHED_CHARACTERS:
+            self._cache[text] = vector
+            if len(self._cache) > _CACHED_QUERIES:
+                self._cache.popitem(last=False)
+        return vector
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
+        """Their vectors (dimension,), in order; each text is embedded once.
+
+        Waits for its turn with the process. Cancelling stops after the text at hand. Raises RetrievalUnavailable when
+        the process cannot be started or dies twice over a text, DocumentRejected when the model cannot read one.
+        """
+        prompted = [self._exported.document_prompt + text for text in texts]
+        keys = [cache_key(self.fingerprint, text) for text in prompted]
+        found = await self._vectors.get_many(keys) if self._vectors is not None else {}
+        missing = {key: text for key, text in zip(keys, prompted, strict=True) if key not in found}
+        made = dict(zip(missing, await self._passages.embed(list(missing.values())), strict=True))
+        if self._vectors is not None:
+            await self._vectors.put_many(made)
+        return [found[key] if key in found else made[key] for key in keys]
+
+    def close(self) -> None:
+        """End the queries' thread, once it is done with the text at hand, and the process."""
+        self._queries.shutdown(wait=False, cancel_futures=True)
+        self._passages.close()

@@ -1,0 +1,68 @@
+"""An exported embedding model: its tokenizer and its ONNX graph, one thread, one text at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+GRAPH = "model.onnx"
+TOKENIZER = "tokenizer.json"
+DESCRIPTION = "export.json"
+INPUT = "input_ids"
+
+# The fused kernel takes several times as long as an addition and a normalisation: a fifth of a short text's time.
+_SLOW_FUSIONS = ["SkipLayerNormFusion"]
+
+Vector = NDArray[np.float32]
+
+
+def one_thread_session(graph: Path) -> ort.InferenceSession:
+    """A session that computes on the thread that calls it."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    providers = ["CPUExecutionProvider"]
+    return ort.InferenceSession(str(graph), options, providers=providers, disabled_optimizers=_SLOW_FUSIONS)
+
+
+class OnnxModel:
+    """Blocking; may be used from several threads at once. `window`: tokens of an input, special ones included."""
+
+    def __init__(self, graph: Path, tokenizer: Path, window: int) -> None:
+        self._session = one_thread_session(graph)
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._truncating = Tokenizer.from_file(str(tokenizer))
+        self._truncating.no_padding()
+        self._truncating.enable_truncation(window)
+        self.room = window - self._tokenizer.num_special_tokens_to_add(False)
+
+    @classmethod
+    def open(cls, export: Path) -> OnnxModel:
+        """The model in a folder that `trivet.retrieval.embedding.export` has written."""
+        description = json.loads((export / DESCRIPTION).read_text())
+        return cls(export / GRAPH, export / TOKENIZER, description["window"])
+
+    def embed(self, text: str) -> Vector:
+        """The normalised vector (dimension,) of `text`; what does not fit the window is cut off, as the model does."""
+        ids = np.array([self._truncating.encode(text).ids], dtype=np.int64)
+        vector: Vector = self._session.run(None, {INPUT: ids})[0][0]
+        return vector
+
+    def tokens(self, text: str) -> Sequence[Any]:
+        """The tokens of `text`, special ones not included."""
+        tokens: Sequence[Any] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return tokens
+
+    def offsets(self, text: str) -> Sequence[tuple[int, int]]:
+        """Where each token begins and ends in `text`, in characters."""
+        offsets: Sequence[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return offsets

@@ -1,0 +1,1 @@
+"""The living index: its live and retained snapshots, writing, renewal, maintenance."""

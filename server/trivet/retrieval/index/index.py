@@ -1,0 +1,124 @@
+"""One index: its searches, its documents and its snapshots."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+from trivet.retrieval.index.keeper import Keeper
+from trivet.retrieval.index.live import LiveSnapshot
+from trivet.retrieval.index.locks import DocumentLocks
+from trivet.retrieval.index.renewal import Renewal
+from trivet.retrieval.index.shelf import Shelf
+from trivet.retrieval.index.writer import Writer
+from trivet.retrieval.settings import IndexSettings
+from trivet.retrieval.snapshot.search import search
+from trivet.retrieval.snapshot.snapshot import Snapshot
+from trivet.stores.records import Kind
+from trivet.stores.snapshot_catalogue import SnapshotRecord
+from trivet.types.passage import BuildProgress, IndexStatus, SearchQuery, SearchResult
+
+_log = logging.getLogger(__name__)
+
+
+class DocumentIndex:
+    """Opened by `trivet.retrieval.index.opening`. For one event loop, and one process per document log."""
+
+    def __init__(
+        self,
+        settings: IndexSettings,
+        wanted: SnapshotRecord,
+        live: LiveSnapshot,
+        shelf: Shelf,
+        writer: Writer,
+        renewal: Renewal,
+        locks: DocumentLocks,
+    ) -> None:
+        """`wanted`: what a snapshot with the present settings would be."""
+        self.settings = settings
+        self.writer = writer
+        self._wanted = wanted
+        self._live = live
+        self._shelf = shelf
+        self._renewal = renewal
+        self._locks = locks
+        self._keeper = Keeper(settings, live, shelf, renewal)
+
+    async def start(self) -> None:
+        """Look after the snapshots from now on."""
+        await self._shelf.start()
+        self._keeper.start()
+
+    async def close(self) -> None:
+        """Let writes finish whose callers have gone."""
+        await self._locks.drain()
+        await self._keeper.close()
+        await self._shelf.close()
+        await self._live.close()
+
+    @property
+    def snapshot(self) -> str:
+        """The live snapshot's name."""
+        return self._live.snapshot.name
+
+    @property
+    def live(self) -> Snapshot:
+        """What serves now."""
+        return self._live.snapshot
+
+    @property
+    def lag(self) -> int:
+        """Documents that the retained snapshot furthest behind does not have as the log has them."""
+        return self._shelf.lag
+
+    @property
+    def unoptimised(self) -> int:
+        """Points written to the live snapshot since it was optimised."""
+        return self._live.snapshot.unoptimised
+
+    @property
+    def build_due(self) -> str:
+        """Why a build would make a new snapshot; empty if it would not."""
+        live = self._live.snapshot
+        if (live.way, live.embedder.fingerprint) != (self._wanted.way, self._wanted.fingerprint):
+            return "the settings for chunking or embedding are not those of the live snapshot"
+        if self._keeper.worn:
+            return f"{live.unoptimised} points were written since the live snapshot was optimised"
+        return ""
+
+    async def search(self, query: SearchQuery) -> SearchResult:
+        """Hybrid search in the live snapshot. See `trivet.retrieval.snapshot.search`."""
+        snapshot = await self._live.current()
+        return SearchResult(tuple(await search(snapshot, query)), snapshot.name)
+
+    async def status(self) -> IndexStatus:
+        """Sizes, and how the snapshots are."""
+        live = self._live.snapshot
+        return IndexStatus(
+            name=self.settings.name,
+            snapshot=live.name,
+            documents=await live.store.count(live.collection, Kind.HEAD),
+            passages=await live.store.count(live.collection, Kind.PASSAGE),
+            embedding_model=live.embedder.name,
+            dimension=live.embedder.dimension,
+            retained=tuple(await self._shelf.names()),
+            build_due=self.build_due,
+            unoptimised=live.unoptimised,
+            lag=self.lag,
+        )
+
+    async def renew(self) -> AsyncIterator[BuildProgress]:
+        """Make a new snapshot as configured, and let it serve. See `trivet.retrieval.index.renewal`."""
+        async for progress in self._renewal.renew(self._wanted.way):
+            yield progress
+
+    async def rollback(self, name: str, reason: str) -> None:
+        """Let a retained snapshot serve: its chunking, model and settings, today's documents.
+
+        Raises NotFound, FailedPrecondition, RetrievalUnavailable.
+        """
+        snapshot = await self._shelf.take(name)
+        await self._renewal.swap(snapshot)
+        _log.warning(
+            "index %s: rolled back to snapshot %s: %s", self.settings.name, snapshot.name, reason or "no reason"
+        )

@@ -1,0 +1,92 @@
+"""What an index does by itself: finish failed writes, note how far it is, renew a worn snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from trivet.errors import TrivetError
+from trivet.retrieval.index.live import LiveSnapshot
+from trivet.retrieval.index.renewal import Renewal
+from trivet.retrieval.index.shelf import Shelf
+from trivet.retrieval.settings import IndexSettings
+
+_log = logging.getLogger(__name__)
+
+_EVERY = 1.0
+_RENEW_NOT_BEFORE = 60.0  # seconds after the start: a start is busy enough
+_RENEW_AGAIN = 900.0  # seconds after one that failed
+
+
+class Keeper:
+    """One task; one renewal at a time."""
+
+    def __init__(self, settings: IndexSettings, live: LiveSnapshot, shelf: Shelf, renewal: Renewal) -> None:
+        self._settings = settings
+        self._live = live
+        self._shelf = shelf
+        self._renewal = renewal
+        self._task: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._renew_from = 0.0
+        self._noted = (-1, -1)
+
+    @property
+    def worn(self) -> bool:
+        """So much was written to the live snapshot that another one of the same way would search faster."""
+        most = self._settings.rebuild_after
+        return self._renewal.optimises and 0 < most <= self._live.snapshot.unoptimised
+
+    def start(self) -> None:
+        """Begin."""
+        self._renew_from = time.monotonic() + _RENEW_NOT_BEFORE
+        self._task = asyncio.create_task(self._keep(), name=f"keep-{self._settings.name}")
+
+    async def close(self) -> None:
+        """Stop; a renewal goes on at the next start."""
+        tasks = [task for task in (self._task, self._renewing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._note()
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY)
+            try:
+                await self._live.repair()
+                await self._note()
+            except TrivetError as error:
+                _log.info("index %s: not looked after for now: %s", self._settings.name, error)
+                continue
+            except Exception:  # nobody else would finish what has failed
+                _log.exception("index %s: not looked after for now", self._settings.name)
+                continue
+            idle = self._renewing is None or self._renewing.done()
+            if self.worn and idle and time.monotonic() >= self._renew_from:
+                self._renewing = asyncio.create_task(self._renew(), name=f"renew-{self._settings.name}")
+
+    async def _note(self) -> None:
+        snapshot = self._live.snapshot
+        state = (snapshot.applied.position, snapshot.unoptimised)
+        if state != self._noted:
+            await self._shelf.note(snapshot)
+            self._noted = state
+
+    async def _renew(self) -> None:
+        """In the live one's own way, whatever the configuration says now: that is for a person to change.
+
+        The worn one is not kept: what a rollback would return to stays what an operator left there.
+        """
+        way = self._live.snapshot.way
+        try:
+            async for _ in self._renewal.renew(way, keep=False):
+                pass
+            _log.info("index %s: renewed, snapshot %s", self._settings.name, self._live.snapshot.name)
+        except TrivetError as error:
+            _log.error("index %s: not renewed: %s", self._settings.name, error)
+            self._renew_from = time.monotonic() + _RENEW_AGAIN
+        except Exception:
+            _log.exception("index %s: not renewed", self._settings.name)
+            self._renew_from = time.monotonic() + _RENEW_AGAIN

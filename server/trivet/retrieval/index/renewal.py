@@ -1,0 +1,120 @@
+"""Making a new snapshot beside the live one, and putting it in its place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from trivet.errors import FailedPrecondition
+from trivet.retrieval.index.live import LiveSnapshot
+from trivet.retrieval.index.shelf import Shelf
+from trivet.retrieval.settings import IndexSettings, way_name
+from trivet.retrieval.snapshot.check import check_counts, check_recall, own_questions
+from trivet.retrieval.snapshot.snapshot import Snapshot, free_name
+from trivet.retrieval.snapshot.stores import Stores
+from trivet.stores.qdrant import QdrantStore
+from trivet.stores.snapshot_catalogue import SnapshotRecord, SnapshotState
+from trivet.types.passage import BuildProgress
+
+OpenIn = Callable[[SnapshotRecord, QdrantStore], Awaitable[Snapshot]]
+
+
+class Renewal:
+    """Renews one index. It can be stopped at any time and goes on where it was; the live snapshot stays until the end.
+
+    1. everything of the log into a new snapshot in the builder's store; 2. what the builder does at its end, such as
+    optimising; 3. what came meanwhile; 4. the check; 5. alone with the live snapshot: the last entries, and the swap.
+    """
+
+    def __init__(
+        self, settings: IndexSettings, stores: Stores, live: LiveSnapshot, shelf: Shelf, open_in: OpenIn
+    ) -> None:
+        self._settings = settings
+        self._index = settings.name
+        self._stores = stores
+        self._live = live
+        self._shelf = shelf
+        self._open_in = open_in
+        self._busy = asyncio.Lock()
+
+    @property
+    def optimises(self) -> bool:
+        """A renewed snapshot searches faster than one that was written to."""
+        return self._stores.builder.optimises
+
+    async def renew(self, way: Mapping[str, Any], *, keep: bool = True) -> AsyncIterator[BuildProgress]:
+        """Make a snapshot in this way and let it serve; `keep` the one before for a rollback.
+
+        Raises FailedPrecondition if it does not pass the check.
+        """
+        if self._busy.locked():
+            raise FailedPrecondition(f"a new snapshot of index {self._index!r} is being made already")
+        async with self._busy:
+            async for progress in self._renew(way, keep):
+                yield progress
+
+    async def _renew(self, way: Mapping[str, Any], keep: bool) -> AsyncIterator[BuildProgress]:
+        await self._live.current()
+        record = await self._begin(way)
+        async with self._stores.builder.making(record.collection) as store:
+            making = await self._open_in(record, store)
+            await making.ensure()
+            async for progress in self._fill(making):
+                yield progress
+            if self._stores.builder.optimises:
+                yield BuildProgress("optimise", 0, 1)
+        record = next(item for item in await self._stores.catalogue.of(self._index) if item.name == record.name)
+        made = await self._open_in(record, self._stores.vectors)
+        made.unoptimised = 0
+        await made.ensure()
+        await self._shelf.follow(made)
+        yield BuildProgress("check", 0, 1)
+        await self._check(made)
+        yield BuildProgress("check", 1, 1)
+        await self.swap(made, keep=keep)
+        yield BuildProgress("swap", 1, 1)
+
+    async def swap(self, snapshot: Snapshot, *, keep: bool = True) -> None:
+        """Let a snapshot that follows the log serve, and `keep` the live one for a rollback."""
+        swapping = asyncio.create_task(self._swap(snapshot, keep))
+        await asyncio.shield(swapping)  # half of it must not happen
+
+    async def _swap(self, snapshot: Snapshot, keep: bool) -> None:
+        await self._shelf.follow(snapshot)
+        async with self._live.gate.alone():
+            await self._shelf.follow(snapshot, to_the_end=True)
+            await check_counts(snapshot, self._index, self._stores.log)
+            await self._stores.catalogue.swap(self._index, snapshot.name, self._settings.retain, keep=keep)
+            before = self._live.swap(snapshot)
+            self._shelf.withdraw(snapshot.name)
+        await self._shelf.put(before)
+
+    async def _begin(self, way: Mapping[str, Any]) -> SnapshotRecord:
+        """The record of the snapshot to make: the one that was begun, if it was in the same way."""
+        embedder = await self._stores.embedders.get(self._settings.in_way(way).embedding)
+        records = await self._stores.catalogue.of(self._index)
+        for record in records:
+            if record.state is SnapshotState.BUILDING:
+                if (record.way, record.fingerprint) == (way, embedder.fingerprint):
+                    return record
+                await self._stores.builder.discard(record.collection)
+                await self._stores.catalogue.remove(self._index, record.name)
+        name = free_name(way_name(way, embedder.fingerprint), records)
+        record = SnapshotRecord(
+            self._index, name, SnapshotState.BUILDING, dict(way), embedder.fingerprint, embedder.dimension
+        )
+        await self._stores.catalogue.add(record)
+        return record
+
+    async def _fill(self, snapshot: Snapshot) -> AsyncIterator[BuildProgress]:
+        """Everything of the log, in order; progress per document."""
+        total = await self._stores.log.behind(self._index, snapshot.applied.position)
+        done = 0
+        async for document_id in self._shelf.following(snapshot):
+            done += 1
+            yield BuildProgress("write", done, max(done, total), document_id)
+
+    async def _check(self, made: Snapshot) -> None:
+        questions = own_questions(self._settings.questions, await self._stores.log.all_newest(self._index))
+        await check_recall(made, await self._live.current(), questions)

@@ -1,0 +1,140 @@
+"""Writing documents: the log first, then the live snapshot, then the acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+
+from trivet.errors import RetrievalUnavailable
+from trivet.retrieval.documents.documents import check_document, check_id, digest_of
+from trivet.retrieval.index.live import LiveSnapshot
+from trivet.retrieval.index.locks import DocumentLocks
+from trivet.retrieval.settings import IndexSettings
+from trivet.retrieval.snapshot.replay import Replay
+from trivet.retrieval.snapshot.snapshot import Prepared, Snapshot
+from trivet.stores.document_log import DocumentLog, LogEntry
+from trivet.stores.records import DocumentKey, Origin
+from trivet.types.passage import Acknowledgement, Document
+
+
+class Writer:
+    """The writers of one index. Those of one document take turns.
+
+    A document is split and embedded before it is logged, so that a bad one leaves nothing. Once it is logged it is
+    durable; if applying it fails, or its writer is cancelled, it is finished later, by the next write of the document,
+    by a repair, or at the next start.
+    """
+
+    def __init__(
+        self, settings: IndexSettings, log: DocumentLog, live: LiveSnapshot, replay: Replay, locks: DocumentLocks
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._live = live
+        self._replay = replay
+        self._locks = locks
+        self.logged = asyncio.Event()  # set with each new entry, for those who follow the log
+
+    async def upsert(self, document: Document, origin: Origin = Origin.UPSERT) -> Acknowledgement:
+        """Add or replace a document. Raises DocumentRejected, RetrievalUnavailable."""
+        check_document(document, self._settings.max_document_bytes)
+        digest = digest_of(document)
+        key = DocumentKey(document.tenant, document.id)
+        snapshot = await self._live.current()
+        async with self._locks.turn(key) as turn:
+            newest = await self._log.newest(self._settings.name, key)
+            if newest is not None and not newest.deleted and newest.digest == digest:
+                return await turn.finish(self._confirm(newest, origin))
+            prepared = await snapshot.prepare(document)
+            return await turn.finish(self._commit(document, digest, origin, newest, snapshot, prepared))
+
+    async def delete(self, key: DocumentKey) -> bool:
+        """Delete a document; False if there was none. Raises DocumentRejected, RetrievalUnavailable."""
+        check_id(key.id)
+        await self._live.current()
+        async with self._locks.turn(key) as turn:
+            newest = await self._log.newest(self._settings.name, key)
+            if newest is None:
+                return False
+            if newest.deleted:
+                return await turn.finish(self._confirm_deletion(newest))
+            await turn.finish(self._commit_deletion(newest, newest.corpus_digest))
+        return True
+
+    async def forget_file(self, key: DocumentKey) -> bool:
+        """Its file has gone from the corpus: delete the document, unless an upsert has replaced it. True if deleted."""
+        await self._live.current()
+        async with self._locks.turn(key) as turn:
+            newest = await self._log.newest(self._settings.name, key)
+            if newest is None or not newest.corpus_digest:
+                return False
+            if newest.deleted or newest.origin is Origin.UPSERT:
+                await turn.finish(self._log.note_corpus(newest.seq, newest.origin, ""))
+                return False
+            await turn.finish(self._commit_deletion(newest, ""))
+        return True
+
+    async def _confirm(self, newest: LogEntry, origin: Origin) -> Acknowledgement:
+        """The log has this content already: make sure that the live snapshot does too."""
+        corpus_digest = newest.digest if origin is Origin.CORPUS else newest.corpus_digest
+        if (origin, corpus_digest) != (newest.origin, newest.corpus_digest):
+            await self._log.note_corpus(newest.seq, origin, corpus_digest)
+        async with self._live.gate.passing():
+            snapshot = self._live.snapshot
+            await self._replay.bring(snapshot, newest.key)
+            head = await snapshot.head(newest)
+        if head is None or head.of != newest.of:
+            raise RetrievalUnavailable("the vector engine has lost a document; it is being made again")
+        return Acknowledgement(newest.document_id, newest.revision, True, head.passages)
+
+    async def _confirm_deletion(self, newest: LogEntry) -> bool:
+        """The log has the deletion already; False if the live snapshot had it, too."""
+        async with self._live.gate.passing():
+            snapshot = self._live.snapshot
+            head = await snapshot.head(newest)
+            if head is not None and head.of == newest.of:
+                return False
+            await self._replay.bring(snapshot, newest.key)
+        return True
+
+    async def _commit(
+        self,
+        document: Document,
+        digest: str,
+        origin: Origin,
+        newest: LogEntry | None,
+        prepared_for: Snapshot,
+        prepared: Prepared,
+    ) -> Acknowledgement:
+        corpus_digest = newest.corpus_digest if newest is not None else ""
+        if origin is Origin.CORPUS:
+            corpus_digest = digest
+        async with self._live.gate.passing():
+            snapshot = self._live.snapshot
+            if snapshot is not prepared_for:  # another one has become live meanwhile
+                prepared = await snapshot.prepare(document)
+            key = DocumentKey(document.tenant, document.id)
+            begun = snapshot.applied.begin(key)
+            try:
+                entry = await self._log.append(self._settings.name, document, digest, origin, corpus_digest)
+            except BaseException:
+                if begun:
+                    snapshot.applied.abandon(key)
+                raise
+            self.logged.set()
+            await snapshot.replace(entry, prepared)
+            snapshot.applied.done(key, entry.seq)
+        return Acknowledgement(document.id, entry.revision, False, len(prepared.chunks))
+
+    async def _commit_deletion(self, newest: LogEntry, corpus_digest: str) -> None:
+        async with self._live.gate.passing():
+            snapshot = self._live.snapshot
+            begun = snapshot.applied.begin(newest.key)
+            try:
+                entry = await self._log.append_deletion(newest, corpus_digest)
+            except BaseException:
+                if begun:
+                    snapshot.applied.abandon(newest.key)
+                raise
+            self.logged.set()
+            await snapshot.retire(entry)
+            snapshot.applied.done(newest.key, entry.seq)

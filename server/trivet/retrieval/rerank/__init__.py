@@ -1,0 +1,1 @@
+"""Ordering candidates anew by a cross-encoder."""

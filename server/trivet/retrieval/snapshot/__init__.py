@@ -1,0 +1,1 @@
+"""One snapshot: what it holds, how it is searched and checked."""

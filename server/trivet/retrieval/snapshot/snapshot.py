@@ -1,0 +1,144 @@
+"""One snapshot of an index: a collection, and the way in which documents become its passages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from trivet.errors import FailedPrecondition
+from trivet.retrieval.documents.splitting import Chunk, Splitter
+from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.embedding.onnx_model import Vector
+from trivet.retrieval.settings import IndexSettings, way_name
+from trivet.retrieval.snapshot.applied import Applied
+from trivet.retrieval.snapshot.terms import TermVectors
+from trivet.stores.document_log import LogEntry
+from trivet.stores.qdrant import QdrantStore
+from trivet.stores.records import Head, PassageRecord
+from trivet.stores.snapshot_catalogue import SnapshotRecord
+from trivet.types.passage import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document cut into passages, with their vectors."""
+
+    chunks: Sequence[Chunk]
+    vectors: Sequence[Vector]
+
+
+class Snapshot:
+    """Writes of one document are its caller's to order. For one event loop."""
+
+    def __init__(
+        self,
+        record: SnapshotRecord,
+        settings: IndexSettings,
+        store: QdrantStore,
+        embedder: OnnxEmbedder,
+        splitting: ThreadPoolExecutor,
+    ) -> None:
+        """`settings`: the index's present ones; its record says what makes a snapshot. `splitting`: one thread.
+
+        Raises FailedPrecondition if the embedding model is not the one that the snapshot was made with, or the settings
+        do not go with it.
+        """
+        if (embedder.fingerprint, embedder.dimension) != (record.fingerprint, record.dimension):
+            raise FailedPrecondition(
+                f"index {settings.name!r}: snapshot {record.name} was made with an embedding model of "
+                f"{record.dimension} dimensions, fingerprint {record.fingerprint[:12]}; {embedder.name} has "
+                f"{embedder.dimension} dimensions, fingerprint {embedder.fingerprint[:12]}. Put the model back, or "
+                f"stop the server and run `trivet index build {settings.name} --offline`"
+            )
+        self.name = record.name
+        self.way = record.way
+        self.collection = record.collection
+        self.settings = settings.in_way(record.way)
+        self.store = store
+        self.embedder = embedder
+        self.terms = TermVectors(self.settings.language, self.settings.chunk_tokens)
+        self.applied = Applied(record.applied)
+        self.unoptimised = record.unoptimised
+        self._splitting = splitting
+        self._splitter = Splitter(self.settings, embedder.model, embedder.room)
+
+    @property
+    def way_name(self) -> str:
+        """What another snapshot of the same way has in common with this one."""
+        return way_name(self.way, self.embedder.fingerprint)
+
+    async def ensure(self) -> None:
+        """Create the collection if need be; then everything is to be applied again."""
+        if await self.store.ensure(self.collection, self.embedder.dimension):
+            self.applied.restart()
+            self.unoptimised = 0
+
+    async def drop(self) -> None:
+        """Delete the collection."""
+        await self.store.drop(self.collection)
+
+    async def check(self, document: Document) -> None:
+        """Split it for nothing; raises DocumentRejected as `prepare` would."""
+        await asyncio.get_running_loop().run_in_executor(self._splitting, self._splitter.split, document)
+
+    async def prepare(self, document: Document) -> Prepared:
+        """Split and embed; raises DocumentRejected."""
+        chunks = await asyncio.get_running_loop().run_in_executor(self._splitting, self._splitter.split, document)
+        return Prepared(chunks, await self.embedder.embed_passages([chunk.embedded for chunk in chunks]))
+
+    async def replace(self, entry: LogEntry, prepared: Prepared) -> None:
+        """Write a document's passages, then let them count."""
+        await self.store.stage(self.collection, self._records(entry, prepared))
+        await self.store.publish(self.collection, Head(entry.of, False, len(prepared.chunks)))
+        self.unoptimised += 1 + len(prepared.chunks)
+
+    async def retire(self, entry: LogEntry) -> None:
+        """Write a deleted document's tombstone and remove its passages."""
+        await self.store.retire(self.collection, Head(entry.of, True, 0))
+
+    async def restore(self, entry: LogEntry, prepared: Prepared) -> None:
+        """Write the passages of a head that counts already; searches go on finding those that are there."""
+        await self.store.restore(self.collection, self._records(entry, prepared))
+
+    async def head(self, entry: LogEntry) -> Head | None:
+        """What counts of the entry's document."""
+        return (await self.store.heads_of(self.collection, [entry.key])).get(entry.key)
+
+    async def is_whole(self, head: Head) -> bool:
+        """Exactly this head's passages are there, if need be after removing what a cut-short write has left behind."""
+        count = await self.store.count_passages(self.collection, head.of.key)
+        if count > head.passages:
+            await self.store.clean(self.collection, head.of.key, None if head.deleted else head.of)
+            count = await self.store.count_passages(self.collection, head.of.key)
+        return count == head.passages
+
+    def _records(self, entry: LogEntry, prepared: Prepared) -> list[PassageRecord]:
+        return [
+            PassageRecord(
+                of=entry.of,
+                n=chunk.n,
+                title=chunk.title,
+                text=chunk.text,
+                n_tokens=chunk.n_tokens,
+                start=chunk.start,
+                end=chunk.end,
+                tags=entry.tags,
+                valid_from=entry.valid_from,
+                valid_until=entry.valid_until,
+                dense=vector.tolist(),
+                terms=self.terms.of_passage(chunk.embedded),
+            )
+            for chunk, vector in zip(prepared.chunks, prepared.vectors, strict=True)
+        ]
+
+
+def free_name(base: str, records: Iterable[SnapshotRecord]) -> str:
+    """`base`, or `base` with the next build number if there is a snapshot of that name."""
+    taken = {record.name for record in records}
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}-{number}"
+    return name
