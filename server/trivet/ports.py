@@ -37,6 +37,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def salts_after_prefix(self) -> bool:
+        """It heeds `BackendRequest.unsalted_tokens`; else a salt covers the whole prompt."""
+        ...
+
+    @property
     def ready(self) -> bool:
         """The engine is alive and takes requests."""
         ...

@@ -95,6 +95,26 @@ def test_a_good_file_becomes_routes(write: Write, tmp_path: Path) -> None:
     assert config.indexes["facts"].corpus == tmp_path / "facts" / "corpus"
 
 
+@pytest.mark.parametrize(
+    ("tenants", "said", "expected"),
+    [
+        ((), "", CacheScope.SHARED),
+        (("acme", "acme"), "", CacheScope.SHARED),
+        (("acme", "globex"), "", CacheScope.TENANT),
+        (("acme", "globex"), "    cache: shared\n", CacheScope.SHARED),
+    ],
+)
+def test_where_there_are_several_tenants_none_shares_a_cache_unless_told_to(
+    write: Write, tenants: tuple[str, ...], said: str, expected: CacheScope
+) -> None:
+    keys = "".join(
+        f"  - {{name: k{n}, sha256: '{str(n) * 64}', tenant: {tenant}, role: client}}\n"
+        for n, tenant in enumerate(tenants)
+    )
+    text = GOOD.replace("    cache: tenant\n", said) + (f"keys:\n{keys}" if keys else "")
+    assert load_config(write(text)).routes["support"].cache is expected
+
+
 CASES = {
     "unknown field": ("  listen: 127", "  listne: 127", "3: server.listne: unknown field"),
     "unknown top-level field": ("version: 1", "version: 1\nspeed: 9", "2: speed: unknown field"),

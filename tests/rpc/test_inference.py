@@ -70,14 +70,32 @@ async def test_what_was_cached_was_expected(served: Gateway) -> None:
     assert second.cached_tokens == second.expected_cached_tokens > 0
 
 
-async def test_tenants_do_not_share_a_private_cache(tmp_path: Path) -> None:
+async def test_tenants_of_a_private_cache_share_the_static_prefix_alone(tmp_path: Path) -> None:
     async with gateway(tmp_path, keys=KEYS) as served:
-        counts = []
-        for key in ("alpha", "beta", "alpha"):
-            metadata = [("authorization", f"Bearer {key}")]
-            receipt = (await served.stub.Generate(request("private"), metadata=metadata)).receipt
-            counts.append((receipt.tenant, receipt.cached_tokens > 0, receipt.expected_cached_tokens > 0))
-        assert counts == [("acme", False, False), ("globex", False, False), ("acme", True, True)]
+        counts = [await _private(served, key) for key in ("alpha", "beta", "alpha")]
+    (_, cold, _), (_, prefix, expected), (_, own, _) = counts
+    assert [tenant for tenant, *_ in counts] == ["acme", "globex", "acme"]
+    assert cold == 0
+    assert prefix == expected > 0
+    assert own > prefix
+
+
+async def test_tenants_share_nothing_where_the_engine_salts_the_whole_prompt(tmp_path: Path) -> None:
+    async with gateway(tmp_path, keys=KEYS) as served:
+        served.backend.salts_after_prefix = False
+        counts = [await _private(served, key) for key in ("alpha", "beta", "alpha")]
+    assert [(tenant, cached > 0, expected > 0) for tenant, cached, expected in counts] == [
+        ("acme", False, False),
+        ("globex", False, False),
+        ("acme", True, True),
+    ]
+
+
+async def _private(served: Gateway, key: str) -> tuple[str, int, int]:
+    """(tenant, cached, expected) of the same long question."""
+    metadata = [("authorization", f"Bearer {key}")]
+    receipt = (await served.stub.Generate(request("private", text="why " * 100), metadata=metadata)).receipt
+    return receipt.tenant, receipt.cached_tokens, receipt.expected_cached_tokens
 
 
 async def test_keys(tmp_path: Path) -> None:

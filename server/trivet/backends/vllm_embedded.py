@@ -37,6 +37,7 @@ class EmbeddedVllm:
     def __init__(self, settings: EmbeddedSettings, on_state: Callable[[EngineState], None] | None = None) -> None:
         self.block_size = settings.block_size or 16
         self.context_tokens = settings.max_model_len or 0
+        self.salts_after_prefix = False
         self.incarnation = 0
         self.state = EngineState.STOPPED
         self.metrics = EngineMetrics()
@@ -84,6 +85,7 @@ class EmbeddedVllm:
                 raise BackendUnavailable(f"the engine did not start ({problem}); see {where}", RETRY_AFTER) from problem
             self._engine = engine
             self.block_size, self.context_tokens = engine.block_size, engine.context_tokens
+            self.salts_after_prefix = engine.salts_after_prefix
             self.incarnation += 1
             self._enter(EngineState.READY)
             engine.death.add_done_callback(lambda _: self._died(engine))

@@ -15,6 +15,7 @@ from trivet.backends.death_watch import DeathWatch
 from trivet.backends.hang_watch import HangWatch
 from trivet.errors import BackendUnavailable, InvalidRequest
 from trivet.types.generation import BackendRequest
+from trivet.vllm_plugin.prefix_salt import active, salt_after
 
 RETRY_AFTER = 5.0
 STOP_SECONDS = 5.0
@@ -42,6 +43,7 @@ class VllmEngine:
         """
         self.block_size = int(llm.vllm_config.cache_config.block_size)
         self.context_tokens = int(llm.vllm_config.model_config.max_model_len)
+        self.salts_after_prefix = _salts_after_prefix()
         self._llm = llm
         self._open: dict[str, Coalescer] = {}
         self._tasks: tuple[str, ...] = ()
@@ -157,7 +159,7 @@ class VllmEngine:
     def _prepare(self, request: BackendRequest, lora: Any) -> Any:
         prompt: dict[str, Any] = {"type": "token", "prompt_token_ids": list(request.token_ids)}
         if request.cache_salt is not None:
-            prompt["cache_salt"] = request.cache_salt
+            prompt["cache_salt"] = salt_after(request.unsalted_tokens, request.cache_salt)
         from vllm.exceptions import VLLMClientError
 
         try:
@@ -193,6 +195,13 @@ class VllmEngine:
 
 def _nothing() -> None:
     pass
+
+
+def _salts_after_prefix() -> bool:
+    """vLLM loads the same plugins here and in the engine's process."""
+    from vllm.v1.core import kv_cache_utils
+
+    return active(kv_cache_utils)
 
 
 def _is_engine_death(problem: BaseException) -> bool:

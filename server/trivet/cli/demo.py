@@ -89,12 +89,12 @@ def _adapter(client: Client) -> None:
 
 
 def _warm_prefix(client: Client) -> receipt_pb2.Receipt:
-    _title("5. The prefix's KV cache: a tenant's first request is cold, the next one is warm")
+    _title("5. The KV cache: the prefix is warm for every tenant, what follows is cached for its own alone")
     receipts = [client.generate(_request("support-private", QUESTION)).receipt for _ in range(2)]
     columns = ("", "input tokens", "of them cached", "expected", "first token")
     rows = [
         (name, r.input_tokens, r.cached_tokens, r.expected_cached_tokens, f"{r.ttft_ms:.0f} ms")
-        for name, r in zip(("cold", "warm"), receipts, strict=True)
+        for name, r in zip(("first", "again"), receipts, strict=True)
     ]
     print_table(columns, rows)
     return receipts[1]

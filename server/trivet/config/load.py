@@ -112,7 +112,8 @@ def load_config(path: Path, overrides: Overrides = Overrides()) -> Config:
         except ConfigError as error:
             problems += error.problems
     data_dir = overrides.data_dir or Path(path.parent / file.server.data_dir)
-    routes = {name: _route(name, section) for name, section in file.routes.items()}
+    cache = _cache_by_default(file)
+    routes = {name: _route(name, section, cache) for name, section in file.routes.items()}
     config = Config(path, file, data_dir.resolve(), indexes, routes)
     problems += check_config(document, file, path.parent, insecure=overrides.insecure)
     problems += check_searches(document, file, {name: index.file for name, index in indexes.items()})
@@ -153,13 +154,18 @@ def _read_index(folder: Path, document: YamlDocument, name: str) -> IndexConfig:
     return index
 
 
-def _route(name: str, section: RouteSection) -> Route:
+def _cache_by_default(file: ConfigFile) -> CacheScope:
+    """Cached blocks tell one tenant what another one's prompts say, so they are shared only where there is one."""
+    return CacheScope.TENANT if len({key.tenant for key in file.keys}) > 1 else CacheScope.SHARED
+
+
+def _route(name: str, section: RouteSection, cache: CacheScope) -> Route:
     return Route(
         name=name,
         variants={key: _variant(key, value) for key, value in section.variants.items()},
         weights={key: value.weight for key, value in section.variants.items()},
         salt=name if section.salt is None else section.salt,
-        cache=CacheScope(section.cache),
+        cache=cache if section.cache is None else CacheScope(section.cache),
         retrieval_deadline=section.retrieval.deadline_ms / 1000,
         on_retrieval_failure=OnRetrievalFailure(section.retrieval.on_failure),
         max_duration=section.max_duration,

@@ -195,7 +195,7 @@ class RouteSection(Section):
 
     variants: Annotated[dict[Name, VariantSection], Field(min_length=1)]
     salt: str | None = None
-    cache: Literal["shared", "tenant"] = "shared"
+    cache: Literal["shared", "tenant"] | None = None
     retrieval: RouteRetrieval = RouteRetrieval()
     max_duration: Positive = 120.0
 

@@ -60,13 +60,15 @@ class Readiness:
     async def prime(self, route: Route, variant: Variant) -> None:
         """Compute the variant's static prefix on its backend, under its adapter, which waits for a slot like any other.
 
-        Where the route's cache is per tenant there is nothing to prime: each tenant's first request is cold.
+        Where the route's cache is per tenant, and the backend's salt covers the prefix too, there is nothing to prime:
+        each tenant's first request is cold.
         """
         backend = self._backends[variant.backend]
         incarnation = backend.incarnation
         prefix = self._prompts[variant.backend, variant.prompt].prefix
         async with self._adapters.acquire(variant.adapter) as adapter:
-            if route.cache is CacheScope.SHARED and prefix.token_ids:
+            shared = route.cache is CacheScope.SHARED or backend.salts_after_prefix
+            if shared and prefix.token_ids:
                 engine_name = None if adapter is None else adapter.engine_name
                 request = BackendRequest(
                     request_id=f"prime-{route.name}-{variant.name}-{backend.incarnation}",

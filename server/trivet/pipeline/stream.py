@@ -50,6 +50,7 @@ class AnswerStream:
             sampling=sampling_of(call, variant),
             adapter=adapter,
             cache_salt=salt,
+            unsalted_tokens=prompt.prefix_tokens,
             json_schema=call.json_schema or variant.json_schema,
             priority=call.priority,
         )
@@ -99,7 +100,7 @@ class AnswerStream:
 
 
 def cache_salt(route: Route, tenant: str) -> str | None:
-    """Who may share this request's KV prefix: everybody (None), or the tenant's own requests."""
+    """Who may share the KV blocks after the static prefix: everybody (None), or the tenant's own requests."""
     return tenant if route.cache is CacheScope.TENANT else None
 
 

@@ -28,7 +28,10 @@ class PrefixBooks:
         self._computed: OrderedDict[PrefixKey, None] = OrderedDict()
 
     def key(self, backend: Backend, salt: str | None, adapter: str | None, prefix: str) -> PrefixKey:
-        """The key of a prefix (by its fingerprint) on a backend as it lives now."""
+        """The key of a prefix (by its fingerprint) on a backend as it lives now: no salt covers it where the backend
+        can leave it out.
+        """
+        salt = None if backend.salts_after_prefix else salt
         return PrefixKey(backend.name, backend.incarnation, salt, adapter, prefix)
 
     def expected(self, key: PrefixKey, prefix_tokens: int, block_size: int) -> int:

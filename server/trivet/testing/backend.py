@@ -19,6 +19,7 @@ class ScriptedBackend:
         self.name = name
         self.block_size = 32
         self.context_tokens = 2048
+        self.salts_after_prefix = True
         self.ready = True
         self.incarnation = 1
         self.script = list(script)
@@ -73,7 +74,8 @@ class ScriptedBackend:
         """Whole blocks that an earlier request of the same salt and adapter has gone through."""
         cached = 0
         for end in range(self.block_size, len(request.token_ids) + 1, self.block_size):
-            key = (request.cache_salt, request.adapter, request.token_ids[:end])
+            salt = request.cache_salt if end > request.unsalted_tokens or not self.salts_after_prefix else None
+            key = (salt, request.adapter, request.token_ids[:end])
             if key in self._seen and end < len(request.token_ids):
                 cached = end
             self._seen.add(key)

@@ -21,13 +21,18 @@ class FinishReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BackendRequest:
-    """Token ids in. `adapter` is an engine name (`name@version#digest12`), None for the base model."""
+    """Token ids in. `adapter` is an engine name (`name@version#digest12`), None for the base model.
+
+    Requests share KV blocks with those of the same `cache_salt` alone, but for blocks that lie wholly within the first
+    `unsalted_tokens` tokens: these all requests of the adapter share, where the backend can tell them apart.
+    """
 
     request_id: str
     token_ids: tuple[int, ...]
     sampling: Sampling
     adapter: str | None = None
     cache_salt: str | None = None
+    unsalted_tokens: int = 0
     json_schema: Mapping[str, Any] | None = None
     priority: int = 0
 

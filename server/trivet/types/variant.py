@@ -46,7 +46,7 @@ class OnRetrievalFailure(Enum):
 
 
 class CacheScope(Enum):
-    """Who shares a route's KV prefix cache."""
+    """Who shares the KV cache of what comes after a route's static prefix."""
 
     SHARED = "shared"
     TENANT = "tenant"

@@ -1,0 +1,172 @@
+"""A hostile client beside eight streams that are none: what it is answered, what it costs, what the others feel.
+
+    python benchmarks/hostile.py                      10,000 requests at 50 a second, some ten minutes
+    python benchmarks/hostile.py --requests 500       a look
+
+How it is measured
+- One server with the embedded engine, the handbook's index and three keys: the streams' tenant, the hostile client's,
+  an operator's. The model is a random Llama of the demo model's size, whose answers all have 64 tokens.
+- First the eight streams alone; then beside harmless requests at the hostile client's rate; then beside the hostile
+  ones, all kinds in a random order. Inter-token time is what a client sees: the time between two messages of a
+  stream, each of at most four tokens. The streams are read in this process, the hostile client is another one.
+- Then each kind alone, one request after the other: CPU time of the gateway's process, less what parsing the message
+  took in this process (the best of five). Its other threads and idle work are in it.
+- Resident memory is the gateway's, the vector engine's and the engine's own processes are not in it.
+
+What it does not show: a large model, a network, several hostile clients; the hostile client's CPU is taken on the same
+cores, which the row of harmless requests shows in part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import random
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+import machine
+from chaos_world import open_files, resident_bytes
+from cpu_time import cpu_seconds
+from hostile_client import Outcome, Where, in_own_process, send
+from hostile_kinds import ADMIN, HARMLESS, Kind, kinds
+from hostile_report import report
+from hostile_streams import Streams
+from servers import TrivetServer
+from trivet.api.v1 import admin_pb2, inference_pb2
+from trivet.client import Client, Target
+from workload import INDEX, ROOT, Workload
+
+KEYS = {"neighbour": "client", "hostile": "client", "operator": "operator"}
+PAUSE = 0.02  # seconds between two samples of memory
+PER_KIND = 20
+
+
+@dataclass
+class Results:
+    """Everything that was measured. Gaps in seconds by phase; memory in bytes; costs in CPU seconds by kind."""
+
+    gaps: dict[str, list[float]] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    costs: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def measure(folder: Path, requests: int, rate: float, seconds: float, per_kind: int, seed: int) -> Results:
+    """The whole run below `folder`."""
+    workload = Workload(folder)
+    workload.make()
+    _add_keys(workload)
+    with TrivetServer(workload) as server:
+        operator = Target(server.address, server.admin_address, "operator")
+        with Client(operator, timeout=300) as client:
+            list(client.build_index(INDEX))
+        return asyncio.run(_measure(server, requests, rate, seconds, per_kind, seed))
+
+
+async def _measure(
+    server: TrivetServer, requests: int, rate: float, seconds: float, per_kind: int, seed: int
+) -> Results:
+    results, known = Results(), kinds()
+    where = Where(server.address, server.admin_address, "hostile")
+    order = [number % len(known) for number in range(requests)]
+    random.Random(seed).shuffle(order)
+    harmless = [number for number, kind in enumerate(known) if kind.name == HARMLESS]
+    loop = asyncio.get_running_loop()
+    with in_own_process() as process:
+        await loop.run_in_executor(process, send, where, range(len(known)), None)  # whatever is made once is made
+        results.memory["before"], results.files["before"] = resident_bytes(server.pid), open_files(server.pid)
+        async with Streams(server.address, "neighbour") as streams:
+            results.gaps["alone"] = await streams.during(asyncio.sleep(seconds))
+            sent = loop.run_in_executor(process, send, where, harmless * int(rate * seconds), rate)
+            results.gaps["harmless"] = await streams.during(sent)
+            begun = time.monotonic()
+            work = loop.run_in_executor(process, send, where, order, rate)
+            results.gaps["hostile"] = await streams.during(_watched(work, server.pid, results))
+            results.seconds = time.monotonic() - begun
+            results.outcomes = await work
+            results.problems += streams.problems
+        results.memory["after"], results.files["after"] = resident_bytes(server.pid), open_files(server.pid)
+        for number, kind in enumerate(known):
+            before = cpu_seconds(server.pid)
+            outcomes = await loop.run_in_executor(process, send, where, [number] * per_kind, None)
+            spent = (cpu_seconds(server.pid) - before) / per_kind
+            results.costs[kind.name] = spent - _parsing(kind)
+            results.outcomes += outcomes
+    results.problems += _judged(known, results.outcomes)
+    return results
+
+
+async def _watched(work: asyncio.Future[list[Outcome]], pid: int, results: Results) -> None:
+    """Wait, and look at the memory meanwhile."""
+    while not work.done():
+        results.memory["most"] = max(results.memory.get("most", 0), resident_bytes(pid))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(work), PAUSE)
+
+
+def _judged(known: Sequence[Kind], outcomes: Sequence[Outcome]) -> list[str]:
+    """What was answered otherwise than it may be."""
+    allowed: Mapping[str, frozenset[str]] = {kind.name: kind.answers for kind in known}
+    wrong: dict[tuple[str, str], int] = defaultdict(int)
+    for outcome in outcomes:
+        if outcome.answer not in allowed[outcome.kind]:
+            wrong[outcome.kind, outcome.answer] += 1
+    return [f"{kind}: answered {answer}, {count} times" for (kind, answer), count in sorted(wrong.items())]
+
+
+def _parsing(kind: Kind) -> float:
+    """CPU seconds that parsing one message of the kind takes."""
+    service = admin_pb2 if ADMIN in kind.method else inference_pb2
+    message = getattr(service, f"{kind.method.rpartition('/')[2]}Request", None)
+    if message is None:
+        return 0.0
+    payload, best = kind.payload(0), float("inf")
+    for _ in range(5):
+        begun = time.process_time()
+        with suppress(Exception):  # some kinds cannot be parsed
+            message.FromString(payload)
+        best = min(best, time.process_time() - begun)
+    return best
+
+
+def _add_keys(workload: Workload) -> None:
+    """Each tenant's key is its name."""
+    config = yaml.safe_load(workload.config.read_text())
+    config["keys"] = [
+        {"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "tenant": name, "role": role}
+        for name, role in KEYS.items()
+    ]
+    workload.config.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def main() -> int:
+    """Run it and print the page; 1 if anything was answered otherwise than it may be, or a stream failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--rate", type=float, default=50.0, help="hostile requests a second (default: 50)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of the streams alone (default: 30)")
+    parser.add_argument("--per-kind", type=int, default=PER_KIND, help="requests of each kind alone (default: 20)")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    described = machine.describe(ROOT)
+    with tempfile.TemporaryDirectory() as folder:
+        results = measure(Path(folder), given.requests, given.rate, given.seconds, given.per_kind, given.seed)
+    sys.stdout.write(report(described, given.rate, results, kinds()))
+    return 1 if results.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
