@@ -36,6 +36,7 @@ class EngineFake:
     name = "fake"
     block_size = 16
     context_tokens = 128
+    salts_after_prefix = False
 
     def __init__(self) -> None:
         self.ready = True

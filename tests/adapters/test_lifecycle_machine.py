@@ -150,6 +150,7 @@ class Engine:
     def __init__(self, staging: MemoryStaging) -> None:
         self.ready = True
         self.incarnation = 1
+        self.salts_after_prefix = False
         self.resident: set[str] = set()
         self.refused: set[VersionRef] = set()
         self.in_use: Counter[str] = Counter()
