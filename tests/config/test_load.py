@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -323,3 +324,16 @@ def test_s3_without_its_library(write: Write, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(checks, "find_spec", lambda name: None)
     (problem,) = problems(write(S3_PLACES + GOOD))
     assert problem == "1: adapters.1: needs s3fs: install trivet[s3]"
+
+
+TLS = "server:\n  tls: {certificate: c.pem, key: k.pem, client_ca: a.pem}\n"
+
+
+def test_certificates_that_cannot_be_used_are_named(write: Write, tmp_path: Path) -> None:
+    for name in ("c.pem", "k.pem", "a.pem"):
+        (tmp_path / name).write_text("no certificate")
+    found = problems(write(re.sub("server:\n", TLS, GOOD, count=1)))
+    assert [problem.partition(" (")[0].partition(" ")[2] for problem in found] == [
+        "server.tls: c.pem and k.pem cannot be used",
+        "server.tls.client_ca: a.pem cannot be used",
+    ]

@@ -18,7 +18,7 @@ from trivet.app.backend import adapter_backend
 from trivet.app.engines import Engines
 from trivet.app.health_follower import HealthFollower
 from trivet.app.indexes import open_indexes
-from trivet.app.listeners import authenticator, listener_settings
+from trivet.app.listeners import authenticator, check_addresses, listener_settings
 from trivet.app.preparation import Preparation
 from trivet.app.progress import Progress
 from trivet.app.prompts import ServedPrompts
@@ -99,6 +99,7 @@ class Gateway:
         """Return when requests are served. Raises what kept it from starting; `stop` is to be called all the same."""
         folder = DataFolder.open(self._config.data_dir)
         self._stack.callback(folder.close)
+        check_addresses(self._config)
         announcement = Announcement(folder.root)
         self._stack.callback(announcement.withdraw)
         self._metrics.build.info({"version": __version__})

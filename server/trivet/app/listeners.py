@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+
 from trivet.config import Config
+from trivet.errors import FailedPrecondition
 from trivet.rpc.auth import Authenticator, KeyEntry
 from trivet.rpc.server import ListenerSettings, TlsFiles
 from trivet.types.request import KeyRole
@@ -29,3 +32,28 @@ def listener_settings(config: Config) -> ListenerSettings:
         max_connection_age_grace=server.keepalive.max_connection_age_grace,
         tls=tls,
     )
+
+
+def check_addresses(config: Config) -> None:
+    """Try each address now, since the engine takes minutes to start; FailedPrecondition names those that cannot be
+    bound."""
+    server = config.file.server
+    problems = []
+    for name in ("listen", "admin_listen", "metrics_listen"):
+        address: str = getattr(server, name)
+        try:
+            _bind(address)
+        except OSError as error:
+            problems.append(f"server.{name}: cannot listen on {address}: {error.strerror or error}")
+    if problems:
+        raise FailedPrecondition("\n".join(problems))
+
+
+def _bind(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, where = found[0]
+    with socket.socket(family, kind, protocol) as probe:
+        # As the servers do: connections of an earlier process that are still closing do not matter.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(where)

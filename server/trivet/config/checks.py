@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,9 +66,28 @@ def _listeners(document: YamlDocument, file: ConfigFile, *, insecure: bool) -> I
 def _tls(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
     if file.server.tls is None:
         return
-    for name, value in file.server.tls.model_dump(exclude_none=True).items():
-        if not (folder / value).is_file():
-            yield document.problem(("server", "tls", name), f"no file {folder / value}")
+    tls, at = file.server.tls, ("server", "tls")
+    missing = [name for name, value in tls.model_dump(exclude_none=True).items() if not (folder / value).is_file()]
+    for name in missing:
+        yield document.problem((*at, name), f"no file {folder / getattr(tls, name)}")
+    if missing:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(folder / tls.certificate, folder / tls.key, password="")
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        expected = "expected a certificate and its unencrypted private key, both PEM"
+        yield document.problem(at, f"{tls.certificate} and {tls.key} cannot be used ({_reason(error)}), {expected}")
+    if tls.client_ca is not None:
+        try:
+            context.load_verify_locations(folder / tls.client_ca)
+        except OSError as error:
+            problem = f"{tls.client_ca} cannot be used ({_reason(error)}), expected certificates, PEM"
+            yield document.problem((*at, "client_ca"), problem)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error)
 
 
 def _keys(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
