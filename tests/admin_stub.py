@@ -28,7 +28,21 @@ async def admin_stub(
     reload: Any = None,
     keys: Mapping[str, KeyRole] | None = None,
 ) -> AsyncIterator[admin_pb2_grpc.AdminStub]:
-    """A stub for it. `keys`: each secret, which is its tenant too, and its role; without any, all are operators."""
+    """A stub for it, see `admin_channel`."""
+    async with admin_channel(routes=routes, adapters=adapters, indexes=indexes, reload=reload, keys=keys) as channel:
+        yield admin_pb2_grpc.AdminStub(channel)  # type: ignore[no-untyped-call,unused-ignore]
+
+
+@asynccontextmanager
+async def admin_channel(
+    *,
+    routes: Mapping[str, Route] | None = None,
+    adapters: Any = None,
+    indexes: Any = None,
+    reload: Any = None,
+    keys: Mapping[str, KeyRole] | None = None,
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to it. `keys`: each secret, which is its tenant too, and its role; without any, all are operators."""
     entries = [KeyEntry(hashlib.sha256(name.encode()).hexdigest(), name, role) for name, role in (keys or {}).items()]
     unused: Any = None
     servicer = AdminServicer(
@@ -43,7 +57,7 @@ async def admin_stub(
     listener.serve_admin(servicer)
     channel = grpc.aio.insecure_channel(await listener.start("127.0.0.1:0"))
     try:
-        yield admin_pb2_grpc.AdminStub(channel)  # type: ignore[no-untyped-call,unused-ignore]
+        yield channel
     finally:
         await channel.close()
         await listener.stop(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,7 @@ class Gateway:
     slots: AdapterSlots
     receipts: ReceiptLog
     health: Health
+    folder: Path
     address: str
     stub: inference_pb2_grpc.InferenceStub
 
@@ -154,6 +155,7 @@ async def gateway(
     more_routes: Sequence[Route] = (),
     backend: ScriptedBackend | None = None,
     adapters: AdapterManager | None = None,
+    max_message_bytes: int = LIMITS.max_message_bytes,
 ) -> AsyncIterator[Gateway]:
     """Serve on a free port. `keys`: (secret, tenant, role). `searched` instead of the scripted retriever.
 
@@ -196,14 +198,14 @@ async def gateway(
     )
     health = Health()
     await health.set_ready(True)
-    settings = ListenerSettings(**{**{name: getattr(LIMITS, name) for name in LIMITS.__slots__}, "tls": tls})
+    settings = replace(LIMITS, tls=tls, max_message_bytes=max_message_bytes)
     listener = Listener(settings, health)
     listener.serve_inference(servicer)
     address = await listener.start("127.0.0.1:0")
     channel = _channel(address, tls)
     try:
-        stub = inference_pb2_grpc.InferenceStub(channel)
-        yield Gateway(generation, backend, retriever, registry, admission, slots, receipts, health, address, stub)
+        stub, parts = inference_pb2_grpc.InferenceStub(channel), (generation, backend, retriever, registry, admission)
+        yield Gateway(*parts, slots, receipts, health, folder, address, stub)
     finally:
         await channel.close()
         await listener.stop(0)

@@ -20,6 +20,7 @@ from trivet.api.v1 import admin_pb2, admin_pb2_grpc, inference_pb2, inference_pb
 DEFAULT_ADDRESS = "127.0.0.1:7600"
 DEFAULT_ADMIN_ADDRESS = "127.0.0.1:7601"
 DETAILS_TRAILER = "grpc-status-details-bin"
+_IDS_AT_ONCE = 1000  # as many as one DeleteDocuments takes
 ResponseT = TypeVar("ResponseT")
 
 
@@ -144,9 +145,16 @@ class Client:
             yield from self._admin.UpsertDocuments(iter(requests), metadata=self._metadata)
 
     def delete_documents(self, index: str, ids: Iterable[str], tenant: str = "") -> admin_pb2.DeleteDocumentsResponse:
-        """Delete by id; `tenant` is whose they are, empty for shared ones (with a client key: its own)."""
-        request = admin_pb2.DeleteDocumentsRequest(index=index, ids=list(ids), tenant=tenant)
-        return self._call(self._admin.DeleteDocuments, request)
+        """Delete by id; `tenant` is whose they are, empty for shared ones (with a client key: its own).
+
+        Many are sent in several calls: one that fails leaves the documents of those before it deleted.
+        """
+        all_ids, answer = list(ids), admin_pb2.DeleteDocumentsResponse()
+        for start in range(0, max(1, len(all_ids)), _IDS_AT_ONCE):
+            batch = all_ids[start : start + _IDS_AT_ONCE]
+            request = admin_pb2.DeleteDocumentsRequest(index=index, ids=batch, tenant=tenant)
+            answer.MergeFrom(self._call(self._admin.DeleteDocuments, request))
+        return answer
 
     def build_index(self, index: str, rebuild: bool = False) -> Iterator[admin_pb2.BuildIndexResponse]:
         """Progress, then the built index. Without a time limit."""

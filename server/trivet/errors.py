@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import ClassVar
+
+from trivet.quotation import quote, shortened
+
+MOST_PROBLEMS = 16
+LONGEST_FIELD = 200
+LONGEST_PROBLEM = 400
 
 
 class TrivetError(Exception):
@@ -11,20 +18,81 @@ class TrivetError(Exception):
 
     `reason` is stable and machine-readable (UPPER_SNAKE_CASE); the message is for people and says what was wrong and
     what was expected. It reaches clients, so it never holds a secret, a path outside the data folder or another
-    tenant's data.
+    tenant's data. However much it is about, it has at most about `longest` characters: the middle is left out.
     """
 
     reason: ClassVar[str] = "INTERNAL"
+    longest: ClassVar[int] = 2000
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message, self.longest))
 
 
 class InvalidRequest(TrivetError):
-    """Something in the request is wrong. `fields` maps a field's path to what is wrong with it."""
+    """Something in the request is wrong. `fields` maps a field's path to what is wrong with it.
+
+    At most `MOST_PROBLEMS` of them are kept; `more` is how many there are beside.
+    """
 
     reason = "INVALID_REQUEST"
 
-    def __init__(self, fields: Mapping[str, str]) -> None:
-        super().__init__("; ".join(f"{path}: {problem}" for path, problem in fields.items()))
-        self.fields = dict(fields)
+    def __init__(self, fields: Mapping[str, str], more: int = 0) -> None:
+        self.fields = {
+            shortened(path, LONGEST_FIELD): shortened(problem, LONGEST_PROBLEM)
+            for path, problem in islice(fields.items(), MOST_PROBLEMS)
+        }
+        self.more = more + max(0, len(fields) - MOST_PROBLEMS)
+        told = "; ".join(f"{path}: {problem}" for path, problem in self.fields.items())
+        total = len(self.fields) + self.more
+        super().__init__(f"{total:,} problems, the first {len(self.fields)}: {told}" if self.more else told)
+
+
+class Problems:
+    """Collects what is wrong with a request, by field, so that the client learns it at once.
+
+    The first `MOST_PROBLEMS` fields are kept with the first thing that is wrong with each; the rest is counted.
+    """
+
+    def __init__(self) -> None:
+        self._fields: dict[str, str] = {}
+        self._more = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._fields)
+
+    def add(self, field: str, problem: str) -> None:
+        """Note that this is wrong with a field."""
+        if field in self._fields:
+            return
+        if len(self._fields) < MOST_PROBLEMS:
+            self._fields[field] = problem
+        else:
+            self._more += 1
+
+    def expect(self, holds: bool, field: str, problem: str) -> None:
+        """Note the problem unless the condition holds."""
+        if not holds:
+            self.add(field, problem)
+
+    def refuse(self) -> None:
+        """Raise InvalidRequest if anything was noted."""
+        if self._fields:
+            raise InvalidRequest(self._fields, self._more)
+
+
+class MalformedMessage(TrivetError):
+    """The bytes of a message are none of its type."""
+
+    reason = "MALFORMED_MESSAGE"
+
+
+class MessageTooLarge(TrivetError):
+    """A message has more bytes than the server takes: it was not looked into."""
+
+    reason = "MESSAGE_TOO_LARGE"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"the message has {size:,} bytes, expected at most {limit:,} (server.max_message_bytes)")
 
 
 class PromptTooLong(TrivetError):
@@ -46,13 +114,12 @@ class PermissionDenied(TrivetError):
 
 
 class UnknownRoute(TrivetError):
-    """No route of that name. `known` names those that exist."""
+    """No route of that name. Which there are is the operators' to know (`ListRoutes`)."""
 
     reason = "UNKNOWN_ROUTE"
 
-    def __init__(self, route: str, known: Sequence[str]) -> None:
-        super().__init__(f"no route {route!r}; known: {', '.join(sorted(known)) or 'none'}")
-        self.route = route
+    def __init__(self, route: str) -> None:
+        super().__init__(f"no route {quote(route)}")
 
 
 class NotFound(TrivetError):
@@ -74,11 +141,10 @@ class AdapterRejected(TrivetError):
     """
 
     reason = "ADAPTER_REJECTED"
-    longest: ClassVar[int] = 1000
+    longest = 1000
 
     def __init__(self, message: str) -> None:
-        half = self.longest // 2
-        short = message if len(message) <= self.longest else f"{message[:half]} ... {message[-half:]}"
+        short = shortened(message, self.longest)
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short))
 
 
@@ -165,9 +231,13 @@ class Unsupported(TrivetError):
 
 
 class ConfigError(TrivetError):
-    """The configuration is refused. One line per problem: file, line, field, what was expected."""
+    """The configuration is refused. One line per problem: file, line, field, what was expected.
+
+    Told whole: the file is the operator's own. A status of an RPC shows what fits.
+    """
 
     reason = "CONFIG_INVALID"
+    longest = 1 << 20
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))

@@ -185,7 +185,7 @@ async def test_what_is_refused(service: IndexService) -> None:
         service.upsert("nowhere", markdown("a", "x")),
         service.delete("nowhere", ["a"]),
     ):
-        with pytest.raises(NotFound, match="known: handbook"):
+        with pytest.raises(NotFound, match="no index"):
             await call
     for top_k in (0, -1, 101):
         with pytest.raises(InvalidRequest):

@@ -283,12 +283,6 @@ async def test_overload_is_refused_at_once_and_nothing_leaks(served: Gateway) ->
     assert served.backend.in_flight == 0
 
 
-async def test_a_message_that_is_too_large(served: Gateway) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await served.stub.Generate(request(text="x" * (2 << 20)))
-    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
 async def test_an_engine_that_dies_under_a_stream(served: Gateway) -> None:
     served.backend.interval = 0.02
     served.backend.script = ["word "] * 1000

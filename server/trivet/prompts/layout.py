@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trivet.errors import InvalidRequest
+from trivet.errors import InvalidRequest, Problems
 from trivet.prompts.source import Placeholder, PromptSource, Role
+from trivet.quotation import shortened
 from trivet.types.request import Message
 
 
@@ -96,16 +97,15 @@ def check_conversation(messages: Sequence[Message]) -> tuple[Role, ...]:
     """The roles; raises InvalidRequest naming the message that is wrong."""
     if not messages:
         raise InvalidRequest({"messages": "is empty, expected at least one message"})
-    problems: dict[str, str] = {}
+    problems = Problems()
     for i, message in enumerate(messages):
-        if message.role not in ("user", "assistant"):
-            problems[f"messages[{i}].role"] = f"is {message.role!r}, expected 'user' or 'assistant'"
+        known = message.role in ("user", "assistant")
+        problems.expect(known, f"messages[{i}].role", f"is {message.role!r}, expected 'user' or 'assistant'")
         if problem := unicode_problem(message.content):
-            problems[f"messages[{i}].content"] = problem
-    if messages[-1].role != "user":
-        problems.setdefault(f"messages[{len(messages) - 1}].role", "is not 'user', expected the last message to be")
-    if problems:
-        raise InvalidRequest(problems)
+            problems.add(f"messages[{i}].content", problem)
+    last_is_users = messages[-1].role == "user"
+    problems.expect(last_is_users, f"messages[{len(messages) - 1}].role", "is not 'user', expected the last to be")
+    problems.refuse()
     return tuple(message.role for message in messages)
 
 
@@ -125,15 +125,17 @@ def encodable(text: str) -> str:
 
 def check_variables(prompt: PromptSource, given: Mapping[str, str]) -> dict[str, str]:
     """A value for each variable; raises InvalidRequest naming `variables.<name>` for missing and unknown ones."""
-    problems: dict[str, str] = {}
+    problems = Problems()
     values = {name: variable.default for name, variable in prompt.variables.items()}
+    known = ", ".join(prompt.variables) or "none"
     for name, value in given.items():
-        if name not in values:
-            problems[f"variables.{name}"] = f"unknown, expected one of: {', '.join(values) or 'none'}"
-        elif problem := unicode_problem(value):
-            problems[f"variables.{name}"] = problem
+        if name not in prompt.variables:
+            problems.add(f"variables.{shortened(name, 128)}", f"unknown, expected one of: {known}")
+            continue
+        if problem := unicode_problem(value):
+            problems.add(f"variables.{name}", problem)
         values[name] = value
-    problems |= {f"variables.{name}": "missing, expected a value" for name, value in values.items() if value is None}
-    if problems:
-        raise InvalidRequest(problems)
+    for name, filled in values.items():
+        problems.expect(filled is not None, f"variables.{name}", "missing, expected a value")
+    problems.refuse()
     return {name: value for name, value in values.items() if value is not None}

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from trivet.errors import FailedPrecondition, InvalidRequest, NotFound, RetrievalUnavailable
+from trivet.quotation import quote
 from trivet.retrieval.index.build import build
 from trivet.retrieval.index.index import DocumentIndex
 from trivet.retrieval.index.opening import Opener
@@ -120,8 +121,7 @@ class IndexService:
 
     def _index(self, name: str) -> DocumentIndex:
         if name not in self._settings:
-            known = ", ".join(sorted(self._settings)) or "none"
-            raise NotFound(f"no index {name!r}; known: {known}")
+            raise NotFound(f"no index {quote(name)}")
         if name not in self._opened:
             raise RetrievalUnavailable(f"index {name!r} is being opened")
         return self._opened[name]

@@ -53,7 +53,7 @@ class RouteTable:
         """One route as it is now; raises UnknownRoute."""
         routes = self._routes
         if name not in routes:
-            raise UnknownRoute(name, tuple(routes))
+            raise UnknownRoute(name)
         return routes[name]
 
     def resolve(self, route_name: str, unit_id: str = "") -> Resolution:
@@ -76,7 +76,7 @@ class RouteTable:
         with self._writing:
             current = self._routes.get(route.name)
             if current is None:
-                raise UnknownRoute(route.name, tuple(self._routes))
+                raise UnknownRoute(route.name)
             if route.revision <= current.revision:
                 raise FailedPrecondition(
                     f"revision {route.revision} of route {route.name!r}, expected one above {current.revision}"

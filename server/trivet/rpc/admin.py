@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from google.protobuf.message import Message
+
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
 from trivet.errors import InvalidRequest, Unsupported
@@ -23,6 +25,7 @@ from trivet.rpc.admin_wire import (
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.call import Context, rpc_call
 from trivet.rpc.document_changes import delete_documents, upsert_document
+from trivet.rpc.reading import check_message
 from trivet.types.passage import IndexStatus
 
 
@@ -48,21 +51,21 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
 
     async def ListRoutes(self, request: admin_pb2.ListRoutesRequest, context: Context) -> Any:
         """Every route, its variants, their weights, and whether each is warm."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
             routes = [route_to_proto(route, self._readiness.is_ready) for route in self._routes.routes.values()]
             return admin_pb2.ListRoutesResponse(routes=routes)
 
     async def ReloadRoutes(self, request: admin_pb2.ReloadRoutesRequest, context: Context) -> Any:
         """Read the configuration again, warm what is new, serve it."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
             change = await self._reload()
             return admin_pb2.ReloadRoutesResponse(revision=change.revision, differences=change.differences)
 
     async def ListAdapters(self, request: admin_pb2.ListAdaptersRequest, context: Context) -> Any:
         """Every adapter that is known, wanted or loaded."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
             users = adapter_users(self._routes.routes)
             adapters = [adapter_to_proto(status, users) for status in await self._adapters.list()]
@@ -70,14 +73,14 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
 
     async def LoadAdapter(self, request: admin_pb2.LoadAdapterRequest, context: Context) -> Any:
         """Check, copy, load, and record that it is to stay loaded."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
             status = await self._adapters.load(ref_of(request.name))
             return admin_pb2.LoadAdapterResponse(adapter=adapter_to_proto(status, adapter_users(self._routes.routes)))
 
     async def UnloadAdapter(self, request: admin_pb2.UnloadAdapterRequest, context: Context) -> Any:
         """Withdraw what was recorded, drain, remove."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
             status = await self._adapters.unload(ref_of(request.name))
             return admin_pb2.UnloadAdapterResponse(adapter=adapter_to_proto(status, adapter_users(self._routes.routes)))
@@ -90,6 +93,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             caller = call.authenticate(self._keys)
             index = ""
             async for request in requests:
+                check_message(request, besides="document")  # what is wrong with that one, its acknowledgement tells
                 index = request.index or index
                 if not index:
                     raise InvalidRequest({"index": "is empty in the first message"})
@@ -97,19 +101,19 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
 
     async def DeleteDocuments(self, request: admin_pb2.DeleteDocumentsRequest, context: Context) -> Any:
         """Delete by id; says which ids there were."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             return await delete_documents(self._indexes, request, call.authenticate(self._keys))
 
     async def ListIndexes(self, request: admin_pb2.ListIndexesRequest, context: Context) -> Any:
         """Every configured index."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
             indexes = [self._index(status) for status in await self._indexes.status()]
             return admin_pb2.ListIndexesResponse(indexes=indexes)
 
     async def BuildIndex(self, request: admin_pb2.BuildIndexRequest, context: Context) -> None:
         """Bring an index up to its corpus and its settings; streams how far it is."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
             async for progress in self._indexes.build(request.index, rebuild=request.rebuild):
                 await context.write(admin_pb2.BuildIndexResponse(progress=progress_to_proto(progress)))
@@ -121,37 +125,37 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
 
     async def RollbackIndex(self, request: admin_pb2.RollbackIndexRequest, context: Context) -> Any:
         """Return to a retained snapshot: its chunking, embedding model and settings, with today's documents."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
             status = await self._indexes.rollback(request.index, request.snapshot, request.reason)
             return admin_pb2.RollbackIndexResponse(index=self._index(status))
 
     async def GetRollout(self, request: admin_pb2.GetRolloutRequest, context: Context) -> Any:
         """Not yet."""
-        return await self._unsupported(context, ROLLOUTS)
+        return await self._unsupported(request, context, ROLLOUTS)
 
     async def StartRollout(self, request: admin_pb2.StartRolloutRequest, context: Context) -> Any:
         """Not yet."""
-        return await self._unsupported(context, ROLLOUTS)
+        return await self._unsupported(request, context, ROLLOUTS)
 
     async def AdvanceRollout(self, request: admin_pb2.AdvanceRolloutRequest, context: Context) -> Any:
         """Not yet."""
-        return await self._unsupported(context, ROLLOUTS)
+        return await self._unsupported(request, context, ROLLOUTS)
 
     async def PromoteRollout(self, request: admin_pb2.PromoteRolloutRequest, context: Context) -> Any:
         """Not yet."""
-        return await self._unsupported(context, ROLLOUTS)
+        return await self._unsupported(request, context, ROLLOUTS)
 
     async def RollbackRollout(self, request: admin_pb2.RollbackRolloutRequest, context: Context) -> Any:
         """Not yet."""
-        return await self._unsupported(context, ROLLOUTS)
+        return await self._unsupported(request, context, ROLLOUTS)
 
     async def WatchRollout(self, request: admin_pb2.WatchRolloutRequest, context: Context) -> None:
         """Not yet."""
-        await self._unsupported(context, ROLLOUTS)
+        await self._unsupported(request, context, ROLLOUTS)
 
-    async def _unsupported(self, context: Context, what: str) -> None:
-        async with rpc_call(context) as call:
+    async def _unsupported(self, request: Message, context: Context, what: str) -> None:
+        async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
             raise Unsupported(what)
 

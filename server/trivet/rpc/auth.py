@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trivet.errors import PermissionDenied, Unauthenticated
+from trivet.rpc.bounds import METADATA
 from trivet.types.request import PUBLIC_TENANT, Caller, KeyRole
 
 
@@ -32,6 +33,10 @@ class Authenticator:
             return Caller(PUBLIC_TENANT, KeyRole.OPERATOR)
         if authorization is None:
             raise Unauthenticated("no credential: expected metadata `authorization: Bearer <key>`")
+        if len(authorization) > METADATA["authorization"]:
+            raise Unauthenticated(
+                f"expected at most {METADATA['authorization']:,} characters of authorization metadata"
+            )
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret:
             raise Unauthenticated("the authorization metadata is not of the form `Bearer <key>`")

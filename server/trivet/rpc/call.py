@@ -11,10 +11,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from trivet.api.v1 import receipt_pb2
 from trivet.errors import TrivetError
 from trivet.rpc.auth import Authenticator
+from trivet.rpc.bounds import METADATA
+from trivet.rpc.reading import Unreadable, check_message
 from trivet.rpc.status import GONE, status_of, trailers_of
 from trivet.rpc.wire import receipt_to_proto
 from trivet.types.receipt import Receipt
@@ -22,7 +25,7 @@ from trivet.types.request import Caller
 
 logger = logging.getLogger(__name__)
 
-REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+REQUEST_ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{METADATA['x-request-id']}}}")
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -33,7 +36,7 @@ class Call:
         metadata = {str(key): value for key, value in (context.invocation_metadata() or ())}
         self._metadata = metadata
         given = metadata.get("x-request-id")
-        self.request_id = given if isinstance(given, str) and REQUEST_ID.match(given) else secrets.token_hex(16)
+        self.request_id = given if isinstance(given, str) and REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         self.trailers: list[tuple[str, str | bytes]] = [("x-request-id", self.request_id)]
         self.arrived = asyncio.get_running_loop().time()
         remaining = context.time_remaining()
@@ -60,13 +63,17 @@ class Call:
 
 
 @asynccontextmanager
-async def rpc_call(context: Context) -> AsyncIterator[Call]:
+async def rpc_call(context: Context, request: Message | Unreadable | None = None) -> AsyncIterator[Call]:
     """Around the work of any RPC, unary or streaming: an error inside ends the call with its status.
 
-    No initial metadata is sent here, so that an error before the first message is trailers-only.
+    A `request` that could not be read, or is out of its bounds, ends it before anything else is done; whoever streams
+    requests checks each of them. No initial metadata is sent here, so that an error before the first message is
+    trailers-only.
     """
     call = Call(context)
     try:
+        if request is not None:
+            check_message(request)
         yield call
         context.set_trailing_metadata(tuple(call.trailers))
     except GONE:

@@ -6,6 +6,7 @@ from trivet.api.v1 import admin_pb2
 from trivet.errors import DocumentRejected, InvalidRequest, PermissionDenied
 from trivet.ports import IndexAdministration
 from trivet.rpc.admin_wire import acknowledgement_to_proto, document_from_proto
+from trivet.rpc.bounds import BOUNDS, check_bounds
 from trivet.rpc.status import code_name_of
 from trivet.types.request import Caller, KeyRole
 
@@ -18,11 +19,12 @@ async def upsert_document(
     Raises what is no document's fault: NotFound for the index, RetrievalUnavailable.
     """
     try:
+        check_bounds(document)
         tenant = owner(caller, document.tenant)
         return acknowledgement_to_proto(await indexes.upsert(index, document_from_proto(document, tenant)))
     except (DocumentRejected, InvalidRequest, PermissionDenied) as error:
         problem = admin_pb2.DocumentError(code=code_name_of(error), reason=error.reason, message=str(error))
-        return admin_pb2.UpsertDocumentsResponse(id=document.id, error=problem)
+        return admin_pb2.UpsertDocumentsResponse(id=document.id[: BOUNDS["Document.id"].size], error=problem)
 
 
 async def delete_documents(

@@ -10,6 +10,7 @@ from trivet.errors import InvalidRequest, NotFound, SlowReader, Unsupported
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.search import SearchPipeline
+from trivet.quotation import quote
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.call import Call, Context, rpc_call
 from trivet.rpc.wire import (
@@ -79,20 +80,20 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
 
     async def Generate(self, request: inference_pb2.GenerateRequest, context: Context) -> Any:
         """Answer with one message."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             answer = await self._generation.generate(self._checked(request, call), UnaryReader(call))
             return answer_to_proto(answer)
 
     async def GenerateStream(self, request: inference_pb2.GenerateRequest, context: Context) -> None:
         """Answer as it is generated."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             reader = StreamReader(call, context, self._slow_reader_timeout)
             answer = await self._generation.generate(self._checked(request, call), reader)
             await reader.write(inference_pb2.GenerateStreamResponse(final=answer_to_proto(answer)))
 
     async def Retrieve(self, request: inference_pb2.RetrieveRequest, context: Context) -> Any:
         """Search without answering."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             caller = call.require_operator(self._keys) if request.index else call.authenticate(self._keys)
             found = await self._search.search(
                 retrieve_call(
@@ -114,19 +115,19 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
 
     async def SubmitFeedback(self, request: inference_pb2.SubmitFeedbackRequest, context: Context) -> Any:
         """Not yet."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             call.authenticate(self._keys)
             raise Unsupported("SubmitFeedback comes with rollouts; this version does not record feedback")
 
     async def GetReceipt(self, request: inference_pb2.GetReceiptRequest, context: Context) -> Any:
         """The receipt of an earlier request of the caller's own tenant."""
-        async with rpc_call(context) as call:
+        async with rpc_call(context, request) as call:
             caller = call.authenticate(self._keys)
             if not request.request_id:
                 raise InvalidRequest({"request_id": "is empty"})
             receipt = self._receipts.find(caller.tenant, request.request_id)
             if receipt is None:
-                raise NotFound(f"no receipt of request {request.request_id!r} among the latest")
+                raise NotFound(f"no receipt of request {quote(request.request_id)} among the latest")
             return inference_pb2.GetReceiptResponse(receipt=receipt_to_proto(receipt))
 
     def _checked(self, request: inference_pb2.GenerateRequest, call: Call) -> GenerateCall:

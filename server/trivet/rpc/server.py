@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc, inference_pb2, inference_pb2_grpc
+from trivet.rpc.reading import accepted_bytes, add_service
 
 INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["Inference"].full_name
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["Admin"].full_name
@@ -42,7 +43,7 @@ class ListenerSettings:
         """gRPC's channel arguments."""
         options = [
             ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
-            ("grpc.max_receive_message_length", self.max_message_bytes),
+            ("grpc.max_receive_message_length", accepted_bytes(self.max_message_bytes)),
             ("grpc.max_send_message_length", self.max_message_bytes),
             ("grpc.keepalive_time_ms", _ms(self.ping_interval)),
             ("grpc.keepalive_timeout_ms", _ms(self.ping_timeout)),
@@ -76,17 +77,20 @@ class Listener:
 
     def __init__(self, settings: ListenerSettings, health: Health) -> None:
         self._tls = settings.tls
+        self._max_message_bytes = settings.max_message_bytes
         self._server = grpc.aio.server(options=settings.options())
         health_pb2_grpc.add_HealthServicer_to_server(health.servicer, self._server)
 
     def serve_inference(self, servicer: inference_pb2_grpc.InferenceServicer) -> None:
         """Add the clients' service."""
-        inference_pb2_grpc.add_InferenceServicer_to_server(servicer, self._server)
+        add = inference_pb2_grpc.add_InferenceServicer_to_server
+        add_service(self._server, add, servicer, self._max_message_bytes)
         self._reflect([INFERENCE])
 
     def serve_admin(self, servicer: admin_pb2_grpc.AdminServicer) -> None:
         """Add the operators' service."""
-        admin_pb2_grpc.add_AdminServicer_to_server(servicer, self._server)
+        add = admin_pb2_grpc.add_AdminServicer_to_server
+        add_service(self._server, add, servicer, self._max_message_bytes)
         self._reflect([ADMIN])
 
     async def start(self, listen: str) -> str:

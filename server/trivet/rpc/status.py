@@ -2,6 +2,9 @@
 
 Every status carries exactly one `google.rpc.ErrorInfo` (reason, domain) and the details that fit, after
 https://google.aip.dev/193. Retryable ones also set the `grpc-retry-pushback-ms` trailer of gRFC A6.
+
+A status travels in the trailers, of which most clients take 8 KiB at most (`grpc.max_metadata_size`): above that they
+show RESOURCE_EXHAUSTED without a reason instead, which looks like overload. So what does not fit is left out.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import grpc
+from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message as ProtoMessage
 from google.rpc import error_details_pb2, status_pb2
@@ -23,11 +27,20 @@ DETAILS_TRAILER = "grpc-status-details-bin"
 PUSHBACK_TRAILER = "grpc-retry-pushback-ms"
 
 Code = grpc.StatusCode
+# Bytes. The details travel in base64, a third longer; the message beside them, a byte that is no printable ASCII as
+# three. With the other trailers they stay below 8 KiB.
+MAX_DETAILS = 4096
+MAX_MESSAGE = 1536
+_CUT = " ..."
+_FRAME = 8  # bytes around one of the details
+_ENVELOPE = 64  # the same, its type's name included
 # How a client that went away shows: its task is cancelled, or a write to it fails in gRPC's core.
 GONE = (asyncio.CancelledError, grpc.aio.InternalError)
 
 CODES: Mapping[type[errors.TrivetError], grpc.StatusCode] = {
     errors.InvalidRequest: Code.INVALID_ARGUMENT,
+    errors.MalformedMessage: Code.INVALID_ARGUMENT,
+    errors.MessageTooLarge: Code.INVALID_ARGUMENT,
     errors.PromptTooLong: Code.INVALID_ARGUMENT,
     errors.DocumentRejected: Code.INVALID_ARGUMENT,
     errors.AdapterRejected: Code.INVALID_ARGUMENT,
@@ -65,19 +78,16 @@ def code_name_of(error: BaseException) -> str:
 
 
 def status_of(error: BaseException, request_id: str, receipt: receipt_pb2.Receipt | None = None) -> status_pb2.Status:
-    """The status that the client gets. An unknown exception shows a fixed text and the request id, nothing else."""
+    """The status that the client gets, at most `MAX_DETAILS` bytes: the first wrong fields, and the receipt if it fits.
+
+    An unknown exception shows a fixed text and the request id, nothing else.
+    """
     code = code_of(error)
     known = isinstance(error, errors.TrivetError) and code is not Code.INTERNAL
     message = str(error) if known else f"internal error; the server's log has it under request id {request_id}"
     reason = error.reason if isinstance(error, errors.TrivetError) else "INTERNAL"
-    status = status_pb2.Status(code=code.value[0], message=message)
+    status = status_pb2.Status(code=code.value[0], message=transmittable(message))
     _add(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata={"request_id": request_id}))
-    if isinstance(error, errors.InvalidRequest):
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=field, description=problem)
-            for field, problem in error.fields.items()
-        ]
-        _add(status, error_details_pb2.BadRequest(field_violations=violations))
     if isinstance(error, errors.Overloaded):
         violation = error_details_pb2.QuotaFailure.Violation(subject=error.subject, description=str(error))
         _add(status, error_details_pb2.QuotaFailure(violations=[violation]))
@@ -88,7 +98,21 @@ def status_of(error: BaseException, request_id: str, receipt: receipt_pb2.Receip
         _add(status, error_details_pb2.RetryInfo(retry_delay=delay))
     if receipt is not None:
         _add(status, receipt)
+    if isinstance(error, errors.InvalidRequest):
+        _add_fields(status, error)
     return status
+
+
+def transmittable(message: str) -> str:
+    """As much of the message as has at most `MAX_MESSAGE` bytes the way gRPC writes it: percent-encoded."""
+    message = message[: MAX_MESSAGE + 1].encode("utf-8", "replace").decode()  # names of files may be no Unicode
+    left = MAX_MESSAGE
+    for position, character in enumerate(message[:MAX_MESSAGE]):
+        plain = " " <= character <= "~" and character != "%"
+        left -= 1 if plain else 3 * len(character.encode())
+        if left < 0:
+            return message[: max(0, position - len(_CUT))] + _CUT
+    return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - len(_CUT)] + _CUT
 
 
 def retry_after_of(error: BaseException) -> float | None:
@@ -105,5 +129,21 @@ def trailers_of(error: BaseException, status: status_pb2.Status) -> tuple[tuple[
     return tuple(trailers)
 
 
+def _add_fields(status: status_pb2.Status, error: errors.InvalidRequest) -> None:
+    """As many of the wrong fields as there is room for."""
+    room = MAX_DETAILS - status.ByteSize() - _ENVELOPE
+    bad = error_details_pb2.BadRequest()
+    for field, problem in error.fields.items():
+        bad.field_violations.add(field=field, description=problem)
+        if bad.ByteSize() > room:
+            del bad.field_violations[-1]
+            break
+    _add(status, bad)
+
+
 def _add(status: status_pb2.Status, detail: ProtoMessage) -> None:
-    status.details.add().Pack(detail)
+    """Add it if there is room."""
+    packed = Any()
+    packed.Pack(detail)
+    if status.ByteSize() + packed.ByteSize() + _FRAME <= MAX_DETAILS:
+        status.details.append(packed)

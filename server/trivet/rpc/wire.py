@@ -7,7 +7,8 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trivet.api.v1 import inference_pb2, receipt_pb2
-from trivet.errors import InvalidRequest
+from trivet.errors import InvalidRequest, Problems
+from trivet.rpc.bounds import METADATA
 from trivet.rpc.json_schema import schema_from_struct
 from trivet.types.answer import Answer, RetrieveCall
 from trivet.types.generation import FinishReason
@@ -15,11 +16,6 @@ from trivet.types.passage import Passage
 from trivet.types.receipt import Receipt, UnitSource
 from trivet.types.request import GenerateCall, Message, RetrievalOptions
 
-MAX_MESSAGES = 256
-MAX_ID = 256
-MAX_LABELS = 8
-MAX_LABEL = 256
-MAX_STOPS = 16
 MAX_TOP_K = 100
 DEFAULT_PRIORITY = 5
 LOWEST_PRIORITY = 9
@@ -51,25 +47,11 @@ _OPTIONAL_FIELDS = (
 )
 
 
-class Problems(dict[str, str]):
-    """Collects what is wrong, by field, so that the client learns all of it at once."""
-
-    def expect(self, holds: bool, field: str, problem: str) -> None:
-        """Note the problem unless the condition holds."""
-        if not holds:
-            self.setdefault(field, problem)
-
-    def refuse(self) -> None:
-        """Raise InvalidRequest if anything was noted."""
-        if self:
-            raise InvalidRequest(self)
-
-
 def priority_of(metadata: str | None) -> int:
     """`x-trivet-priority`: 0 (first) to 9 (last), 5 if absent."""
     if metadata is None:
         return DEFAULT_PRIORITY
-    if not (metadata.isascii() and metadata.isdigit() and int(metadata) <= LOWEST_PRIORITY):
+    if len(metadata) > METADATA["x-trivet-priority"] or not (metadata.isascii() and metadata.isdigit()):
         raise InvalidRequest({"x-trivet-priority": f"expected a number from 0 to {LOWEST_PRIORITY}"})
     return int(metadata)
 
@@ -85,23 +67,18 @@ def generate_call(
 ) -> GenerateCall:
     """Check a request; InvalidRequest names every field that is wrong."""
     problems = Problems()
-    _check_conversation(request, problems)
+    messages = _conversation(request, problems)
     _check_sampling(request, problems)
     retrieval = request.retrieval
     top_k = retrieval.top_k if retrieval.HasField("top_k") else None
     problems.expect(top_k is None or 1 <= top_k <= MAX_TOP_K, "retrieval.top_k", f"expected 1 to {MAX_TOP_K}")
-    problems.expect(len(request.unit_id) <= MAX_ID, "unit_id", f"expected at most {MAX_ID} characters")
-    problems.expect(len(request.labels) <= MAX_LABELS, "labels", f"expected at most {MAX_LABELS}")
-    for name, value in request.labels.items():
-        short = len(name) <= MAX_LABEL and len(value) <= MAX_LABEL
-        problems.expect(short, f"labels.{name[:64]}", f"expected at most {MAX_LABEL} characters")
     schema = _schema(request, problems)
     problems.refuse()
     return GenerateCall(
         request_id=request_id,
         tenant=tenant,
         route=request.route,
-        messages=tuple(Message("user" if m.role == "user" else "assistant", m.content) for m in request.messages),
+        messages=messages,
         arrived=arrived,
         deadline=deadline,
         unit_id=request.unit_id,
@@ -126,7 +103,6 @@ def retrieve_call(
     problems.expect(bool(request.text.strip()), "text", "is empty")
     top_k = request.top_k if request.HasField("top_k") else None
     problems.expect(top_k is None or 1 <= top_k <= MAX_TOP_K, "top_k", f"expected 1 to {MAX_TOP_K}")
-    problems.expect(len(request.unit_id) <= MAX_ID, "unit_id", f"expected at most {MAX_ID} characters")
     problems.refuse()
     return RetrieveCall(
         request_id=request_id,
@@ -142,18 +118,19 @@ def retrieve_call(
     )
 
 
-def _check_conversation(request: inference_pb2.GenerateRequest, problems: Problems) -> None:
+def _conversation(request: inference_pb2.GenerateRequest, problems: Problems) -> tuple[Message, ...]:
     problems.expect(bool(request.route), "route", "is empty")
-    messages = request.messages
-    problems.expect(1 <= len(messages) <= MAX_MESSAGES, "messages", f"expected 1 to {MAX_MESSAGES}")
-    for position, message in enumerate(messages):
-        field = f"messages[{position}]"
-        problems.expect(message.role in {"user", "assistant"}, f"{field}.role", 'expected "user" or "assistant"')
-        problems.expect(bool(message.content.strip()), f"{field}.content", "is empty")
+    problems.expect(len(request.messages) > 0, "messages", "is empty, expected at least one message")
+    messages: list[Message] = []
+    for position, message in enumerate(request.messages):
+        field, role, content = f"messages[{position}]", message.role, message.content
+        problems.expect(role in {"user", "assistant"}, f"{field}.role", 'expected "user" or "assistant"')
+        problems.expect(not (content.isspace() or not content), f"{field}.content", "is empty")
+        messages.append(Message("user" if role == "user" else "assistant", content))
     if messages:
-        problems.expect(
-            messages[-1].role == "user", f"messages[{len(messages) - 1}].role", "the last message is not the user's"
-        )
+        last_is_users = messages[-1].role == "user"
+        problems.expect(last_is_users, f"messages[{len(messages) - 1}].role", "the last message is not the user's")
+    return tuple(messages)
 
 
 def _check_sampling(request: inference_pb2.GenerateRequest, problems: Problems) -> None:
@@ -163,7 +140,6 @@ def _check_sampling(request: inference_pb2.GenerateRequest, problems: Problems) 
         problems.expect(0 <= request.temperature <= 2, "temperature", "expected 0 to 2")
     if request.HasField("seed"):
         problems.expect(request.seed >= 0, "seed", "expected at least 0")
-    problems.expect(len(request.stop) <= MAX_STOPS, "stop", f"expected at most {MAX_STOPS}")
     problems.expect(all(request.stop), "stop", "an empty stop string would stop at once")
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from trivet.adapters.preflight.quotation import quote
 from trivet.errors import AdapterRejected
+from trivet.quotation import quote
 from trivet.types.variant import VersionRef
 
 FILE = "adapter.yaml"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from trivet.adapters.preflight.module_pattern import fitting
-from trivet.adapters.preflight.quotation import quote
 from trivet.errors import AdapterRejected
+from trivet.quotation import quote
 
 FILE = "adapter_config.json"
 ALL_LINEAR = "all-linear"

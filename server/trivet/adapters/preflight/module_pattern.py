@@ -10,8 +10,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from trivet.adapters.preflight.quotation import quote
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable
+from trivet.quotation import quote
 
 CPU_SECONDS = 1
 MEMORY_BYTES = 1 << 29

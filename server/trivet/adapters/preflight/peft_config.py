@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from trivet.adapters.preflight import module_choice
 from trivet.adapters.preflight.module_choice import ModuleChoice, read_module_choice
-from trivet.adapters.preflight.quotation import quote
 from trivet.errors import AdapterRejected
+from trivet.quotation import quote
 
 FILE = module_choice.FILE
 # Fields that change what the weights mean and that the engine ignores or refuses: only these values are served.

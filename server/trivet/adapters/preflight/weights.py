@@ -15,9 +15,9 @@ import numpy as np
 from trivet.adapters.preflight import peft_config
 from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.preflight.peft_config import LARGEST, PeftConfig
-from trivet.adapters.preflight.quotation import quote
 from trivet.adapters.preflight.safetensors_header import HeaderError, TensorEntry, read_header
 from trivet.errors import AdapterRejected
+from trivet.quotation import quote
 
 FILE = "adapter_model.safetensors"
 CONFIG = peft_config.FILE
