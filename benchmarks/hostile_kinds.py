@@ -20,6 +20,7 @@ SERVED = "OK"
 HARMLESS = "harmless"
 BAD = "INVALID_REQUEST"
 TOO_LONG = "PROMPT_TOO_LONG"
+UNREADABLE = "MALFORMED_MESSAGE"
 REFUSED = "refused in its acknowledgement"  # of a document
 Payload = Callable[[int], bytes]
 
@@ -181,12 +182,12 @@ def _searches() -> Iterator[Kind]:
 
 def _wire() -> Iterator[Kind]:
     generate, receipt = f"/{INFERENCE}/Generate", f"/{INFERENCE}/GetReceipt"
-    bad, legal = frozenset({BAD}), _generate("", SERVED).payload
-    yield Kind("bytes that are no message", generate, lambda _: b"\xff" * 1000, bad)
-    yield Kind("text that is not UTF-8", generate, lambda _: b"\x0a\x04\xff\xfe\xfd\xfc", bad)
+    bad, unreadable, legal = frozenset({BAD}), frozenset({UNREADABLE}), _generate("", SERVED).payload
+    yield Kind("bytes that are no message", generate, lambda _: b"\xff" * 1000, unreadable)
+    yield Kind("text that is not UTF-8", generate, lambda _: b"\x0a\x04\xff\xfe\xfd\xfc", unreadable)
     yield Kind("no bytes at all", generate, lambda _: b"", bad)
-    yield Kind("a message cut short", generate, lambda _: legal(0)[:-3], bad)
-    yield Kind("lists nested 40 deep", generate, lambda _: _nested(40), bad)
+    yield Kind("a message cut short", generate, lambda _: legal(0)[:-3], unreadable)
+    yield Kind("lists nested 40 deep", generate, lambda _: _nested(40), bad | {SERVED})
     yield Kind("a method that does not exist", f"/{INFERENCE}/Nothing", legal, frozenset({"UNIMPLEMENTED"}))
     yield Kind("a key that is not known", generate, legal, frozenset({"UNAUTHENTICATED"}), metadata=_key("x" * 4000))
     yield Kind("a priority of 99", generate, legal, bad, metadata={"x-trivet-priority": "99"})
