@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,21 @@ def test_ordinary_text_stays_as_it_is() -> None:
     text = "The price of the Orlo Hub is 149 euros: see a[1], x[i] (and more).\n- an item\n- 漢字 👩\u200d🚀"
     assert contained(text) == text
     assert contained("as in [1] and [ 22 ], not [a] or [20260]") == "as in (1) and (22), not [a] or [20260]"
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "［1］", "[１]", "[①]", "[٣]", "[\u200d1]", "[1\u200c]", "[\u00a01\u00a0]", "[\u20091\u3000]",
+        "【1】", "⟦2⟧", "❲3❳", "〔4〕",
+        "﹝5﹞", "[1\ufe0f]", "[1\u034f]", "[\u31641]", "[\u28001]", "[\u115f1\u1160]", "[\u0301 1]", "⁅1⁆",
+        "[\U0001fbf1]", "［\u2060 7］",
+    ],
+)  # fmt: skip
+def test_whatever_reads_like_an_entrys_number_gets_round_brackets(mark: str) -> None:
+    (digit,) = (unicodedata.digit(character) for character in mark if unicodedata.digit(character, None) is not None)
+    for before in ("", "see ", "a", "é ", "漢"):
+        assert contained(f"{before}{mark} and") == f"{before}({digit}) and".strip()
 
 
 def test_where_it_comes_from_is_marked() -> None:

@@ -6,9 +6,10 @@
     [2] text of passage two
 
 What stands at the beginning of a line is ours alone: the header, and each entry's number. Further lines of a passage
-are indented, lines without text are left out, whatever Unicode calls the end of a line counts as one, and what is
-written like an entry's number inside a passage gets round brackets. Characters that cannot be seen, by which text can
-be hidden from people or shown to them in another order, are left out. The block ends with an empty line.
+are indented, lines without text are left out, whatever Unicode calls the end of a line counts as one, and what reads
+like an entry's number inside a passage gets round brackets, whichever of Unicode's brackets, digits, blanks and unseen
+characters it is written with (see `passage_marks`). Characters that cannot be seen, by which text can be hidden from
+people or shown to them in another order, are left out. The block ends with an empty line.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import unicodedata
 from collections.abc import Sequence
 
 from trivet.prompts.layout import encodable
+from trivet.prompts.passage_marks import without_marks
 from trivet.prompts.source import SourceMark
 from trivet.types.passage import Passage
 
 _INDENT = "  "
-_MARK = re.compile(r"(?<![\w\])])\[[ \t]*(\d{1,4})[ \t]*\]")  # not an array's index, as in `a[1]`
 _BRACKETS = re.compile(r"[()\[\]]")
 _JOINERS = "\u200c\u200d"  # of letters and emoji: text
 _LONGEST_MARK = 120  # characters of a source
@@ -45,7 +46,7 @@ def _entry(number: int, passage: Passage, source: SourceMark) -> str:
 def contained(text: str) -> str:
     """Lines of text, none of them empty, without hidden characters and without what looks like an entry's number."""
     lines = ("".join(filter(_visible, line)).strip() for line in encodable(text).splitlines())
-    return _MARK.sub(r"(\1)", "\n".join(line for line in lines if line))
+    return without_marks("\n".join(line for line in lines if line))
 
 
 def _visible(character: str) -> bool:
