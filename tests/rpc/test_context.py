@@ -184,3 +184,12 @@ async def test_examples_that_cannot_be_had_are_missing_or_fail_the_request(tmp_p
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await one.stub.Generate(request("strict-shown"))
         assert failure(caught.value).code == "UNAVAILABLE"
+
+
+async def test_a_long_question_is_searched_with_by_its_beginning_and_the_receipt_says_so(tmp_path: Path) -> None:
+    async with served(tmp_path) as (one, shelves):
+        one.backend.context_tokens = 100_000
+        for length, degraded in ((8192, []), (8193, ["query_cut"])):
+            answer = await one.stub.Generate(request("shown", text="x" * length))
+            assert [reason for reason in answer.receipt.degraded if "query" in reason] == degraded
+            assert {query.text for query in shelves.queries.values()} == {"x" * 8192}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -13,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from gateway_harness import Failure, Gateway, failure, gateway, request
 from trivet.api.v1 import inference_pb2
 from trivet.errors import DeadlineExceeded, RetrievalUnavailable
+from trivet.pipeline.generation import deadline_ended
 from trivet.rpc.wire import generate_call
 from trivet.types.receipt import Receipt
 from trivet.types.request import KeyRole
@@ -256,6 +258,37 @@ async def test_a_cancelled_client_aborts_the_engines_work(served: Gateway) -> No
     receipt = (await served.stub.GetReceipt(inference_pb2.GetReceiptRequest(request_id="gone"))).receipt
     assert receipt.code == "CANCELLED"
     assert receipt.output_tokens >= 1
+
+
+@pytest.mark.parametrize("timeout", [0.01, 0.03, 1.234])
+async def test_what_the_deadline_ended_is_never_called_cancelled(served: Gateway, timeout: float) -> None:
+    served.backend.interval = 0.01
+    served.backend.script = ["word "] * 1000
+    ids = [f"late-{number}" for number in range(20 if timeout < 1 else 4)]
+    calls = [served.stub.Generate(request(), timeout=timeout, metadata=[("x-request-id", id_)]) for id_ in ids]
+    await asyncio.gather(*calls, return_exceptions=True)
+    await until(lambda: served.admission.in_flight == 0 and served.backend.in_flight == 0)
+    receipts = [receipt for id_ in ids if (receipt := served.receipts.find("public", id_))]
+    assert {receipt.code for receipt in receipts} <= {"DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+    assert "DEADLINE_EXCEEDED" in {receipt.code for receipt in receipts}
+
+
+@pytest.mark.parametrize(
+    ("given", "at", "ended"),
+    [
+        (0.03, 0.030, True),
+        (0.03, 0.016, True),
+        (0.03, 0.014, False),
+        (1.24, 1.234, True),
+        (1.24, 1.0, False),
+        (60.0, 59.5, True),
+        (60.0, 59.0, False),
+    ],
+)
+async def test_a_cancellation_just_before_the_deadline_is_the_deadlines(given: float, at: float, ended: bool) -> None:
+    call = generate_call(request(), request_id="x", tenant="t", arrived=5.0, deadline=5.0 + given, priority=5)
+    assert deadline_ended(call, 5.0 + at) is ended
+    assert not deadline_ended(replace(call, deadline=None), 5.0 + at)
 
 
 async def test_a_reader_that_stops_reading_is_given_up(served: Gateway) -> None:

@@ -29,6 +29,7 @@ from trivet.config import Config
 from trivet.errors import BackendUnavailable, FailedPrecondition
 from trivet.metering.adapter_gauge import AdapterGauge
 from trivet.metering.exposition import MetricsListener
+from trivet.metering.loop_lag import LoopLag
 from trivet.metering.metrics import Metrics
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.metering.sink import Sink
@@ -108,6 +109,9 @@ class Gateway:
         await self._health.set_ready(False)
         addresses = await self._listen(inference, admin, legs.engines)
         await self._follower.start(legs.preparation.can_serve)
+        lag = LoopLag(self._metrics.loop_lag.observe)  # from now on: what holds up the start holds up nobody
+        lag.start()
+        self._stack.push_async_callback(lag.close)
         announcement.publish(addresses)
         self._progress.note(
             f"ready: clients {addresses['listen']}, operators {addresses['admin_listen']}, "

@@ -59,4 +59,5 @@ class Metrics:
         self.unoptimised = gauge(
             "index_unoptimised_points", "Points written to the live snapshot since it was optimised.", "index"
         )
+        self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop ran what was due.")
         self.build = Info("trivet_build", "What is running.", registry=registry)

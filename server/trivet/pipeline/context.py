@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trivet.errors import RetrievalTimeout, RetrievalUnavailable
-from trivet.pipeline.passages import BoundedRetriever, query_of
+from trivet.pipeline.passages import LONGEST_QUERY, BoundedRetriever, query_of
 from trivet.prompts.examples import example_of
 from trivet.types.passage import Passage, SearchResult
 from trivet.types.prompt import WorkedExample
@@ -58,9 +58,10 @@ class ContextRetrieval:
         """Passages and examples, searched for at the same time.
 
         What could not be had is missing and said in `degraded`, or raises RetrievalUnavailable where the route's policy
-        is to fail.
+        is to fail. Of a long message, the first `LONGEST_QUERY` characters are searched with.
         """
-        text = call.messages[-1].content
+        question = call.messages[-1].content
+        text = question[:LONGEST_QUERY]
         options = call.retrieval
         queries = [query_of(settings, text, call.tenant, top_k=options.top_k, tags=options.tags)]
         if settings.few_shot is not None:
@@ -71,7 +72,8 @@ class ContextRetrieval:
             for query in queries
         ]
         results = await asyncio.gather(*searches, return_exceptions=True)
-        return _context(results, settings.few_shot, route.on_retrieval_failure)
+        context = _context(results, settings.few_shot, route.on_retrieval_failure)
+        return context if text == question else replace(context, degraded=("query_cut", *context.degraded))
 
 
 def _context(

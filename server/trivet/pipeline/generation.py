@@ -14,7 +14,7 @@ from functools import partial
 
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots
-from trivet.errors import DeadlineExceeded
+from trivet.errors import DeadlineExceeded, PromptTooLong
 from trivet.metering.account import Account
 from trivet.metering.prices import Price
 from trivet.pipeline.admission import Admission
@@ -25,6 +25,7 @@ from trivet.pipeline.stream import AnswerStream, sampling_of
 from trivet.pipeline.warmth import PrefixBooks
 from trivet.ports import Backend, ReceiptSink
 from trivet.prompts.assembler import PromptAssembler
+from trivet.prompts.token_bytes import has_more_bytes
 from trivet.routing.table import Resolution, RouteTable
 from trivet.types.answer import Answer
 from trivet.types.passage import Passage
@@ -35,7 +36,11 @@ from trivet.types.variant import Route, Variant, VersionRef
 
 Assemblers = Mapping[tuple[str, VersionRef], PromptAssembler]  # by backend and prompt
 BYTES_PER_TOKEN = 3  # an estimate for admission alone, made before anything is tokenized
-LONG_PROMPT_BYTES = 16_384
+LONG_PROMPT = 8192  # characters
+MANY_MESSAGES = 16
+LONG_PROMPTS_AT_ONCE = 2
+ON_THE_WAY = 0.025  # seconds between a client and its server
+TIMEOUT_ROUNDING = 0.01
 
 
 class GenerationPipeline:
@@ -69,6 +74,7 @@ class GenerationPipeline:
         self._sink = sink
         self._code_of = code_of
         self._require_ready = require_ready
+        self._long_prompts = asyncio.Semaphore(LONG_PROMPTS_AT_ONCE)
 
     async def generate(self, call: GenerateCall, reader: Reader) -> Answer:
         """Answer one request; `reader` gets the text as it comes and the receipt in any case.
@@ -87,16 +93,30 @@ class GenerationPipeline:
     async def _within_deadline(
         self, call: GenerateCall, account: Account, reader: Reader
     ) -> tuple[str, tuple[Passage, ...]]:
-        deadline = call.arrived + self._routes.route(call.route).max_duration
+        route = self._routes.route(call.route)
+        deadline = call.arrived + route.max_duration
         if call.deadline is not None:
             deadline = min(deadline, call.deadline)
         if deadline <= asyncio.get_running_loop().time():
             raise DeadlineExceeded("the deadline had passed when the request arrived")
+        self._refuse_hopeless(call, route)
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._answer(replace(call, deadline=deadline), account, reader)
         except TimeoutError as error:
             raise DeadlineExceeded(f"the deadline passed after {deadline - call.arrived:.3f} s") from error
+
+    def _refuse_hopeless(self, call: GenerateCall, route: Route) -> None:
+        """Raise PromptTooLong for a conversation whose bytes fit no variant's context, before it waits."""
+        fitting = max(
+            self._prompts[variant.backend, variant.prompt].bytes_within(self._backends[variant.backend].context_tokens)
+            for variant in route.variants.values()
+        )
+        if has_more_bytes([message.content for message in call.messages], fitting):
+            raise PromptTooLong(
+                f"the conversation has more than {fitting:,} bytes, which is the most that can fit into the model's "
+                "context"
+            )
 
     async def _answer(self, call: GenerateCall, account: Account, reader: Reader) -> tuple[str, tuple[Passage, ...]]:
         loop = asyncio.get_running_loop()
@@ -109,8 +129,8 @@ class GenerationPipeline:
                 context = await self._retrieve(call, resolution, account)
                 if self._falls_short(context, call, resolution.variant, account):
                     return await self._decline(resolution.variant, account, reader), ()
-                prompt = await self._assemble(call, resolution.variant, context, account)
-                text = await self._stream.run(call, resolution, prompt, adapter, place, account, reader)
+                prompt, granted = await self._assemble(call, resolution.variant, context, account)
+                text = await self._stream.run(granted, resolution, prompt, adapter, place, account, reader)
         return text, prompt.passages
 
     @asynccontextmanager
@@ -169,37 +189,49 @@ class GenerationPipeline:
 
     async def _assemble(
         self, call: GenerateCall, variant: Variant, context: Context, account: Account
-    ) -> AssembledPrompt:
-        backend = self._backends[variant.backend]
-        sampling = sampling_of(call, variant)
+    ) -> tuple[AssembledPrompt, GenerateCall]:
+        """The prompt, and the request with as many tokens of answer as there is room for.
+
+        Passages leave room for the variant's own `max_tokens`, or for fewer if the request wants fewer. What it wants
+        beyond that is cut to the rest of the context.
+        """
+        context_tokens = self._backends[variant.backend].context_tokens
+        wanted = sampling_of(call, variant).max_tokens
         few_shot = None if variant.retrieval is None else variant.retrieval.few_shot
         assemble = partial(
             self._prompts[variant.backend, variant.prompt].assemble,
             call.messages,
-            context_tokens=backend.context_tokens,
-            max_tokens=sampling.max_tokens,
+            context_tokens=context_tokens,
+            max_tokens=min(wanted, variant.sampling.max_tokens),
             variables=call.variables,
             passages=context.passages,
             passage_tokens=None if variant.retrieval is None else variant.retrieval.token_budget,
             examples=context.examples,
             example_tokens=None if few_shot is None else few_shot.token_budget,
         )
-        # A thread's switch costs more than encoding a usual prompt; a megabyte of text would hold up every stream.
-        prompt = assemble() if size_of(call) <= LONG_PROMPT_BYTES else await asyncio.to_thread(assemble)
-        if prompt.dropped:
-            account.degraded.append("passages_dropped")
-        if prompt.dropped_examples:
-            account.degraded.append("examples_dropped")
+        prompt = await self._off_the_loop(assemble) if is_long(call, context) else assemble()
+        room = context_tokens - len(prompt.token_ids)
+        reasons = {
+            "passages_dropped": prompt.dropped,
+            "examples_dropped": prompt.dropped_examples,
+            "max_tokens_cut": wanted > room,
+        }
+        account.degraded += [reason for reason, holds in reasons.items() if holds]
         account.example_ids = tuple(example.id for example in prompt.examples)
         account.passage_ids = tuple(passage.id for passage in prompt.passages)
         account.input_tokens = len(prompt.token_ids)
-        return prompt
+        return prompt, replace(call, max_tokens=min(wanted, room))
+
+    async def _off_the_loop(self, assemble: Callable[[], AssembledPrompt]) -> AssembledPrompt:
+        """In a thread: the tokenizer lets others run meanwhile. A few at once, so that they do not take every core."""
+        async with self._long_prompts:
+            return await asyncio.to_thread(assemble)
 
     def _failure_code(self, error: BaseException, call: GenerateCall) -> str:
-        passed = call.deadline is not None and asyncio.get_running_loop().time() >= call.deadline
-        # The transport cancels the task when the client's deadline passes, maybe before our own timer fires.
-        cause = DeadlineExceeded("") if isinstance(error, asyncio.CancelledError) and passed else error
-        return self._code_of(cause)
+        code = self._code_of(error)
+        cancelled = code == self._code_of(asyncio.CancelledError())
+        by_deadline = cancelled and deadline_ended(call, asyncio.get_running_loop().time())
+        return self._code_of(DeadlineExceeded("")) if by_deadline else code
 
     def _close(self, account: Account, reader: Reader, code: str) -> Receipt:
         price = self._prices.get(account.variant.backend) if account.variant is not None else None
@@ -209,6 +241,29 @@ class GenerationPipeline:
         return receipt
 
 
+def deadline_ended(call: GenerateCall, now: float) -> bool:
+    """Whether a call that the transport cancelled `now` was cancelled because the client's deadline passed.
+
+    The client's clock started before the request arrived, and gRPC's core rounds a time-out of more than a second up, by
+    1% at most: so the client gives up a little before the deadline that is known here. One that cancels on its
+    own within that time cannot be told from it.
+    """
+    if call.deadline is None:
+        return False
+    given = call.deadline - call.arrived
+    early = min(given / 2, ON_THE_WAY + TIMEOUT_ROUNDING * given)
+    return now >= call.deadline - early
+
+
 def size_of(call: GenerateCall) -> int:
     """Bytes of the conversation's text."""
     return sum(len(message.content.encode()) for message in call.messages)
+
+
+def is_long(call: GenerateCall, context: Context) -> bool:
+    """Whether assembling it would hold up every stream; for a usual prompt a thread's switch costs more than that."""
+    texts = [message.content for message in call.messages]
+    texts += call.variables.values()
+    texts += [passage.text for passage in context.passages]
+    texts += [text for example in context.examples for text in (example.question, example.answer)]
+    return sum(map(len, texts)) > LONG_PROMPT or len(call.messages) > MANY_MESSAGES

@@ -12,6 +12,8 @@ from trivet.ports import Retriever
 from trivet.types.passage import SearchQuery, SearchResult
 from trivet.types.variant import RetrievalSettings
 
+LONGEST_QUERY = 8192  # characters: several times what embedding models look at
+
 
 def query_of(
     settings: RetrievalSettings, text: str, tenant: str, *, top_k: int | None = None, tags: Sequence[str] = ()

@@ -13,8 +13,10 @@ from trivet.prompts.chat_template import TemplateRefusal
 from trivet.prompts.chat_tokenizer import ChatTokenizer
 from trivet.prompts.layout import check_conversation, check_variables, encodable, lay_out, place_of
 from trivet.prompts.passage_block import passage_lines
-from trivet.prompts.plan import Plan, common_beginning, fill, make_plan, stable_ids
-from trivet.prompts.source import PromptSource, Role
+from trivet.prompts.plan import Plan, common_beginning, fill, fits, make_plan, stable_ids
+from trivet.prompts.source import Placeholder, PromptSource, Role
+from trivet.prompts.text_tokenizer import LONG_TEXT
+from trivet.prompts.token_bytes import has_more_bytes
 from trivet.types.passage import Passage
 from trivet.types.prompt import AssembledPrompt, Prefix, WorkedExample
 from trivet.types.request import Message
@@ -63,6 +65,9 @@ class PromptAssembler:
         """Tokenizes the prefix. Raises ConfigError if the model's chat template cannot express the prompt."""
         self._prompt = prompt
         self._tokenizer = tokenizer
+        self._placeholders = {
+            piece.name for turn in prompt.turns for piece in turn.pieces if isinstance(piece, Placeholder)
+        }
         self._cached_plan = lru_cache(maxsize=_PLANS_KEPT)(self._make_plan)
         try:
             self.prefix = self._make_prefix()
@@ -95,13 +100,12 @@ class PromptAssembler:
             roles, tuple(message.content for message in messages), check_variables(self._prompt, variables or {})
         )
         limit = context_tokens - max_tokens
+        told = f"({context_tokens:,} of context less {max_tokens:,} for the answer)"
+        self._refuse_too_long(asked, limit, told)
         made = self._with_fitting(asked, passages, limit, passage_tokens)
         if made is None:
             bare = len(self._draft(asked, ()).ids)
-            raise PromptTooLong(
-                f"the prompt has {bare:,} tokens without any passage, at most {max(limit, 0):,} fit "
-                f"({context_tokens:,} of context less {max_tokens:,} for the answer)"
-            )
+            raise PromptTooLong(_too_long(f"{bare:,}", limit, told))
         shown = self._within(examples, example_tokens) if roles[0] == "user" else ()
         for count in range(len(shown), 0, -1):
             draft = self._draft(asked.after(shown[:count]), made.passages)
@@ -109,6 +113,23 @@ class PromptAssembler:
                 with_examples = self._result(draft.ids, passages, len(made.passages))
                 return replace(with_examples, examples=shown[:count], dropped_examples=tuple(examples[count:]))
         return replace(made, dropped_examples=tuple(examples))
+
+    def bytes_within(self, tokens: int) -> int:
+        """Bytes of text that may fit into so many tokens: of what has more, nothing needs to be looked at."""
+        return max(0, tokens) * self._tokenizer.text.bytes_per_token
+
+    def _refuse_too_long(self, asked: _Asked, limit: int, told: str) -> None:
+        """Raise PromptTooLong for a long text that does not fit, for no more work than one that does would be."""
+        used = [text for name, text in asked.values.items() if name in self._placeholders]
+        fitting = self.bytes_within(limit)
+        if has_more_bytes((*asked.contents, *used), fitting):
+            raise PromptTooLong(
+                f"the text has more than {fitting:,} bytes, which is the most that can fit into {max(limit, 0):,} "
+                f"tokens {told}"
+            )
+        plan, contents = self._planned(asked, asked.contents)
+        if sum(map(len, contents.values())) > LONG_TEXT and not fits(plan, contents, self._tokenizer.text, limit):
+            raise PromptTooLong(_too_long(f"more than {max(limit, 0):,}", limit, told))
 
     def _within(self, examples: Sequence[WorkedExample], tokens: int | None) -> tuple[WorkedExample, ...]:
         """The nearest ones whose own text has at most so many tokens together."""
@@ -146,24 +167,28 @@ class PromptAssembler:
 
     def _draft(self, asked: _Asked, passages: Sequence[Passage]) -> _Draft:
         lines = passage_lines(self._prompt.passages_header, passages, self._prompt.source_mark)
-        roles, values, first = asked.roles, asked.values, asked.first
         conversation = list(asked.contents)
-        conversation[first] = "".join(lines) + conversation[first]
-        parts = lay_out(self._prompt, roles, self._tokenizer.takes_system)
-        contents = {i: part.text(values, conversation) for i, part in enumerate(parts) if not part.static}
-        blanks = tuple((i, text) for i, text in contents.items() if not text.strip())
-        keep = all(len(text) <= _LONGEST_KEPT_BLANK for _, text in blanks)
-        try:
-            plan = (self._cached_plan if keep else self._make_plan)(roles, blanks)
-        except TemplateRefusal as refusal:
-            problem = f"the model's chat template refuses this sequence of messages: {refusal}"
-            raise InvalidRequest({"messages": problem}) from None
+        conversation[asked.first] = "".join(lines) + conversation[asked.first]
+        plan, contents = self._planned(asked, conversation)
         if not passages:
             return _Draft(fill(plan, contents, self._tokenizer.text).ids, [])
-        message, start = place_of(parts, first, values)
+        parts = lay_out(self._prompt, asked.roles, self._tokenizer.takes_system)
+        message, start = place_of(parts, asked.first, asked.values)
         marks = list(accumulate(map(len, lines[:-1]), initial=start))[1:]
         filled = fill(plan, contents, self._tokenizer.text, message, marks)
         return _Draft(filled.ids, [end - begin for begin, end in pairwise(filled.marks)])
+
+    def _planned(self, asked: _Asked, conversation: Sequence[str]) -> tuple[Plan, dict[int, str]]:
+        """The plan for this sequence of messages, and what goes into it by message number; raises InvalidRequest."""
+        parts = lay_out(self._prompt, asked.roles, self._tokenizer.takes_system)
+        contents = {i: part.text(asked.values, conversation) for i, part in enumerate(parts) if not part.static}
+        blanks = tuple((i, text) for i, text in contents.items() if not text or text.isspace())
+        keep = all(len(text) <= _LONGEST_KEPT_BLANK for _, text in blanks)
+        try:
+            return (self._cached_plan if keep else self._make_plan)(asked.roles, blanks), contents
+        except TemplateRefusal as refusal:
+            problem = f"the model's chat template refuses this sequence of messages: {refusal}"
+            raise InvalidRequest({"messages": problem}) from None
 
     def _make_plan(self, roles: tuple[Role, ...], blanks: tuple[tuple[int, str], ...]) -> Plan:
         parts = lay_out(self._prompt, roles, self._tokenizer.takes_system)
@@ -189,6 +214,10 @@ class PromptAssembler:
         digest = hashlib.sha256(static.encode("utf-8", "surrogatepass"))
         digest.update(b"".join(token.to_bytes(4, "little") for token in ids))
         return Prefix(self._prompt.ref, tuple(ids), digest.hexdigest())
+
+
+def _too_long(tokens: str, limit: int, told: str) -> str:
+    return f"the prompt has {tokens} tokens without any passage, at most {max(limit, 0):,} fit {told}"
 
 
 def _fitting(draft: _Draft, limit: int, passage_tokens: int | None) -> int:

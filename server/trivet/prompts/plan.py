@@ -111,6 +111,20 @@ def common_beginning(one: list[int], other: list[int]) -> list[int]:
     return one[:same]
 
 
+def fits(plan: Plan, contents: Mapping[int, str], tokenizer: TextTokenizer, most: int) -> bool:
+    """Whether the plan with its contents (by message number) has at most `most` ids."""
+    left = most
+    for step in plan.steps:
+        if isinstance(step, tuple):
+            left -= len(step)
+            continue
+        tokens = tokenizer.count_within(_text(step, contents, -1)[0], step.initial, max(0, left))
+        if tokens is None:
+            return False
+        left -= tokens
+    return left >= 0
+
+
 def fill(
     plan: Plan, contents: Mapping[int, str], tokenizer: TextTokenizer, marked: int = -1, marks: Sequence[int] = ()
 ) -> Filled:

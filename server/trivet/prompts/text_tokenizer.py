@@ -17,6 +17,10 @@ from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
+from trivet.prompts.token_bytes import bytes_per_token
+
+LONG_TEXT = 8192  # characters
+
 
 @dataclass(frozen=True, slots=True)
 class ControlToken:
@@ -41,7 +45,9 @@ class TextTokenizer:
         controls = [token for token in document["added_tokens"] if _is_control(token, document["model"])]
         self._flags = {int(token["id"]): (bool(token["lstrip"]), bool(token["rstrip"])) for token in controls}
         self.control_ids = frozenset(self._flags)
-        plain = _without(document, {str(token["content"]) for token in controls})
+        names = {str(token["content"]) for token in controls}
+        self.bytes_per_token = bytes_per_token(document, names)
+        plain = _without(document, names)
         inner = copy.deepcopy(plain["pre_tokenizer"])
         changed = [_prepend_never(node) for node in _metaspaces(inner)]
         self._full = _load(document)
@@ -68,10 +74,40 @@ class TextTokenizer:
         Raises RuntimeError if a control token came out: then this tokenizer is built in a way not foreseen here, and
         nothing may be served with it.
         """
-        encoding = (self._initial if initial else self._inner).encode(text, add_special_tokens=False)
+        encoding = self._encode(text, initial)
         if not self.control_ids.isdisjoint(encoding.ids):
             raise RuntimeError("a control token came out of plain text")
         return encoding
+
+    def count_within(self, text: str, initial: bool, most: int) -> int | None:
+        """How many tokens it has; None if more than `most`, found without looking at all of a long text.
+
+        What follows a beginning of a text changes its last words at most, so the words before those are counted.
+        Where a word has no end (a text without blanks, a tokenizer that knows no words) it is all tokens of the
+        beginning that are counted, against twice as many: what follows changes those next to the cut.
+        """
+        size = max(LONG_TEXT, 4 * most)
+        while size < len(text):
+            beginning = self._encode(text[:size], initial)
+            if len(beginning) > 2 * most or _settled(beginning) > most:
+                return None
+            size *= 4
+        tokens = len(self._encode(text, initial))
+        return tokens if tokens <= most else None
+
+    def _encode(self, text: str, initial: bool) -> Encoding:
+        tokenizer = self._initial if initial else self._inner
+        if len(text) <= LONG_TEXT:
+            return tokenizer.encode(text, add_special_tokens=False)
+        # Unlike `encode`, this lets other threads run meanwhile; for a short text that costs more than it gives.
+        return tokenizer.encode_batch([text], add_special_tokens=False)[0]
+
+
+def _settled(beginning: Encoding) -> int:
+    """How many tokens of a text's beginning are the same whatever follows: those before its last two words."""
+    words: list[int | None] = beginning.word_ids
+    last = next((word for word in reversed(words) if word is not None), 0)
+    return next((i for i, word in enumerate(words) if word is not None and word >= last - 1), len(words))
 
 
 def _load(document: dict[str, Any]) -> Tokenizer:
