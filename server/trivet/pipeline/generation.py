@@ -244,9 +244,9 @@ class GenerationPipeline:
 def deadline_ended(call: GenerateCall, now: float) -> bool:
     """Whether a call that the transport cancelled `now` was cancelled because the client's deadline passed.
 
-    The client's clock started before the request arrived, and gRPC's core rounds a time-out of more than a second up, by
-    1% at most: so the client gives up a little before the deadline that is known here. One that cancels on its
-    own within that time cannot be told from it.
+    The client's clock started before the request arrived, and gRPC's core rounds a time-out of more than a second up,
+    by 1% at most: so the client gives up a little before the deadline that is known here. One that cancels on its own
+    within that time cannot be told from it.
     """
     if call.deadline is None:
         return False
