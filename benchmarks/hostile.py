@@ -68,7 +68,7 @@ def measure(folder: Path, requests: int, rate: float, seconds: float, per_kind: 
     """The whole run below `folder`."""
     workload = Workload(folder)
     workload.make()
-    _add_keys(workload)
+    add_keys(workload)
     with TrivetServer(workload) as server:
         operator = Target(server.address, server.admin_address, "operator")
         with Client(operator, timeout=300) as client:
@@ -142,7 +142,7 @@ def _parsing(kind: Kind) -> float:
     return best
 
 
-def _add_keys(workload: Workload) -> None:
+def add_keys(workload: Workload) -> None:
     """Each tenant's key is its name."""
     config = yaml.safe_load(workload.config.read_text())
     config["keys"] = [

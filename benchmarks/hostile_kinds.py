@@ -138,7 +138,7 @@ def _numbers() -> Iterator[Kind]:
 
 def _schemas() -> Iterator[Kind]:
     for name, schema in SCHEMAS.items():
-        yield _generate(f"schema: {name}", BAD, json_schema=_struct(schema))
+        yield _generate(f"schema: {name}", BAD, json_schema=schema_struct(schema))
 
     def fresh(number: int) -> bytes:
         """Legal, and never seen before: what the compilation costs is asked for each time."""
@@ -146,7 +146,7 @@ def _schemas() -> Iterator[Kind]:
         message = inference_pb2.Message(role="user", content="Hello.")
         return bytes(
             inference_pb2.GenerateRequest(
-                route=PLAIN_ROUTE, messages=[message], max_tokens=4, json_schema=_struct({"enum": values})
+                route=PLAIN_ROUTE, messages=[message], max_tokens=4, json_schema=schema_struct({"enum": values})
             ).SerializeToString()
         )
 
@@ -154,7 +154,7 @@ def _schemas() -> Iterator[Kind]:
     yield Kind("schema: legal, and another each time", f"/{INFERENCE}/Generate", fresh, answers)
 
 
-def _struct(value: Mapping[str, Any]) -> struct_pb2.Struct:
+def schema_struct(value: Mapping[str, Any]) -> struct_pb2.Struct:
     struct = struct_pb2.Struct()
     struct.update(value)
     return struct
@@ -210,7 +210,7 @@ def _nested(depth: int) -> bytes:
     value: list[Any] = []
     for _ in range(depth):
         value = [value]
-    return _generate("", json_schema=_struct({"enum": value})).payload(0)
+    return _generate("", json_schema=schema_struct({"enum": value})).payload(0)
 
 
 def _documents() -> Iterator[Kind]:
