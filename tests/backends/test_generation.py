@@ -53,6 +53,15 @@ async def test_text_equals_the_whole_answer(tiny_engine: EmbeddedVllm) -> None:
     assert text(await collect(tiny_engine, request(PROMPT, max_tokens=60))) == outputs[-1].outputs[0].text
 
 
+@pytest.mark.parametrize(("temperature", "seed"), [(1e-300, 0), (2.0, 2**63 - 1), (5e-324, 2**32)])
+async def test_the_extremes_that_a_request_may_name_are_served(
+    tiny_engine: EmbeddedVllm, temperature: float, seed: int
+) -> None:
+    sampling = Sampling(max_tokens=4, temperature=temperature, seed=seed)
+    chunks = await collect(tiny_engine, request(PROMPT, sampling=sampling))
+    assert sum(chunk.tokens for chunk in chunks) == 4
+
+
 async def test_seed(tiny_engine: EmbeddedVllm) -> None:
     async def draw(seed: int) -> str:
         sampling = Sampling(max_tokens=20, temperature=2.0, seed=seed)

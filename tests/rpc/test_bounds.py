@@ -148,6 +148,33 @@ async def test_what_is_out_of_bounds_is_refused_by_field_and_remembered_nowhere(
     assert (tmp := served.folder / "receipts.jsonl").stat().st_size == 0, tmp.read_text()[:500]
 
 
+NAN, INFINITE = float("nan"), float("inf")
+WRONG_NUMBERS: dict[str, list[dict[str, Any]]] = {
+    "temperature": [{"temperature": number} for number in (NAN, INFINITE, -INFINITE, -0.1, 2.1, 1e308)],
+    "seed": [{"seed": number} for number in (-1, -(2**63))],
+    "max_tokens": [{"max_tokens": number} for number in (0, -1, -(2**31))],
+    "retrieval.top_k": [
+        {"retrieval": inference_pb2.RetrievalOptions(top_k=number)} for number in (0, -1, 101, 2**31 - 1)
+    ],
+}
+
+
+@pytest.mark.parametrize("field", WRONG_NUMBERS)
+async def test_a_number_that_means_nothing_is_refused_by_field(served: Gateway, field: str) -> None:
+    for fields in WRONG_NUMBERS[field]:
+        said = await fails(served.stub.Generate(request(**fields)))
+        assert (said.code, list(said.fields)) == ("INVALID_ARGUMENT", [field])
+        assert said.fields[field].startswith("expected ")
+    assert served.backend.requests == []
+
+
+async def test_the_largest_numbers_that_mean_something_are_taken(served: Gateway) -> None:
+    extreme = inference_pb2.RetrievalOptions(top_k=100)
+    await served.stub.Generate(request(temperature=2.0, seed=2**63 - 1, max_tokens=2**31 - 1, retrieval=extreme))
+    sampling = served.backend.requests[0].sampling
+    assert (sampling.temperature, sampling.seed) == (2.0, 2**63 - 1)
+
+
 def test_a_name_of_a_variable_that_is_too_long_is_not_repeated() -> None:
     with pytest.raises(InvalidRequest) as error:
         check_bounds(request(variables={"n" * MIB: "x"}))

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from admin_stub import admin_stub
 from gateway_harness import failure
@@ -145,3 +146,17 @@ async def test_fields_arrive(stub: admin_pb2_grpc.AdminStub, memory: Memory) -> 
         "a", b"x", DocumentFormat.PDF, "T", "s.md", ("x",), "", valid_from=1.5, valid_until=None
     )
     assert memory.documents["", "b"].format is DocumentFormat.PDF
+
+
+@pytest.mark.parametrize(("seconds", "nanos"), [(2**63 - 1, 0), (-(2**63), 0), (0, -1), (0, 1_000_000_000)])
+async def test_a_time_that_is_none_is_acknowledged_as_refused(
+    stub: admin_pb2_grpc.AdminStub, memory: Memory, seconds: int, nanos: int
+) -> None:
+    time = Timestamp(seconds=seconds, nanos=nanos)
+    for field in ("valid_from", "valid_until"):
+        asked = request("a")
+        getattr(asked.document, field).CopyFrom(time)
+        (answer,) = [item async for item in stub.UpsertDocuments(iter([asked]), metadata=key("acme"))]
+        assert answer.error.code == "INVALID_ARGUMENT"
+        assert answer.error.message.startswith(f"{field}: expected a time from the year 1 to 9999")
+    assert not memory.documents

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections import OrderedDict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from trivet.metering.recent_receipts import RecentReceipts
 from trivet.types.generation import FinishReason
 from trivet.types.receipt import Cost, Receipt, UnitSource
 
-RECALLED = 10_000
 TAIL_BYTES = 16 << 20
 
 
 class ReceiptLog:
-    """Appends receipts, and recalls the last `RECALLED` of them by request id, also after a restart.
+    """Appends receipts, and recalls the latest by request id, also after a restart.
 
     A line is one `write` to a file opened for appending: a crash of the process loses nothing that was written, and
     a line cut short by a crash of the machine is closed off at the next start and skipped by readers.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, recent: RecentReceipts | None = None) -> None:
+        """`recent` keeps what can be recalled."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._recent: OrderedDict[tuple[str, str], Receipt] = OrderedDict()
+        self._recent = recent or RecentReceipts()
         if path.exists():
             self._recall(path)
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -35,33 +35,26 @@ class ReceiptLog:
 
     def append(self, receipt: Receipt) -> None:
         """Write one line; OSError if it cannot be written whole."""
-        self._remember(receipt)
         line = json.dumps(to_json(receipt), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        self._recent.remember(receipt, len(line))
         written = os.write(self._descriptor, line)
         if written != len(line):
             raise OSError(f"only {written} of {len(line)} bytes of a receipt were written")
 
     def find(self, tenant: str, request_id: str) -> Receipt | None:
-        """The newest receipt of that id and tenant, among the last `RECALLED`."""
-        return self._recent.get((tenant, request_id))
+        """The newest receipt of that id and tenant, among the latest."""
+        return self._recent.find(tenant, request_id)
 
     def close(self) -> None:
         """Close the file; nothing is appended any more."""
         os.close(self._descriptor)
 
-    def _remember(self, receipt: Receipt) -> None:
-        key = (receipt.tenant, receipt.request_id)
-        self._recent[key] = receipt
-        self._recent.move_to_end(key)
-        while len(self._recent) > RECALLED:
-            self._recent.popitem(last=False)
-
     def _recall(self, path: Path) -> None:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            for line in file.read().splitlines()[-RECALLED:]:
+            for line in file.read().splitlines():
                 try:
-                    self._remember(from_json(json.loads(line)))
+                    self._recent.remember(from_json(json.loads(line)), len(line))
                 except (ValueError, KeyError, TypeError):
                     continue  # cut short by a crash, or by the seek
 

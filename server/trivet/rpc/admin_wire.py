@@ -34,6 +34,7 @@ _FORMATS = {
     admin_pb2.DOCUMENT_FORMAT_PDF: DocumentFormat.PDF,
     admin_pb2.DOCUMENT_FORMAT_JSON_LINES: DocumentFormat.JSON_LINES,
 }
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # 0001-01-01 and 9999-12-31, as Timestamp has it
 _FORMAT_NUMBERS = {format_: number for number, format_ in _FORMATS.items()}
 
 
@@ -83,10 +84,12 @@ def document_to_proto(document: Document) -> admin_pb2.Document:
 
 
 def _seconds(document: admin_pb2.Document, field: str) -> float | None:
-    """A bound in seconds since 1970, None if absent."""
+    """A bound in seconds since 1970, None if absent. Raises InvalidRequest for what Timestamp's own rules forbid."""
     if not document.HasField(field):
         return None
     timestamp: Timestamp = getattr(document, field)
+    if not (_FIRST_SECOND <= timestamp.seconds <= _LAST_SECOND and 0 <= timestamp.nanos < 1_000_000_000):
+        raise InvalidRequest({field: "expected a time from the year 1 to 9999, and 0 to 999,999,999 nanoseconds"})
     return timestamp.seconds + timestamp.nanos / 1e9
 
 

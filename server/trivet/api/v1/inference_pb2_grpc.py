@@ -93,7 +93,8 @@ class InferenceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetReceipt(self, request, context):
-        """The receipt of an earlier request of the same tenant.
+        """The receipt of an earlier request of the same tenant: among the latest 10,000 that the server remembers (fewer if
+        they are large), of which a tenant with many does not push out another's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
