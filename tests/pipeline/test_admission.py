@@ -64,7 +64,8 @@ async def test_no_place_is_lost_under_random_cancellation() -> None:
 
     async def work() -> None:
         nonlocal most, running
-        async with admission.enter(tokens=chance.randrange(5), priority=chance.randrange(3)) as place:
+        tenant = chance.choice("abc")
+        async with admission.enter(tokens=chance.randrange(5), priority=chance.randrange(3), tenant=tenant) as place:
             if chance.random() < 0.5:
                 async with place.aside():
                     for _ in range(chance.randrange(4)):
@@ -175,3 +176,110 @@ async def test_draining_refuses_new_ones_and_waits_for_the_others() -> None:
 
 async def test_draining_an_idle_queue_returns_at_once() -> None:
     await asyncio.wait_for(make().drain(), 1)
+
+
+async def stay(admission: Admission, tenant: str, log: list[str], *, tokens: int = 1, priority: int = 5) -> None:
+    """Have a place for one turn of the event loop."""
+    try:
+        async with admission.enter(tokens=tokens, tenant=tenant, priority=priority):
+            log.append(tenant)
+            await asyncio.sleep(0)
+    except Overloaded as error:
+        log.append(f"{tenant}: {error.subject}")
+
+
+async def test_a_tenant_that_fills_the_queue_keeps_no_other_out() -> None:
+    admission, release, log = make(running=1, queued=4, tokens=1000), asyncio.Event(), list[str]()
+    first = asyncio.create_task(hold(admission, release, [], "first"))
+    await asyncio.sleep(0)
+    loud = [asyncio.create_task(stay(admission, "loud", log)) for _ in range(6)]
+    await asyncio.sleep(0)
+    assert log == ["loud: requests"] * 2
+    quiet = [asyncio.create_task(stay(admission, "quiet", log)) for _ in range(4)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    # Two of each wait now: the loud one's newest gave way, and nobody gives way to an equal.
+    assert sorted(log[2:]) == ["loud: requests"] * 2 + ["quiet: requests"] * 2
+    release.set()
+    await asyncio.gather(first, *loud, *quiet)
+    assert sorted(log[6:]) == ["loud"] * 2 + ["quiet"] * 2
+    assert admission.in_flight == 0
+
+
+async def test_many_prompt_tokens_of_one_tenant_give_way_to_few_of_another() -> None:
+    admission, release, log = make(running=1, queued=10, tokens=100), asyncio.Event(), list[str]()
+    first = asyncio.create_task(hold(admission, release, [], "first"))
+    await asyncio.sleep(0)
+    tasks = [asyncio.create_task(stay(admission, "loud", log, tokens=45)) for _ in range(2)]
+    await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(stay(admission, "large", log, tokens=95)))  # more than the other has: refused
+    tasks.append(asyncio.create_task(stay(admission, "quiet", log, tokens=20)))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert log == ["large: prompt tokens", "loud: prompt tokens"]
+    release.set()
+    await asyncio.gather(first, *tasks)
+    assert sorted(log[2:]) == ["loud", "quiet"]
+    assert admission.in_flight == 0
+
+
+async def served_in_turn(running: int, asked: list[tuple[str, int]]) -> list[str]:
+    """The tenants in the order in which they have a place. Each of (tenant, priority) ends in the order of `asked`."""
+    admission, log = make(running=running, queued=20, tokens=1000), list[str]()
+    ends = [asyncio.Event() for _ in asked]
+
+    async def long(tenant: str, priority: int, end: asyncio.Event) -> None:
+        async with admission.enter(tokens=1, tenant=tenant, priority=priority):
+            log.append(tenant)
+            await end.wait()
+
+    tasks = [asyncio.create_task(long(*one, end)) for one, end in zip(asked, ends, strict=True)]
+    await asyncio.sleep(0)
+    for end in ends:
+        end.set()
+        for _ in range(4):
+            await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert admission.in_flight == 0
+    return log
+
+
+async def test_the_next_place_is_for_the_tenant_that_has_the_fewest_whatever_its_priority() -> None:
+    log = await served_in_turn(2, [("loud", 0)] * 5 + [("quiet", 9)] * 2)
+    assert log == ["loud", "loud", "quiet", "loud", "loud", "loud", "quiet"]  # from the third on they have one each
+
+
+async def test_a_single_place_goes_round() -> None:
+    log = await served_in_turn(1, [("loud", 0)] * 4 + [("quiet", 9)] * 2)
+    assert log == ["loud", "quiet", "loud", "quiet", "loud", "loud"]
+
+
+async def test_the_last_and_least_urgent_gives_way() -> None:
+    admission, release, log = make(running=1, queued=3, tokens=1000), asyncio.Event(), list[str]()
+    first = asyncio.create_task(hold(admission, release, [], "first"))
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(stay(admission, "loud", log, priority=priority)) for priority in (5, 9, 0)]
+    await asyncio.sleep(0)
+    newcomer = asyncio.create_task(stay(admission, "quiet", log))
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert [task.done() for task in waiting] == [False, True, False]
+    release.set()
+    await asyncio.gather(first, newcomer, *waiting)
+
+
+async def test_those_who_gave_way_and_are_cancelled_at_once_leave_no_trace() -> None:
+    admission, release, log = make(running=1, queued=2, tokens=1000), asyncio.Event(), list[str]()
+    first = asyncio.create_task(hold(admission, release, [], "first"))
+    await asyncio.sleep(0)
+    loud = [asyncio.create_task(stay(admission, "loud", log)) for _ in range(2)]
+    await asyncio.sleep(0)
+    quiet = asyncio.create_task(stay(admission, "quiet", log))
+    loud[0].cancel()
+    await asyncio.sleep(0)
+    loud[1].cancel()
+    release.set()
+    await asyncio.gather(first, quiet, *loud, return_exceptions=True)
+    assert admission.in_flight == 0
+    async with admission.enter(tokens=1):
+        assert admission.in_flight == 1

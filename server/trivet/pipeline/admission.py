@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 from trivet.errors import Draining, Overloaded
+from trivet.pipeline.waiting_line import Waiter, WaitingLine
 
 RETRY_AFTER = 1.0
-AHEAD_OF_ALL = -1  # the priority of those who come back: they were admitted before
-
-
-@dataclass(order=True)
-class _Waiter:
-    priority: int
-    ticket: int
-    tokens: int = field(compare=False)
-    admitted: asyncio.Future[None] = field(compare=False)
+MAX_VICTIMS = 64  # for one newcomer
 
 
 class Place:
     """A request's place among those that run."""
 
-    def __init__(self, admission: Admission, tokens: int) -> None:
+    def __init__(self, admission: Admission, tenant: str, tokens: int) -> None:
         self.held = True
+        self.tenant = tenant
         self.tokens = tokens
         self._admission = admission
 
@@ -48,7 +41,9 @@ class Place:
 class Admission:
     """At most `max_running` at once; at most `max_queued` more, and `max_queued_tokens` of prompt, wait their turn.
 
-    Those who wait are admitted by priority (0 first), then in order of arrival. All calls come from one event loop.
+    The next place goes to the tenant that has the fewest, in turn between those that have as many; within a tenant by
+    priority (0 first), then in order of arrival. Where there is no room to wait, the last of the tenant that takes up
+    most of it gives way to one that takes up less. All calls come from one event loop.
     """
 
     def __init__(self, *, max_running: int, max_queued: int, max_queued_tokens: int) -> None:
@@ -59,7 +54,9 @@ class Admission:
         self._queued = 0
         self._queued_tokens = 0
         self._aside = 0  # of those queued; they wait for something else than a place
-        self._waiters: list[_Waiter] = []
+        self._places: Counter[str] = Counter()  # by tenant
+        self._line = WaitingLine()
+        self._returning: deque[Waiter] = deque()  # they had a place before, and go ahead of all others
         self._tickets = itertools.count()
         self._draining = False
         self._idle = asyncio.Event()
@@ -71,31 +68,35 @@ class Admission:
         return self._running + self._queued
 
     @asynccontextmanager
-    async def enter(self, *, tokens: int, priority: int = 0) -> AsyncIterator[Place]:
+    async def enter(self, *, tokens: int, priority: int = 0, tenant: str = "") -> AsyncIterator[Place]:
         """Hold one place; `tokens` is an estimate of the prompt's length.
 
-        Raises Overloaded without waiting when the queue is full, Draining when the server is stopping.
+        Raises Overloaded, without waiting when there is no room to wait, or later when it has to give way to another
+        tenant; Draining when the server is stopping.
         """
         if self._draining:
             raise Draining("the server is stopping")
         if self._queued or self._running >= self._max_running:
-            self._refuse_beyond_bounds(tokens)
+            self._make_room(tenant, tokens)
         if self._running < self._max_running and self._queued == self._aside:
-            self._running += 1
+            self._take_place(tenant)
             self._idle.clear()
         else:
-            await self._wait(tokens, priority)
-        place = Place(self, tokens)
+            waiter = self._waiter(tenant, tokens, priority)
+            self._line.join(waiter)
+            await self._wait(waiter)
+        place = Place(self, tenant, tokens)
         try:
             yield place
         finally:
-            self._running -= place.held
+            if place.held:
+                self._free_place(tenant)
             self._admit_next()
 
     def step_aside(self, place: Place) -> None:
         """See `Place.aside`, which calls these three in turn."""
         place.held = False
-        self._running -= 1
+        self._free_place(place.tenant)
         self._aside += 1
         self._enter_queue(place.tokens)
         self._admit_next()
@@ -108,9 +109,11 @@ class Admission:
     async def return_to(self, place: Place) -> None:
         """Have a place again."""
         if self._running < self._max_running:
-            self._running += 1
+            self._take_place(place.tenant)
         else:
-            await self._wait(place.tokens, AHEAD_OF_ALL)
+            waiter = self._waiter(place.tenant, place.tokens, 0)
+            self._returning.append(waiter)
+            await self._wait(waiter)
         place.held = True
 
     async def drain(self) -> None:
@@ -118,36 +121,81 @@ class Admission:
         self._draining = True
         await self._idle.wait()
 
-    def _refuse_beyond_bounds(self, tokens: int) -> None:
-        if self.in_flight >= self._max_running + self._max_queued:
-            raise Overloaded("requests", self._max_queued, RETRY_AFTER)
-        if self._queued_tokens + tokens > self._max_queued_tokens:
-            raise Overloaded("prompt tokens", self._max_queued_tokens, RETRY_AFTER)
+    def _make_room(self, tenant: str, tokens: int) -> None:
+        """Let those give way who take up more of the queue; raises Overloaded if that is not enough."""
+        victims = 0
+        while self.in_flight >= self._max_running + self._max_queued:
+            victim = self._line.fuller_than(tenant)
+            if victim is None:
+                raise self._too_many_requests()
+            self._turn_away(victim, self._too_many_requests())
+        while self._queued_tokens + tokens > self._max_queued_tokens:
+            victim = self._line.longer_than(tenant, tokens) if victims < MAX_VICTIMS else None
+            if victim is None:
+                raise self._too_many_tokens()
+            self._turn_away(victim, self._too_many_tokens())
+            victims += 1
 
-    async def _wait(self, tokens: int, priority: int) -> None:
-        waiter = _Waiter(priority, next(self._tickets), tokens, asyncio.get_running_loop().create_future())
-        heapq.heappush(self._waiters, waiter)
-        self._enter_queue(tokens)
+    def _too_many_requests(self) -> Overloaded:
+        return Overloaded("requests", self._max_queued, RETRY_AFTER)
+
+    def _too_many_tokens(self) -> Overloaded:
+        return Overloaded("prompt tokens", self._max_queued_tokens, RETRY_AFTER)
+
+    def _turn_away(self, waiter: Waiter, error: Overloaded) -> None:
+        self._line.leave(waiter)
+        self._stop_waiting(waiter)
+        if not waiter.admitted.done():
+            waiter.admitted.set_exception(error)
+
+    def _waiter(self, tenant: str, tokens: int, priority: int) -> Waiter:
+        future = asyncio.get_running_loop().create_future()
+        return Waiter(tenant, priority, next(self._tickets), tokens, future)
+
+    async def _wait(self, waiter: Waiter) -> None:
+        """Until it has a place; it stands in the line, or among those who return, already."""
+        self._enter_queue(waiter.tokens)
         try:
             await waiter.admitted
         except asyncio.CancelledError:
-            if waiter.admitted.done() and not waiter.admitted.cancelled():
-                self._running -= 1  # admitted in the moment of the cancellation: pass the place on
-            else:
-                self._leave_queue(tokens)
-            self._admit_next()
+            self._give_up(waiter)
             raise
 
+    def _give_up(self, waiter: Waiter) -> None:
+        if waiter.waiting:
+            if waiter in self._returning:
+                self._returning.remove(waiter)
+            else:
+                self._line.leave(waiter)
+            self._stop_waiting(waiter)
+        elif not waiter.admitted.cancelled() and waiter.admitted.exception() is None:
+            self._free_place(waiter.tenant)  # admitted in the moment of the cancellation: pass the place on
+        self._admit_next()
+
+    def _stop_waiting(self, waiter: Waiter) -> None:
+        waiter.waiting = False
+        self._leave_queue(waiter.tokens)
+
     def _admit_next(self) -> None:
-        while self._waiters and self._running < self._max_running:
-            waiter = heapq.heappop(self._waiters)
-            if waiter.admitted.done():
-                continue
-            self._leave_queue(waiter.tokens)
-            self._running += 1
-            waiter.admitted.set_result(None)
+        while self._running < self._max_running and (self._returning or self._line):
+            waiter = self._returning.popleft() if self._returning else self._line.take_next(self._places)
+            self._stop_waiting(waiter)
+            if not waiter.admitted.done():  # else it was cancelled, and its task has not run since
+                self._take_place(waiter.tenant)
+                waiter.admitted.set_result(None)
         if not self.in_flight:
             self._idle.set()
+
+    def _take_place(self, tenant: str) -> None:
+        self._running += 1
+        self._places[tenant] += 1
+        self._line.had_turn(tenant)
+
+    def _free_place(self, tenant: str) -> None:
+        self._running -= 1
+        self._places[tenant] -= 1
+        if not self._places[tenant]:
+            del self._places[tenant]
 
     def _enter_queue(self, tokens: int) -> None:
         self._queued += 1

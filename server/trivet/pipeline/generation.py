@@ -120,7 +120,8 @@ class GenerationPipeline:
 
     async def _answer(self, call: GenerateCall, account: Account, reader: Reader) -> tuple[str, tuple[Passage, ...]]:
         loop = asyncio.get_running_loop()
-        async with self._admission.enter(tokens=size_of(call) // BYTES_PER_TOKEN, priority=call.priority) as place:
+        estimate = size_of(call) // BYTES_PER_TOKEN
+        async with self._admission.enter(tokens=estimate, priority=call.priority, tenant=call.tenant) as place:
             account.queue = loop.time() - call.arrived
             resolution = self._routes.resolve(call.route, call.unit_id)
             account.resolve(resolution.variant, resolution.route.revision, resolution.unit_source)

@@ -32,7 +32,7 @@ class SearchPipeline:
         limit = call.arrived + max_duration
         deadline = limit if call.deadline is None else min(limit, call.deadline)
         try:
-            async with asyncio.timeout_at(deadline), self._admission.enter(tokens=0):
+            async with asyncio.timeout_at(deadline), self._admission.enter(tokens=0, tenant=call.tenant):
                 query = query_of(settings, call.text, call.tenant, top_k=call.top_k, tags=call.tags)
                 # Nothing is generated here, so the whole of the client's time is the search's.
                 result = await self._retriever.search(query, own_deadline=deadline - loop.time(), client_deadline=None)
