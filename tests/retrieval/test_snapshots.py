@@ -339,3 +339,25 @@ async def test_a_worn_snapshot_is_renewed_by_itself_and_is_not_what_a_rollback_r
     assert "Document d5." in await texts(service, "document d5")
     assert (await service.rollback("handbook")).snapshot == kept.snapshot
     await service.close()
+
+
+async def test_terms_of_an_earlier_version_are_made_anew_by_themselves(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("trivet.retrieval.settings._TERMS", 1)
+        before = await make_service()
+        await before.upsert("handbook", markdown("a", "The bracket is 1023-55-A."))
+        await before.close()
+    service = await make_service()
+    old = await status(service)
+    assert "earlier version" in old.build_due
+    assert await texts(service, "1023-55-A") == ["The bracket is 1023-55-A."], "it serves meanwhile"
+    await service.close()
+    monkeypatch.setattr(keeper, "_RENEW_NOT_BEFORE", 0.0)
+    service = await make_service()
+    async with asyncio.timeout(90):
+        while (now := await status(service)).snapshot == old.snapshot:
+            await asyncio.sleep(0.1)
+    assert (now.build_due, now.documents) == ("", 1)
+    assert await texts(service, "1023-55-A") == ["The bracket is 1023-55-A."]

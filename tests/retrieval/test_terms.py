@@ -31,6 +31,28 @@ def test_a_name_is_more_than_its_words(query: str, right: str, wrong: str) -> No
     assert score(query, right) > score(query, wrong) > 0
 
 
+@pytest.mark.parametrize(
+    ("query", "right", "wrong"),
+    [
+        ("1023-55-A", "the part 1023-55-A is a bracket", "the part 55-1023-A is a bracket"),
+        ("1023-55-A", "ask for 1023\u201155\u2011A, a bracket", "ask for 1023 or 55, A, a bracket"),
+        ("CVE-2024-3094", "mended with CVE-2024-3094.", "mended with CVE-3094-2024."),
+        ("6ES7/315-2", "the module 6ES7/315-2 is", "the module 315-2/6ES7 is"),
+        ("1.2.3", "since version 1.2.3 it works", "since version 1.2.3-rc1 it works"),
+        ("1.2.3-rc1", "since version 1.2.3-rc1 it works", "since version 1.2.3-rc2 it works"),
+        ("AB-12", "spare parts: AB-12/CD-34", "spare parts: AB-13/CD-12"),
+        ("2024-03-05", "valid from 2024-03-05 on", "valid from 2024-05-03 on"),
+    ],
+)
+def test_a_number_of_parts_is_more_than_its_parts(query: str, right: str, wrong: str) -> None:
+    assert score(query, right) > score(query, wrong) > 0
+
+
+def test_words_that_dashes_join_are_words() -> None:
+    joined, apart = "state-of-the-art and/or read-only", "state of the art and or read only"
+    assert VECTORS.of_query(joined) == VECTORS.of_query(apart)
+
+
 def test_words_are_stemmed_and_stop_words_are_none() -> None:
     assert score("weighing lamps", "the lamp weighs") > 0
     assert not VECTORS.of_query("what is the").indices
@@ -57,3 +79,9 @@ def test_words_alone_are_as_the_engine_makes_them() -> None:
 def test_a_word_is_a_name_and_more_is_a_question() -> None:
     assert leg_weights("os.path.join") == leg_weights(" join ") == (0.25, 1.0)
     assert leg_weights("how do I join paths?") == (1.0, 0.34)
+
+
+def test_a_question_about_a_part_number_is_about_a_name() -> None:
+    terms_count = leg_weights("what does 1023-55-A cost?")[1]
+    assert terms_count == leg_weights("1023-55-A")[1] == 1.0
+    assert leg_weights("what is the state-of-the-art?") == leg_weights("what is it?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,5 +97,5 @@ def token_f1(said: str, expected: Sequence[str]) -> float:
 def _f1(said: list[str], expected: list[str]) -> float:
     if not said or not expected:
         return float(said == expected)
-    common = sum(min(said.count(word), expected.count(word)) for word in set(said))
+    common = (Counter(said) & Counter(expected)).total()
     return 2 * common / (len(said) + len(expected))

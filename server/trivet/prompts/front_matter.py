@@ -44,6 +44,9 @@ class FrontMatterReader:
                 (self._first_line + line, f"{error.problem or 'not YAML'}, expected YAML front matter")
             )
             return result
+        except RecursionError:
+            self.problems.append((self._first_line, "nested too deeply, expected YAML front matter"))
+            return result
         except yaml.YAMLError as error:
             self.problems.append((self._first_line, f"{error}, expected YAML front matter"))
             return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ from trivet.prompts.skeleton import Control, Run, Skeleton, Slot
 from trivet.prompts.text_tokenizer import TextTokenizer
 from trivet.prompts.white_space import UNICODE_WHITE_SPACE
 
-_LAST_BLANKS = re.compile(r"\s+\S*\Z")
 _MOST_DROPPED = 8  # characters that a normalizer takes out in a row; where more are, a count is off, no more
 _CONTINUATIONS = (
     "", "a", "A", "zz", "0", "00", " ", "  ", " a", " A", " 0", "\n", "\n\n", "\n a", " \n", "\t", "\r\n", "\0",
@@ -98,11 +96,18 @@ def _stable_beginning(text: str, initial: bool, tokenizer: TextTokenizer) -> lis
     the next, so the last word and the blanks before it are given up; that what is left is stable is tried with a number
     of continuations.
     """
-    last = _LAST_BLANKS.search(text)
-    stable: list[int] = tokenizer.encode_text(text[: last.start()], initial).ids if last else []
+    stable: list[int] = tokenizer.encode_text(without_last_word(text), initial).ids
     for continuation in _CONTINUATIONS:
         stable = common_beginning(stable, tokenizer.encode_text(text + continuation, initial).ids)
     return stable
+
+
+def without_last_word(text: str) -> str:
+    """What stands before the last word and the blanks before it; the blanks at the end, if it ends with some."""
+    words = text.rstrip()
+    if words == text and text:
+        words = text[: len(text) - len(text.rsplit(maxsplit=1)[-1])]
+    return words.rstrip()
 
 
 def common_beginning(one: list[int], other: list[int]) -> list[int]:

@@ -29,7 +29,7 @@ from trivet.prompts.source import Placeholder, PromptSource, Role, Turn
 from trivet.types.variant import VersionRef
 
 _MARKER = re.compile(r"<!--\s*(system|user|assistant)\s*-->")
-_BRACES = re.compile(r"\{\{(.*?)\}\}|\{\{", re.DOTALL)
+_BRACES = re.compile(r"\{\{([^{}]*)\}\}|\{\{")
 _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
 
 
@@ -138,9 +138,11 @@ class _PromptReader:
     def _turn(self, section: _Section) -> Turn:
         pieces: list[str | Placeholder] = []
         text, end = section.text, 0
+        line, counted = section.text_line, 0
         for found in _BRACES.finditer(text):
             name = (found[1] or "").strip()
-            line = section.text_line + text.count("\n", 0, found.start())
+            line += text.count("\n", counted, found.start())
+            counted = found.start()
             if not NAME.fullmatch(name):
                 shown = found[0].split("\n")[0]
                 self.problems.append((line, f"{shown!r}, expected {{{{ name }}}}: variables are put in as they are"))

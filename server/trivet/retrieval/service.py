@@ -20,6 +20,8 @@ from trivet.stores.sqlite import Database
 from trivet.types.passage import Acknowledgement, BuildProgress, Document, IndexStatus, SearchQuery, SearchResult
 
 MAX_TOP_K = 100
+MAX_TAGS = 64  # a condition of the engine's filter each
+MAX_TAG_CHARACTERS = 256
 _SCHEMA_VERSION = 1
 
 
@@ -66,8 +68,11 @@ class IndexService:
         """
         if not 1 <= query.top_k <= MAX_TOP_K:
             raise InvalidRequest({"top_k": f"expected 1 to {MAX_TOP_K}, got {query.top_k}"})
+        if len(query.tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARACTERS for tag in query.tags):
+            told = f"expected at most {MAX_TAGS} tags of at most {MAX_TAG_CHARACTERS} characters"
+            raise InvalidRequest({"filter": f"{told}, got {len(query.tags)}"})
         index = self._index(query.index)
-        if not query.text.strip():
+        if not query.asked.strip():
             return SearchResult((), index.snapshot)
         return await index.search(query)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _CHUNKING = 2  # grows when the same settings would give other passages than before
+_TERMS = 2  # grows when the same passage would give other terms than before
 _WAY = ("chunk_tokens", "pack", "language")
 
 
@@ -62,6 +63,7 @@ class IndexSettings:
         """The way of chunking and embedding: what makes a snapshot. What only matters to a search is not in it."""
         return {
             "chunking": _CHUNKING,
+            "terms": _TERMS,
             **{name: getattr(self, name) for name in _WAY},
             "model": None if self.embedding.model is None else str(self.embedding.model),
             "precision": self.embedding.precision.value,
@@ -72,6 +74,11 @@ class IndexSettings:
         model = None if way["model"] is None else Path(way["model"])
         changes = {name: way[name] for name in _WAY if name in way}
         return replace(self, **changes, embedding=EmbeddingSettings(model, Precision(way["precision"])))
+
+
+def with_present_terms(way: Mapping[str, Any]) -> dict[str, Any]:
+    """The same way, with the terms that are made now: they are no setting, and nobody wants the earlier ones."""
+    return {**way, "terms": _TERMS}
 
 
 def way_name(way: Mapping[str, Any], fingerprint: str) -> str:

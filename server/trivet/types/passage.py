@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+QUERY_CHARACTERS = 2048  # embedding models see some hundred words, and the work of a search grows with its text
+
 
 class DocumentFormat(Enum):
     """How a document's bytes are read."""
@@ -68,6 +70,7 @@ class Passage:
 class SearchQuery:
     """One search. `tenant` is the server's own filter: shared documents and this tenant's.
 
+    `text` may be of any length; `asked`, its first QUERY_CHARACTERS, is what is searched with.
     `max_per_document`: how many passages of one document at most, 0 for any number. `rerank`: let the index's
     cross-encoder order the candidates. `deadline`: when the caller stops waiting, by the event loop's clock.
     """
@@ -81,6 +84,11 @@ class SearchQuery:
     max_per_document: int = 0
     rerank: bool = False
     deadline: float | None = None
+
+    @property
+    def asked(self) -> str:
+        """What is searched with."""
+        return self.text if len(self.text) <= QUERY_CHARACTERS else self.text.lstrip()[:QUERY_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ MAX_NAMES = 4096
 MAX_PATTERN = 4096
 MAX_PLACES = 16
 _PLAIN = re.compile(r"[\w.-]+")
-_FIRST_INDEX = re.compile(r".*?\.[^.]*\.(?P<index>\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +58,13 @@ class ModuleChoice:
     def _in_layers(self, module: str) -> bool:
         if self.layers is None:
             return True
-        match = None
-        for place in self.places:
-            match = re.match(rf"(?:^|.*?\.){re.escape(place)}\.(?P<index>\d+)\.", module)
-            if match:
-                break
+        parts = module.split(".")
         if not self.places:
-            match = _FIRST_INDEX.match(module)
-        return match is not None and int(match["index"]) in self.layers
+            index = _first_number(parts[2:-1])
+        else:
+            found = (_number_behind(place.split("."), parts) for place in self.places)
+            index = next((number for number in found if number is not None), None)
+        return index in self.layers
 
 
 def read_module_choice(content: Mapping[str, Any]) -> ModuleChoice:
@@ -118,6 +116,18 @@ def _plain_names(values: Any) -> bool:
         and len(values) <= MAX_PLACES
         and all(isinstance(name, str) and _PLAIN.fullmatch(name) for name in values)
     )
+
+
+def _first_number(parts: Sequence[str]) -> int | None:
+    return next((int(part) for part in parts if part.isdecimal()), None)
+
+
+def _number_behind(place: Sequence[str], parts: Sequence[str]) -> int | None:
+    """The number that stands behind the first `place` in a name's parts with one, other parts behind it."""
+    for at in range(len(place), len(parts) - 1):
+        if parts[at].isdecimal() and parts[at - len(place) : at] == place:
+            return int(parts[at])
+    return None
 
 
 def _fitting(field: str, pattern: str, modules: list[str]) -> set[str]:

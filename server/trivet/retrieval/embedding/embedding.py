@@ -15,7 +15,9 @@ from trivet.retrieval.embedding.process import EmbeddingProcess
 from trivet.retrieval.settings import EmbeddingSettings
 
 _CACHED_QUERIES = 2048
-_CACHED_CHARACTERS = 2048  # longer queries are not kept: memory stays below 8 MiB
+_QUERY_CHARACTERS = (
+    2048  # of a query are read: tokenizing takes time by the text's length, whatever the model sees of it
+)
 
 
 class OnnxEmbedder:
@@ -23,7 +25,8 @@ class OnnxEmbedder:
 
     Queries have a thread of their own in this process, so that a query waits for other queries at most; passages are
     embedded by another process of low priority, started with the first of them. The vectors of queries are cached in
-    memory (they depend on nothing but the text; the least recently used go), those of passages where `vectors` says.
+    memory (they depend on nothing but the text; the least recently used go, so that it stays below 20 MiB), those of
+    passages where `vectors` says.
     """
 
     def __init__(self, exported: ExportedModel, vectors: EmbeddingCache | None = None) -> None:
@@ -82,17 +85,17 @@ class OnnxEmbedder:
         return self.model.room - len(self.model.tokens(self._exported.document_prompt))
 
     async def embed_query(self, text: str) -> Vector:
-        """The vector (dimension,) of a query. Not to be changed: the cache has the same one."""
+        """The vector (dimension,) of a query, its first 2,048 characters. Not to be changed: the cache has it too."""
+        text = text[:_QUERY_CHARACTERS]
         found = self._cache.get(text)
         if found is not None:
             self._cache.move_to_end(text)
             return found
         prompted = self._exported.query_prompt + text
         vector = await asyncio.get_running_loop().run_in_executor(self._queries, self.model.embed, prompted)
-        if len(text) <= _CACHED_CHARACTERS:
-            self._cache[text] = vector
-            if len(self._cache) > _CACHED_QUERIES:
-                self._cache.popitem(last=False)
+        self._cache[text] = vector
+        if len(self._cache) > _CACHED_QUERIES:
+            self._cache.popitem(last=False)
         return vector
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:

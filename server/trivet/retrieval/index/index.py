@@ -11,7 +11,7 @@ from trivet.retrieval.index.locks import DocumentLocks
 from trivet.retrieval.index.renewal import Renewal
 from trivet.retrieval.index.shelf import Shelf
 from trivet.retrieval.index.writer import Writer
-from trivet.retrieval.settings import IndexSettings
+from trivet.retrieval.settings import IndexSettings, with_present_terms
 from trivet.retrieval.snapshot.search import search
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores.records import Kind
@@ -80,8 +80,10 @@ class DocumentIndex:
     def build_due(self) -> str:
         """Why a build would make a new snapshot; empty if it would not."""
         live = self._live.snapshot
-        if (live.way, live.embedder.fingerprint) != (self._wanted.way, self._wanted.fingerprint):
+        if (with_present_terms(live.way), live.embedder.fingerprint) != (self._wanted.way, self._wanted.fingerprint):
             return "the settings for chunking or embedding are not those of the live snapshot"
+        if self._keeper.outdated:
+            return "the live snapshot's terms were made by an earlier version; it is renewed by itself"
         if self._keeper.worn:
             return f"{live.unoptimised} points were written since the live snapshot was optimised"
         return ""

@@ -1,4 +1,4 @@
-"""What an index does by itself: finish failed writes, note how far it is, renew a worn snapshot."""
+"""What an index does by itself: finish failed writes, note how far it is, renew a worn or outdated snapshot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trivet.errors import TrivetError
 from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.renewal import Renewal
 from trivet.retrieval.index.shelf import Shelf
-from trivet.retrieval.settings import IndexSettings
+from trivet.retrieval.settings import IndexSettings, with_present_terms
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,12 @@ class Keeper:
         most = self._settings.rebuild_after
         return self._renewal.optimises and 0 < most <= self._live.snapshot.unoptimised
 
+    @property
+    def outdated(self) -> bool:
+        """Its terms were made by the rules of an earlier version: some names are not found by them."""
+        way = self._live.snapshot.way
+        return with_present_terms(way) != way
+
     def start(self) -> None:
         """Begin."""
         self._renew_from = time.monotonic() + _RENEW_NOT_BEFORE
@@ -64,7 +70,7 @@ class Keeper:
                 _log.exception("index %s: not looked after for now", self._settings.name)
                 continue
             idle = self._renewing is None or self._renewing.done()
-            if self.worn and idle and time.monotonic() >= self._renew_from:
+            if (self.worn or self.outdated) and idle and time.monotonic() >= self._renew_from:
                 self._renewing = asyncio.create_task(self._renew(), name=f"renew-{self._settings.name}")
 
     async def _note(self) -> None:
@@ -75,11 +81,12 @@ class Keeper:
             self._noted = state
 
     async def _renew(self) -> None:
-        """In the live one's own way, whatever the configuration says now: that is for a person to change.
+        """In the live one's own way, but for outdated terms, whatever the configuration says now: that is for a person
+        to change.
 
         The worn one is not kept: what a rollback would return to stays what an operator left there.
         """
-        way = self._live.snapshot.way
+        way = with_present_terms(self._live.snapshot.way)
         try:
             async for _ in self._renewal.renew(way, keep=False):
                 pass

@@ -23,6 +23,7 @@ TIMEOUT = "rerank_timeout"
 FAILED = "rerank_failed"
 _MARGIN = 0.01  # seconds before the caller's deadline, so that the order that there is still arrives
 _MOST_CANDIDATES = 100
+_READ = 8192  # characters of a passage: models see some hundred words, and a passage may be one word of megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Reranker:
         for passage in passages:
             if given_up.is_set():
                 return
-            made.append(self._model.score(question, f"{passage.title}\n{passage.text}"))
+            made.append(self._model.score(question, f"{passage.title}\n{passage.text}"[:_READ]))
 
     def close(self) -> None:
         """End the thread once it is done with the pair at hand."""
@@ -111,7 +112,7 @@ class RerankingRetriever:
         found = await self._retriever.search(wide)
         until = None if query.deadline is None else query.deadline - _MARGIN
         try:
-            scores = await reranker.scores(query.text, found.passages, until)
+            scores = await reranker.scores(query.asked, found.passages, until)
         except Exception:
             logger.exception("a cross-encoder failed")
             return replace(found, passages=_first(found.passages, query), degraded=(*found.degraded, FAILED))

@@ -26,8 +26,9 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
     not have been among the first. So every passage of an answer was current at one moment, the last look at the heads,
     and nothing is left out. Raises RetrievalUnavailable where documents change faster than that.
     """
-    dense = (await snapshot.embedder.embed_query(query.text)).tolist()
-    terms = snapshot.terms.of_query(query.text)
+    asked = query.asked
+    dense = (await snapshot.embedder.embed_query(asked)).tolist()
+    terms = snapshot.terms.of_query(asked)
     who = Visible(query.tenant, query.tags, time.time())
     limit = (3 if query.max_per_document else 1) * query.top_k + _TIES
     stale: set[Revision] = set()
@@ -40,7 +41,7 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
             limit=limit,
             candidates=max(snapshot.settings.candidates, limit),
             rrf_k=snapshot.settings.rrf_k,
-            weights=leg_weights(query.text),
+            weights=leg_weights(asked),
             without=sorted(stale),
         )
         counting = [one for one in found if one.counts]

@@ -3,15 +3,22 @@
 Source: Robertson and Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond (2009). The vector holds the term
 frequency part; the engine multiplies the inverse document frequency in at query time (`modifier=IDF`).
 
-The stemmer's words are letters and digits only, so `os.path.get_name` is four common ones. Such a name is a term of its
-own as well, and so is each part of it with an underscore: whoever asks for it means it and nothing like it.
+The stemmer's words are letters and digits only, so `os.path.get_name` is four common ones, and `1023-55-A` the same
+ones as `55-1023-A`. Names are terms of their own as well: whoever asks for one means it and nothing like it. They are
+
+- what dots join, `os.path.join`, and what has an underscore, `get_name`; of the former also each part that has one;
+- what dashes or slashes join, if there is a digit in it: part numbers, dates, versions, `CVE-2024-3094`. What stands
+  between its slashes or dashes may be a name again, and counts half there: `1.2.3-rc1` is not `1.2.3`.
+
+Words that dashes join, as in `state-of-the-art`, are words. Rules that give other terms for the same text are new ones:
+`trivet.retrieval.settings` counts them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from qdrant_edge import Bm25, Bm25Config
@@ -20,8 +27,13 @@ from trivet.stores.records import Terms
 
 _WORDS_PER_TOKEN = 0.6  # after stop words; only sets how strongly long passages are held back
 _SATURATION, _LENGTH = 1.2, 0.75  # BM25's k1 and b, as the engine's own words have them
-_NAME = re.compile(r"\w+(?:\.\w+)+|\w*_\w+")
+_RUN = re.compile(r"[\w./-]+")
+_JOINTS = re.compile(r"[/-]")
+_DIGIT = re.compile(r"\d")
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"), "-")  # as typesetting has them
+_EDGES = "._-/"
 _LONGEST = 128  # characters of a name; what is longer is no name
+_PART = 0.5  # of an occurrence: a name inside another one
 
 
 class TermVectors:
@@ -37,24 +49,61 @@ class TermVectors:
         vector = self._model.embed_document(text)
         held_back = _SATURATION * (1 - _LENGTH + _LENGTH * len(text.split()) / self._average)
         weights = {
-            name: times * (_SATURATION + 1) / (times + held_back) for name, times in Counter(_names(text)).items()
+            _number(name): times * (_SATURATION + 1) / (times + held_back) for name, times in _names(text).items()
         }
         return _together(vector.indices, vector.values, weights)
 
     def of_query(self, text: str) -> Terms:
         """Each term once; none at all if there are only stop words."""
         vector = self._model.embed_query(text)
-        return _together(vector.indices, vector.values, dict.fromkeys(_names(text), 1.0))
+        weights = {_number(name): min(1.0, times) for name, times in _names(text).items()}
+        return _together(vector.indices, vector.values, weights)
 
 
-def _names(text: str) -> Iterator[int]:
-    """The numbers of the names in a text, as often as they occur."""
-    for match in _NAME.finditer(text):
-        name = match.group().strip("_.").lower()
-        parts = name.split(".")
-        for term in {name, *(part.strip("_") for part in parts if "_" in part.strip("_"))}:
+def holds_code(text: str) -> bool:
+    """Whether there is a name in it that dashes or slashes join, with a digit."""
+    return any(_is_code(run) for run in _runs(text))
+
+
+def _names(text: str) -> Mapping[str, float]:
+    """The names in a text and how often they occur. In steps that grow with its length alone: a run is cut up at its
+    joints, and nothing in it is looked at twice."""
+    found: dict[str, float] = defaultdict(float)
+    for run in _runs(text):
+        whole = _is_code(run)
+        if whole:
+            found[run] += 1
+        for part in run.split("/"):
+            inner = part.strip(_EDGES)
+            if inner != run and _is_code(inner):
+                found[inner] += _PART if whole else 1
+            for piece in inner.split("-"):
+                _count_name(piece, _PART if whole else 1, found)
+    return found
+
+
+def _runs(text: str) -> Iterator[str]:
+    """What blanks and other signs stand around, in lower case, without what it begins and ends with."""
+    dashed = text if text.isascii() else text.translate(_DASHES)
+    return (match.group().strip(_EDGES).lower() for match in _RUN.finditer(dashed))
+
+
+def _is_code(run: str) -> bool:
+    return len(run) <= _LONGEST and _JOINTS.search(run) is not None and _DIGIT.search(run) is not None
+
+
+def _count_name(piece: str, times: float, found: dict[str, float]) -> None:
+    """Names of letters, digits, dots and underscores in a piece of a run."""
+    for dotted in piece.split("..") if len(piece) > 1 else ():
+        name = dotted.strip("_.")
+        parts = [part.strip("_") for part in name.split(".")]
+        for term in {name, *(part for part in parts if "_" in part)}:
             if len(term) <= _LONGEST and ("." in term or "_" in term):
-                yield int.from_bytes(hashlib.blake2b(term.encode(), digest_size=4).digest())
+                found[term] += times
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=4).digest())
 
 
 def _together(words: Sequence[int], values: Sequence[float], names: Mapping[int, float]) -> Terms:
