@@ -14,7 +14,17 @@ from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.qdrant_connection import QdrantConnection, QdrantEndpoint
-from trivet.stores.records import DocumentKey, FoundPassage, Head, PassageRecord, Revision, Terms, Visible
+from trivet.stores.records import (
+    NOTHING,
+    DocumentKey,
+    FoundPassage,
+    Head,
+    PassageRecord,
+    Revision,
+    Terms,
+    Unwanted,
+    Visible,
+)
 
 DIMENSION = 8
 K = 2
@@ -125,6 +135,7 @@ async def search(
     limit: int = 10,
     candidates: int = 10,
     without: Sequence[Revision] = (),
+    unwanted: Unwanted = NOTHING,
     weights: tuple[float, float] = (1.0, 1.0),
 ) -> list[FoundPassage]:
     """A hybrid search."""
@@ -138,6 +149,7 @@ async def search(
         candidates=candidates,
         rrf_k=K,
         without=without,
+        unwanted=unwanted,
         weights=weights,
     )
 

@@ -262,7 +262,7 @@ def test_how_a_variant_searches(write: Write, tmp_path: Path) -> None:
     (tmp_path / "examples" / "corpus").mkdir(parents=True)
     (tmp_path / "examples" / "index.yaml").write_text("version: 1\n")
     text = searching(
-        "tags: [eu], max_per_document: 1, min_score: 0.2, rerank: true, "
+        "tags: [eu], max_per_document: 1, duplicates: keep, min_score: 0.2, rerank: true, "
         "confidence: {below: 0.3, answer: Not in the documents.}, few_shot: {index: examples, k: 2}"
     ).replace("  facts: facts\n", "  facts: facts\n  examples: examples\n")
     config = load_config(write(text))
@@ -272,6 +272,7 @@ def test_how_a_variant_searches(write: Write, tmp_path: Path) -> None:
         min_score=0.2,
         tags=("eu",),
         max_per_document=1,
+        collapse=False,
         rerank=True,
         confidence=ConfidenceFloor(0.3, "Not in the documents."),
         few_shot=FewShotSettings("examples", 2),
@@ -290,6 +291,7 @@ def test_how_a_variant_searches(write: Write, tmp_path: Path) -> None:
         ("few_shot: {index: facts, k: 9}", "few_shot.k: input should be less than or equal to 8"),
         ('tags: [""]', "retrieval.tags.0: string should match pattern"),
         ("max_per_document: 0", "max_per_document: input should be greater than or equal to 1"),
+        ("duplicates: drop", "duplicates: input should be 'collapse' or 'keep'"),
         ("confidence: {below: 0.3}", "confidence.answer: field required"),
         ("confidence: {below: 2, answer: x}", "confidence.below: input should be less than or equal to 1"),
     ],

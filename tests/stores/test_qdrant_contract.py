@@ -16,7 +16,7 @@ import pytest
 from qdrant_engines import DIMENSION, K, passages, put, revision, search, server_endpoint, who
 from trivet.errors import NotFound, RetrievalUnavailable
 from trivet.stores.qdrant import QdrantStore
-from trivet.stores.records import DocumentKey, Head, Kind
+from trivet.stores.records import DocumentKey, Head, Kind, PassageId, Unwanted
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -136,6 +136,19 @@ async def test_excluded_revisions_are_not_found(store: QdrantStore, collection: 
     await store.restore(collection, passages(revision(2)))
     found = await search(store, collection, words=[100], without=[revision(1), revision(7, "none")])
     assert who(found) == {("", "hub", 1), ("", "lamp", 2)}
+
+
+async def test_copies_that_are_not_wanted_are_not_found_but_for_those_that_are_kept(
+    store: QdrantStore, collection: str
+) -> None:
+    for name in ("a", "b", "c"):
+        await put(store, collection, passages(revision(1, name), text_digest="same"))
+    await put(store, collection, passages(revision(1, "other"), text_digest="another"))
+    await put(store, collection, passages(revision(1, "old")))  # of an earlier version
+    unwanted = Unwanted(("same", "none"), (PassageId(revision(1, "b"), 0),))
+    found = await search(store, collection, words=[100], unwanted=unwanted)
+    assert who(found) == {("", "b", 1), ("", "other", 1), ("", "old", 1)}
+    assert sorted(one.text_digest for one in found) == ["", "another", "same"]
 
 
 async def test_both_searches_are_fused_by_rank(store: QdrantStore, collection: str) -> None:

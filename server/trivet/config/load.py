@@ -196,6 +196,7 @@ def _retrieval(section: VariantRetrieval) -> RetrievalSettings:
         token_budget=section.token_budget,
         tags=tuple(section.tags),
         max_per_document=section.max_per_document or 0,
+        collapse=section.duplicates == "collapse",
         rerank=section.rerank,
         confidence=None if confidence is None else ConfidenceFloor(confidence.below, confidence.answer),
         few_shot=None if few_shot is None else FewShotSettings(few_shot.index, few_shot.k, few_shot.token_budget),

@@ -166,6 +166,7 @@ class VariantRetrieval(Section):
     token_budget: Count = 1024
     tags: list[Text] = []
     max_per_document: Count | None = None
+    duplicates: Literal["collapse", "keep"] = "collapse"
     rerank: bool = False
     confidence: Confidence | None = None
     few_shot: FewShot | None = None

@@ -28,6 +28,7 @@ def query_of(
         tags=tuple(dict.fromkeys((*settings.tags, *tags))),
         max_per_document=settings.max_per_document,
         rerank=settings.rerank,
+        collapse=settings.collapse,
     )
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from qdrant_client import models
 
-from trivet.stores.records import DocumentKey, Head, Kind, PassageRecord, Revision, Visible
+from trivet.stores.records import DocumentKey, Head, Kind, PassageId, PassageRecord, Revision, Unwanted, Visible
 
 DENSE = "dense"
 TERMS = "terms"
 HEAD = "head"  # a passage's field with the id of its document's head
 HEAD_TOLD = [HEAD, *(f"{HEAD}.{name}" for name in ("kind", "revision", "digest", "passages"))]
-KEYWORDS = ("kind", "document_id", "digest", "tags", "tenant")
+KEYWORDS = ("kind", "document_id", "digest", "tags", "tenant", "text_digest")
 _IDS = uuid.UUID("5f0f7c3e-6d0e-4c55-9a39-2f8f3a9d1b60")  # namespace of point ids: never to be changed
 _HEADS = models.FieldCondition(key="kind", match=models.MatchAny(any=[Kind.HEAD, Kind.GONE]))
 
@@ -38,7 +38,7 @@ def passage_point(passage: PassageRecord, kind: str) -> models.PointStruct:
     """A passage, of a `Kind`."""
     terms = models.SparseVector(indices=list(passage.terms.indices), values=list(passage.terms.values))
     return models.PointStruct(
-        id=_point_id(passage.of.key, passage.of.revision, passage.of.digest, passage.n),
+        id=_passage_id(PassageId(passage.of, passage.n)),
         vector={DENSE: list(passage.dense), TERMS: terms},
         payload={**passage.payload(kind), HEAD: head_id(passage.of.key)},
     )
@@ -50,8 +50,8 @@ def head_told(payload: Mapping[str, Any]) -> Head | None:
     return Head.of_payload({**payload, **told}) if isinstance(told, dict) else None
 
 
-def visible(who: Visible, without: Sequence[Revision]) -> models.Filter:
-    """Published passages that `who` may see, but for those of the revisions in `without`."""
+def visible(who: Visible, without: Sequence[Revision], unwanted: Unwanted) -> models.Filter:
+    """Published passages that `who` may see, but for those of the revisions in `without` and the `unwanted`."""
     expired = models.FieldCondition(key="valid_until", range=models.Range(lte=who.at))
     not_yet = models.FieldCondition(key="valid_from", range=models.Range(gt=who.at))
     tenants = ["", who.tenant] if who.tenant else [""]
@@ -61,7 +61,7 @@ def visible(who: Visible, without: Sequence[Revision]) -> models.Filter:
             models.FieldCondition(key="tenant", match=models.MatchAny(any=tenants)),
             *(_is("tags", tag) for tag in who.tags),
         ],
-        must_not=[expired, not_yet, *(_revision(revision) for revision in without)],
+        must_not=[expired, not_yet, *(_revision(revision) for revision in without), *_unwanted(unwanted)],
     )
 
 
@@ -105,6 +105,14 @@ def delete_strays(key: DocumentKey, keep: Revision | None) -> models.DeleteOpera
     return models.DeleteOperation(delete=models.FilterSelector(filter=chosen))
 
 
+def _unwanted(unwanted: Unwanted) -> list[models.Condition]:
+    if not unwanted.text_digests:
+        return []
+    same = models.FieldCondition(key="text_digest", match=models.MatchAny(any=list(unwanted.text_digests)))
+    kept = models.HasIdCondition(has_id=[_passage_id(one) for one in unwanted.kept])
+    return [models.Filter(must=[same], must_not=[kept])]
+
+
 def _revision(of: Revision) -> models.Filter:
     return models.Filter(must=[*_document(of.key), _is("revision", of.revision), _is("digest", of.digest)])
 
@@ -115,6 +123,10 @@ def _document(key: DocumentKey) -> list[models.Condition]:
 
 def _is(field: str, value: str | int) -> models.FieldCondition:
     return models.FieldCondition(key=field, match=models.MatchValue(value=value))
+
+
+def _passage_id(one: PassageId) -> str:
+    return _point_id(one.of.key, one.of.revision, one.of.digest, one.n)
 
 
 def _point_id(key: DocumentKey, *parts: object) -> str:

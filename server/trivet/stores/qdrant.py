@@ -17,7 +17,18 @@ from trivet.stores import points
 from trivet.stores.qdrant_connection import QdrantConnection, QdrantEndpoint
 from trivet.stores.qdrant_layout import ONE_COPY, CollectionLayout
 from trivet.stores.qdrant_query import cosines, payload_of, query_message
-from trivet.stores.records import DocumentKey, FoundPassage, Head, Kind, PassageRecord, Revision, Terms, Visible
+from trivet.stores.records import (
+    NOTHING,
+    DocumentKey,
+    FoundPassage,
+    Head,
+    Kind,
+    PassageRecord,
+    Revision,
+    Terms,
+    Unwanted,
+    Visible,
+)
 
 _PAGE = 1000
 _UPSERT_POINTS = 64  # per message: a call holds up the others, and messages have a size limit
@@ -117,19 +128,20 @@ class QdrantStore:
         rrf_k: int,
         weights: tuple[float, float] = (1.0, 1.0),
         without: Sequence[Revision] = (),
+        unwanted: Unwanted = NOTHING,
     ) -> list[FoundPassage]:
         """Dense and term search, `candidates` of each, fused by reciprocal rank; the best `limit`.
 
         `dense` is normalised. Vectors and, from an engine of our own, heads come along with what is found: then it is
         one call. Another engine is asked for the heads afterwards. A rank (from 0) counts
         1 / ((rank + 1) / weight + `rrf_k` - 1), `weights` of the dense and of the term search. Finds published passages
-        that `who` may see, none of the revisions in `without`; says of each whether it counts.
+        that `who` may see, none of the revisions in `without` and none `unwanted`; says of each whether it counts.
         """
         message = query_message(
             collection,
             dense,
             terms,
-            points.visible(who, without),
+            points.visible(who, without, unwanted),
             self._layout.search(),
             limit=limit,
             candidates=candidates,

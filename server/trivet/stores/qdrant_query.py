@@ -16,7 +16,19 @@ _MAJORITY = grpc.ReadConsistency(type=grpc.ReadConsistencyType.Majority)
 _FOUND = grpc.WithPayloadSelector(
     include=grpc.PayloadIncludeSelector(
         fields=[
-            *("document_id", "tenant", "revision", "digest", "n", "title", "text", "n_tokens", "start", "end"),
+            *(
+                "document_id",
+                "tenant",
+                "revision",
+                "digest",
+                "n",
+                "title",
+                "text",
+                "n_tokens",
+                "start",
+                "end",
+                "text_digest",
+            ),
             *("valid_from", "valid_until"),
             *points.HEAD_TOLD,
         ]

@@ -61,10 +61,29 @@ class Visible:
     at: float
 
 
+class PassageId(NamedTuple):
+    """A passage, by its document's content and its position in it."""
+
+    of: Revision
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """Passages with a text that has one of these `text_digests`, but for those in `kept`."""
+
+    text_digests: tuple[str, ...] = ()
+    kept: tuple[PassageId, ...] = ()
+
+
+NOTHING = Unwanted()
+
+
 @dataclass(frozen=True, slots=True)
 class PassageRecord:
     """One passage to write. `of` says which content of the document it belongs to, `n` its position.
 
+    `text_digest`: equal for passages with the same text, as `trivet.retrieval.snapshot.duplicates` understands it.
     `dense` is normalised. `n_tokens` is counted with the embedding model's tokenizer. `start` and `end`: its range in
     the document's text, in characters. Shown from `valid_from` until just before `valid_until`, seconds since 1970.
     """
@@ -81,6 +100,7 @@ class PassageRecord:
     valid_until: float | None
     dense: Sequence[float]
     terms: Terms
+    text_digest: str = ""
 
     def payload(self, kind: str) -> dict[str, Any]:
         """As it is stored. A bound that there is none of is absent: a condition on an absent field is never met."""
@@ -91,6 +111,7 @@ class PassageRecord:
             "n": self.n,
             "title": self.title,
             "text": self.text,
+            "text_digest": self.text_digest,
             "n_tokens": self.n_tokens,
             "start": self.start,
             "end": self.end,
@@ -119,6 +140,12 @@ class FoundPassage:
     end: int
     valid_from: float | None
     valid_until: float | None
+    text_digest: str = ""
+
+    @property
+    def id(self) -> PassageId:
+        """Which one it is."""
+        return PassageId(self.of, self.n)
 
     @classmethod
     def of_payload(
@@ -139,6 +166,7 @@ class FoundPassage:
             end=payload["end"],
             valid_from=payload.get("valid_from"),
             valid_until=payload.get("valid_until"),
+            text_digest=payload.get("text_digest", ""),
         )
 
 

@@ -72,7 +72,8 @@ class SearchQuery:
 
     `text` may be of any length; `asked`, its first QUERY_CHARACTERS, is what is searched with.
     `max_per_document`: how many passages of one document at most, 0 for any number. `rerank`: let the index's
-    cross-encoder order the candidates. `deadline`: when the caller stops waiting, by the event loop's clock.
+    cross-encoder order the candidates. `collapse`: only the best of passages that say the same. `deadline`: when the
+    caller stops waiting, by the event loop's clock.
     """
 
     index: str
@@ -83,6 +84,7 @@ class SearchQuery:
     tags: tuple[str, ...] = ()
     max_per_document: int = 0
     rerank: bool = False
+    collapse: bool = False
     deadline: float | None = None
 
     @property

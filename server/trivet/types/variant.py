@@ -74,7 +74,7 @@ class RetrievalSettings:
     """How a variant searches its index.
 
     `tags`: only documents that hold all of these. `max_per_document`: passages of one document at most, 0 for any
-    number. `rerank`: by the index's cross-encoder.
+    number. `rerank`: by the index's cross-encoder. `collapse`: only the best of passages that say the same.
     """
 
     index: str
@@ -84,6 +84,7 @@ class RetrievalSettings:
     tags: tuple[str, ...] = ()
     max_per_document: int = 0
     rerank: bool = False
+    collapse: bool = True
     confidence: ConfidenceFloor | None = None
     few_shot: FewShotSettings | None = None
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from trivet.errors import RetrievalUnavailable
+from trivet.retrieval.snapshot.duplicates import Copies
 from trivet.retrieval.snapshot.fusion import leg_weights
 from trivet.retrieval.snapshot.snapshot import Snapshot
-from trivet.stores.records import DocumentKey, FoundPassage, Revision, Visible
+from trivet.stores.records import NOTHING, DocumentKey, FoundPassage, Revision, Unwanted, Visible
 from trivet.types.passage import Passage, SearchQuery
 
 _TIES = 4  # more passages than asked for, so that a tie at the last place is seen whole
@@ -24,42 +25,74 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
     A passage counts only if its revision is its document's head's. When some do not, because their document was
     replaced or deleted a moment ago, the search is made again without those revisions: what has taken their place may
     not have been among the first. So every passage of an answer was current at one moment, the last look at the heads,
-    and nothing is left out. Raises RetrievalUnavailable where documents change faster than that.
+    and nothing is left out. With `query.collapse` copies leave their places to what comes behind them: where some stay
+    empty, the search is made again without the texts of copies, but with what stands for them. Raises
+    RetrievalUnavailable where documents change faster than that.
     """
     asked = query.asked
     dense = (await snapshot.embedder.embed_query(asked)).tolist()
     terms = snapshot.terms.of_query(asked)
     who = Visible(query.tenant, query.tags, time.time())
-    limit = (3 if query.max_per_document else 1) * query.top_k + _TIES
-    stale: set[Revision] = set()
+    asking = _Asking((3 if query.max_per_document else 1) * query.top_k + _TIES)
     for _ in range(_ROUNDS):
         found = await snapshot.store.search(
             snapshot.collection,
             dense,
             terms,
             who,
-            limit=limit,
-            candidates=max(snapshot.settings.candidates, limit),
+            limit=asking.limit,
+            candidates=max(snapshot.settings.candidates, asking.limit),
             rrf_k=snapshot.settings.rrf_k,
             weights=leg_weights(asked),
-            without=sorted(stale),
+            without=sorted(asking.stale),
+            unwanted=asking.unwanted or NOTHING,
         )
-        counting = [one for one in found if one.counts]
-        chosen = _chosen(counting, query)
-        current = len(counting) == len(found)
-        if not current:
-            stale |= {one.of for one in found if not one.counts}
-        elif len(chosen) < query.top_k and len(found) == limit < _MOST:
-            limit = min(_MOST, _WIDER * limit)
-        else:
+        copies = Copies(asked)
+        chosen = _chosen([one for one in found if one.counts], query, copies)
+        if asking.settled(found, copies, enough=len(chosen) == query.top_k):
             return [_passage(one) for one in chosen]
-    if current:  # there may be more, but for passages that the query does not want
+    if asking.current:  # there may be more, but for passages that the query does not want
         return [_passage(one) for one in chosen]
     # Also with as many as were asked for: what took the stale ones' place may be better than some of them.
     raise RetrievalUnavailable("documents were replaced faster than they could be searched", retry_after=0.1)
 
 
-def _chosen(found: Iterable[FoundPassage], query: SearchQuery) -> list[FoundPassage]:
+class _Asking:
+    """What a round of one search asks for, after what the rounds before have found.
+
+    `current`: everything that the last round has found counts, and so does what stood for copies before it.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.stale: set[Revision] = set()
+        self.unwanted: Unwanted | None = NOTHING  # None: what stood for copies has gone, so they are all looked at
+        self.current = False
+
+    def settled(self, found: Sequence[FoundPassage], copies: Copies, *, enough: bool) -> bool:
+        """Whether another round could find nothing more that is wanted; otherwise it is prepared."""
+        stale = {one.of for one in found if not one.counts}
+        gone = self.unwanted is not None and not {one.id for one in found}.issuperset(self.unwanted.kept)
+        self.current = not stale and not gone
+        if not self.current:
+            self.stale |= stale
+            self.unwanted = None if gone else self.unwanted
+        elif enough or len(found) < self.limit or self.limit == _MOST:
+            return True
+        elif not self._leave_out(copies.unwanted):
+            self.limit = min(_MOST, _WIDER * self.limit)
+        return False
+
+    def _leave_out(self, more: Unwanted) -> bool:
+        """Whether there are copies that were not left out yet."""
+        if self.unwanted is None or set(more.text_digests) <= set(self.unwanted.text_digests):
+            return False
+        digests = {*self.unwanted.text_digests, *more.text_digests}
+        self.unwanted = Unwanted(tuple(sorted(digests)), tuple(sorted({*self.unwanted.kept, *more.kept})))
+        return True
+
+
+def _chosen(found: Iterable[FoundPassage], query: SearchQuery, copies: Copies) -> list[FoundPassage]:
     """The best that are wanted. Ranks tie often (first by meaning and second by words, and the reverse), and the engine
     breaks ties by chance: here they are broken the same way each time."""
     now = time.time()
@@ -68,8 +101,10 @@ def _chosen(found: Iterable[FoundPassage], query: SearchQuery) -> list[FoundPass
     for one in sorted(found, key=lambda one: (-one.score, one.of.key.id, one.of.key.tenant, one.n)):
         if one.score < query.min_score or not _valid(one, now):
             continue
-        of_document[one.of.key] += 1
-        if not query.max_per_document or of_document[one.of.key] <= query.max_per_document:
+        if query.max_per_document and of_document[one.of.key] == query.max_per_document:
+            continue
+        if not query.collapse or copies.add(one):
+            of_document[one.of.key] += 1
             chosen.append(one)
     return chosen[: query.top_k]
 

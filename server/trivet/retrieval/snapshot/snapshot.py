@@ -13,10 +13,11 @@ from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.embedding.onnx_model import Vector
 from trivet.retrieval.settings import IndexSettings, way_name
 from trivet.retrieval.snapshot.applied import Applied
+from trivet.retrieval.snapshot.duplicates import text_digest
 from trivet.retrieval.snapshot.terms import TermVectors
 from trivet.stores.document_log import LogEntry
 from trivet.stores.qdrant import QdrantStore
-from trivet.stores.records import Head, PassageRecord
+from trivet.stores.records import Head, PassageRecord, Terms
 from trivet.stores.snapshot_catalogue import SnapshotRecord
 from trivet.types.passage import Document
 
@@ -27,6 +28,7 @@ class Prepared:
 
     chunks: Sequence[Chunk]
     vectors: Sequence[Vector]
+    terms: Sequence[Terms]
 
 
 class Snapshot:
@@ -85,8 +87,8 @@ class Snapshot:
 
     async def prepare(self, document: Document) -> Prepared:
         """Split and embed; raises DocumentRejected."""
-        chunks = await asyncio.get_running_loop().run_in_executor(self._splitting, self._splitter.split, document)
-        return Prepared(chunks, await self.embedder.embed_passages([chunk.embedded for chunk in chunks]))
+        chunks, terms = await asyncio.get_running_loop().run_in_executor(self._splitting, self._split, document)
+        return Prepared(chunks, await self.embedder.embed_passages([chunk.embedded for chunk in chunks]), terms)
 
     async def replace(self, entry: LogEntry, prepared: Prepared) -> None:
         """Write a document's passages, then let them count."""
@@ -114,6 +116,10 @@ class Snapshot:
             count = await self.store.count_passages(self.collection, head.of.key)
         return count == head.passages
 
+    def _split(self, document: Document) -> tuple[Sequence[Chunk], Sequence[Terms]]:
+        chunks = self._splitter.split(document)
+        return chunks, [self.terms.of_passage(chunk.embedded) for chunk in chunks]
+
     def _records(self, entry: LogEntry, prepared: Prepared) -> list[PassageRecord]:
         return [
             PassageRecord(
@@ -128,9 +134,10 @@ class Snapshot:
                 valid_from=entry.valid_from,
                 valid_until=entry.valid_until,
                 dense=vector.tolist(),
-                terms=self.terms.of_passage(chunk.embedded),
+                terms=terms,
+                text_digest=text_digest(chunk.text),
             )
-            for chunk, vector in zip(prepared.chunks, prepared.vectors, strict=True)
+            for chunk, vector, terms in zip(prepared.chunks, prepared.vectors, prepared.terms, strict=True)
         ]
 
 
