@@ -13,6 +13,7 @@ from trivet.retrieval.index.index import DocumentIndex
 from trivet.retrieval.index.opening import Opener
 from trivet.retrieval.settings import IndexSettings
 from trivet.retrieval.snapshot.stores import Stores
+from trivet.retrieval.turns import Turns
 from trivet.stores.document_log import DOCUMENT_LOG_SCHEMA
 from trivet.stores.records import DocumentKey
 from trivet.stores.snapshot_catalogue import SNAPSHOT_CATALOGUE_SCHEMA
@@ -22,6 +23,10 @@ from trivet.types.passage import Acknowledgement, BuildProgress, Document, Index
 MAX_TOP_K = 100
 MAX_TAGS = 64  # a condition of the engine's filter each
 MAX_TAG_CHARACTERS = 256
+# A query's embedding and a search of our own engine are done one at a time: more searches would only wait in there, in
+# the order in which they came. Another engine is a network away, and does many at once.
+SEARCHES_AT_ONCE = 4
+SEARCHES_AT_ONCE_ELSEWHERE = 32
 _SCHEMA_VERSION = 1
 
 
@@ -39,6 +44,7 @@ class IndexService:
         self._settings = dict(indexes)
         self._opened: dict[str, DocumentIndex] = {}
         self._building: set[str] = set()
+        self._turns = Turns(SEARCHES_AT_ONCE if stores.vectors.owned else SEARCHES_AT_ONCE_ELSEWHERE)
 
     async def start(self, *, replace_unusable: str = "") -> None:
         """Open all indexes; when this returns, everything that was ever acknowledged is found.
@@ -62,7 +68,7 @@ class IndexService:
         return self._opened
 
     async def search(self, query: SearchQuery) -> SearchResult:
-        """Hybrid search among shared documents and the tenant's own.
+        """Hybrid search among shared documents and the tenant's own; waits for the tenant's turn.
 
         Raises NotFound for an unknown index, InvalidRequest, and RetrievalUnavailable when the engine is down or slow.
         """
@@ -74,7 +80,8 @@ class IndexService:
         index = self._index(query.index)
         if not query.asked.strip():
             return SearchResult((), index.snapshot)
-        return await index.search(query)
+        async with self._turns.turn(query.tenant):
+            return await index.search(query)
 
     async def upsert(self, index: str, document: Document) -> Acknowledgement:
         """Add or replace a document: durable and found by the next search when this returns.

@@ -8,7 +8,17 @@ from typing import Any
 
 from qdrant_client import models
 
-from trivet.stores.records import DocumentKey, Head, Kind, PassageId, PassageRecord, Revision, Unwanted, Visible
+from trivet.stores.records import (
+    NOTHING,
+    DocumentKey,
+    Head,
+    Kind,
+    PassageId,
+    PassageRecord,
+    Revision,
+    Unwanted,
+    Visible,
+)
 
 DENSE = "dense"
 TERMS = "terms"
@@ -50,7 +60,7 @@ def head_told(payload: Mapping[str, Any]) -> Head | None:
     return Head.of_payload({**payload, **told}) if isinstance(told, dict) else None
 
 
-def visible(who: Visible, without: Sequence[Revision], unwanted: Unwanted) -> models.Filter:
+def visible(who: Visible, without: Sequence[Revision], unwanted: Unwanted = NOTHING) -> models.Filter:
     """Published passages that `who` may see, but for those of the revisions in `without` and the `unwanted`."""
     expired = models.FieldCondition(key="valid_until", range=models.Range(lte=who.at))
     not_yet = models.FieldCondition(key="valid_from", range=models.Range(gt=who.at))

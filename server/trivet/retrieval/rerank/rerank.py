@@ -15,6 +15,7 @@ from trivet.ports import Retriever
 from trivet.retrieval.embedding.model_export import export_model, model_digest
 from trivet.retrieval.rerank.export import FORMAT
 from trivet.retrieval.rerank.pair_model import PairModel
+from trivet.retrieval.turns import Turns
 from trivet.types.passage import Passage, SearchQuery, SearchResult
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Reranker:
         self.candidates = candidates
         self._model = model
         self._thread = ThreadPoolExecutor(1, "rerank")
+        self._turns = Turns(1)
 
     @classmethod
     async def open(cls, settings: RerankSettings, cache: Path) -> Reranker:
@@ -54,16 +56,18 @@ class Reranker:
             await export_model(exporter, settings.model, settings.precision, target, told=told)
         return cls(await asyncio.to_thread(PairModel.open, target), settings.candidates)
 
-    async def scores(self, question: str, passages: Sequence[Passage], until: float | None = None) -> list[float]:
+    async def scores(
+        self, question: str, passages: Sequence[Passage], tenant: str = "", until: float | None = None
+    ) -> list[float]:
         """A score for each, of the first ones only if the loop's time is `until` before all are made.
 
-        Cancelled or late, the thread stops after the pair at hand.
+        Waits for the tenant's turn. Cancelled or late, the thread stops after the pair at hand.
         """
         made: list[float] = []
         given_up = threading.Event()
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(until), self._turns.turn(tenant):
                 await loop.run_in_executor(self._thread, self._score, question, passages, made, given_up)
         except TimeoutError:
             pass
@@ -112,7 +116,7 @@ class RerankingRetriever:
         found = await self._retriever.search(wide)
         until = None if query.deadline is None else query.deadline - _MARGIN
         try:
-            scores = await reranker.scores(query.asked, found.passages, until)
+            scores = await reranker.scores(query.asked, found.passages, query.tenant, until)
         except Exception:
             logger.exception("a cross-encoder failed")
             return replace(found, passages=_first(found.passages, query), degraded=(*found.degraded, FAILED))

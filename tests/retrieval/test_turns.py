@@ -1,0 +1,85 @@
+"""A tenant that asks for much waits for itself. By order and count, never by time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from retrieval_documents import markdown
+from trivet.retrieval.embedding.onnx_model import Vector
+from trivet.retrieval.service import SEARCHES_AT_ONCE, IndexService
+from trivet.retrieval.turns import Turns
+from trivet.types.passage import SearchQuery
+
+
+async def test_tenants_take_turns_whoever_came_first() -> None:
+    turns, order, running, most = Turns(2), list[str](), 0, 0
+
+    async def call(tenant: str) -> None:
+        nonlocal running, most
+        async with turns.turn(tenant):
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            order.append(tenant)
+            running -= 1
+
+    calls = [asyncio.create_task(call("flood")) for _ in range(50)]
+    await asyncio.sleep(0)
+    calls += [asyncio.create_task(call(tenant)) for tenant in ("acme", "bolt", "acme")]
+    await asyncio.gather(*calls)
+    assert most == 2
+    assert Counter(order) == {"flood": 50, "acme": 2, "bolt": 1}
+    assert max(at for at, tenant in enumerate(order) if tenant != "flood") < 10
+    async with asyncio.timeout(5), turns.turn("x"), turns.turn("x"):
+        pass
+
+
+async def test_a_call_that_is_cancelled_leaves_its_turn_to_others() -> None:
+    turns = Turns(1)
+    done: list[str] = []
+
+    async def call(name: str) -> None:
+        async with turns.turn(name):
+            done.append(name)
+
+    async with turns.turn("first"):
+        waiting = {name: asyncio.create_task(call(name)) for name in ("a", "b", "c")}
+        await asyncio.sleep(0)
+        waiting["a"].cancel()  # while it waits
+    waiting["b"].cancel()  # in the moment of its turn
+    await asyncio.gather(*waiting.values(), return_exceptions=True)
+    assert done == ["c"]
+    async with asyncio.timeout(5), turns.turn("d"):
+        pass
+
+
+@pytest.mark.embedding
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_flood_of_one_tenant_is_not_in_front_of_anothers_search(
+    service: IndexService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through everything that a search waits for: the embedding's thread and the vector process."""
+    await service.upsert("handbook", markdown("lamp", "The lamp is green."))
+    embedder = service.indexes["handbook"].live.embedder
+    embed, embedded, ended = embedder.model.embed, list[str](), list[str]()
+
+    def record(text: str) -> Vector:
+        embedded.append(text)
+        return embed(text)
+
+    async def ask(tenant: str, number: int) -> None:
+        found = await service.search(SearchQuery("handbook", f"{tenant} lamp {number}", tenant, 1))
+        ended.append(tenant)
+        assert len(found.passages) == 1
+
+    monkeypatch.setattr(embedder.model, "embed", record)
+    flood = [asyncio.create_task(ask("flood", number)) for number in range(60)]
+    await asyncio.sleep(0)
+    await asyncio.gather(ask("acme", 1), ask("bolt", 1))
+    assert sum(text.startswith("flood") for text in embedded) <= 2 * SEARCHES_AT_ONCE + 2
+    assert ended.count("flood") <= 2 * SEARCHES_AT_ONCE + 2
+    await asyncio.gather(*flood)
+    assert len(embedded) == 62
