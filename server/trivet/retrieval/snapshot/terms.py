@@ -31,6 +31,8 @@ _RUN = re.compile(r"[\w./-]+")
 _JOINTS = re.compile(r"[/-]")
 _DIGIT = re.compile(r"\d")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"), "-")  # as typesetting has them
+_JOINED = re.compile(r"[/_-]")
+_OF_A_CODE = 3
 _EDGES = "._-/"
 _LONGEST = 128  # characters of a name; what is longer is no name
 _PART = 0.5  # of an occurrence: a name inside another one
@@ -61,8 +63,11 @@ class TermVectors:
 
 
 def holds_code(text: str) -> bool:
-    """Whether there is a name in it that dashes or slashes join, with a digit."""
-    return any(_is_code(run) for run in _runs(text))
+    """Whether there is a name in it that is little more than a number: joined by more than dots, with three digits.
+
+    So not `UTF-8`, nor `3.11.2`: of such, a question says more by its other words.
+    """
+    return any(_holds_number(run) for run in _runs(text))
 
 
 def _names(text: str) -> Mapping[str, float]:
@@ -86,6 +91,10 @@ def _runs(text: str) -> Iterator[str]:
     """What blanks and other signs stand around, in lower case, without what it begins and ends with."""
     dashed = text if text.isascii() else text.translate(_DASHES)
     return (match.group().strip(_EDGES).lower() for match in _RUN.finditer(dashed))
+
+
+def _holds_number(run: str) -> bool:
+    return len(run) <= _LONGEST and _JOINED.search(run) is not None and len(_DIGIT.findall(run)) >= _OF_A_CODE
 
 
 def _is_code(run: str) -> bool:
