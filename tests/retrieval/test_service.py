@@ -54,7 +54,7 @@ async def test_a_passage_says_where_it_is_from(service: IndexService) -> None:
     assert passage.title == "Computers"
     assert passage.text == "A forgotten password is reset with form E-4711."
     assert passage.revision == 1
-    assert passage.score == pytest.approx(1 / 5 + 1 / 2)  # first of both searches, k = 2, weights .25 and 1
+    assert passage.score == pytest.approx(1 / 6 + 1 / 2)  # first of both searches, k = 2, weights .2 and 1
     assert result.snapshot == (await service.status())[0].snapshot
 
 
@@ -137,6 +137,15 @@ async def test_a_passage_has_its_place_and_its_similarity(service: IndexService,
     assert text[passage.start : passage.end] == passage.text == "The second paragraph is about ferrets."
     query, (vector,) = await embedder.embed_query("ferrets"), await embedder.embed_passages([f"a\n{passage.text}"])
     assert passage.similarity == pytest.approx(float(query @ vector), abs=1e-4)
+
+
+async def test_the_tags_of_a_search_are_bounded(service: IndexService) -> None:
+    tags = tuple(f"t{n}" for n in range(64))
+    await service.upsert("handbook", markdown("a", "Some text.", tags=tags))
+    assert await texts(service, "text", tags=tags) == ["Some text."]
+    for wrong in ((*tags, "t64"), ("t" * 257,), tags * 5000):
+        with pytest.raises(InvalidRequest, match="at most 64 tags of at most 256 characters"):
+            await search(service, "text", tags=wrong)
 
 
 async def test_a_search_is_one_call_to_our_own_engine(service: IndexService, monkeypatch: pytest.MonkeyPatch) -> None:

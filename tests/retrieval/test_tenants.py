@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
+from trivet.metering.metrics import Metrics
+from trivet.pipeline.context import ContextRetrieval
+from trivet.pipeline.passages import BoundedRetriever
 from trivet.retrieval.service import IndexService
+from trivet.retrieval.settings import IndexSettings
+from trivet.retrieval.snapshot.stores import Stores
 from trivet.types.passage import Document, DocumentFormat, SearchQuery
+from trivet.types.request import GenerateCall, Message
+from trivet.types.variant import FewShotSettings, RetrievalSettings, Route
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
 
 T = TypeVar("T")
+OpenStores = Callable[[], Stores]
 TENANTS = ("acme", "acm", "bolt", "a!b", "é")  # near each other, and with what ids are made of
 OWNERS = ("", *TENANTS)
 IDS = ("plan", "a/b", "x@1")
@@ -122,3 +131,47 @@ async def test_a_tenant_does_not_learn_that_anothers_document_is_there(service: 
     assert "acme" not in "".join(
         one.id for one in (await service.search(SearchQuery("handbook", "version", "bolt", top_k=5))).passages
     )
+
+
+def example(n: int, owner: str) -> bytes:
+    return f'{{"question": "What is secret {n}?", "answer": "The secret of {owner or "everybody"}."}}\n'.encode()
+
+
+async def test_examples_and_passages_of_a_request_are_the_tenants_own(
+    open_stores: OpenStores, request: pytest.FixtureRequest
+) -> None:
+    """The same question of each tenant, one after the other and at once, with the same texts in every tenant's name."""
+    made: IndexSettings = request.getfixturevalue("settings")  # a name that hypothesis has here
+    named = {name: replace(made, name=f"{made.name}-{name}") for name in ("facts", "examples")}
+    service = IndexService(open_stores(), named)
+    await service.start()
+    for owner in OWNERS:
+        text = f"The secret is that of {owner or 'everybody'}."
+        await service.upsert("facts", Document("plan", text.encode(), DocumentFormat.TEXT, tenant=owner))
+        for same in ("The lamp is green and the hub is blue.", "The LAMP is green, and the hub is blue."):
+            await service.upsert(
+                "facts", Document(f"same{len(same)}", same.encode(), DocumentFormat.TEXT, tenant=owner)
+            )
+        content = b"".join(example(n, owner) for n in range(3))
+        await service.upsert("examples", Document("e", content, DocumentFormat.JSON_LINES, tenant=owner))
+    context = ContextRetrieval(BoundedRetriever(service, Metrics(CollectorRegistry())))
+    wanted = RetrievalSettings("facts", top_k=20, few_shot=FewShotSettings("examples", k=8))
+    route = Route("r", {}, {}, "r", retrieval_deadline=60)
+
+    async def seen(tenant: str) -> str:
+        call = GenerateCall("id", tenant, "r", (Message("user", "What is the secret of the lamp?"),), arrived=0.0)
+        found = await context.find(call, route, wanted)
+        assert not found.degraded
+        assert {one.answer for one in found.examples} == {"The secret of everybody.", f"The secret of {tenant}."}
+        assert len({one.id for one in found.examples}) == len(found.examples)
+        owners = {one.id.rpartition("!")[0] for one in found.passages}
+        assert owners <= {"", tenant}
+        assert len([one for one in found.passages if one.document_id.startswith("same")]) == 1
+        return " ".join([*(one.text for one in found.passages), *(one.answer for one in found.examples)])
+
+    for tenant in TENANTS:
+        text = await seen(tenant)
+        assert f"that of {tenant}." in text
+        assert not any(f"of {other}." in text for other in set(TENANTS) - {tenant})
+    await asyncio.gather(*(seen(tenant) for tenant in TENANTS * 4))
+    await service.close()

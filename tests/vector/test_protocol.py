@@ -224,6 +224,48 @@ async def test_what_it_does_not_do_is_refused_by_name(client: AsyncQdrantClient)
         assert what in (refused.value.details() or ""), what
 
 
+def deep(levels: int) -> models.Filter:
+    chosen = models.Filter(must=[models.HasIdCondition(has_id=[1])])
+    for _ in range(levels - 1):
+        chosen = models.Filter(must=[chosen])
+    return chosen
+
+
+def tagged(count: int) -> models.Filter:
+    values = [f"t{n}" for n in range(count)]
+    return models.Filter(must=[models.FieldCondition(key="tags", match=models.MatchAny(any=values))])
+
+
+def stages(count: int) -> list[models.Prefetch]:
+    return [models.Prefetch(query=[0.5] * DIMENSION, using="dense", limit=1)] * count
+
+
+FUSED = models.FusionQuery(fusion=models.Fusion.RRF)
+BOUNDED: dict[str, tuple[Callable[[AsyncQdrantClient, int], Awaitable[Any]], int]] = {
+    "filters in filters": (lambda c, n: c.count("c", deep(n)), 8),
+    "conditions of a filter": (lambda c, n: c.count("c", tagged(n - 1)), 16_384),
+    "ids": (lambda c, n: c.retrieve("c", range(n)), 10_000),
+    "limit": (lambda c, n: c.query_points("c", [0.5] * DIMENSION, using="dense", limit=n), 10_000),
+    "prefetches": (lambda c, n: c.query_points("c", prefetch=stages(n), query=FUSED), 16),
+    "queries": (
+        lambda c, n: c.query_batch_points("c", [models.QueryRequest(query=[0.5] * DIMENSION, using="dense")] * n),
+        64,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BOUNDED)
+async def test_no_call_asks_for_more_than_the_others_can_wait_for(client: AsyncQdrantClient, what: str) -> None:
+    await create(client, "c")
+    await client.upsert("c", points(range(3)), wait=True)
+    call, most = BOUNDED[what]
+    await call(client, most)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call(client, most + 1)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert what in (refused.value.details() or "")
+
+
 async def test_errors_have_their_codes(client: AsyncQdrantClient) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as missing:
         await client.count("nowhere")

@@ -7,6 +7,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
+from trivet.vector.bounds import check_filter
 from trivet.vector.strict import Unsupported, allow, variant
 
 _RANGE = ("gte", "gt", "lte", "lt")
@@ -18,7 +19,12 @@ def point_id(message: Any) -> int | str:
 
 
 def filter_of(message: Any) -> edge.Filter:
-    """A Filter of the protocol."""
+    """A Filter of the protocol, if it is within bounds."""
+    check_filter(message)
+    return _filter(message)
+
+
+def _filter(message: Any) -> edge.Filter:
     allow(message, ("must", "should", "must_not"))
     return edge.Filter(
         must=_conditions(message.must),
@@ -46,7 +52,7 @@ def _condition(message: Any) -> Any:
         return edge.IsNullCondition(message.is_null.key)
     if kind == "has_id":
         return edge.HasIdCondition({point_id(id_) for id_ in message.has_id.has_id})
-    return filter_of(message.filter)
+    return _filter(message.filter)
 
 
 def _field(message: Any) -> edge.FieldCondition:

@@ -9,6 +9,7 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client import grpc as proto
 
+from trivet.vector.bounds import check_batch, check_found, check_ids
 from trivet.vector.filters import filter_of, optional_filter, point_id
 from trivet.vector.queries import query_of
 from trivet.vector.references import follow
@@ -95,6 +96,7 @@ class PointsCalls:
         """Points by id."""
         allow(request, (*_READ, "ids", "with_payload", "with_vectors"))
         without_vectors(request)
+        check_ids(request.ids)
         shard = self._collections[request.collection_name].shard
         records = shard.retrieve([point_id(id_) for id_ in request.ids], payload_selector(request), False)
         return proto.GetResponse(result=[to_retrieved(record) for record in records])
@@ -107,7 +109,7 @@ class PointsCalls:
         records, following = shard.scroll(
             edge.ScrollRequest(
                 offset=point_id(request.offset) if request.HasField("offset") else None,
-                limit=request.limit if request.HasField("limit") else _DEFAULT_SCROLL,
+                limit=check_found(request.limit) if request.HasField("limit") else _DEFAULT_SCROLL,
                 filter=optional_filter(request),
                 with_payload=payload_selector(request),
                 with_vector=False,
@@ -138,6 +140,7 @@ class PointsCalls:
     def query_batch(self, request: Any) -> Any:
         """Several queries at once."""
         allow(request, (*_READ, "query_points"))
+        check_batch(request.query_points)
         started = time.perf_counter()
         results = [proto.BatchResult(result=self.query(query).result) for query in request.query_points]
         return proto.QueryBatchResponse(result=results, time=time.perf_counter() - started)

@@ -7,6 +7,7 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client import grpc as proto
 
+from trivet.vector.bounds import check_found, check_stages
 from trivet.vector.filters import optional_filter
 from trivet.vector.strict import Unsupported, allow, variant
 from trivet.vector.values import payload_selector, sparse_of, vector_selector
@@ -19,6 +20,8 @@ _IGNORED = ("collection_name", "read_consistency", "timeout")  # one copy, one l
 def query_of(message: Any) -> edge.QueryRequest:
     """A QueryPoints."""
     allow(message, (*_COMMON, *_IGNORED, "offset", "with_payload", "with_vectors"))
+    check_stages(message)
+    check_found(message.offset)
     return edge.QueryRequest(
         offset=message.offset or None,
         with_payload=payload_selector(message),
@@ -37,7 +40,7 @@ def _stage(message: Any) -> dict[str, Any]:
     if not message.HasField("query"):
         raise Unsupported(f"{message.DESCRIPTOR.name} without a query")
     return {
-        "limit": message.limit if message.HasField("limit") else _DEFAULT_LIMIT,
+        "limit": check_found(message.limit) if message.HasField("limit") else _DEFAULT_LIMIT,
         "query": _scoring(message.query, message.using if message.HasField("using") else None),
         "prefetches": [_prefetch(stage) for stage in message.prefetch],
         "filter": optional_filter(message),
