@@ -6,11 +6,13 @@ import random
 import string
 from collections.abc import Callable, Iterator
 from itertools import islice
+from unittest.mock import Mock
 
 import pytest
 
 from retrieval_documents import markdown
 from trivet.retrieval.service import IndexService
+from trivet.retrieval.snapshot.fusion import leg_weights
 from trivet.types.passage import SearchQuery
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
@@ -66,6 +68,22 @@ async def fill(service: IndexService, right: list[tuple[str, str]]) -> None:
     for start in range(0, len(lines), PER_DOCUMENT):
         text = "\n\n".join(lines[start : start + PER_DOCUMENT])
         await service.upsert("handbook", markdown(f"list{start}", text))
+
+
+async def test_a_number_that_no_passage_has_does_not_keep_its_question_from_being_understood(
+    service: IndexService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        await service.upsert("handbook", markdown(f"rule{number}", f"By rule HR-2024-{number} bicycles are free."))
+    store = service.indexes["handbook"].live.store
+    searched = Mock(wraps=store.search)
+    monkeypatch.setattr(store, "search", searched)
+    for number, rounds in (("HR-2024-5", 1), ("hr\u20112024\u20115", 1), ("HR-2024-77", 2)):
+        question = f"Who rides for nothing by {number}?"
+        assert len((await service.search(SearchQuery("handbook", question, "", 3))).passages) == 3
+        asked = [leg_weights(question), leg_weights("Who rides for nothing?")][:rounds]
+        assert [call.kwargs["weights"] for call in searched.call_args_list] == asked
+        searched.reset_mock()
 
 
 @pytest.mark.timeout(600)

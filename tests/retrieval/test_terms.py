@@ -84,5 +84,6 @@ def test_a_word_is_a_name_and_more_is_a_question() -> None:
 def test_a_question_about_a_part_number_is_about_a_name() -> None:
     terms_count = leg_weights("what does 1023-55-A cost?")[1]
     assert terms_count == leg_weights("1023-55-A")[1] == 1.0
+    assert leg_weights("what does 1023-55-A cost?", known=False) == leg_weights("what is it?")
     for other in ("what is the state-of-the-art?", "how do I read UTF-8?", "what is new in 3.11.2?"):
         assert leg_weights(other) == leg_weights("what is it?")

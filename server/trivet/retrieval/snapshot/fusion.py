@@ -6,20 +6,20 @@ With equal weights the fused list is worse than the better half alone, for a que
 
 from __future__ import annotations
 
-from trivet.retrieval.snapshot.terms import holds_code
+from trivet.retrieval.snapshot.terms import codes
 
 _FITS = 1.0
 # With `rrf_k` 2 what is third by meaning and first by terms comes before what is first by meaning alone.
 _TERMS_OF_A_QUESTION = 0.34
 _MEANING_OF_A_NAME = 0.25
-# Meaning does not tell one part number from the next; the words around it find it where the number is unknown.
+# Meaning does not tell one part number from the next.
 # With `rrf_k` 2 and this weight, what is first by terms is first, whatever meaning says of it.
 _MEANING_OF_A_CODE = 0.2
 
 
-def leg_weights(query: str) -> tuple[float, float]:
+def leg_weights(query: str, *, known: bool = True) -> tuple[float, float]:
     """Weights of the search by meaning and of the one by terms: a single word is a name, more than one a question; one
-    with a part number or the like in it is about that."""
-    if holds_code(query):
+    with a part number or the like in it is about that, if it is `known`: stands in some passage."""
+    if known and codes(query):
         return (_MEANING_OF_A_CODE, _FITS)
     return (_MEANING_OF_A_NAME, _FITS) if len(query.split()) == 1 else (_FITS, _TERMS_OF_A_QUESTION)

@@ -10,6 +10,7 @@ from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.snapshot.duplicates import Copies
 from trivet.retrieval.snapshot.fusion import leg_weights
 from trivet.retrieval.snapshot.snapshot import Snapshot
+from trivet.retrieval.snapshot.terms import codes
 from trivet.stores.records import NOTHING, DocumentKey, FoundPassage, Revision, Unwanted, Visible
 from trivet.types.passage import Passage, SearchQuery
 
@@ -26,13 +27,15 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
     replaced or deleted a moment ago, the search is made again without those revisions: what has taken their place may
     not have been among the first. So every passage of an answer was current at one moment, the last look at the heads,
     and nothing is left out. With `query.collapse` copies leave their places to what comes behind them: where some stay
-    empty, the search is made again without the texts of copies, but with what stands for them. Raises
-    RetrievalUnavailable where documents change faster than that.
+    empty, the search is made again without the texts of copies, but with what stands for them. A part number that no
+    passage has says nothing: then the search is made again by the question's meaning. Raises RetrievalUnavailable where
+    documents change faster than that.
     """
     asked = query.asked
     dense = (await snapshot.embedder.embed_query(asked)).tolist()
     terms = snapshot.terms.of_query(asked)
     who = Visible(query.tenant, query.tags, time.time())
+    numbers, weights = codes(asked), leg_weights(asked)
     asking = _Asking((3 if query.max_per_document else 1) * query.top_k + _TIES)
     for _ in range(_ROUNDS):
         found = await snapshot.store.search(
@@ -43,10 +46,13 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
             limit=asking.limit,
             candidates=max(snapshot.settings.candidates, asking.limit),
             rrf_k=snapshot.settings.rrf_k,
-            weights=leg_weights(asked),
+            weights=weights,
             without=sorted(asking.stale),
             unwanted=asking.unwanted or NOTHING,
         )
+        if numbers and not any(numbers & codes(f"{one.title}\n{one.text}") for one in found):
+            numbers, weights = frozenset(), leg_weights(asked, known=False)
+            continue
         copies = Copies(asked)
         chosen = _chosen([one for one in found if one.counts], query, copies)
         if asking.settled(found, copies, enough=len(chosen) == query.top_k):

@@ -62,12 +62,12 @@ class TermVectors:
         return _together(vector.indices, vector.values, weights)
 
 
-def holds_code(text: str) -> bool:
-    """Whether there is a name in it that is little more than a number: joined by more than dots, with three digits.
+def codes(text: str) -> frozenset[str]:
+    """The names in it that are little more than numbers: joined by more than dots, with three digits.
 
     So not `UTF-8`, nor `3.11.2`: of such, a question says more by its other words.
     """
-    return any(_holds_number(run) for run in _runs(text))
+    return frozenset(run for run in _runs(text) if _holds_number(run))
 
 
 def _names(text: str) -> Mapping[str, float]:
