@@ -78,8 +78,8 @@ async def test_a_number_that_no_passage_has_does_not_keep_its_question_from_bein
     store = service.indexes["handbook"].live.store
     searched = Mock(wraps=store.search)
     monkeypatch.setattr(store, "search", searched)
-    for number, rounds in (("HR-2024-5", 1), ("hr\u20112024\u20115", 1), ("HR-2024-77", 2)):
-        question = f"Who rides for nothing by {number}?"
+    for asked_for, rounds in (("HR-2024-5", 1), ("hr\u20112024\u20115", 1), ("HR-2024-77", 2)):
+        question = f"Who rides for nothing by {asked_for}?"
         assert len((await service.search(SearchQuery("handbook", question, "", 3))).passages) == 3
         asked = [leg_weights(question), leg_weights("Who rides for nothing?")][:rounds]
         assert [call.kwargs["weights"] for call in searched.call_args_list] == asked
