@@ -92,6 +92,32 @@ def test_counting_from_the_beginning_agrees_with_counting_all(
     assert tokenizer.count_within(text, True, most) == (whole if whole <= most else None)
 
 
+def small_tokenizer(pre_tokenizer: dict[str, Any] | None) -> TextTokenizer:
+    """Knows " abcd" as one token; a beginning of it is two or three."""
+    pieces = [" ", "a", "b", "c", "d", "?", " a", "bc", "bcd", " abcd"]
+    merges = [[" ", "a"], ["b", "c"], ["bc", "d"], [" a", "bcd"]]
+    model = {"type": "BPE", "unk_token": "?", "fuse_unk": False, "vocab": {p: i for i, p in enumerate(pieces)}}
+    return TextTokenizer({
+        "version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": pre_tokenizer, "decoder": None,
+        "model": {**model, "merges": merges},
+    })  # fmt: skip
+
+
+WORDS_APART = {"type": "Split", "pattern": {"Regex": " ?[a-z]+"}, "behavior": "Isolated", "invert": False}
+
+
+@pytest.mark.parametrize("pre_tokenizer", [WORDS_APART, None], ids=["words", "one word"])
+@pytest.mark.parametrize("words", range(1, 8))
+@pytest.mark.parametrize("cut", range(1, 13))
+def test_a_word_that_is_cut_counts_for_no_more_than_it_is(
+    monkeypatch: pytest.MonkeyPatch, pre_tokenizer: dict[str, Any] | None, words: int, cut: int
+) -> None:
+    monkeypatch.setattr(text_tokenizer, "LONG_TEXT", cut)
+    tokenizer = small_tokenizer(pre_tokenizer)
+    assert tokenizer.count_within(" abcd" * words, True, words) == words
+    assert tokenizer.count_within(" abcd" * words, True, words - 1) is None
+
+
 class Watched:
     """Counts the characters that are tokenized."""
 

@@ -112,7 +112,8 @@ class GenerationPipeline:
             self._prompts[variant.backend, variant.prompt].bytes_within(self._backends[variant.backend].context_tokens)
             for variant in route.variants.values()
         )
-        if has_more_bytes([message.content for message in call.messages], fitting):
+        known = fitting > 0  # the context is not, before an engine's first start
+        if known and has_more_bytes([message.content for message in call.messages], fitting):
             raise PromptTooLong(
                 f"the conversation has more than {fitting:,} bytes, which is the most that can fit into the model's "
                 "context"

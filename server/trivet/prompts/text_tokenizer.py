@@ -89,7 +89,7 @@ class TextTokenizer:
         size = max(LONG_TEXT, 4 * most)
         while size < len(text):
             beginning = self._encode(text[:size], initial)
-            if len(beginning) > 2 * most or _settled(beginning) > most:
+            if len(beginning) > 2 * most + self.bytes_per_token or _settled(beginning) > most:
                 return None
             size *= 4
         tokens = len(self._encode(text, initial))
