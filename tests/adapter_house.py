@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,12 @@ class EngineFake:
         self.refusal: Exception | None = None
         self.in_use: Counter[str] = Counter()
         self.faults: list[str] = []
+
+    def schema_known(self, schema: Mapping[str, Any]) -> bool:
+        raise NotImplementedError
+
+    async def admit_schema(self, schema: Mapping[str, Any], tenant: str) -> None:
+        raise NotImplementedError
 
     def generate(self, request: BackendRequest) -> AsyncGenerator[Chunk, None]:
         raise NotImplementedError

@@ -154,6 +154,12 @@ class DocumentRejected(TrivetError):
     reason = "DOCUMENT_REJECTED"
 
 
+class GenerationFailed(TrivetError):
+    """The engine lives and gave this answer up, or ended it in a way that is none: what came is no answer."""
+
+    reason = "GENERATION_FAILED"
+
+
 class Overloaded(TrivetError):
     """The bounded queue is full. `retry_after` in seconds; `subject` and `limit` say which bound."""
 

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
@@ -156,6 +156,12 @@ class Engine:
         self.in_use: Counter[str] = Counter()
         self.faults: list[str] = []
         self._staging = staging
+
+    def schema_known(self, schema: Mapping[str, Any]) -> bool:
+        raise NotImplementedError
+
+    async def admit_schema(self, schema: Mapping[str, Any], tenant: str) -> None:
+        raise NotImplementedError
 
     def generate(self, request: BackendRequest) -> Any:
         raise NotImplementedError

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from trivet.backends.coalescing import Coalescer
+from trivet.errors import GenerationFailed
 from trivet.types.generation import Chunk, FinishReason
 
 SECONDS = 0.05
@@ -113,20 +114,37 @@ async def test_tokens_before_a_failure_are_delivered(coalescer: Coalescer) -> No
     assert coalescer.finished
 
 
-@pytest.mark.parametrize(
-    ("reason", "finish"),
-    [
-        ("stop", FinishReason.STOP),
-        ("repetition", FinishReason.STOP),
-        ("length", FinishReason.LENGTH),
-        ("abort", FinishReason.CANCELLED),
-        ("error", FinishReason.ERROR),
-        ("new in a later version", FinishReason.ERROR),
-    ],
-)
-async def test_reasons(coalescer: Coalescer, reason: str, finish: FinishReason) -> None:
+@pytest.mark.parametrize(("reason", "finish"), [("stop", FinishReason.STOP), ("length", FinishReason.LENGTH)])
+async def test_ends_of_an_answer(coalescer: Coalescer, reason: str, finish: FinishReason) -> None:
     coalescer.put(delta("", reason))
     assert (await coalescer.get()).finish is finish
+
+
+@pytest.mark.parametrize("reason", ["repetition", "abort", "error", "new in a later version"])
+async def test_any_other_end_is_a_failure_after_the_tokens_before_it(coalescer: Coalescer, reason: str) -> None:
+    coalescer.put(delta("a"))
+    coalescer.put(delta("b", reason))
+    chunk = await coalescer.get()
+    assert (chunk.text, chunk.tokens, chunk.finish) == ("ab", 2, None)
+    with pytest.raises(GenerationFailed, match=reason):
+        await coalescer.get()
+    assert coalescer.finished
+
+
+async def test_the_prompt_is_known_with_the_first_token_alone(coalescer: Coalescer) -> None:
+    coalescer.put(Output([Completion("", [], "error")]))
+    assert coalescer.unread() is None
+    with pytest.raises(GenerationFailed):
+        await coalescer.get()
+
+
+async def test_what_nobody_fetched_is_there_for_who_leaves(coalescer: Coalescer) -> None:
+    coalescer.put(delta("a"))
+    coalescer.put(delta("b"))
+    chunk = coalescer.unread()
+    assert chunk is not None
+    assert (chunk.tokens, chunk.input_tokens, chunk.cached_tokens) == (2, 50, 32)
+    assert coalescer.unread() is None
 
 
 async def test_nothing_is_lost_at_any_pace(coalescer: Coalescer) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trivet.app.supervisor import RestartSettings
+from trivet.backends.grammars.limits import TrialLimits
 from trivet.backends.vllm_settings import EmbeddedSettings
 from trivet.config import Config
+from trivet.config.checks import schema_limits
+from trivet.config.schema import Schemas
 from trivet.stores.data_folder import DataFolder
 from trivet.types.variant import Route, Variant
 
@@ -29,6 +32,17 @@ def embedded_settings(config: Config, folder: DataFolder, name: str) -> Embedded
         max_cpu_loras=backend.max_cpu_loras,
         max_lora_rank=backend.max_lora_rank,
         hang_timeout=backend.hang_timeout,
+        trials=_trial_limits(config.file.schemas),
+    )
+
+
+def _trial_limits(schemas: Schemas) -> TrialLimits:
+    return TrialLimits(
+        cpu_seconds=schemas.compile_cpu_ms / 1000,
+        step_seconds=schemas.step_cpu_ms / 1000,
+        memory_bytes=schemas.compile_memory_bytes,
+        max_waiting=schemas.max_waiting,
+        schema=schema_limits(schemas),
     )
 
 

@@ -13,6 +13,7 @@ from trivet.app.backend import embedded_settings, restart_settings
 from trivet.app.preparation import Preparation
 from trivet.app.progress import Progress
 from trivet.app.supervisor import Supervisor
+from trivet.backends.grammars.verdict import Outcome
 from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
 from trivet.config import Config
 from trivet.metering.metrics import Metrics
@@ -26,7 +27,9 @@ class Engines:
 
     def __init__(self, config: Config, folder: DataFolder, metrics: Metrics) -> None:
         self.backends: Mapping[str, EmbeddedVllm] = {
-            name: EmbeddedVllm(embedded_settings(config, folder, name), partial(_tell, name))
+            name: EmbeddedVllm(
+                embedded_settings(config, folder, name), partial(_tell, name), partial(_tried, metrics, name)
+            )
             for name in config.file.backends
         }
         self._config = config
@@ -34,6 +37,7 @@ class Engines:
         self._supervising: list[asyncio.Task[None]] = []
         for name, backend in self.backends.items():
             metrics.engine_up.labels(name).set_function(partial(_up, backend))
+            metrics.schemas_waiting.labels(name).set_function(partial(_waiting, backend))
             metrics.engine_restarts.labels(name)  # there from the start, as 0
 
     @property
@@ -78,6 +82,14 @@ class Engines:
 
 def _tell(name: str, state: EngineState) -> None:
     logger.info("engine %s is %s", name, state.value)
+
+
+def _tried(metrics: Metrics, name: str, seconds: float, outcome: Outcome) -> None:
+    metrics.schema_compile.labels(name, outcome.value).observe(seconds)
+
+
+def _waiting(backend: EmbeddedVllm) -> float:
+    return float(backend.schemas_waiting)
 
 
 def _up(backend: EmbeddedVllm) -> float:

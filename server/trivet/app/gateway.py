@@ -26,6 +26,7 @@ from trivet.app.reload import RouteReload, prices_of
 from trivet.app.reranking import open_reranking
 from trivet.app.slots import adapter_slots
 from trivet.config import Config
+from trivet.config.checks import schema_limits
 from trivet.errors import BackendUnavailable, FailedPrecondition
 from trivet.metering.adapter_gauge import AdapterGauge
 from trivet.metering.exposition import MetricsListener
@@ -207,6 +208,7 @@ class Gateway:
             receipts=receipts,
             keys=keys,
             slow_reader_timeout=config.file.server.slow_reader_timeout,
+            schema_limits=schema_limits(config.file.schemas),
         )
         admin = AdminServicer(
             routes=legs.routes,

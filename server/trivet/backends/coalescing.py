@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from trivet.errors import GenerationFailed
 from trivet.types.generation import Chunk, FinishReason
 
-FINISH_REASONS = {
-    "stop": FinishReason.STOP,
-    "length": FinishReason.LENGTH,
-    "repetition": FinishReason.STOP,
-    "abort": FinishReason.CANCELLED,
-}
+# Any other is no end of an answer: vLLM says "error", "abort" and "repetition" too, and may say more some day.
+FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
 
 class Coalescer:
@@ -24,7 +21,8 @@ class Coalescer:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tokens: int, seconds: float, input_tokens: int) -> None:
-        self.finished = False
+        self.finished = False  # nothing is left to fetch
+        self.ended = False  # in the engine, where nothing is left to abort
         self._loop = loop
         self._limit = tokens
         self._seconds = seconds
@@ -52,9 +50,13 @@ class Coalescer:
         self._tokens += len(completion.token_ids)
         self._engine_at = now
         self._cached_tokens = output.num_cached_tokens
-        if completion.finish_reason is not None:
-            self._finish = FINISH_REASONS.get(completion.finish_reason, FinishReason.ERROR)
+        if completion.finish_reason in FINISH_REASONS:
+            self._finish = FINISH_REASONS[completion.finish_reason]
+            self.ended = True
             self._wake()
+        elif completion.finish_reason is not None:
+            self.ended = True
+            self.put(GenerationFailed(f"the engine gave the answer up ({completion.finish_reason})"))
         elif self._tokens >= self._limit or now - self._delivered_at >= self._seconds:
             self._wake()
         elif self._timer is None and not self._due:
@@ -73,6 +75,10 @@ class Coalescer:
             raise self._error
         return self._take()
 
+    def unread(self) -> Chunk | None:
+        """What the engine handed over and nobody fetched, None if nothing; for who leaves."""
+        return self._take() if self._tokens else None
+
     def _wake(self) -> None:
         self._due = True
         if self._timer is not None:
@@ -82,17 +88,18 @@ class Coalescer:
             self._waiter.set_result(None)
 
     def _take(self) -> Chunk:
-        first = self._input_tokens is not None
+        first = self._input_tokens is not None and self._tokens > 0  # before it the prompt may not be computed
         chunk = Chunk(
             text="".join(self._texts),
             tokens=self._tokens,
             engine_at=self._engine_at,
             finish=self._finish,
-            input_tokens=self._input_tokens,
+            input_tokens=self._input_tokens if first else None,
             cached_tokens=self._cached_tokens if first else None,
         )
         self.finished = self._finish is not None
-        self._input_tokens = None
+        if first:
+            self._input_tokens = None
         self._texts.clear()
         self._tokens = 0
         self._delivered_at = self._loop.time()

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from enum import Enum
 from typing import Any
 
 from trivet.backends.background import in_background
 from trivet.backends.coalescing import Coalescer
 from trivet.backends.engine_metrics import EngineMetrics
+from trivet.backends.grammars.process import CompilerProcess
+from trivet.backends.grammars.trials import OnTrial, SchemaTrials
 from trivet.backends.lora_book import LoraBook
 from trivet.backends.vllm_engine import RETRY_AFTER, EngineStats, VllmEngine
 from trivet.backends.vllm_launch import Launch
 from trivet.backends.vllm_settings import EmbeddedSettings
-from trivet.errors import AdapterRejected, BackendUnavailable, InvalidRequest, PromptTooLong
+from trivet.errors import AdapterRejected, BackendUnavailable, GenerationFailed, InvalidRequest, PromptTooLong
 from trivet.types.adapter import StagedAdapter
 from trivet.types.generation import BackendRequest, Chunk
 
@@ -32,9 +34,17 @@ class EngineState(Enum):
 
 
 class EmbeddedVllm:
-    """Implements `ports.Backend`. Call everything from one event loop; `on_state` is told of each new state there."""
+    """Implements `ports.Backend`. Call everything from one event loop; `on_state` is told of each new state there.
 
-    def __init__(self, settings: EmbeddedSettings, on_state: Callable[[EngineState], None] | None = None) -> None:
+    `on_trial` is told of each schema that was tried out (see `SchemaTrials`).
+    """
+
+    def __init__(
+        self,
+        settings: EmbeddedSettings,
+        on_state: Callable[[EngineState], None] | None = None,
+        on_trial: OnTrial = lambda _seconds, _outcome: None,
+    ) -> None:
         self.block_size = settings.block_size or 16
         self.context_tokens = settings.max_model_len or 0
         self.salts_after_prefix = False
@@ -43,7 +53,9 @@ class EmbeddedVllm:
         self.metrics = EngineMetrics()
         self._settings = settings
         self._on_state = on_state
+        self._on_trial = on_trial
         self._engine: VllmEngine | None = None
+        self._trials: SchemaTrials | None = None  # as old as the engine, which has what they found harmless
         self._abandoned: asyncio.Future[Any] | None = None
         self._loras = LoraBook()
         self._lifecycle = asyncio.Lock()
@@ -64,6 +76,11 @@ class EmbeddedVllm:
         """Of the engine's processes; empty when there is none."""
         return self._engine.process_ids if self._engine else []
 
+    @property
+    def schemas_waiting(self) -> int:
+        """Schemas that wait for their trial."""
+        return self._trials.waiting if self._trials else 0
+
     async def start(self) -> None:
         """Start the engine, also after it died; nothing to do if it is ready.
 
@@ -75,7 +92,7 @@ class EmbeddedVllm:
             await self._discard()
             gc.collect()  # former engines, and starts that failed, are cycles that hold sockets and pipes
             try:
-                engine = await self._launch()
+                engine, trials = await self._launch()
             except asyncio.CancelledError:
                 self._enter(EngineState.STOPPED)
                 raise
@@ -83,7 +100,7 @@ class EmbeddedVllm:
                 self._enter(EngineState.DEAD)
                 where = self._settings.log_file
                 raise BackendUnavailable(f"the engine did not start ({problem}); see {where}", RETRY_AFTER) from problem
-            self._engine = engine
+            self._engine, self._trials = engine, trials
             self.block_size, self.context_tokens = engine.block_size, engine.context_tokens
             self.salts_after_prefix = engine.salts_after_prefix
             self.incarnation += 1
@@ -102,6 +119,14 @@ class EmbeddedVllm:
             raise self._unavailable()
         return await asyncio.shield(self._engine.death)
 
+    def schema_known(self, schema: Mapping[str, Any]) -> bool:
+        """See `ports.Backend.schema_known`."""
+        return self._trials is not None and self._trials.known(schema)
+
+    async def admit_schema(self, schema: Mapping[str, Any], tenant: str) -> None:
+        """See `ports.Backend.admit_schema`."""
+        await self._admitted(schema, tenant)
+
     async def generate(self, request: BackendRequest) -> AsyncGenerator[Chunk, None]:
         """See `ports.Backend.generate`. Also raises PromptTooLong, and InvalidRequest for what vLLM refuses."""
         engine = self._running()
@@ -113,15 +138,21 @@ class EmbeddedVllm:
             raise PromptTooLong(f"the prompt has {length} tokens, and the context {self.context_tokens}")
         seconds = self._settings.coalesce_ms / 1000
         collector = Coalescer(asyncio.get_running_loop(), self._settings.coalesce_tokens, seconds, length)
-        ticket = await engine.submit(request, lora, collector)
+        schema = None if request.json_schema is None else await self._admitted(request.json_schema, request.tenant)
+        ticket = await engine.submit(request, lora, schema, collector)
         try:
             while not collector.finished:
                 try:
                     chunk = await collector.get()
+                except GenerationFailed:
+                    raise
                 except Exception as problem:
                     raise engine.unavailable() from problem
                 yield chunk
         finally:
+            unread = collector.unread()
+            if unread is not None:
+                request.on_unread(unread)
             await engine.release(ticket)
 
     async def load_adapter(self, adapter: StagedAdapter) -> None:
@@ -139,6 +170,11 @@ class EmbeddedVllm:
     async def stats(self) -> EngineStats:
         """The engine's own view of what is unfinished; raises BackendUnavailable."""
         return await self._running().stats()
+
+    async def _admitted(self, schema: Mapping[str, Any], tenant: str) -> str:
+        self._running()
+        assert self._trials is not None
+        return await self._trials.admit(schema, tenant)
 
     async def _load(self, adapter: StagedAdapter) -> None:
         """Not to be cancelled half-way: the engine would hold what the book does not know."""
@@ -166,7 +202,7 @@ class EmbeddedVllm:
         with contextlib.suppress(Exception):
             await engine.remove_lora(lora.lora_int_id)
 
-    async def _launch(self) -> VllmEngine:
+    async def _launch(self) -> tuple[VllmEngine, SchemaTrials]:
         loop = asyncio.get_running_loop()
         self._enter(EngineState.STARTING)
 
@@ -188,15 +224,26 @@ class EmbeddedVllm:
         self.metrics.adopt()
         try:
             await engine.warm_up()
+            trials = await self._new_trials(engine)
         except BaseException:
             await engine.stop()
             raise
-        return engine
+        return engine, trials
+
+    async def _new_trials(self, engine: VllmEngine) -> SchemaTrials:
+        vocabulary = self._settings.cache_folder / f"vocabulary-{self.name}.json"
+        vocabulary.parent.mkdir(parents=True, exist_ok=True)
+        vocabulary.write_text(await engine.vocabulary(), encoding="utf-8")
+        limits = self._settings.trials
+        return SchemaTrials(CompilerProcess(vocabulary, limits), limits, self._on_trial)
 
     async def _discard(self) -> None:
         engine, self._engine = self._engine, None
+        trials, self._trials = self._trials, None
         self._loras.clear()
         self.metrics.drop()
+        if trials is not None:
+            await trials.close()
         if engine is not None:
             await engine.stop()
 

@@ -13,6 +13,7 @@ from trivet.backends.background import in_background
 from trivet.backends.coalescing import Coalescer
 from trivet.backends.death_watch import DeathWatch
 from trivet.backends.hang_watch import HangWatch
+from trivet.backends.vllm_settings import GRAMMAR_BACKEND
 from trivet.errors import BackendUnavailable, InvalidRequest
 from trivet.types.generation import BackendRequest
 from trivet.vllm_plugin.prefix_salt import active, salt_after
@@ -78,16 +79,20 @@ class VllmEngine:
         self._llm.output_handler.add_done_callback(lambda _: self._declare_dead("vLLM's output handler ended"))
         self._hang_watch = HangWatch(self._has_work, self._hang_timeout, self._declare_dead)
 
-    async def submit(self, request: BackendRequest, lora: Any, collector: Coalescer) -> str:
+    async def vocabulary(self) -> str:
+        """The tokenizer as the engine's grammar compiler sees it: xgrammar's own JSON (`TokenizerInfo`)."""
+        return await asyncio.to_thread(_vocabulary, self._llm.vllm_config)
+
+    async def submit(self, request: BackendRequest, lora: Any, schema: str | None, collector: Coalescer) -> str:
         """Queue a request whose outputs go to `collector`; returns the id to abort it by.
 
-        Raises InvalidRequest if vLLM refuses it.
+        `schema`: the JSON text that constrains the answer, tried out already. Raises InvalidRequest if vLLM refuses
+        the request.
         """
         self._refuse_if_dead()
-        if request.json_schema is None:
-            prepared = self._prepare(request, lora)
-        else:  # the grammar is compiled to check it, and a schema may be large
-            prepared = await asyncio.to_thread(self._prepare, request, lora)
+        prepared = self._prepare(request, lora)
+        if schema is not None:
+            _constrain(prepared.sampling_params, schema)
         self._llm.input_processor.assign_request_id(prepared)
         ticket = str(prepared.request_id)
         self._open[ticket] = collector
@@ -104,7 +109,7 @@ class VllmEngine:
     async def release(self, ticket: str) -> None:
         """Forget a request, and abort it in the engine if it is not finished."""
         collector = self._open.pop(ticket, None)
-        if collector is not None and not collector.finished and self.alive:
+        if collector is not None and not collector.ended and self.alive:
             with contextlib.suppress(Exception):  # the engine died meanwhile: nothing is left to abort
                 await self._llm.abort(ticket, internal=True)
 
@@ -173,8 +178,7 @@ class VllmEngine:
                 priority=request.priority,
             )
         except (VLLMClientError, ValueError, TypeError) as problem:
-            field = getattr(problem, "parameter", None) or ("json_schema" if request.json_schema else "request")
-            raise InvalidRequest({field: str(problem)[:500]}) from problem
+            raise InvalidRequest({_field_of(problem): str(problem)[:500]}) from problem
 
     def _declare_dead(self, reason: str) -> None:
         if self._death.done():
@@ -210,12 +214,40 @@ def _is_engine_death(problem: BaseException) -> bool:
     return isinstance(problem, EngineDeadError)
 
 
+_FIELDS = frozenset({"max_tokens", "temperature", "seed", "stop"})  # of a request, under vLLM's names for them
+
+
+def _field_of(problem: Exception) -> str:
+    """The field of the request that vLLM complains of; all else that it may complain of is in the prompt."""
+    parameter = getattr(problem, "parameter", None)
+    return parameter if parameter in _FIELDS else "messages"
+
+
+def _constrain(sampling: Any, schema: str) -> None:
+    """Put the schema in once vLLM has checked the rest: its own check converts it again, holding up the event loop."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    sampling.structured_outputs = StructuredOutputsParams(json=schema)
+    sampling.structured_outputs._backend = GRAMMAR_BACKEND
+
+
+def _vocabulary(config: Any) -> str:
+    """vLLM makes it when the first schema comes, in its own way for each kind of tokenizer; so does this."""
+    from vllm.tokenizers import cached_tokenizer_from_config
+    from vllm.v1.structured_output.backend_types import StructuredOutputOptions
+    from vllm.v1.structured_output.backend_xgrammar import XgrammarBackend
+
+    model = config.model_config
+    backend = XgrammarBackend(config, cached_tokenizer_from_config(model), model.get_vocab_size())
+    grammar = backend.compile_grammar(StructuredOutputOptions.JSON, '{"type":"null"}')
+    return str(grammar.ctx.tokenizer_info.serialize_json())
+
+
 def _sampling_params(request: BackendRequest) -> Any:
     from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+    from vllm.sampling_params import RequestOutputKind
 
     sampling = request.sampling
-    schema = request.json_schema
     return SamplingParams(
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
@@ -223,6 +255,5 @@ def _sampling_params(request: BackendRequest) -> Any:
         seed=sampling.seed,
         stop=list(sampling.stop),
         output_kind=RequestOutputKind.DELTA,
-        structured_outputs=None if schema is None else StructuredOutputsParams(json=dict(schema)),
         skip_clone=True,  # made for this request alone
     )

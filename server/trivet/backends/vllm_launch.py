@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trivet.backends.engine_process import write_logging_config
-from trivet.backends.vllm_settings import EmbeddedSettings
+from trivet.backends.vllm_settings import GRAMMAR_BACKEND, EmbeddedSettings
 
 CPU_LORA_PLUGIN = "trivet.vllm_plugin.cpu_lora"
 
@@ -142,7 +142,7 @@ def _engine_config(settings: EmbeddedSettings, on_cpu: bool) -> Any:
         enforce_eager=on_cpu,  # compiling for a CPU takes longer than the whole rest of the start
         scheduling_policy="priority",
         # Without this a weak model burns its tokens on blanks between the braces.
-        structured_outputs_config=StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True),
+        structured_outputs_config=StructuredOutputsConfig(backend=GRAMMAR_BACKEND, disable_any_whitespace=True),
         **options,
     )
     return arguments.create_engine_config()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from trivet.backends.grammars.limits import TrialLimits
+
+GRAMMAR_BACKEND = "xgrammar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +42,4 @@ class EmbeddedSettings:
     cpu_threads: int = 1
     hang_timeout: float = 120.0
     start_method: Literal["spawn", "fork"] = "spawn"
+    trials: TrialLimits = field(default_factory=TrialLimits)

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from trivet.config.schema import ConfigFile, RouteSection, VariantSection
+from trivet.config.schema import ConfigFile, RouteSection, Schemas, VariantSection
 from trivet.config.yaml_lines import YamlDocument
+from trivet.schemas.check import schema_problems
+from trivet.schemas.limits import SchemaLimits
 
 S3 = "s3://"
 # A bucket's name, and a prefix whose parts are no "." and no "..".
@@ -31,6 +33,11 @@ def check_config(document: YamlDocument, file: ConfigFile, folder: Path, *, inse
     for name, route in file.routes.items():
         problems += _route(document, file, folder, name, route)
     return problems
+
+
+def schema_limits(schemas: Schemas) -> SchemaLimits:
+    """The bounds that can be told without compiling."""
+    return SchemaLimits(**{name: getattr(schemas, name) for name in SchemaLimits.__slots__})
 
 
 def is_loopback(listen: str) -> bool:
@@ -185,6 +192,9 @@ def _variant(
     elif backend.max_model_len is not None and variant.sampling.max_tokens >= backend.max_model_len:
         expected = f"expected less than max_model_len of its backend ({backend.max_model_len})"
         yield document.problem((*at, "sampling", "max_tokens"), expected)
+    if variant.json_schema is not None:
+        for problem in schema_problems(variant.json_schema, schema_limits(file.schemas)):
+            yield document.problem((*at, "json_schema"), f"at {problem}")
     prompt = folder / file.prompts / (variant.prompt.replace("@", "/") + ".md")
     if not prompt.is_file():
         yield document.problem((*at, "prompt"), f"no file {prompt}")

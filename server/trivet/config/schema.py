@@ -63,6 +63,21 @@ class Admission(Section):
     max_queued_tokens: Count = 65536
 
 
+class Schemas(Section):
+    """Bounds on the JSON schemas that answers are constrained by, of clients and variants alike."""
+
+    max_bytes: Annotated[int, Field(ge=256, le=1 << 20)] = 65_536
+    max_depth: Annotated[int, Field(ge=2, le=64)] = 32
+    max_schemas: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    max_values: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    max_properties: Annotated[int, Field(ge=1, le=10_000)] = 500
+    max_pattern_length: Annotated[int, Field(ge=1, le=10_000)] = 256
+    compile_cpu_ms: Annotated[float, Field(ge=10, le=60_000)] = 500.0
+    compile_memory_bytes: Annotated[int, Field(ge=64 << 20)] = 512 << 20
+    step_cpu_ms: Annotated[float, Field(gt=0, le=1_000)] = 2.0
+    max_waiting: Count = 16
+
+
 class Key(Section):
     """One credential: the SHA-256 of the secret, whose it is, what it may do."""
 
@@ -208,6 +223,7 @@ class ConfigFile(Section):
     server: Server = Server()
     admission: Admission = Admission()
     keys: list[Key] = []
+    schemas: Schemas = Schemas()
     backends: Annotated[dict[Name, EmbeddedBackend], Field(min_length=1)]
     prompts: str = "prompts"
     adapters: list[Text] = ["adapters"]

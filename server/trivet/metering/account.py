@@ -58,6 +58,11 @@ class Account:
         self.finish = FinishReason.STOP
         self.input_tokens = self.cached_tokens = self.output_tokens = 0
 
+    def add_unread(self, chunk: Chunk) -> None:
+        """Count what the engine had handed over when the reader left."""
+        self.output_tokens = (self.output_tokens or 0) + chunk.tokens
+        self._count_input(chunk)
+
     def add(self, chunk: Chunk, now: float) -> None:
         """Count one chunk that the engine handed over."""
         if chunk.tokens:
@@ -68,12 +73,16 @@ class Account:
                 self.token_gaps.append((max(0.0, chunk.engine_at - self.last_engine_at), chunk.tokens))
             self.last_engine_at = chunk.engine_at
             self.output_tokens = (self.output_tokens or 0) + chunk.tokens
+        self._count_input(chunk)
+        if chunk.finish is not None:
+            self.finish = chunk.finish
+
+    def _count_input(self, chunk: Chunk) -> None:
+        """Known, and charged, once the engine has computed it: its first token says so."""
         if chunk.input_tokens is not None:
             self.input_tokens = chunk.input_tokens
         if chunk.cached_tokens is not None:
             self.cached_tokens = chunk.cached_tokens
-        if chunk.finish is not None:
-            self.finish = chunk.finish
 
     def close(self, *, code: str, now: float, price: Price | None) -> Receipt:
         """The receipt. `code` is the name of the status that the client gets; a failed call shows no passage ids."""
@@ -98,7 +107,7 @@ class Account:
             finish_reason=self._finish_reason(code),
             input_tokens=self.input_tokens,
             cached_tokens=self.cached_tokens,
-            expected_cached_tokens=self.expected_cached_tokens,
+            expected_cached_tokens=None if self.input_tokens is None else self.expected_cached_tokens,
             output_tokens=self.output_tokens,
             queue_ms=_ms(self.queue),
             retrieval_ms=_ms(self.retrieval),

@@ -45,6 +45,10 @@ class Metrics:
         )
         self.adapter_waiting = gauge("adapter_waiting", "Requests that wait for a slot of the engine.", "backend")
         self.adapter_slots = gauge("adapter_slots_leased", "Slots of the engine that adapters hold.", "backend")
+        self.schema_compile = histogram(
+            "schema_compile_seconds", "Trying out a schema that was new, by outcome.", "backend", "outcome"
+        )
+        self.schemas_waiting = gauge("schemas_waiting", "Schemas that wait to be tried out.", "backend")
         self.engine_up = gauge("engine_up", "1 while the engine takes requests.", "backend")
         self.engine_restarts = counter(
             "engine_restarts_total", "Times that a dead engine was started again, failed starts included.", "backend"

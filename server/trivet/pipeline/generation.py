@@ -221,7 +221,6 @@ class GenerationPipeline:
         account.degraded += [reason for reason, holds in reasons.items() if holds]
         account.example_ids = tuple(example.id for example in prompt.examples)
         account.passage_ids = tuple(passage.id for passage in prompt.passages)
-        account.input_tokens = len(prompt.token_ids)
         return prompt, replace(call, max_tokens=min(wanted, room))
 
     async def _off_the_loop(self, assemble: Callable[[], AssembledPrompt]) -> AssembledPrompt:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any
 
 from trivet.adapters.lifecycle.slots import AdapterSlots
+from trivet.errors import GenerationFailed
 from trivet.metering.account import Account
 from trivet.pipeline.admission import Place
 from trivet.pipeline.reader import Reader
 from trivet.pipeline.warmth import PrefixBooks
 from trivet.ports import Backend
 from trivet.routing.table import Resolution
-from trivet.types.generation import BackendRequest
+from trivet.types.generation import BackendRequest, FinishReason
 from trivet.types.prompt import AssembledPrompt
 from trivet.types.request import GenerateCall
 from trivet.types.variant import CacheScope, Route, Sampling, Variant
+
+ANSWERED = (FinishReason.STOP, FinishReason.LENGTH)
 
 
 class AnswerStream:
@@ -39,10 +43,14 @@ class AnswerStream:
     ) -> str:
         """The whole answer, when `reader` has had it piece by piece. `adapter` is an engine name.
 
-        The slot is held until the stream has ended, failed or been abandoned.
+        The slot is held until the stream has ended, failed or been abandoned. Raises what the backend raises, and
+        GenerationFailed for a stream that ends without an answer's end.
         """
         loop, variant = asyncio.get_running_loop(), resolution.variant
         backend = self._backends[variant.backend]
+        schema = call.json_schema or variant.json_schema
+        if schema is not None and not backend.schema_known(schema):
+            await self._admit_schema(backend, schema, call.tenant, place, account)
         salt = cache_salt(resolution.route, call.tenant)
         request = BackendRequest(
             request_id=call.request_id,
@@ -51,8 +59,10 @@ class AnswerStream:
             adapter=adapter,
             cache_salt=salt,
             unsalted_tokens=prompt.prefix_tokens,
-            json_schema=call.json_schema or variant.json_schema,
+            json_schema=schema,
             priority=call.priority,
+            tenant=call.tenant,
+            on_unread=account.add_unread,
         )
         pieces: list[str] = []
         async with self._slot(variant.backend, adapter, place, account):
@@ -67,7 +77,22 @@ class AnswerStream:
                     if chunk.text:
                         pieces.append(chunk.text)
                         await reader.delta(chunk.text)
+        if account.finish not in ANSWERED:
+            raise GenerationFailed("the engine gave the answer up")
         return "".join(pieces)
+
+    @staticmethod
+    async def _admit_schema(
+        backend: Backend, schema: Mapping[str, Any], tenant: str, place: Place, account: Account
+    ) -> None:
+        """A new schema waits for its turn; others have the request's place meanwhile. The wait is the queue's."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with place.aside():
+                await backend.admit_schema(schema, tenant)
+        finally:
+            account.queue = (account.queue or 0.0) + loop.time() - started
 
     @asynccontextmanager
     async def _slot(self, backend: str, adapter: str | None, place: Place, account: Account) -> AsyncIterator[None]:

@@ -21,6 +21,7 @@ from trivet.rpc.wire import (
     receipt_to_proto,
     retrieve_call,
 )
+from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall
 
@@ -71,11 +72,13 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
         receipts: ReceiptLog,
         keys: Authenticator,
         slow_reader_timeout: float,
+        schema_limits: SchemaLimits = DEFAULT_LIMITS,
     ) -> None:
         self._generation = generation
         self._search = search
         self._receipts = receipts
         self._keys = keys
+        self._schema_limits = schema_limits
         self._slow_reader_timeout = slow_reader_timeout
 
     async def Generate(self, request: inference_pb2.GenerateRequest, context: Context) -> Any:
@@ -139,4 +142,5 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
             arrived=call.arrived,
             deadline=call.deadline,
             priority=priority_of(call.metadata("x-trivet-priority")),
+            schema_limits=self._schema_limits,
         )

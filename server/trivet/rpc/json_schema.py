@@ -6,6 +6,8 @@ from typing import Any
 
 from google.protobuf import json_format, struct_pb2
 
+MOST_EXACT = 2**53  # beyond, a double stands for several integers
+
 
 def schema_from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
     """The schema, its integers restored and its fields in an order that does not depend on chance.
@@ -28,4 +30,5 @@ def _restored(value: Any) -> Any:
         return fields
     if isinstance(value, list):
         return [_restored(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    whole = isinstance(value, float) and value.is_integer() and abs(value) <= MOST_EXACT
+    return int(value) if whole else value

@@ -51,6 +51,7 @@ CODES: Mapping[type[errors.TrivetError], grpc.StatusCode] = {
     errors.NotFound: Code.NOT_FOUND,
     errors.FailedPrecondition: Code.FAILED_PRECONDITION,
     errors.DataFolderInUse: Code.FAILED_PRECONDITION,
+    errors.GenerationFailed: Code.INTERNAL,
     errors.Overloaded: Code.RESOURCE_EXHAUSTED,
     errors.SlowReader: Code.ABORTED,
     errors.DeadlineExceeded: Code.DEADLINE_EXCEEDED,
@@ -83,7 +84,7 @@ def status_of(error: BaseException, request_id: str, receipt: receipt_pb2.Receip
     An unknown exception shows a fixed text and the request id, nothing else.
     """
     code = code_of(error)
-    known = isinstance(error, errors.TrivetError) and code is not Code.INTERNAL
+    known = type(error) in CODES
     message = str(error) if known else f"internal error; the server's log has it under request id {request_id}"
     reason = error.reason if isinstance(error, errors.TrivetError) else "INTERNAL"
     status = status_pb2.Status(code=code.value[0], message=transmittable(message))

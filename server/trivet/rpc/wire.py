@@ -10,6 +10,8 @@ from trivet.api.v1 import inference_pb2, receipt_pb2
 from trivet.errors import InvalidRequest, Problems
 from trivet.rpc.bounds import METADATA
 from trivet.rpc.json_schema import schema_from_struct
+from trivet.schemas.check import schema_problems
+from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
 from trivet.types.answer import Answer, RetrieveCall
 from trivet.types.generation import FinishReason
 from trivet.types.passage import Passage
@@ -19,6 +21,7 @@ from trivet.types.request import GenerateCall, Message, RetrievalOptions
 MAX_TOP_K = 100
 DEFAULT_PRIORITY = 5
 LOWEST_PRIORITY = 9
+WIRE_BYTES = 3  # of a Struct for each byte of its JSON, with some room: a schema is mostly names
 
 _FINISH = {
     FinishReason.STOP: receipt_pb2.FINISH_REASON_STOP,
@@ -64,6 +67,7 @@ def generate_call(
     arrived: float,
     deadline: float | None,
     priority: int,
+    schema_limits: SchemaLimits = DEFAULT_LIMITS,
 ) -> GenerateCall:
     """Check a request; InvalidRequest names every field that is wrong."""
     problems = Problems()
@@ -72,7 +76,7 @@ def generate_call(
     retrieval = request.retrieval
     top_k = retrieval.top_k if retrieval.HasField("top_k") else None
     problems.expect(top_k is None or 1 <= top_k <= MAX_TOP_K, "retrieval.top_k", f"expected 1 to {MAX_TOP_K}")
-    schema = _schema(request, problems)
+    schema = _schema(request, problems, schema_limits)
     problems.refuse()
     return GenerateCall(
         request_id=request_id,
@@ -143,11 +147,17 @@ def _check_sampling(request: inference_pb2.GenerateRequest, problems: Problems) 
     problems.expect(all(request.stop), "stop", "an empty stop string would stop at once")
 
 
-def _schema(request: inference_pb2.GenerateRequest, problems: Problems) -> dict[str, Any] | None:
+def _schema(request: inference_pb2.GenerateRequest, problems: Problems, limits: SchemaLimits) -> dict[str, Any] | None:
     if not request.HasField("json_schema"):
+        return None
+    # A value takes at most some ten bytes on the wire where it takes one as text, a digit for instance.
+    if request.json_schema.ByteSize() > WIRE_BYTES * limits.max_bytes:
+        problems.expect(False, "json_schema", f"expected at most {limits.max_bytes:,} bytes as JSON (max_bytes)")
         return None
     schema = schema_from_struct(request.json_schema)
     problems.expect(bool(schema), "json_schema", "is empty, expected a JSON schema")
+    wrong = "; ".join(f"at {problem}" for problem in schema_problems(schema, limits))
+    problems.expect(not wrong, "json_schema", wrong)
     return schema
 
 

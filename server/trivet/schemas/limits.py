@@ -20,3 +20,6 @@ class SchemaLimits:
     max_values: int = 1_000
     max_properties: int = 500
     max_pattern_length: int = 256
+
+
+DEFAULT_LIMITS = SchemaLimits()

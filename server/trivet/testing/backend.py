@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
 
 from trivet.errors import BackendUnavailable, NotFound
 from trivet.types.adapter import StagedAdapter
@@ -29,6 +30,13 @@ class ScriptedBackend:
         self.requests: list[BackendRequest] = []
         self.resident: set[str] = set()
         self._seen: set[tuple[str | None, str | None, tuple[int, ...]]] = set()
+
+    def schema_known(self, schema: Mapping[str, Any]) -> bool:
+        """No schema constrains a script."""
+        return True
+
+    async def admit_schema(self, schema: Mapping[str, Any], tenant: str) -> None:
+        """No schema constrains a script."""
 
     async def generate(self, request: BackendRequest) -> AsyncGenerator[Chunk, None]:
         """Say the script; dies with BackendUnavailable as soon as `ready` is false."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -25,6 +25,8 @@ class BackendRequest:
 
     Requests share KV blocks with those of the same `cache_salt` alone, but for blocks that lie wholly within the first
     `unsalted_tokens` tokens: these all requests of the adapter share, where the backend can tell them apart.
+    `tenant`: whose turn it is where tenants wait for each other. `on_unread` is told, when a reader leaves before the
+    end, of what the engine had handed over by then and nobody had fetched.
     """
 
     request_id: str
@@ -35,13 +37,16 @@ class BackendRequest:
     unsalted_tokens: int = 0
     json_schema: Mapping[str, Any] | None = None
     priority: int = 0
+    tenant: str = ""
+    on_unread: Callable[[Chunk], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Some tokens out, coalesced. Counts are of this chunk, but for the prompt's, which are of the request.
 
-    `engine_at` is the event loop's time at which the last of these tokens left the engine.
+    The prompt's come with the first tokens: then it is known to be computed. `engine_at` is the event loop's time at
+    which the last of these tokens left the engine.
     """
 
     text: str

@@ -1,0 +1,208 @@
+"""Trials: every schema is compiled outside of the engine first, one at a time, tenants by turns.
+
+vLLM compiles the schemas of all requests in few threads of the engine's process (one, on two cores) and stops for
+nobody: one that takes minutes keeps every other waiting. So only schemas whose compiling is known to be short reach the
+engine. It gets a new one no faster than one at a time is tried, and it takes no longer for it than the trial did, so
+what waits in it is one schema or two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from trivet.backends.grammars.limits import TrialLimits
+from trivet.backends.grammars.verdict import Outcome, Verdict
+from trivet.errors import BackendUnavailable, InvalidRequest, Overloaded, TrivetError
+from trivet.schemas.check import schema_problems
+from trivet.schemas.engine_form import engine_form
+from trivet.schemas.size import schema_text
+
+logger = logging.getLogger(__name__)
+
+FIELD = "json_schema"
+RETRY_AFTER = 1.0
+REMEMBERED = 4096  # verdicts
+# Of all accepted grammars. vLLM keeps 512 MiB of compiled ones; what is known here must be found there again.
+REMEMBERED_BYTES = 256 << 20
+
+OnTrial = Callable[[float, Outcome], None]  # told of each one's seconds
+
+
+class SchemaCompiler(Protocol):
+    """What tries a schema out."""
+
+    async def compile(self, schema: str) -> Verdict:
+        """Of a schema's JSON text; BackendUnavailable if it cannot be done now."""
+        ...
+
+    async def stop(self) -> None:
+        """End whatever it runs."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Trial:
+    key: str
+    text: str
+    tenant: str
+    done: asyncio.Future[Verdict]
+    waiters: int = 0
+
+
+@dataclass(slots=True)
+class _Verdicts:
+    """The newest verdicts, the one that was asked for last at the end."""
+
+    known: OrderedDict[str, tuple[Verdict, str]] = field(default_factory=OrderedDict)
+    held_bytes: int = 0
+
+    def find(self, key: str) -> tuple[Verdict, str] | None:
+        found = self.known.get(key)
+        if found is not None:
+            self.known.move_to_end(key)
+        return found
+
+    def add(self, key: str, verdict: Verdict, text: str) -> None:
+        text = text if verdict.outcome is Outcome.ACCEPTED else ""
+        self.known[key] = verdict, text
+        self.held_bytes += verdict.memory_bytes + len(text)
+        while len(self.known) > REMEMBERED or (self.held_bytes > REMEMBERED_BYTES and len(self.known) > 1):
+            _, (old, old_text) = self.known.popitem(last=False)
+            self.held_bytes -= old.memory_bytes + len(old_text)
+
+
+class SchemaTrials:
+    """Call everything from one event loop."""
+
+    def __init__(self, compiler: SchemaCompiler, limits: TrialLimits, on_trial: OnTrial) -> None:
+        self._compiler = compiler
+        self._limits = limits
+        self._on_trial = on_trial
+        self._verdicts = _Verdicts()
+        self._open: dict[str, _Trial] = {}  # waiting and under way
+        self._queues: OrderedDict[str, deque[_Trial]] = OrderedDict()  # by tenant; whose turn it is first
+        self._runner: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Schemas that wait for their trial."""
+        return sum(map(len, self._queues.values()))
+
+    def known(self, schema: Mapping[str, Any]) -> bool:
+        """Whether `admit` has its answer at once."""
+        return _key(schema) in self._verdicts.known
+
+    async def admit(self, schema: Mapping[str, Any], tenant: str) -> str:
+        """The text that the engine is given for this schema, once it is known to be harmless.
+
+        Raises InvalidRequest with what is wrong, Overloaded where too many wait, BackendUnavailable if it cannot be
+        found out. Who is cancelled leaves the queue; a trial under way goes on to its own limit, since ending it costs
+        more than it could still take.
+        """
+        key = _key(schema)
+        found = self._verdicts.find(key)
+        if found is None:
+            trial = self._open.get(key) or self._line_up(key, dict(schema), tenant)
+            verdict, text = await self._outcome(trial), trial.text
+        else:
+            verdict, text = found
+        if verdict.outcome is not Outcome.ACCEPTED:
+            raise InvalidRequest({FIELD: verdict.refusal})
+        return text
+
+    async def close(self) -> None:
+        """End the trials; who waits gets BackendUnavailable."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.cancel()
+            await asyncio.wait({runner})
+        for trial in self._open.values():
+            _fail(trial, BackendUnavailable("the engine is stopped", RETRY_AFTER))
+        self._open.clear()
+        self._queues.clear()
+        await self._compiler.stop()
+
+    def _line_up(self, key: str, schema: dict[str, Any], tenant: str) -> _Trial:
+        problems = schema_problems(schema, self._limits.schema)
+        if problems:
+            raise InvalidRequest({FIELD: "; ".join(map(str, problems))})
+        text = engine_form(schema)
+        self._make_room(tenant)
+        trial = self._open[key] = _Trial(key, text, tenant, asyncio.get_running_loop().create_future())
+        self._queues.setdefault(tenant, deque()).append(trial)
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run(), name="schema-trials")
+        return trial
+
+    def _make_room(self, tenant: str) -> None:
+        """Where the queue is full, the tenant with the most in it gives way; Overloaded if it is this one."""
+        if self.waiting < self._limits.max_waiting:
+            return
+        overloaded = Overloaded("schemas", self._limits.max_waiting, RETRY_AFTER)
+        greediest = max(self._queues, key=lambda name: len(self._queues[name]))
+        if len(self._queues.get(tenant, ())) + 1 >= len(self._queues[greediest]):
+            raise overloaded
+        newest = self._queues[greediest][-1]
+        self._withdraw(newest)
+        _fail(newest, overloaded)
+
+    async def _outcome(self, trial: _Trial) -> Verdict:
+        trial.waiters += 1
+        try:
+            return await asyncio.shield(trial.done)
+        finally:
+            trial.waiters -= 1
+            if not trial.waiters and not trial.done.done():
+                self._withdraw(trial)
+
+    def _withdraw(self, trial: _Trial) -> None:
+        """Out of the queue, if it is still in it."""
+        queue = self._queues.get(trial.tenant)
+        if queue is None or trial not in queue:
+            return
+        queue.remove(trial)
+        if not queue:
+            del self._queues[trial.tenant]
+        self._open.pop(trial.key, None)
+
+    async def _run(self) -> None:
+        while self._queues:
+            tenant, queue = self._queues.popitem(last=False)
+            trial = queue.popleft()
+            if queue:
+                self._queues[tenant] = queue
+            started = time.monotonic()
+            try:
+                verdict = await self._compiler.compile(trial.text)
+            except asyncio.CancelledError:
+                _fail(trial, BackendUnavailable("the engine is stopped", RETRY_AFTER))
+                raise
+            except TrivetError as problem:
+                _fail(trial, problem)
+            except Exception:
+                logger.exception("a schema could not be tried out")
+                _fail(trial, BackendUnavailable("the schema could not be tried out", RETRY_AFTER))
+            else:
+                self._on_trial(time.monotonic() - started, verdict.outcome)
+                self._verdicts.add(trial.key, verdict, trial.text)
+                if not trial.done.done():
+                    trial.done.set_result(verdict)
+            finally:
+                self._open.pop(trial.key, None)
+
+
+def _key(schema: Mapping[str, Any]) -> str:
+    return hashlib.sha256(schema_text(schema).encode(errors="surrogatepass")).hexdigest()
+
+
+def _fail(trial: _Trial, problem: TrivetError) -> None:
+    if not trial.done.done():
+        trial.done.set_exception(problem)
+        trial.done.exception()  # it may have no reader any more

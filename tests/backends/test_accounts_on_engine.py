@@ -1,0 +1,155 @@
+"""What receipts charge is what the engine computed, by its own counters. On the shared engine."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from engine_fixtures import SESSION_ENGINE, idle
+from trivet.adapters.lifecycle.slots import AdapterSlots
+from trivet.backends.grammars.trials import _key
+from trivet.backends.grammars.verdict import Outcome, Verdict
+from trivet.backends.vllm_embedded import EmbeddedVllm
+from trivet.errors import DeadlineExceeded, GenerationFailed, TrivetError
+from trivet.metering.account import Account
+from trivet.metering.metrics import Metrics
+from trivet.metering.prices import Price
+from trivet.metering.receipt_log import ReceiptLog
+from trivet.metering.sink import Sink
+from trivet.pipeline.admission import Admission
+from trivet.pipeline.stream import AnswerStream
+from trivet.pipeline.warmth import PrefixBooks
+from trivet.routing.table import Resolution
+from trivet.rpc.status import code_name_of
+from trivet.types.generation import FinishReason
+from trivet.types.prompt import AssembledPrompt
+from trivet.types.receipt import Receipt, UnitSource
+from trivet.types.request import GenerateCall, Message
+from trivet.types.variant import Route, Variant, VersionRef
+
+pytestmark = SESSION_ENGINE
+VARIANT = Variant("plain", "tiny", VersionRef("p", "1"))
+ROUTE = Route("r", {"plain": VARIANT}, {"plain": 1.0}, "salt")
+PRICE = Price(1.0, 0.1, 2.0)
+
+
+class Silent:
+    """Reads nothing."""
+
+    async def delta(self, text: str) -> None:
+        """Takes it."""
+
+    def closed(self, receipt: Receipt) -> None:
+        """Not called here."""
+
+
+class Desk:
+    """Answers requests on one engine as the pipeline does, from the assembled prompt on."""
+
+    def __init__(self, engine: EmbeddedVllm, folder: Path) -> None:
+        self.registry = CollectorRegistry()
+        self.receipts: list[Receipt] = []
+        self._slots = AdapterSlots(slots=2, quantum=0.1, on_wait=lambda _: None)
+        self._stream = AnswerStream({"tiny": engine}, {"tiny": self._slots}, PrefixBooks())
+        self._admission = Admission(max_running=64, max_queued=64, max_queued_tokens=1 << 20)
+        self._log = ReceiptLog(folder / "receipts.jsonl")
+        self._sink = Sink(Metrics(self.registry), self._log, lambda: ["r"])
+
+    async def ask(self, number: int, tokens: int, timeout: float | None = None, **fields: Any) -> None:
+        """One request of that many prompt tokens, to its receipt."""
+        loop = asyncio.get_running_loop()
+        call = GenerateCall(f"q{number}", "t", "r", (Message("user", "x"),), arrived=loop.time(), **fields)
+        account = Account(call)
+        account.resolve(VARIANT, 0, UnitSource.RANDOM)
+        draws = random.Random(number)
+        prompt = AssembledPrompt(tuple(draws.randrange(5, 200) for _ in range(tokens)), 0, "")
+        resolution = Resolution(ROUTE, VARIANT, "u", UnitSource.RANDOM)
+        code = "OK"
+        try:
+            async with asyncio.timeout(timeout), self._admission.enter(tokens=tokens) as place:
+                await self._stream.run(call, resolution, prompt, None, place, account, Silent())
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        except TimeoutError as problem:
+            code = "DEADLINE_EXCEEDED"
+            raise DeadlineExceeded("late") from problem
+        except TrivetError as problem:
+            code = code_name_of(problem)
+            raise
+        finally:
+            receipt = account.close(code=code, now=loop.time(), price=PRICE)
+            self.receipts.append(receipt)
+            self._sink.record(receipt)
+
+
+def counted(engine: EmbeddedVllm) -> dict[str, float]:
+    labels = {"engine": "0", "model_name": "tiny"}
+    names = ("prompt_tokens", "prompt_tokens_cached", "generation_tokens")
+    values = {name: engine.metrics.registry.get_sample_value(f"vllm:{name}_total", labels) for name in names}
+    assert None not in values.values()
+    return {name: value or 0.0 for name, value in values.items()}
+
+
+async def test_receipts_charge_what_the_engine_counted(tiny_engine: EmbeddedVllm, tmp_path: Path) -> None:
+    """Requests that end well, are cancelled at any moment, expire, or are refused."""
+    desk = Desk(tiny_engine, tmp_path)
+    before = counted(tiny_engine)
+    tasks = [asyncio.create_task(desk.ask(number, 100 + number, max_tokens=20)) for number in range(8)]
+    cancelled = [asyncio.create_task(desk.ask(100 + number, 700, max_tokens=200)) for number in range(24)]
+    expired = [
+        asyncio.create_task(desk.ask(200 + number, 600, timeout=0.01 * number, max_tokens=200)) for number in range(12)
+    ]
+    refused = [
+        asyncio.create_task(desk.ask(300, 300, json_schema={"$ref": "#"})),
+        asyncio.create_task(desk.ask(301, 2000)),
+    ]
+    for turn, task in enumerate(cancelled):
+        await asyncio.sleep(0 if turn % 3 else 0.01)
+        task.cancel()
+    results = await asyncio.gather(*tasks, *cancelled, *expired, *refused, return_exceptions=True)
+    assert sum(isinstance(result, asyncio.CancelledError) for result in results) == 24
+    assert await idle(tiny_engine, 10)
+    engine = {name: value - before[name] for name, value in counted(tiny_engine).items()}
+    known = [receipt for receipt in desk.receipts if receipt.input_tokens is not None]
+    assert 8 <= len(known) < len(desk.receipts) == 46
+    assert sum(receipt.input_tokens or 0 for receipt in known) == engine["prompt_tokens"]
+    assert sum(receipt.cached_tokens or 0 for receipt in known) == engine["prompt_tokens_cached"]
+    assert sum(receipt.output_tokens or 0 for receipt in desk.receipts) == engine["generation_tokens"]
+    uncached = desk.registry.get_sample_value(
+        "trivet_tokens_total", {"route": "r", "variant": "plain", "kind": "input_uncached"}
+    )
+    assert uncached == engine["prompt_tokens"] - engine["prompt_tokens_cached"]
+
+
+async def test_input_that_was_not_computed_is_absent_and_costs_nothing(
+    tiny_engine: EmbeddedVllm, tmp_path: Path
+) -> None:
+    desk = Desk(tiny_engine, tmp_path)
+    task = asyncio.create_task(desk.ask(1, 500))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    refused = asyncio.create_task(desk.ask(2, 500, json_schema={"not": {}}))
+    await asyncio.wait({refused})
+    for receipt in desk.receipts:
+        assert (receipt.input_tokens, receipt.cached_tokens, receipt.expected_cached_tokens) == (None, None, None)
+        assert (receipt.cost.input, receipt.cost.cached) == (None, None)
+        assert not receipt.cost.total
+
+
+async def test_an_answer_that_the_engine_gives_up_is_an_error(tiny_engine: EmbeddedVllm, tmp_path: Path) -> None:
+    """The engine's own grammar failure, past every check of ours."""
+    assert tiny_engine._trials is not None
+    tiny_engine._trials._verdicts.add(_key({"$ref": "#"}), Verdict(Outcome.ACCEPTED), '{"$ref":"#"}')
+    desk = Desk(tiny_engine, tmp_path)
+    task = asyncio.create_task(desk.ask(1, 50, json_schema={"$ref": "#"}))
+    await asyncio.wait({task})
+    assert isinstance(task.exception(), GenerationFailed)
+    (receipt,) = desk.receipts
+    assert (receipt.code, receipt.finish_reason) == ("INTERNAL", FinishReason.ERROR)
+    assert await idle(tiny_engine)
