@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine_fixtures import SESSION_ENGINE, collect, request, tiny_settings
+from trivet.backends.engine_sockets import socket_folder
 from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
 from trivet.errors import BackendUnavailable
 
@@ -75,3 +76,18 @@ async def _no_more_than(others: set[BaseProcess]) -> bool:
             return False
         await asyncio.sleep(0.02)
     return True
+
+
+async def test_sockets_and_logs_of_two_engines_of_one_name_are_apart(
+    tiny_engine: EmbeddedVllm, tiny_model: Path, tmp_path: Path
+) -> None:
+    settings = tiny_settings(tiny_model, tmp_path)
+    sockets = socket_folder(settings.cache_folder, settings.name)
+    backend = EmbeddedVllm(settings)
+    await backend.start()
+    assert len(list(sockets.iterdir())) > 0
+    assert (tmp_path / "engine-logging.json").is_file()
+    assert "vllm.v1.engine.core" in (tmp_path / "engine.log").read_text()
+    await backend.close()
+    assert not sockets.exists()
+    assert await collect(tiny_engine, request([5]))

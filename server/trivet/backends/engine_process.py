@@ -20,8 +20,8 @@ from pathlib import Path
 PARENT_POLL_SECONDS = 0.25
 
 
-def write_logging_config(folder: Path, name: str, log_file: Path) -> Path:
-    """Write the logging configuration of the engine `name` below `folder` and return its path."""
+def write_logging_config(log_file: Path) -> Path:
+    """Write the logging configuration of the engine that logs to `log_file`, beside it, and return its path."""
     handler = {
         "()": f"{__name__}.{EngineLog.__name__}",
         "path": str(log_file),
@@ -35,9 +35,8 @@ def write_logging_config(folder: Path, name: str, log_file: Path) -> Path:
         "handlers": {"file": handler},
         "loggers": {"vllm": {"handlers": ["file"], "level": "INFO", "propagate": False}},
     }
-    folder.mkdir(parents=True, exist_ok=True)
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-logging.json"
+    path = log_file.with_name(f"{log_file.stem}-logging.json")
     path.write_text(json.dumps(config, indent=1))
     return path
 

@@ -12,7 +12,8 @@ from typing import Any
 from trivet.backends.background import in_background
 from trivet.backends.coalescing import Coalescer
 from trivet.backends.engine_metrics import EngineMetrics
-from trivet.backends.grammars.process import CompilerProcess
+from trivet.backends.engine_sockets import clear_sockets, socket_folder
+from trivet.backends.grammars.process import CompilerProcess, write_vocabulary
 from trivet.backends.grammars.trials import OnTrial, SchemaTrials
 from trivet.backends.lora_book import LoraBook
 from trivet.backends.vllm_engine import RETRY_AFTER, EngineStats, VllmEngine
@@ -231,9 +232,7 @@ class EmbeddedVllm:
         return engine, trials
 
     async def _new_trials(self, engine: VllmEngine) -> SchemaTrials:
-        vocabulary = self._settings.cache_folder / f"vocabulary-{self.name}.json"
-        vocabulary.parent.mkdir(parents=True, exist_ok=True)
-        vocabulary.write_text(await engine.vocabulary(), encoding="utf-8")
+        vocabulary = write_vocabulary(self._settings.cache_folder, await engine.vocabulary())
         limits = self._settings.trials
         return SchemaTrials(CompilerProcess(vocabulary, limits), limits, self._on_trial)
 
@@ -246,6 +245,7 @@ class EmbeddedVllm:
             await trials.close()
         if engine is not None:
             await engine.stop()
+        clear_sockets(socket_folder(self._settings.cache_folder, self.name))
 
     def _died(self, engine: VllmEngine) -> None:
         if engine is self._engine:

@@ -6,9 +6,11 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from trivet.backends.engine_process import write_logging_config
+from trivet.backends.engine_sockets import new_sockets, socket_folder
 from trivet.backends.vllm_settings import GRAMMAR_BACKEND, EmbeddedSettings
 
 CPU_LORA_PLUGIN = "trivet.vllm_plugin.cpu_lora"
@@ -30,7 +32,8 @@ class Launch:
 
     def run(self) -> Any:
         """Start the engine and return its `AsyncLLM`; raises whatever vLLM raises (more is in the log file)."""
-        _prepare_environment(self._settings)
+        logging_config = write_logging_config(self._settings.log_file)
+        _prepare_environment(self._settings, logging_config)
         from vllm.platforms import current_platform
 
         on_cpu = bool(current_platform.is_cpu())
@@ -38,7 +41,7 @@ class Launch:
             _prepare_cpu(self._settings)
         preload = os.environ.get("LD_PRELOAD")
         try:
-            config = _engine_config(self._settings, on_cpu)
+            config = _engine_config(self._settings, on_cpu, logging_config)
             if on_cpu and self._settings.max_loras:
                 _require_mended_lora()
             self._check()
@@ -64,12 +67,17 @@ class Launch:
             raise LaunchAbandonedError
 
 
-def _prepare_environment(settings: EmbeddedSettings) -> None:
-    """Vendors' caches go below the cache folder. Must run before vLLM is imported for the first time."""
+def _prepare_environment(settings: EmbeddedSettings, logging_config: Path) -> None:
+    """Vendors' caches go below the cache folder. Must run before vLLM is imported for the first time.
+
+    The environment is the whole process's, so engines start one after another.
+    """
     folder = settings.cache_folder
-    logging_config = write_logging_config(folder, settings.name, settings.log_file)
+    sockets = socket_folder(folder, settings.name)
+    new_sockets(sockets)
     os.environ.update(
         VLLM_CACHE_ROOT=str(folder / "vllm"),
+        VLLM_RPC_BASE_PATH=str(sockets),
         VLLM_CONFIG_ROOT=str(folder / "vllm-config"),
         HF_HOME=str(folder / "huggingface"),
         TORCHINDUCTOR_CACHE_DIR=str(folder / "inductor"),
@@ -115,8 +123,9 @@ def _require_mended_lora() -> None:
         )
 
 
-def _engine_config(settings: EmbeddedSettings, on_cpu: bool) -> Any:
+def _engine_config(settings: EmbeddedSettings, on_cpu: bool, logging_config: Path) -> Any:
     from vllm.config import StructuredOutputsConfig
+    from vllm.config.logging import LoggingConfig
     from vllm.engine.arg_utils import AsyncEngineArgs
 
     options: dict[str, Any] = {}
@@ -141,6 +150,7 @@ def _engine_config(settings: EmbeddedSettings, on_cpu: bool) -> Any:
         enable_prefix_caching=True,
         enforce_eager=on_cpu,  # compiling for a CPU takes longer than the whole rest of the start
         scheduling_policy="priority",
+        logging_config=LoggingConfig(pylogging_config_file=str(logging_config)),
         # Without this a weak model burns its tokens on blanks between the braces.
         structured_outputs_config=StructuredOutputsConfig(backend=GRAMMAR_BACKEND, disable_any_whitespace=True),
         **options,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -21,6 +23,17 @@ START_SECONDS = 60.0
 PATIENCE = 20.0  # times the CPU seconds allowed, on the clock, and as many seconds more: it may get little of a CPU
 RETRY_AFTER = 1.0
 _TRIES = 2
+
+
+def write_vocabulary(folder: Path, vocabulary: str) -> Path:
+    """Keep a tokenizer (xgrammar's JSON) in a file that is named by its content, below `folder`; returns it."""
+    content = vocabulary.encode()
+    path = folder / "vocabularies" / f"{hashlib.sha256(content).hexdigest()[:16]}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return path
 
 
 class CompilerProcess:
