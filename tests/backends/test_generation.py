@@ -169,6 +169,24 @@ async def test_prompt_limits(tiny_engine: EmbeddedVllm) -> None:
     assert chunks[-1].finish is FinishReason.LENGTH
 
 
+@pytest.mark.parametrize(
+    ("sampling", "field"),
+    [
+        (Sampling(stop=("",)), "stop"),
+        (Sampling(temperature=-1.0), "temperature"),
+        (Sampling(temperature=float("nan")), "temperature"),
+        (Sampling(max_tokens=0), "max_tokens"),
+    ],
+)
+async def test_what_vllm_refuses_is_told_under_its_field(
+    tiny_engine: EmbeddedVllm, sampling: Sampling, field: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await collect(tiny_engine, request(PROMPT, sampling=sampling))
+    assert list(refused.value.fields) == [field]
+    assert await idle(tiny_engine)
+
+
 async def test_engine_metrics_are_in_a_registry_of_its_own(tiny_engine: EmbeddedVllm) -> None:
     before = _prompts_seen(tiny_engine)
     await collect(tiny_engine, request(PROMPT, max_tokens=2))

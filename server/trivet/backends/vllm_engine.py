@@ -218,9 +218,13 @@ _FIELDS = frozenset({"max_tokens", "temperature", "seed", "stop"})  # of a reque
 
 
 def _field_of(problem: Exception) -> str:
-    """The field of the request that vLLM complains of; all else that it may complain of is in the prompt."""
-    parameter = getattr(problem, "parameter", None)
-    return parameter if parameter in _FIELDS else "messages"
+    """The field of the request that vLLM complains of, which it does not always tell apart from its words.
+
+    All else that it may complain of is in the prompt.
+    """
+    words = str(problem).split(maxsplit=1)
+    told = getattr(problem, "parameter", None) or (words[0] if words else "")
+    return told if told in _FIELDS else "messages"
 
 
 def _constrain(sampling: Any, schema: str) -> None:
