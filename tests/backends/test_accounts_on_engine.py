@@ -21,6 +21,7 @@ from trivet.metering.prices import Price
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.metering.sink import Sink
 from trivet.pipeline.admission import Admission
+from trivet.pipeline.reader import Reader
 from trivet.pipeline.stream import AnswerStream
 from trivet.pipeline.warmth import PrefixBooks
 from trivet.routing.table import Resolution
@@ -47,6 +48,17 @@ class Silent:
         """Not called here."""
 
 
+SILENT = Silent()
+
+
+class Stalled(Silent):
+    """Takes its first piece for ever."""
+
+    async def delta(self, text: str) -> None:
+        """What comes meanwhile is fetched by nobody."""
+        await asyncio.Event().wait()
+
+
 class Desk:
     """Answers requests on one engine as the pipeline does, from the assembled prompt on."""
 
@@ -59,7 +71,9 @@ class Desk:
         self._log = ReceiptLog(folder / "receipts.jsonl")
         self._sink = Sink(Metrics(self.registry), self._log, lambda: ["r"])
 
-    async def ask(self, number: int, tokens: int, timeout: float | None = None, **fields: Any) -> None:
+    async def ask(
+        self, number: int, tokens: int, timeout: float | None = None, reader: Reader = SILENT, **fields: Any
+    ) -> None:
         """One request of that many prompt tokens, to its receipt."""
         loop = asyncio.get_running_loop()
         call = GenerateCall(f"q{number}", "t", "r", (Message("user", "x"),), arrived=loop.time(), **fields)
@@ -71,7 +85,7 @@ class Desk:
         code = "OK"
         try:
             async with asyncio.timeout(timeout), self._admission.enter(tokens=tokens) as place:
-                await self._stream.run(call, resolution, prompt, None, place, account, Silent())
+                await self._stream.run(call, resolution, prompt, None, place, account, reader)
         except asyncio.CancelledError:
             code = "CANCELLED"
             raise
@@ -108,15 +122,20 @@ async def test_receipts_charge_what_the_engine_counted(tiny_engine: EmbeddedVllm
         asyncio.create_task(desk.ask(300, 300, json_schema={"$ref": "#"})),
         asyncio.create_task(desk.ask(301, 2000)),
     ]
+    stalled = [asyncio.create_task(desk.ask(400 + number, 50, reader=Stalled(), max_tokens=60)) for number in range(4)]
     for turn, task in enumerate(cancelled):
         await asyncio.sleep(0 if turn % 3 else 0.01)
         task.cancel()
     results = await asyncio.gather(*tasks, *cancelled, *expired, *refused, return_exceptions=True)
     assert sum(isinstance(result, asyncio.CancelledError) for result in results) == 24
+    assert await _done(tiny_engine)  # the stalled ones too, in the engine
+    for task in stalled:
+        task.cancel()
+    await asyncio.wait(stalled)
     assert await idle(tiny_engine, 10)
     engine = {name: value - before[name] for name, value in counted(tiny_engine).items()}
     known = [receipt for receipt in desk.receipts if receipt.input_tokens is not None]
-    assert 8 <= len(known) < len(desk.receipts) == 46
+    assert 8 <= len(known) < len(desk.receipts) == 50
     assert sum(receipt.input_tokens or 0 for receipt in known) == engine["prompt_tokens"]
     assert sum(receipt.cached_tokens or 0 for receipt in known) == engine["prompt_tokens_cached"]
     assert sum(receipt.output_tokens or 0 for receipt in desk.receipts) == engine["generation_tokens"]
@@ -124,6 +143,14 @@ async def test_receipts_charge_what_the_engine_counted(tiny_engine: EmbeddedVllm
         "trivet_tokens_total", {"route": "r", "variant": "plain", "kind": "input_uncached"}
     )
     assert uncached == engine["prompt_tokens"] - engine["prompt_tokens_cached"]
+
+
+async def _done(engine: EmbeddedVllm) -> bool:
+    for _ in range(1000):
+        if not (await engine.stats()).busy:
+            return True
+        await asyncio.sleep(0.02)
+    return False
 
 
 async def test_input_that_was_not_computed_is_absent_and_costs_nothing(
