@@ -189,7 +189,9 @@ async def test_examples_that_cannot_be_had_are_missing_or_fail_the_request(tmp_p
 async def test_a_long_question_is_searched_with_by_its_beginning_and_the_receipt_says_so(tmp_path: Path) -> None:
     async with served(tmp_path) as (one, shelves):
         one.backend.context_tokens = 100_000
-        for length, degraded in ((8192, []), (8193, ["query_cut"])):
+        for length, degraded in ((2048, []), (2049, ["query_cut"])):
             answer = await one.stub.Generate(request("shown", text="x" * length))
             assert [reason for reason in answer.receipt.degraded if "query" in reason] == degraded
-            assert {query.text for query in shelves.queries.values()} == {"x" * 8192}
+            assert {query.asked for query in shelves.queries.values()} == {"x" * 2048}
+            found = await one.stub.Retrieve(inference_pb2.RetrieveRequest(route="shown", text="x" * length))
+            assert list(found.degraded) == degraded

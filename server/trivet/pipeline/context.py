@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trivet.errors import RetrievalTimeout, RetrievalUnavailable
-from trivet.pipeline.passages import LONGEST_QUERY, BoundedRetriever, query_of
+from trivet.pipeline.passages import QUERY_CUT, BoundedRetriever, query_of
 from trivet.prompts.examples import example_of
-from trivet.types.passage import Passage, SearchResult
+from trivet.types.passage import QUERY_CHARACTERS, Passage, SearchResult
 from trivet.types.prompt import WorkedExample
 from trivet.types.request import GenerateCall
 from trivet.types.variant import FewShotSettings, OnRetrievalFailure, RetrievalSettings, Route
@@ -58,10 +58,9 @@ class ContextRetrieval:
         """Passages and examples, searched for at the same time.
 
         What could not be had is missing and said in `degraded`, or raises RetrievalUnavailable where the route's policy
-        is to fail. Of a long message, the first `LONGEST_QUERY` characters are searched with.
+        is to fail. A long message is searched with by its first QUERY_CHARACTERS, and that is said too.
         """
-        question = call.messages[-1].content
-        text = question[:LONGEST_QUERY]
+        text = call.messages[-1].content
         options = call.retrieval
         queries = [query_of(settings, text, call.tenant, top_k=options.top_k, tags=options.tags)]
         if settings.few_shot is not None:
@@ -73,7 +72,7 @@ class ContextRetrieval:
         ]
         results = await asyncio.gather(*searches, return_exceptions=True)
         context = _context(results, settings.few_shot, route.on_retrieval_failure)
-        return context if text == question else replace(context, degraded=("query_cut", *context.degraded))
+        return replace(context, degraded=(QUERY_CUT, *context.degraded)) if len(text) > QUERY_CHARACTERS else context
 
 
 def _context(

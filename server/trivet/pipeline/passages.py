@@ -12,7 +12,7 @@ from trivet.ports import Retriever
 from trivet.types.passage import SearchQuery, SearchResult
 from trivet.types.variant import RetrievalSettings
 
-LONGEST_QUERY = 8192  # characters: several times what embedding models look at
+QUERY_CUT = "query_cut"  # in `degraded`: the text was longer than what is searched with
 
 
 def query_of(

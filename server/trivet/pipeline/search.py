@@ -6,9 +6,10 @@ import asyncio
 
 from trivet.errors import DeadlineExceeded, FailedPrecondition
 from trivet.pipeline.admission import Admission
-from trivet.pipeline.passages import BoundedRetriever, query_of
+from trivet.pipeline.passages import QUERY_CUT, BoundedRetriever, query_of
 from trivet.routing.table import RouteTable
 from trivet.types.answer import Found, RetrieveCall
+from trivet.types.passage import QUERY_CHARACTERS
 from trivet.types.variant import RetrievalSettings
 
 INDEX_SEARCH_DURATION = 10.0
@@ -44,7 +45,7 @@ class SearchPipeline:
             snapshot=result.snapshot,
             retrieval_ms=round((loop.time() - call.arrived) * 1000, 3),
             confidence=result.confidence,
-            degraded=result.degraded,
+            degraded=(*((QUERY_CUT,) if len(call.text) > QUERY_CHARACTERS else ()), *result.degraded),
         )
 
     def _settings(self, call: RetrieveCall) -> tuple[RetrievalSettings, float]:

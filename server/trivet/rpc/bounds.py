@@ -16,7 +16,6 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
 from trivet.errors import Problems
-from trivet.pipeline.passages import LONGEST_QUERY
 from trivet.quotation import shortened
 
 _PACKAGE = "trivet.api.v1"
@@ -55,7 +54,7 @@ BOUNDS: Mapping[str, Bound] = {
     "GenerateRequest.stop": Bound(256, items=16),
     "GenerateRequest.labels": Bound(256, items=8, key=256),
     "RetrieveRequest.route": NAME,
-    "RetrieveRequest.text": Bound(LONGEST_QUERY),
+    "RetrieveRequest.text": Bound(8192),
     "RetrieveRequest.unit_id": UNIT,
     "RetrieveRequest.filter": TAGS,
     "RetrieveRequest.index": NAME,
