@@ -55,8 +55,15 @@ async def trials(compiler: SlowCompiler) -> AsyncIterator[SchemaTrials]:
 
 
 async def asked(trials: SchemaTrials, tenant: str, *names: str) -> list[asyncio.Task[str]]:
-    tasks = [asyncio.create_task(trials.admit({"const": name}, tenant)) for name in names]
-    for _ in range(5):
+    """Each of them has lined up, is under way, or is over, before the next one comes."""
+    tasks = []
+    for name in names:
+        tasks.append(asyncio.create_task(trials.admit({"const": name}, tenant)))
+        for _ in range(500):
+            if tasks[-1].done() or module._key({"const": name}) in trials._open:
+                break
+            await asyncio.sleep(0.002)
+        await asyncio.sleep(0)
         await asyncio.sleep(0)
     return tasks
 
@@ -140,8 +147,10 @@ async def test_wrong_and_oversized_schemas_are_not_tried_out(trials: SchemaTrial
     assert compiler.order == []
 
 
-async def test_closing_fails_who_waits(trials: SchemaTrials) -> None:
+async def test_closing_fails_who_waits_and_who_comes(trials: SchemaTrials) -> None:
     tasks = await asked(trials, "one", "x", "y")
+    tasks.append(asyncio.create_task(trials.admit({"const": "z"}, "one")))
+    await asyncio.sleep(0)
     await trials.close()
     for task in tasks:
         with pytest.raises(BackendUnavailable):

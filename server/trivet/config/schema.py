@@ -68,7 +68,7 @@ class Schemas(Section):
 
     max_bytes: Annotated[int, Field(ge=256, le=1 << 20)] = 65_536
     max_depth: Annotated[int, Field(ge=2, le=64)] = 32
-    max_schemas: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    max_schemas: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     max_values: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     max_properties: Annotated[int, Field(ge=1, le=10_000)] = 500
     max_pattern_length: Annotated[int, Field(ge=1, le=10_000)] = 256

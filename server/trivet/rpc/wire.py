@@ -21,7 +21,6 @@ from trivet.types.request import GenerateCall, Message, RetrievalOptions
 MAX_TOP_K = 100
 DEFAULT_PRIORITY = 5
 LOWEST_PRIORITY = 9
-WIRE_BYTES = 3  # of a Struct for each byte of its JSON, with some room: a schema is mostly names
 
 _FINISH = {
     FinishReason.STOP: receipt_pb2.FINISH_REASON_STOP,
@@ -149,10 +148,6 @@ def _check_sampling(request: inference_pb2.GenerateRequest, problems: Problems) 
 
 def _schema(request: inference_pb2.GenerateRequest, problems: Problems, limits: SchemaLimits) -> dict[str, Any] | None:
     if not request.HasField("json_schema"):
-        return None
-    # A value takes at most some ten bytes on the wire where it takes one as text, a digit for instance.
-    if request.json_schema.ByteSize() > WIRE_BYTES * limits.max_bytes:
-        problems.expect(False, "json_schema", f"expected at most {limits.max_bytes:,} bytes as JSON (max_bytes)")
         return None
     schema = schema_from_struct(request.json_schema)
     problems.expect(bool(schema), "json_schema", "is empty, expected a JSON schema")

@@ -16,7 +16,7 @@ class SchemaLimits:
 
     max_bytes: int = 65_536
     max_depth: int = 32
-    max_schemas: int = 2_000
+    max_schemas: int = 1_000
     max_values: int = 1_000
     max_properties: int = 500
     max_pattern_length: int = 256

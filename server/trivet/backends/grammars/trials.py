@@ -22,6 +22,7 @@ from trivet.backends.grammars.verdict import Outcome, Verdict
 from trivet.errors import BackendUnavailable, InvalidRequest, Overloaded, TrivetError
 from trivet.schemas.check import schema_problems
 from trivet.schemas.engine_form import engine_form
+from trivet.schemas.limits import SchemaLimits
 from trivet.schemas.size import schema_text
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class SchemaTrials:
         self._open: dict[str, _Trial] = {}  # waiting and under way
         self._queues: OrderedDict[str, deque[_Trial]] = OrderedDict()  # by tenant; whose turn it is first
         self._runner: asyncio.Task[None] | None = None
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -109,7 +111,7 @@ class SchemaTrials:
         key = _key(schema)
         found = self._verdicts.find(key)
         if found is None:
-            trial = self._open.get(key) or self._line_up(key, dict(schema), tenant)
+            trial = self._open.get(key) or await self._line_up(key, dict(schema), tenant)
             verdict, text = await self._outcome(trial), trial.text
         else:
             verdict, text = found
@@ -119,6 +121,7 @@ class SchemaTrials:
 
     async def close(self) -> None:
         """End the trials; who waits gets BackendUnavailable."""
+        self._closed = True
         runner, self._runner = self._runner, None
         if runner is not None:
             runner.cancel()
@@ -129,11 +132,14 @@ class SchemaTrials:
         self._queues.clear()
         await self._compiler.stop()
 
-    def _line_up(self, key: str, schema: dict[str, Any], tenant: str) -> _Trial:
-        problems = schema_problems(schema, self._limits.schema)
-        if problems:
-            raise InvalidRequest({FIELD: "; ".join(map(str, problems))})
-        text = engine_form(schema)
+    async def _line_up(self, key: str, schema: dict[str, Any], tenant: str) -> _Trial:
+        self._giving_way(tenant)  # before any work is done on it
+        # In a thread: tens of milliseconds for the largest that is allowed, and the event loop is everybody's.
+        text = await asyncio.to_thread(_checked_form, schema, self._limits.schema)
+        if self._closed:
+            raise BackendUnavailable("the engine is stopped", RETRY_AFTER)
+        if key in self._open:  # another one came in between
+            return self._open[key]
         self._make_room(tenant)
         trial = self._open[key] = _Trial(key, text, tenant, asyncio.get_running_loop().create_future())
         self._queues.setdefault(tenant, deque()).append(trial)
@@ -141,17 +147,26 @@ class SchemaTrials:
             self._runner = asyncio.create_task(self._run(), name="schema-trials")
         return trial
 
-    def _make_room(self, tenant: str) -> None:
-        """Where the queue is full, the tenant with the most in it gives way; Overloaded if it is this one."""
+    def _giving_way(self, tenant: str) -> _Trial | None:
+        """Which one has to give way to one of this tenant, None if there is room; Overloaded if none has to.
+
+        It is the newest of the tenant that has the most in a queue that is full.
+        """
         if self.waiting < self._limits.max_waiting:
-            return
-        overloaded = Overloaded("schemas", self._limits.max_waiting, RETRY_AFTER)
+            return None
         greediest = max(self._queues, key=lambda name: len(self._queues[name]))
         if len(self._queues.get(tenant, ())) + 1 >= len(self._queues[greediest]):
-            raise overloaded
-        newest = self._queues[greediest][-1]
-        self._withdraw(newest)
-        _fail(newest, overloaded)
+            raise self._overloaded()
+        return self._queues[greediest][-1]
+
+    def _make_room(self, tenant: str) -> None:
+        newest = self._giving_way(tenant)
+        if newest is not None:
+            self._withdraw(newest)
+            _fail(newest, self._overloaded())
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded("schemas", self._limits.max_waiting, RETRY_AFTER)
 
     async def _outcome(self, trial: _Trial) -> Verdict:
         trial.waiters += 1
@@ -196,6 +211,13 @@ class SchemaTrials:
                     trial.done.set_result(verdict)
             finally:
                 self._open.pop(trial.key, None)
+
+
+def _checked_form(schema: dict[str, Any], limits: SchemaLimits) -> str:
+    problems = schema_problems(schema, limits)
+    if problems:
+        raise InvalidRequest({FIELD: "; ".join(map(str, problems))})
+    return engine_form(schema)
 
 
 def _key(schema: Mapping[str, Any]) -> str:
