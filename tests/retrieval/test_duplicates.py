@@ -52,11 +52,13 @@ def test_a_copy_says_nothing_else(other: str, copy: bool) -> None:
 
 def test_the_work_of_comparing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     copies = Copies("x")
-    counted = Mock(wraps=copies._counted)
+    counted, split = Mock(wraps=copies._counted), Mock(wraps=copies._split)
     monkeypatch.setattr(copies, "_counted", counted)
+    monkeypatch.setattr(copies, "_split", split)
     for number in range(1000):
         copies.add(found(f"Row {number} of the table.", n=number))
     assert counted.call_count == 2 * 256
+    assert split.call_count == 2 * 4096
 
 
 @real

@@ -104,7 +104,7 @@ TOO_MUCH: dict[str, tuple[inference_pb2.GenerateRequest, str]] = {
     "unit_id": (request(unit_id="u" * 257), "expected at most 256 characters, got 257"),
     "retrieval.filter": (
         request(retrieval=inference_pb2.RetrievalOptions(filter=["t"] * 300_000)),
-        "expected at most 32, got 300,000",
+        "expected at most 16, got 300,000",
     ),
     "retrieval.filter[1]": (
         request(retrieval=inference_pb2.RetrievalOptions(filter=["t", "t" * 129])),

@@ -179,7 +179,7 @@ class VariantRetrieval(Section):
     top_k: Annotated[int, Field(ge=1, le=100)] = 3
     min_score: NotNegative = 0.0
     token_budget: Count = 1024
-    tags: list[Text] = []
+    tags: Annotated[list[Text], Field(max_length=8)] = []
     max_per_document: Count | None = None
     duplicates: Literal["collapse", "keep"] = "collapse"
     rerank: bool = False

@@ -21,7 +21,7 @@ from trivet.stores.sqlite import Database
 from trivet.types.passage import Acknowledgement, BuildProgress, Document, IndexStatus, SearchQuery, SearchResult
 
 MAX_TOP_K = 100
-MAX_TAGS = 64  # a condition of the engine's filter each
+MAX_TAGS = 24  # of a request and its variant; the engine takes four times as long for twice as many
 MAX_TAG_CHARACTERS = 256
 # A query's embedding and a search of our own engine are done one at a time: more searches would only wait in there, in
 # the order in which they came. Another engine is a network away, and does many at once.
