@@ -119,8 +119,9 @@ BOMB = b"a: &a [x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (c + 1, c + 1, c, c) 
 
 BAD_ADAPTERS = {
     # pickle files
-    "a pickle beside": Bad(
-        text("adapter_model.bin", b"x"), r"adapter_model\.bin may be a pickle, expected safetensors only"
+    "a pickle instead": Bad(
+        lambda folder: (folder / WEIGHTS).rename(folder / "adapter_model.bin"),
+        r"adapter_model\.safetensors is missing, and there is adapter_model\.bin: it is a pickle, which is never read",
     ),
     "a pickle in the weights' place": Bad(
         text(WEIGHTS, b"\x80\x04\x95" + bytes(99)), r"the header claims \d+ bytes, expected"
@@ -187,7 +188,7 @@ BAD_ADAPTERS = {
         r"tensor .*layers\.0.*: target_modules does not name model\.layers\.0",
     ),
     "the output head": Bad(
-        renamed(A0, "base_model.model.lm_head.lora_A.weight"), "the base model has no module lm_head"
+        renamed(A0, "base_model.model.lm_head.lora_A.weight"), "target_modules does not name lm_head"
     ),
     "wrong shape": Bad(
         resized(A=(8, 32)), rf"tensor {A0}: has shape \[8, 32\], expected \[8, 64\] \(rank 8 by adapter_c"
@@ -223,7 +224,9 @@ BAD_ADAPTERS = {
     "bias": Bad(config(bias="all"), r"adapter_config\.json: bias is 'all', expected 'none'"),
     "bias of null": Bad(config(bias=None), r"adapter_config\.json: bias is None, expected 'none'"),
     "bias of the LoRA": Bad(config(lora_bias=True), r"adapter_config\.json: lora_bias is True, expected False"),
-    "modules_to_save": Bad(config(modules_to_save=["lm_head"]), r"modules_to_save is \['lm_head'\], expected \[\]"),
+    "modules_to_save": Bad(
+        config(modules_to_save=["lm_head"]), r"modules_to_save is \['lm_head'\]: .* `trivet adapter merge`"
+    ),
     "a start that changes the base": Bad(
         config(init_lora_weights="pissa"), r"init_lora_weights is 'pissa', which changes"
     ),

@@ -81,7 +81,7 @@ routes:
 """
 
 
-@pytest.mark.parametrize("item", ["a pickle beside", "wrong shape", "DoRA", "weights linked out"])
+@pytest.mark.parametrize("item", ["a pickle instead", "wrong shape", "DoRA", "weights linked out"])
 def test_the_command_says_the_same(item: str, good: Path, tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "prompts" / "p").mkdir(parents=True)
     (tmp_path / "prompts" / "p" / "1.md").write_text("Be kind.")

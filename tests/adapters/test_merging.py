@@ -78,7 +78,7 @@ def make_adapter(root: Path, base: Path, **lora: Any) -> Path:
 def merge(base: Path, adapter: Path, target: Path) -> dict[str, Any]:
     """Stage and merge, as the command does."""
     staging = target.parent / f"{target.name}-staging"
-    settings = AdapterSettings((adapter.parent.parent,), staging, base, MAX_RANK, dora=True)
+    settings = AdapterSettings((adapter.parent.parent,), staging, base, MAX_RANK, to_merge=True)
     target.mkdir()
     return dict(MergedModel(BaseModel(base), AdapterStaging(settings).stage(REF)).write(target))
 

@@ -64,7 +64,10 @@ CONFIGS = {
     "alora": (with_config(alora_invocation_tokens=[5]), r"alora_invocation_tokens is \[5\], expected it to be absent"),
     "bias": (with_config(bias="lora_only"), "bias is 'lora_only', expected 'none'"),
     "lora bias": (with_config(lora_bias=True), "lora_bias is True, expected False"),
-    "saved modules": (with_config(modules_to_save=["lm_head"]), r"modules_to_save is \['lm_head'\], expected \[\]"),
+    "saved modules": (
+        with_config(modules_to_save=["lm_head"]),
+        r"modules_to_save is \['lm_head'\]: .* `trivet adapter merge`",
+    ),
     "not a LoRA": (with_config(peft_type="IA3"), "peft_type is 'IA3', expected 'LORA'"),
     "a classifier": (with_config(task_type="SEQ_CLS"), "task_type is 'SEQ_CLS', expected 'CAUSAL_LM'"),
     "replicated layers": (with_config(layer_replication=[[0, 1]]), "layer_replication is"),
@@ -113,10 +116,10 @@ TENSORS = {
     "NaN": (spoiled(A0, float("nan")), f"tensor {A0}: element 5 is NaN or infinite"),
     "infinite": (spoiled(B0, float("-inf")), f"tensor {B0}: element 5 is NaN or infinite"),
     "unknown module": (renamed(A0, A0.replace("q_proj", "w_proj")), "the base model has no module model.layers.0"),
-    "the head": (renamed(A0, "base_model.model.lm_head.lora_A.weight"), "the base model has no module lm_head"),
+    "the head": (renamed(A0, "base_model.model.lm_head.lora_A.weight"), "target_modules does not name lm_head"),
     "an embedding": (
         renamed(A0, "base_model.model.model.embed_tokens.lora_embedding_A"),
-        "embed_tokens.lora_embedding_A: expected base_model.model.<module>.lora_A.weight",
+        "embed_tokens.lora_embedding_A: target_modules does not name model.embed_tokens",
     ),
     "wrong name": (renamed(A0, "q_proj.lora_A.weight"), "tensor q_proj.lora_A.weight: expected base_model.model"),
     "magnitudes": (

@@ -19,12 +19,11 @@ from cutting_proxy import CuttingProxy
 from s3_server import s3_server
 from tiny_model import adapter_files
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.sources import download
-from trivet.adapters.sources import object_store as object_root
+from trivet.adapters.sources import download, remote_root
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
 from trivet.testing.adapters import AdapterFiles, digest, write_adapter
-from trivet.types.adapter import FetchProgress, S3Root
+from trivet.types.adapter import FetchProgress, RemotePlace
 from trivet.types.variant import VersionRef
 
 REF = VersionRef("tone", "1")
@@ -52,7 +51,7 @@ def server() -> Iterator[tuple[str, int]]:
 def proxy(server: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Iterator[CuttingProxy]:
     monkeypatch.setattr(download, "BLOCK_BYTES", BLOCK)
     monkeypatch.setattr(download, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(object_root, "READ_SECONDS", 2)
+    monkeypatch.setattr(remote_root, "READ_SECONDS", 2)
     with CuttingProxy(server) as proxy:
         yield proxy
 
@@ -89,7 +88,7 @@ def bucket(server: tuple[str, int]) -> Bucket:
 
 @pytest.fixture
 def settings(proxy: CuttingProxy, tmp_path: Path, tiny_model: Path) -> AdapterSettings:
-    root = S3Root("models", "ours", proxy.url, "us-east-1")
+    root = RemotePlace("s3://models/ours", proxy.url, "us-east-1")
     return AdapterSettings((tmp_path / "local", root), tmp_path / "staged", tiny_model, 16)
 
 
@@ -235,11 +234,11 @@ from pathlib import Path
 from trivet.adapters.sources import download
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
-from trivet.types.adapter import S3Root
+from trivet.types.adapter import RemotePlace
 from trivet.types.variant import VersionRef
 url, folder, base, block = sys.argv[1:]
 download.BLOCK_BYTES = int(block)
-root = S3Root("models", "ours", url, "us-east-1")
+root = RemotePlace("s3://models/ours", url, "us-east-1")
 AdapterStaging(AdapterSettings((root,), Path(folder), Path(base), 16)).stage(VersionRef("tone", "1"))
 """
 
@@ -309,10 +308,6 @@ def test_too_large_is_not_fetched(
 def test_refused(settings: AdapterSettings, bucket: Bucket, tmp_path: Path) -> None:
     bucket.put_adapter(tmp_path / "a", adapter_files(1))
     staging = AdapterStaging(settings)
-    bucket.put("tone/1/adapter_model.bin", b"x")
-    with pytest.raises(AdapterRejected, match=r"tone@1: adapter_model.bin may be a pickle, expected safetensors only"):
-        staging.stage(REF)
-    bucket.client.delete_object(Bucket="models", Key="ours/tone/1/adapter_model.bin")
     bucket.put("tone/1/adapter_config.json", b"{}")
     with pytest.raises(AdapterRejected, match=r"peft_type is None, expected 'LORA'"):
         staging.stage(REF)
@@ -322,7 +317,7 @@ def test_refused(settings: AdapterSettings, bucket: Bucket, tmp_path: Path) -> N
     bucket.client.delete_object(Bucket="models", Key="ours/tone/1/adapter_config.json")
     with pytest.raises(AdapterRejected, match=r"tone@1: adapter_config.json is missing, expected adapter.yaml"):
         staging.stage(REF)
-    with pytest.raises(NotFound, match="adapter tone@2: none of the 2 adapter folders has tone/2"):
+    with pytest.raises(NotFound, match="adapter tone@2: none of the 2 places in `adapters` has tone/2"):
         staging.stage(VersionRef("tone", "2"))
     for name in ("..", "a/b", "?versionId=1"):
         with pytest.raises(AdapterRejected, match="is no name: expected letters, digits"):
@@ -330,13 +325,23 @@ def test_refused(settings: AdapterSettings, bucket: Bucket, tmp_path: Path) -> N
     assert names(settings) == []
 
 
-def test_nested_files_and_odd_keys_are_not_the_adapters(
-    settings: AdapterSettings, bucket: Bucket, tmp_path: Path
+def test_what_trainers_leave_beside_is_neither_listed_nor_fetched(
+    settings: AdapterSettings, bucket: Bucket, proxy: CuttingProxy, tmp_path: Path
 ) -> None:
     expected = bucket.put_adapter(tmp_path / "a", adapter_files(1))
-    for key in ("tone/1/checkpoint-9/optimizer.pt", "tone/1/../2/x.bin", "tone/10/adapter_model.bin"):
+    for key in ("tone/1/optimizer.pt", "tone/1/checkpoint-9/optimizer.pt", "tone/1/../2/x.bin", "tone/1/runs/events"):
         bucket.put(key, b"x")
     assert AdapterStaging(settings).stage(REF).digest == expected
+    asked = [path for _, path, _ in proxy.requests]
+    assert not any("list-type" in path or "optimizer" in path or "runs" in path for path in asked)
+
+
+def test_a_pickle_in_the_weights_place(settings: AdapterSettings, bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put_adapter(tmp_path / "a", adapter_files(1))
+    bucket.client.delete_object(Bucket="models", Key=f"ours/{WEIGHTS}")
+    bucket.put("tone/1/adapter_model.bin", b"x")
+    with pytest.raises(AdapterRejected, match=r"tone@1: adapter_model.safetensors is missing, .*pickle"):
+        AdapterStaging(settings).stage(REF)
 
 
 def test_local_folder_goes_first(
@@ -348,7 +353,7 @@ def test_local_folder_goes_first(
 
 
 def test_missing_bucket(settings: AdapterSettings, bucket: Bucket, proxy: CuttingProxy) -> None:
-    root = S3Root("nobodys", "ours", proxy.url, "us-east-1")
+    root = RemotePlace("s3://nobodys/ours", proxy.url, "us-east-1")
     staging = AdapterStaging(AdapterSettings((root,), settings.staging, settings.base_model, 16))
     with pytest.raises(AdapterSourceUnavailable, match="s3://nobodys/ours has no such bucket"):
         staging.stage(REF)
@@ -377,9 +382,12 @@ def test_endpoint_down(settings: AdapterSettings, bucket: Bucket, proxy: Cutting
     assert AdapterStaging(settings).source_digest(REF) is None
 
 
-def test_listing_is_one_and_nobody_waits_for_it(settings: AdapterSettings, bucket: Bucket, proxy: CuttingProxy) -> None:
+def test_listing_reads_nothing_of_the_versions_and_nobody_waits_for_it(
+    settings: AdapterSettings, bucket: Bucket, proxy: CuttingProxy
+) -> None:
     for number in range(100):
         bucket.put(f"tone/{number}/adapter.yaml", b"x")
+        bucket.put(f"tone/{number}/optimizer.pt", b"x")
     bucket.put("tone/..hidden/adapter.yaml", b"x")
     staging = AdapterStaging(settings)
     arrived, go_on = threading.Event(), threading.Event()
@@ -396,4 +404,4 @@ def test_listing_is_one_and_nobody_waits_for_it(settings: AdapterSettings, bucke
     while not (known := staging.known()):
         time.sleep(0.01)
     assert len(set(known)) == 100
-    assert len(proxy.requests) == 1
+    assert len(proxy.requests) == 2  # the place, and the one name in it

@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def find(root: Path, ref: VersionRef = REF, max_bytes: int = 1 << 20) -> dict[str, SourceFile]:
-    return AdapterSource([root], max_bytes).find(ref)
+    return dict(AdapterSource([root], max_bytes).find(ref).files)
 
 
 def test_found(root: Path) -> None:
@@ -33,7 +33,7 @@ def test_found(root: Path) -> None:
 
 
 def test_unknown(root: Path) -> None:
-    with pytest.raises(NotFound, match="adapter tone@2: none of the 1 adapter folders has tone/2"):
+    with pytest.raises(NotFound, match="adapter tone@2: none of the 1 places in `adapters` has tone/2"):
         find(root, VersionRef("tone", "2"))
 
 
@@ -45,10 +45,39 @@ def test_names_that_are_paths(root: Path, name: str) -> None:
         find(root, VersionRef("tone", name))
 
 
-@pytest.mark.parametrize("name", ["adapter_model.bin", "weights.PT", "x.pkl"])
-def test_pickles(root: Path, name: str) -> None:
-    (root / "tone" / "1" / name).write_bytes(b"x")
-    with pytest.raises(AdapterRejected, match=f"{name} may be a pickle, expected safetensors only"):
+LEFT_BY_TRAINERS = (
+    "optimizer.pt",
+    "training_args.bin",
+    "scheduler.pt",
+    "rng_state.pth",
+    "trainer_state.json",
+    "README.md",
+)
+
+
+def test_what_trainers_leave_beside_is_not_looked_at(root: Path, tmp_path: Path) -> None:
+    folder = root / "tone" / "1"
+    for name in (*LEFT_BY_TRAINERS, "tokenizer.json", "adapter_model.bin", "checkpoint-500/optimizer.pt", ".git/HEAD"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\x80\x04.")
+    (folder / "runs").symlink_to(tmp_path)
+    os.mkfifo(folder / "lock")
+    assert set(find(root)) == {"adapter.yaml", "adapter_config.json", "adapter_model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("adapter_model.bin", r"a pickle, which is never read: save the adapter again with .*safe_serialization=True"),
+        ("adapter_model.safetensors.index.json", "the weights are in several files: save them as one"),
+        ("model.safetensors", "that is a whole model"),
+    ],
+)
+def test_something_else_in_the_weights_place(root: Path, name: str, advice: str) -> None:
+    (root / "tone" / "1" / "adapter_model.safetensors").rename(root / "tone" / "1" / name)
+    with pytest.raises(
+        AdapterRejected, match=rf"adapter_model.safetensors is missing, and there is {name}: .*{advice}"
+    ):
         find(root)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from trivet.config import Environment, Overrides, checks, load_config
 from trivet.errors import ConfigError
-from trivet.types.adapter import S3Root
+from trivet.types.adapter import HubAdapter, RemotePlace
 from trivet.types.variant import (
     CacheScope,
     ConfidenceFloor,
@@ -135,16 +135,52 @@ CASES = {
     ),
     "dangling prompt": ("prompt: p@1", "prompt: p@2", "21: routes.support.variants.a.prompt: no file"),
     "prompt without version": ("prompt: p@1", "prompt: p", "21: routes.support.variants.a.prompt: string should match"),
-    "dangling adapter": ("lora@2", "lora@3", "22: routes.support.variants.a.adapter: lora@3 is in none of the folders"),
+    "dangling adapter": ("lora@2", "lora@3", "22: routes.support.variants.a.adapter: lora@3 is in none of the places"),
     "place of adapters that is no place": (
         "indexes:",
-        "adapters: [adapters, 'gs://bucket']\nindexes:",
-        "9: adapters.1: gs://bucket is neither a folder nor s3://bucket/prefix",
+        "adapters: [adapters, 'ftp://host']\nindexes:",
+        "9: adapters.1: ftp://host is neither a folder nor one of s3://, gs://, az://, abfs://, http://, https://",
+    ),
+    "driver that is not installed": (
+        "indexes:",
+        "adapters: [adapters, 'gs://bucket/a']\nindexes:",
+        "9: adapters.1: needs gcsfs: install trivet[gs]",
+    ),
+    "credentials in a place": (
+        "indexes:",
+        "adapters: [adapters, 'https://me:secret@host/a']\nindexes:",
+        "9: adapters.1: https://me:secret@host/a is no place: expected https://name/path, without credentials",
+    ),
+    "hub adapter without its version": (
+        "indexes:",
+        "adapters: [{name: tone, from: 'hub:me/tone'}]\nindexes:",
+        "9: adapters.0.hub.version: field required",
+    ),
+    "hub adapter from nowhere": (
+        "indexes:",
+        "adapters: [{name: tone, version: '1', from: 'me/tone'}]\nindexes:",
+        "9: adapters.0.hub.from: string should match pattern",
+    ),
+    "neither place nor hub adapter": (
+        "indexes:",
+        "adapters: [5]\nindexes:",
+        "9: adapters.0: expected a place, or a map",
+    ),
+    "hub adapter twice": (
+        "indexes:",
+        "adapters: [adapters, {name: a, version: '1', from: 'hub:me/a'}, {name: a, version: '1', from: 'hub:me/b'}]"
+        "\nindexes:",
+        "9: adapters.2: a@1 is given twice",
+    ),
+    "endpoint of no hub": (
+        "indexes:",
+        "adapter_source: {hub_endpoint: 'http://127.0.0.1:9000'}\nindexes:",
+        "9: adapter_source.hub_endpoint: has no effect without a hub: adapter in adapters",
     ),
     "bucket left by its prefix": (
         "indexes:",
         "adapters: [adapters, s3://bucket/a/../../b]\nindexes:",
-        "9: adapters.1: s3://bucket/a/../../b is neither a folder nor s3://bucket/prefix",
+        "9: adapters.1: s3://bucket/a/../../b is no place: expected s3://name/path",
     ),
     "place of adapters twice": (
         "indexes:",
@@ -317,15 +353,23 @@ def test_adapters_from_s3(write: Write, tmp_path: Path) -> None:
     source = "adapter_source: {endpoint_url: https://host:9000/s3, region: eu-central-1, max_bytes: 5, timeout: 1.5}\n"
     config = load_config(write(S3_PLACES + source + GOOD.replace("lora@2", "unseen@1")))
     at = ("https://host:9000/s3", "eu-central-1")
-    expected = (tmp_path / "adapters", S3Root("models", "", *at), S3Root("our.models", "a/b-1", *at))
+    expected = (tmp_path / "adapters", RemotePlace("s3://models", *at), RemotePlace("s3://our.models/a/b-1", *at))
     assert config.adapter_roots == expected
     assert [str(root) for root in expected[1:]] == ["s3://models", "s3://our.models/a/b-1"]
 
 
+def test_adapters_from_a_hub_and_by_url(write: Write, tmp_path: Path) -> None:
+    places = "adapters: [adapters, https://host/a, file:///tmp/b, {name: tone, version: '2', from: 'hub:me/tone@v1'}]\n"
+    source = "adapter_source: {hub_endpoint: 'http://hub.example'}\n"
+    config = load_config(write(places + source + GOOD.replace("lora@2", "tone@2")))
+    hub = HubAdapter(VersionRef("tone", "2"), "me/tone", "v1", "http://hub.example")
+    assert config.adapter_roots == (tmp_path / "adapters", RemotePlace("https://host/a"), Path("/tmp/b"), hub)
+
+
 def test_s3_without_its_library(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "find_spec", lambda name: None)
-    (problem,) = problems(write(S3_PLACES + GOOD))
-    assert problem == "1: adapters.1: needs s3fs: install trivet[s3]"
+    found = problems(write(S3_PLACES + GOOD))
+    assert found == [f"1: adapters.{position}: needs s3fs: install trivet[s3]" for position in (1, 2)]
 
 
 TLS = "server:\n  tls: {certificate: c.pem, key: k.pem, client_ca: a.pem}\n"

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from trivet.errors import FailedPrecondition
+from trivet.model_hub import HubReference
 from trivet.retrieval.embedding import export as export_module
-from trivet.retrieval.embedding import hub
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.embedding.export import export
 from trivet.retrieval.embedding.models import _digest
@@ -205,11 +205,11 @@ async def test_a_model_by_its_hub_name_is_fetched_once(tmp_path: Path, monkeypat
 @pytest.mark.parametrize("name", ["hub:", "hub:a/b/c", "hub:a/b@", "hub:a b/c"])
 def test_what_is_no_hub_name_is_refused(name: str) -> None:
     with pytest.raises(FailedPrecondition, match="expected hub:"):
-        hub.HubReference.parse(name)
+        HubReference.parse(name)
 
 
 def test_a_hub_name_leads_to_no_other_folder() -> None:
     for name in ("hub:../up", "hub:..", "hub:a/b@../../up"):
-        folder = hub.HubReference.parse(name).folder
+        folder = HubReference.parse(name).folder
         assert "/" not in folder
         assert folder != ".."

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from trivet.types.adapter import S3Root
+from trivet.types.adapter import AdapterPlace
+
+MAX_BYTES = 2 << 30  # of the weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +15,15 @@ class AdapterSettings:
     """`roots`: places with `<name>/<version>/`; `staging`: a folder of our own; `base_model`: the model's folder.
 
     `max_rank` is the engine's; `max_bytes` bounds one adapter's weights; `fetch_seconds` bounds the download of one
-    adapter; `dora`: DoRA passes, to be merged.
+    adapter; `to_merge`: DoRA and modules that were trained whole pass; `beside`: further
+    files that are copied where they are there.
     """
 
-    roots: tuple[Path | S3Root, ...]
+    roots: tuple[AdapterPlace, ...]
     staging: Path
     base_model: Path
     max_rank: int
-    max_bytes: int = 2 << 30
+    max_bytes: int = MAX_BYTES
     fetch_seconds: float = 600.0
-    dora: bool = False
+    to_merge: bool = False
+    beside: tuple[str, ...] = ()

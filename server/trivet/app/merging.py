@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from trivet.adapters.merging.merged_model import MARK, MergedModel
+from trivet.adapters.merging.merged_model import MARK, TOKENIZER, MergedModel
 from trivet.adapters.merging.merged_weights import MAX_RANK
 from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.settings import AdapterSettings
@@ -15,7 +15,7 @@ from trivet.adapters.staging.staging import AdapterStaging
 from trivet.app.adapters import folder_ref
 from trivet.config import Config
 from trivet.errors import AdapterRejected, FailedPrecondition
-from trivet.types.adapter import S3Root
+from trivet.types.adapter import AdapterPlace, FolderAdapter
 from trivet.types.variant import VersionRef
 
 
@@ -36,26 +36,27 @@ def merge_adapter(
 ) -> Mapping[str, Any]:
     """Write the backend's model with the adapter merged in to `target`; what its `merged.yaml` says.
 
-    `wanted`: name@version in the configured folders, or a folder named `<name>/<version>`. `backend`: whose model; by
+    `wanted`: name@version in the configured places, or any folder with PEFT's two files. `backend`: whose model; by
     default the one that takes adapters. Raises NotFound, AdapterRejected, and FailedPrecondition if the target is there
     or the backend is in doubt.
     """
     model = config.resolve(config.file.backends[_backend(config, backend)].model)
-    roots: Sequence[Path | S3Root]
-    if "@" in wanted:
+    roots: Sequence[AdapterPlace]
+    if "@" in wanted and not Path(wanted).is_dir():
         try:
             roots, ref = config.adapter_roots, VersionRef.parse(wanted)
         except ValueError as error:
             raise AdapterRejected(str(error)) from error
     else:
         folder = Path(wanted).resolve()
-        roots, ref = (folder.parent.parent,), folder_ref(folder)
+        ref = folder_ref(folder)
+        roots = (FolderAdapter(ref, folder),)
     return merge(model, roots, ref, target, watcher, replace=replace)
 
 
 def merge(
     model: Path,
-    roots: Sequence[Path | S3Root],
+    roots: Sequence[AdapterPlace],
     ref: VersionRef,
     target: Path,
     watcher: Watcher,
@@ -64,7 +65,7 @@ def merge(
 ) -> Mapping[str, Any]:
     """The same by places: `model` is the base's folder, `roots` are places with `<name>/<version>/`."""
     with ExportFolder(target, mark=MARK, replace=replace) as export:
-        settings = AdapterSettings(tuple(roots), export.scratch, model, MAX_RANK, dora=True)
+        settings = AdapterSettings(tuple(roots), export.scratch, model, MAX_RANK, to_merge=True, beside=TOKENIZER)
         merged = MergedModel(BaseModel(model), AdapterStaging(settings).stage(ref))
         watcher.begin("merging", merged.tensors)
         told = merged.write(export.finished, watcher.advance)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from trivet.api.v1 import admin_pb2
+from trivet.cli.adapter_import import import_
 from trivet.cli.adapter_merge import merge
 from trivet.cli.adapter_train import train
 from trivet.cli.config import config_options
@@ -26,11 +27,13 @@ def adapter() -> None:
       trivet adapter ls
       trivet adapter check adapters/json-answer/1
       trivet adapter load json-answer@2
+      trivet adapter import outputs/checkpoint-500 --name support
       trivet adapter train models/demo/recipes/json-answer.yaml
       trivet adapter merge json-answer@2 --to models/json-answer
     """
 
 
+adapter.add_command(import_)
 adapter.add_command(merge)
 adapter.add_command(train)
 

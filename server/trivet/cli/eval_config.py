@@ -19,6 +19,7 @@ from trivet.cli.eval_stuffing import Stuffing
 from trivet.config import Config
 from trivet.errors import ConfigError
 from trivet.evaluation.suite import Arm, Suite
+from trivet.types.adapter import AdapterPlace, HubAdapter
 
 RETRIEVAL_DEADLINE_MS = 5000.0  # an answer without passages would say nothing of the arm: wait rather than degrade
 
@@ -192,10 +193,17 @@ def _file(config: Config, suite: Suite, prompts: Path, routes: dict[str, Any], *
     return {
         **kept,
         "prompts": str(prompts),
-        "adapters": [str(root) for root in config.adapter_roots],
+        "adapters": [_place(root) for root in config.adapter_roots],
         "indexes": {
             **{name: str(index.folder) for name, index in config.indexes.items()},
             **{name: str(folder) for name, folder in suite.indexes.items()},
         },
         "routes": served,
     }
+
+
+def _place(place: AdapterPlace) -> str | dict[str, str]:
+    """As it stands in a configuration in another folder."""
+    if isinstance(place, HubAdapter):
+        return {"name": place.ref.name, "version": place.ref.version, "from": str(place)}
+    return str(place)

@@ -9,14 +9,23 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from trivet.config.schema import ConfigFile, RouteSection, Schemas, VariantSection
+from trivet.config.schema import ConfigFile, HubAdapterSection, RouteSection, Schemas, VariantSection
 from trivet.config.yaml_lines import YamlDocument
 from trivet.schemas.check import schema_problems
 from trivet.schemas.limits import SchemaLimits
 
-S3 = "s3://"
-# A bucket's name, and a prefix whose parts are no "." and no "..".
-S3_ROOT = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[\w.=-]+)*/?")
+# How adapters are reached by URL: the module of fsspec's that it takes, and what installs it.
+DRIVERS = {
+    "s3": ("s3fs", "trivet[s3]"),
+    "gs": ("gcsfs", "trivet[gs]"),
+    "az": ("adlfs", "trivet[az]"),
+    "abfs": ("adlfs", "trivet[az]"),
+    "http": ("aiohttp", "trivet[http]"),
+    "https": ("aiohttp", "trivet[http]"),
+}
+# A bucket, container or host, and a path whose parts are no "." and no "..".
+_PLACE = re.compile(r"[a-z0-9]+://[\w.-]+(:[0-9]{1,5})?(/(?!\.{1,2}(/|$))[\w.=~+-]+)*/?")
+_S3_PLACE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?")
 
 
 def check_config(document: YamlDocument, file: ConfigFile, folder: Path, *, insecure: bool) -> list[str]:
@@ -136,18 +145,46 @@ def _backends(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterato
 
 
 def _adapters(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
-    distant = [position for position, root in enumerate(file.adapters) if root.startswith(S3)]
-    for position, root in enumerate(file.adapters):
+    hub = [entry for entry in file.adapters if isinstance(entry, HubAdapterSection)]
+    schemes = {root.partition("://")[0] for root in _roots(file) if _is_distant(root)}
+    for position, entry in enumerate(file.adapters):
         at = ("adapters", position)
-        if "://" in root and not S3_ROOT.fullmatch(root):
-            yield document.problem(at, f"{root} is neither a folder nor s3://bucket/prefix")
-        if root in file.adapters[:position]:
-            yield document.problem(at, f"{root} is given twice")
-    if distant and find_spec("s3fs") is None:
-        yield document.problem(("adapters", distant[0]), "needs s3fs: install trivet[s3]")
-    if not distant:
-        for field in sorted(file.adapter_source.model_fields_set - {"max_bytes"}):
+        if isinstance(entry, HubAdapterSection):
+            earlier = [other for other in file.adapters[:position] if isinstance(other, HubAdapterSection)]
+            if (entry.name, entry.version) in {(other.name, other.version) for other in earlier}:
+                yield document.problem(at, f"{entry.name}@{entry.version} is given twice")
+            continue
+        if entry in file.adapters[:position]:
+            yield document.problem(at, f"{entry} is given twice")
+        if _is_distant(entry) and (problem := _remote_problem(entry)):
+            yield document.problem(at, problem)
+    given = file.adapter_source.model_fields_set
+    if "s3" not in schemes:
+        for field in sorted(given & {"endpoint_url", "region"}):
             yield document.problem(("adapter_source", field), "has no effect without an s3:// place in adapters")
+    if not hub and "hub_endpoint" in given:
+        yield document.problem(("adapter_source", "hub_endpoint"), "has no effect without a hub: adapter in adapters")
+    if not schemes and not hub and "timeout" in given:
+        yield document.problem(("adapter_source", "timeout"), "has no effect without a distant place in adapters")
+
+
+def _roots(file: ConfigFile) -> list[str]:
+    return [entry for entry in file.adapters if isinstance(entry, str)]
+
+
+def _is_distant(root: str) -> bool:
+    return "://" in root and not root.startswith("file:///")
+
+
+def _remote_problem(root: str) -> str:
+    scheme = root.partition("://")[0]
+    known = ", ".join(f"{name}://" for name in DRIVERS)
+    if scheme not in DRIVERS:
+        return f"{root} is neither a folder nor one of {known}, file:///"
+    if not _PLACE.fullmatch(root) or (scheme == "s3" and not _S3_PLACE.fullmatch(root)):
+        return f"{root} is no place: expected {scheme}://name/path, without credentials, a query or '..'"
+    module, package = DRIVERS[scheme]
+    return f"needs {module}: install {package}" if find_spec(module) is None else ""
 
 
 def _prices(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
@@ -199,9 +236,19 @@ def _variant(
     if not prompt.is_file():
         yield document.problem((*at, "prompt"), f"no file {prompt}")
     if variant.adapter is not None:
-        local = [root for root in file.adapters if not root.startswith(S3)]
-        found = [root for root in local if (folder / root / variant.adapter.replace("@", "/")).is_dir()]
-        # What a bucket has is seen when it is loaded.
-        if len(found) > 1 or (not found and len(local) == len(file.adapters)):
-            where = f"in {len(found)} of the folders" if found else "in none of the folders"
-            yield document.problem((*at, "adapter"), f"{variant.adapter} is {where} {file.adapters}, expected in one")
+        yield from _variant_adapter(document, file, folder, at, variant.adapter)
+
+
+def _variant_adapter(
+    document: YamlDocument, file: ConfigFile, folder: Path, at: tuple[str, ...], adapter: str
+) -> Iterator[str]:
+    """It is in one of the local folders, or from the hub; what a distant place has is seen when it is loaded."""
+    entries = file.adapters
+    found = [
+        root for root in _roots(file) if "://" not in root and (folder / root / adapter.replace("@", "/")).is_dir()
+    ]
+    found += [e.source for e in entries if isinstance(e, HubAdapterSection) and f"{e.name}@{e.version}" == adapter]
+    if len(found) > 1 or (not found and not any("://" in root for root in _roots(file))):
+        places = [entry if isinstance(entry, str) else entry.source for entry in entries]
+        where = f"in {len(found)} of the places" if found else "in none of the places"
+        yield document.problem((*at, "adapter"), f"{adapter} is {where} {places}, expected in one")

@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trivet.config.checks import S3, check_config
-from trivet.config.schema import ConfigFile, IndexFile, RouteSection, VariantRetrieval, VariantSection
+from trivet.config.checks import check_config
+from trivet.config.schema import (
+    ConfigFile,
+    HubAdapterSection,
+    IndexFile,
+    RouteSection,
+    VariantRetrieval,
+    VariantSection,
+)
 from trivet.config.searches import check_searches
 from trivet.config.yaml_lines import YamlDocument, parse, read_yaml
 from trivet.errors import ConfigError
-from trivet.types.adapter import S3Root
+from trivet.types.adapter import AdapterPlace, HubAdapter, RemotePlace
 from trivet.types.variant import (
     CacheScope,
     ConfidenceFloor,
@@ -83,16 +90,23 @@ class Config:
         return self.resolve(self.file.prompts)
 
     @property
-    def adapter_roots(self) -> tuple[Path | S3Root, ...]:
+    def adapter_roots(self) -> tuple[AdapterPlace, ...]:
         """Places that adapters may be loaded from."""
         return tuple(self._adapter_root(root) for root in self.file.adapters)
 
-    def _adapter_root(self, root: str) -> Path | S3Root:
-        if not root.startswith(S3):
+    def _adapter_root(self, root: str | HubAdapterSection) -> AdapterPlace:
+        if isinstance(root, HubAdapterSection):
+            repository, _, revision = root.source.removeprefix("hub:").partition("@")
+            ref = VersionRef(root.name, root.version)
+            return HubAdapter(ref, repository, revision or None, self.file.adapter_source.hub_endpoint)
+        scheme, separator, path = root.partition("://")
+        if not separator:
             return self.resolve(root)
-        bucket, _, prefix = root.removeprefix(S3).partition("/")
+        if scheme == "file":
+            return Path(path).resolve()
         source = self.file.adapter_source
-        return S3Root(bucket, prefix.strip("/"), source.endpoint_url, source.region)
+        s3 = (source.endpoint_url, source.region) if scheme == "s3" else ()
+        return RemotePlace(root.rstrip("/"), *s3)
 
 
 def load_config(path: Path, overrides: Overrides = Overrides()) -> Config:

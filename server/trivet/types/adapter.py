@@ -10,20 +10,53 @@ from trivet.types.variant import VersionRef
 
 
 @dataclass(frozen=True, slots=True)
-class S3Root:
-    """A bucket with `<prefix>/<name>/<version>/`; `prefix` may be empty.
+class RemotePlace:
+    """A place with `<name>/<version>/` that is reached by a URL, such as `s3://bucket/prefix` or `https://host/path`.
 
-    Without `endpoint_url` and `region` the S3 library's own configuration holds, as it does for credentials.
+    `endpoint_url` and `region` are for S3; without them its library's own configuration holds, as it does for
+    credentials.
     """
 
-    bucket: str
-    prefix: str = ""
+    url: str
     endpoint_url: str | None = None
     region: str | None = None
 
+    @property
+    def scheme(self) -> str:
+        """`s3`, `gs`, `https`, ..."""
+        return self.url.partition("://")[0]
+
     def __str__(self) -> str:
         """As in the configuration."""
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
+class HubAdapter:
+    """One adapter in a repository of a model hub, and the name@version that it gets here.
+
+    `revision`: a branch, a tag or a commit; None for the hub's default branch. `endpoint`: None for the public hub.
+    """
+
+    ref: VersionRef
+    repository: str
+    revision: str | None = None
+    endpoint: str | None = None
+
+    def __str__(self) -> str:
+        """As in the configuration."""
+        return f"hub:{self.repository}" + (f"@{self.revision}" if self.revision else "")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderAdapter:
+    """One adapter in a folder of any name, as a trainer wrote it, and the name@version that it gets here."""
+
+    ref: VersionRef
+    folder: Path
+
+
+AdapterPlace = Path | RemotePlace | HubAdapter | FolderAdapter
 
 
 class AdapterState(Enum):

@@ -2,9 +2,10 @@
 
 vLLM 0.32 marks the rows of base requests with adapter index -1, and its CPU operators then gather `weights[-1]`: once
 all adapter slots are full, base requests are answered with the last slot's adapter, and their KV goes into the prefix
-cache. Zeroing those rows after the shrink (x A) is enough, as the expand (x A B) then adds nothing. Upstream: pull
-requests 48421 and 49656 of vllm-project/vllm. vLLM calls `register` in every process of its own (entry point group
-`vllm.general_plugins`).
+cache. Zeroing those rows after the shrink (x A) is enough, as the expand (x A B) then adds nothing; an embedding has no
+shrink, it takes rows of A (for base rows those of the first slot), so what goes into the expand is zeroed as well.
+Upstream: pull requests 48421 and 49656 of vllm-project/vllm. vLLM calls `register` in every process
+of its own (entry point group `vllm.general_plugins`).
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ def register() -> None:
 
 
 def mend(*modules: Any) -> None:
-    """Put the mended operator in the place of `bgmv_shrink` in each of the modules that look it up by name."""
+    """Put the mended operators in their places in each of the modules that look them up by name."""
     for module in modules:
         if module.bgmv_shrink.__module__ != __name__:
             module.bgmv_shrink = without_base_rows(module.bgmv_shrink)
+        if module.bgmv_expand.__module__ != __name__:
+            module.bgmv_expand = with_no_base_input(module.bgmv_expand)
 
 
 def without_base_rows(shrink: Callable[..., None]) -> Callable[..., None]:
@@ -47,6 +50,15 @@ def without_base_rows(shrink: Callable[..., None]) -> Callable[..., None]:
         output.masked_fill_((indices < 0).unsqueeze(1), 0)
 
     return bgmv_shrink
+
+
+def with_no_base_input(expand: Callable[..., None]) -> Callable[..., None]:
+    """Wrap `bgmv_expand(inputs[rows, rank], weights, output, indices[rows], add_inputs)`."""
+
+    def bgmv_expand(inputs: Any, weights: Any, output: Any, indices: Any, add_inputs: bool = True) -> None:
+        expand(inputs.masked_fill((indices < 0).unsqueeze(1), 0), weights, output, indices, add_inputs)
+
+    return bgmv_expand
 
 
 def refuse(punica_cpu: Any, version: str) -> None:

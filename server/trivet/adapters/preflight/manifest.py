@@ -15,8 +15,11 @@ from trivet.quotation import quote
 from trivet.types.variant import VersionRef
 
 FILE = "adapter.yaml"
-FIELDS = ("name", "version", "base", "rank", "digest", "recipe", "data", "metrics", "cost", "libraries", "created")
-MAPPINGS = ("recipe", "data", "metrics", "cost", "libraries")  # for people: how it was made, what it is worth
+FIELDS = (
+    *("name", "version", "base", "rank", "digest", "source", "recipe", "data", "metrics", "cost", "libraries"),
+    "created",
+)
+MAPPINGS = ("source", "recipe", "data", "metrics", "cost", "libraries")  # for people: how it was made, what it is worth
 MAX_BYTES = 64 << 10
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -32,11 +35,15 @@ class _PlainLoader(yaml.SafeLoader):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`digest`: SHA-256 over `adapter_config.json` and `adapter_model.safetensors`. `base_fingerprint` may be empty."""
+    """`digest`: SHA-256 over `adapter_config.json` and `adapter_model.safetensors`. `base_fingerprint` may be empty.
+
+    `source`: where it is from, for people, and for a copy of what a hub has.
+    """
 
     rank: int
     digest: str
     base_fingerprint: str
+    source: Mapping[str, Any]
 
 
 def read_manifest(path: Path, ref: VersionRef) -> Manifest:
@@ -68,7 +75,7 @@ def parse_manifest(text: bytes, ref: VersionRef) -> Manifest:
     rank = content.get("rank")
     if type(rank) is not int or rank < 1:
         raise AdapterRejected(f"{FILE}: rank is {quote(rank)}, expected a positive integer")
-    return Manifest(rank, _hex(content, "digest", "digest"), _base(content))
+    return Manifest(rank, _hex(content, "digest", "digest"), _base(content), content.get("source", {}))
 
 
 def _base(content: Mapping[str, Any]) -> str:

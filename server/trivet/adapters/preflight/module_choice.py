@@ -31,6 +31,11 @@ class ModuleChoice:
     layers: frozenset[int] | None = None
     places: tuple[str, ...] = ()
 
+    @property
+    def everything(self) -> bool:
+        """Whether it is PEFT's word for all linear modules."""
+        return isinstance(self.targets, str) and self.targets.lower() == ALL_LINEAR
+
     def chosen(self, modules: Iterable[str]) -> set[str]:
         """Those of the base's modules that PEFT would adapt.
 
@@ -38,11 +43,7 @@ class ModuleChoice:
         """
         modules = list(modules)
         if isinstance(self.targets, str):
-            chosen = (
-                set(modules)
-                if self.targets.lower() == ALL_LINEAR
-                else _fitting("target_modules", self.targets, modules)
-            )
+            chosen = set(modules) if self.everything else _fitting("target_modules", self.targets, modules)
         else:
             ends = tuple(f".{name}" for name in self.targets)
             chosen = {

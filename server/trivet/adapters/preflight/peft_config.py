@@ -49,7 +49,10 @@ _NAME_PATTERN = re.compile(r"\^?[\w.]+")
 
 @dataclass(frozen=True, slots=True)
 class PeftConfig:
-    """What the check of the weights, and their merging, need of it."""
+    """What the check of the weights, and their merging, need of it.
+
+    `whole`: names of modules that were trained whole. `tied`: the output head follows a changed embedding.
+    """
 
     rank: int
     choice: ModuleChoice
@@ -58,6 +61,8 @@ class PeftConfig:
     alpha_pattern: Mapping[re.Pattern[str], float] = field(default_factory=dict)
     rslora: bool = False
     dora: bool = False
+    whole: tuple[str, ...] = ()
+    tied: bool = False
 
     def rank_of(self, module: str) -> int:
         """The rank that a module's weights must have: the first fitting entry of `rank_pattern`, else `r`."""
@@ -69,22 +74,18 @@ class PeftConfig:
         return alpha / (math.sqrt(rank) if self.rslora else rank)
 
 
-def read_peft_config(path: Path, max_rank: int, *, dora: bool = False) -> PeftConfig:
+def read_peft_config(path: Path, max_rank: int, *, to_merge: bool = False) -> PeftConfig:
     """Read and check it; raises AdapterRejected with the field, what it has and what it should.
 
-    `dora`: DoRA passes too. The engine does not serve it, but it can be merged.
+    `to_merge`: DoRA and modules that were trained whole pass too. The engine does not serve them, but they can be
+    merged.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as problem:
-        raise AdapterRejected(f"{FILE}: is not sound JSON: {problem}") from problem
-    if not isinstance(content, dict):
-        raise AdapterRejected(f"{FILE}: is a {type(content).__name__}, expected an object")
-    _check_served(content, dora=dora)
+    content = read_content(path)
+    _check_served(content, to_merge=to_merge)
     for name in ("use_rslora", "fan_in_fan_out"):
-        if not isinstance(content.get(name, False), bool):
+        if not isinstance(content.get(name) or False, bool):
             raise AdapterRejected(f"{FILE}: {name} is {quote(content[name])}, expected true or false")
-    dropout = content.get("lora_dropout", 0.0)
+    dropout = content["lora_dropout"] if content.get("lora_dropout") is not None else 0.0
     if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
         raise AdapterRejected(f"{FILE}: lora_dropout is {quote(dropout)}, expected 0 to 1")
     ranks, alphas = _pattern(content, "rank_pattern"), _pattern(content, "alpha_pattern")
@@ -100,7 +101,20 @@ def read_peft_config(path: Path, max_rank: int, *, dora: bool = False) -> PeftCo
         },
         rslora=content.get("use_rslora") is True,
         dora=content.get("use_dora") is True,
+        whole=tuple(content.get("modules_to_save") or ()),
+        tied=content.get("ensure_weight_tying") is True,
     )
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """The file's object, unchecked; AdapterRejected if it is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as problem:
+        raise AdapterRejected(f"{FILE}: is not sound JSON: {problem}") from problem
+    if not isinstance(content, dict):
+        raise AdapterRejected(f"{FILE}: is a {type(content).__name__}, expected an object")
+    return content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,9 +124,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_served(content: Mapping[str, Any], *, dora: bool) -> None:
+def _check_served(content: Mapping[str, Any], *, to_merge: bool) -> None:
+    whole = content.get("modules_to_save")
+    names = isinstance(whole, list) and all(isinstance(name, str) for name in whole)
+    if names and whole and not to_merge:
+        raise AdapterRejected(
+            f"{FILE}: modules_to_save is {quote(whole)}: the adapter trains these whole, and the engine serves LoRA's "
+            "matrices alone. `trivet adapter merge` makes a model of it, to be served as a backend; `trivet adapter "
+            "import` leaves out what did not change"
+        )
     for name, served in SERVED_ONLY.items():
-        if name == "use_dora" and dora and content.get(name) is True:
+        if to_merge and ((name == "use_dora" and content.get(name) is True) or (name == "modules_to_save" and names)):
             continue
         if content.get(name, served[0]) not in served or (name == "peft_type" and name not in content):
             expected = " or ".join(repr(value) for value in served if value is not None) or "it to be absent"
@@ -150,7 +172,7 @@ def _rank(value: Any, name: str, max_rank: int) -> int:
 
 
 def _pattern(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    patterns = content.get(name, {})
+    patterns = {} if content.get(name) is None else content[name]
     if not isinstance(patterns, dict):
         raise AdapterRejected(f"{FILE}: {name} is {quote(patterns)}, expected an object")
     if len(patterns) > MAX_PATTERNS:

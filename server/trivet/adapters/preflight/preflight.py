@@ -23,14 +23,14 @@ class Checked:
     rank: int
 
 
-def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int, *, dora: bool = False) -> Checked:
+def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int, *, to_merge: bool = False) -> Checked:
     """Check the three files of `ref` in `folder`, which nobody else may be writing to; blocks.
 
-    `dora`: DoRA passes too, to be merged.
+    `to_merge`: DoRA and whole modules pass too.
     Raises AdapterRejected: the message names the tensor or field, what was found and what was expected.
     """
     manifest = manifests.read_manifest(folder / manifests.FILE, ref)
-    config = peft_config.read_peft_config(folder / peft_config.FILE, max_rank, dora=dora)
+    config = peft_config.read_peft_config(folder / peft_config.FILE, max_rank, to_merge=to_merge)
     if manifest.rank != config.rank:
         raise AdapterRejected(
             f"{manifests.FILE}: rank is {manifest.rank}, expected {config.rank} as in {peft_config.FILE}"
@@ -43,7 +43,7 @@ def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int, *, dora
             f"{manifests.FILE}: base.fingerprint is {manifest.base_fingerprint}, "
             f"but the base model that is served has {base.fingerprint}"
         )
-    weights.check_weights(folder / weights.FILE, config, base)
+    weights.check_weights(folder / weights.FILE, config, base, to_merge=to_merge)
     return Checked(found, config.rank)
 
 

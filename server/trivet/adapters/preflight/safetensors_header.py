@@ -1,4 +1,4 @@
-"""The header of a safetensors file, read without trust.
+"""The header of a safetensors file, read without trust, and written.
 
 Source: the format's description in huggingface/safetensors: 8 bytes of header length (little endian), the header as
 JSON, then the data; each entry has `dtype`, `shape` and `data_offsets` relative to the data.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from trivet.quotation import quote
 
@@ -52,6 +52,19 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     entries = {name: _entry(name, value, data) for name, value in header.items()}
     _check_layout(entries, data, size)
     return entries
+
+
+def write_header(file: BinaryIO, tensors: Sequence[tuple[str, str, tuple[int, ...]]]) -> None:
+    """Write the header for tensors (name, dtype, shape) whose bytes follow in this order, aligned to eight bytes."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, dtype, shape in tensors:
+        end = at + math.prod(shape) * DTYPE_BYTES[dtype]
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, end]}
+        at = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % LENGTH_BYTES)
+    file.write(len(text).to_bytes(LENGTH_BYTES, "little") + text)
 
 
 def _parse(text: bytes) -> dict[str, Any]:

@@ -5,7 +5,6 @@ The engine loads most of the misfits found here without a word and then answers 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from trivet.adapters.preflight import peft_config
 from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.preflight.peft_config import LARGEST, PeftConfig
 from trivet.adapters.preflight.safetensors_header import HeaderError, TensorEntry, read_header
+from trivet.adapters.preflight.tensor_name import EMBEDDING_PAIR, MAGNITUDE, PAIR, PREFIX, TensorName
 from trivet.errors import AdapterRejected
 from trivet.quotation import quote
 
 FILE = "adapter_model.safetensors"
 CONFIG = peft_config.FILE
-PREFIX = "base_model.model."
 # The bits of an exponent: all set, it is an infinity or not a number.
 EXPONENTS: Mapping[str, tuple[Any, int]] = {
     "F32": (np.uint32, 0x7F800000),
@@ -29,75 +28,113 @@ EXPONENTS: Mapping[str, tuple[Any, int]] = {
     "BF16": (np.uint16, 0x7F80),
 }
 BLOCK = 1 << 22
-PAIR = ("lora_A.weight", "lora_B.weight")
-MAGNITUDE = "lora_magnitude_vector"  # DoRA's: the length of each row of the merged weight
-_TENSOR = re.compile(rf"{re.escape(PREFIX)}(?P<module>.+)\.(?P<part>{'|'.join(map(re.escape, (*PAIR, MAGNITUDE)))})")
+B_PARTS = (PAIR[1], EMBEDDING_PAIR[1])
 
 
-def module_of(tensor: str) -> str:
-    """The base's module that a tensor of a checked adapter belongs to."""
-    match = _TENSOR.fullmatch(tensor)
-    assert match is not None
-    return match["module"]
+def check_weights(path: Path, config: PeftConfig, base: BaseModel, *, to_merge: bool = False) -> None:
+    """Raises AdapterRejected with the tensor, what was found and what was expected.
 
-
-def check_weights(path: Path, config: PeftConfig, base: BaseModel) -> None:
-    """Raises AdapterRejected with the tensor, what was found and what was expected."""
+    `to_merge`: modules of the base may be there whole, and the vocabulary's with more or fewer rows.
+    """
     try:
         entries = read_header(path)
     except HeaderError as problem:
         raise AdapterRejected(f"{FILE}: {problem}") from problem
-    chosen = config.choice.chosen(base.modules)
+    chosen = chosen_modules(config, base)
     found: dict[str, dict[str, str]] = {}
+    whole: dict[str, str] = {}
     for name in entries:
-        module, part = _place(name, config, base)
-        if module not in chosen:
-            raise AdapterRejected(f"tensor {name}: target_modules does not name {module}")
-        found.setdefault(module, {})[part] = name
-    _check_complete(found, chosen, config, base)
+        tensor = _place(name, config, base, to_merge=to_merge)
+        if tensor.whole:
+            whole[f"{tensor.module}.{tensor.part}"] = name
+            continue
+        if tensor.module not in chosen:
+            raise AdapterRejected(f"tensor {name}: target_modules does not name {tensor.module}")
+        found.setdefault(tensor.module, {})[tensor.part] = name
+    _check_complete(found, chosen, config, base, whole)
     for module, parts in found.items():
-        _check_shapes(module, parts, entries, config, base)
+        rows = entries[whole[f"{module}.weight"]].shape[0] if f"{module}.weight" in whole else None
+        _check_shapes(module, parts, entries, config, base, rows)
         for part, name in parts.items():
-            _check_numbers(path, name, entries[name], config.scale_of(module) if part == PAIR[1] else 1.0)
+            _check_numbers(path, name, entries[name], config.scale_of(module) if part in B_PARTS else 1.0)
+    for of_base, name in whole.items():
+        _check_whole(of_base, name, entries[name], base)
+        _check_numbers(path, name, entries[name], 1.0)
 
 
-def _place(name: str, config: PeftConfig, base: BaseModel) -> tuple[str, str]:
-    """The module and the part (A, B, or DoRA's magnitudes) that a tensor is for."""
-    match = _TENSOR.fullmatch(name)
-    if match is None or match["part"] not in parts_of(config):
+def chosen_modules(config: PeftConfig, base: BaseModel) -> set[str]:
+    """The base's modules that the configuration adapts; `all-linear` leaves the vocabulary's out, as PEFT does."""
+    everything = config.choice.everything
+    return config.choice.chosen(base.modules if everything else {**base.modules, **base.vocabulary})
+
+
+def _place(name: str, config: PeftConfig, base: BaseModel, *, to_merge: bool) -> TensorName:
+    """What a tensor is for: the module, and the part of it."""
+    tensor = TensorName.parse(name)
+    if tensor is None or (tensor.part == MAGNITUDE and not config.dora):
         raise AdapterRejected(f"tensor {name}: expected {PREFIX}<module>.lora_A.weight or .lora_B.weight")
-    module = match["module"]
+    module = tensor.module
+    if tensor.whole:
+        _check_whole_allowed(name, tensor, base, to_merge=to_merge)
+        return tensor
     layer = base.beyond(module)
     if layer is not None:
         raise AdapterRejected(f"tensor {name}: layer {layer} is beyond the base model's {base.layers} layers")
-    if module not in base.modules:
+    if module not in base.modules and module not in base.vocabulary:
         known = ", ".join(base.module_names)
         raise AdapterRejected(f"tensor {name}: the base model has no module {module} for it (its layers have {known})")
-    return module, match["part"]
+    if module in base.vocabulary and not to_merge and not base.vocabulary_served:
+        raise AdapterRejected(
+            f"tensor {name}: the engine does not serve LoRA on {module} of this kind of model; `trivet adapter merge` "
+            "makes a model of it, to be served as a backend"
+        )
+    if tensor.part not in parts_of(module, config, base):
+        expected = " and ".join(parts_of(module, config, base))
+        raise AdapterRejected(f"tensor {name}: expected {expected} for {module}")
+    return tensor
 
 
-def parts_of(config: PeftConfig) -> tuple[str, ...]:
-    """The endings of the tensors that each adapted module has."""
+def _check_whole_allowed(name: str, tensor: TensorName, base: BaseModel, *, to_merge: bool) -> None:
+    if not to_merge:
+        raise AdapterRejected(
+            f"tensor {name}: is all of {tensor.module}, and the engine serves LoRA's matrices alone. `trivet adapter "
+            "import` leaves it out if it equals the base's; else `trivet adapter merge` makes a model of it, to be "
+            "served as a backend"
+        )
+    known = f"{tensor.module}.{tensor.part}" in base.tensors
+    if not known and not (tensor.part == "weight" and tensor.module in base.vocabulary):
+        raise AdapterRejected(f"tensor {name}: the base model has no {tensor.module}.{tensor.part} in its place")
+
+
+def parts_of(module: str, config: PeftConfig, base: BaseModel) -> tuple[str, ...]:
+    """The endings of the tensors that an adapted module has."""
+    if module == base.embedding:
+        return EMBEDDING_PAIR
     return (*PAIR, MAGNITUDE) if config.dora else PAIR
 
 
 def _check_complete(
-    found: Mapping[str, Mapping[str, str]], chosen: Collection[str], config: PeftConfig, base: BaseModel
+    found: Mapping[str, Mapping[str, str]],
+    chosen: Collection[str],
+    config: PeftConfig,
+    base: BaseModel,
+    whole: Collection[str],
 ) -> None:
-    if not found:
+    if not found and not whole:
         raise AdapterRejected(f"{FILE}: has no tensor")
     targets = config.choice.targets
+    known = (*base.modules, *base.vocabulary)
     for target in () if isinstance(targets, str) else targets:
-        modules = [module for module in base.modules if module == target or module.endswith(f".{target}")]
+        modules = [module for module in known if module == target or module.endswith(f".{target}")]
         if not modules:
-            known = ", ".join(base.module_names)
-            raise AdapterRejected(f"{CONFIG}: target_modules names {quote(target)}, expected some of {known}")
+            names = ", ".join(base.module_names)
+            raise AdapterRejected(f"{CONFIG}: target_modules names {quote(target)}, expected some of {names}")
         missing = [module for module in modules if module in chosen and module not in found]
         if missing:
-            tensor = f"{PREFIX}{missing[0]}.lora_A.weight"
+            tensor = TensorName(missing[0], parts_of(missing[0], config, base)[0])
             raise AdapterRejected(f"tensor {tensor}: is missing, but target_modules names {quote(target)}")
     for module, parts in found.items():
-        for part in parts_of(config):
+        for part in parts_of(module, config, base):
             if part not in parts:
                 rest = "its A and B are" if part == MAGNITUDE else "its other half is"
                 raise AdapterRejected(f"tensor {PREFIX}{module}.{part}: is missing, {rest} there")
@@ -109,18 +146,39 @@ def _check_shapes(
     entries: Mapping[str, TensorEntry],
     config: PeftConfig,
     base: BaseModel,
+    own_rows: int | None,
 ) -> None:
-    rows, columns = reversed(base.modules[module]) if base.stores_transposed else base.modules[module]
+    """`own_rows`: those of the module's whole weight, where the adapter has it."""
+    stored = base.modules.get(module) or base.vocabulary[module]
+    stored = (own_rows or stored[0], stored[1])
+    rows, columns = reversed(stored) if transposed(module, base) else stored
     rank = config.rank_of(module)
-    for part, expected in zip((*PAIR, MAGNITUDE), ((rank, columns), (rows, rank), (rows,)), strict=True):
-        if part not in parts:
-            continue
+    expected_shapes = zip(parts_of(module, config, base), ((rank, columns), (rows, rank), (rows,)), strict=False)
+    for part, expected in expected_shapes:
         name, shape = parts[part], entries[parts[part]].shape
         if shape != expected:
             raise AdapterRejected(
                 f"tensor {name}: has shape {list(shape)}, expected {list(expected)} "
-                f"(rank {rank} by adapter_config.json, base weight {list(base.modules[module])})"
+                f"(rank {rank} by adapter_config.json, base weight {list(stored)})"
             )
+
+
+def transposed(module: str, base: BaseModel) -> bool:
+    """Whether the base keeps a module's matrix as (in, out): an embedding does, and so do some models' layers."""
+    return module == base.embedding or (base.stores_transposed and module in base.modules)
+
+
+def _check_whole(of_base: str, name: str, entry: TensorEntry, base: BaseModel) -> None:
+    """As the base's; the vocabulary's may have another number of rows, and a tied head has the embedding's shape."""
+    module = of_base.removesuffix(".weight")
+    if module in base.vocabulary:
+        expected: tuple[int, ...] = base.vocabulary[module]
+        fits = len(entry.shape) == 2 and entry.shape[0] > 0 and entry.shape[1] == expected[1]
+    else:
+        expected = base.tensors[of_base].shape
+        fits = entry.shape == expected
+    if not fits:
+        raise AdapterRejected(f"tensor {name}: has shape {list(entry.shape)}, expected {list(expected)} as the base's")
 
 
 def _check_numbers(path: Path, name: str, entry: TensorEntry, scale: float) -> None:

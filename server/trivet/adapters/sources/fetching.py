@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
 
@@ -21,6 +22,14 @@ from trivet.types.variant import VersionRef
 
 PARTIAL = ".partial-"
 CHANGES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """`resumed`: parts of it were here already. `origin`: as its source says."""
+
+    resumed: bool
+    origin: Mapping[str, str]
 
 
 class AdapterFetching:
@@ -44,8 +53,8 @@ class AdapterFetching:
         with self._locks.setdefault(ref, Lock()):
             yield
 
-    def fetch(self, ref: VersionRef, target: Path) -> bool:
-        """Copy its three files into `target`; gives whether parts of them were here already.
+    def fetch(self, ref: VersionRef, target: Path) -> Fetched:
+        """Copy its files into `target`.
 
         Raises NotFound, AdapterRejected and AdapterSourceUnavailable.
         """
@@ -66,10 +75,15 @@ class AdapterFetching:
         """How far it is; None if it is not being fetched."""
         return self._progress.get(ref)
 
-    def digest(self, ref: VersionRef) -> str:
-        """The digest of what the source has now: of a distant one, as its manifest says. Raises what `fetch` does."""
-        files = self._source.find(ref)
-        manifest, *content = (files[name] for name in FILES)
+    def digest(self, ref: VersionRef) -> str | None:
+        """The digest of what the source has now: of a distant one, as its manifest says; None without a manifest.
+
+        Raises what `fetch` does.
+        """
+        found = self._source.find(ref)
+        if found.origin:
+            return None
+        manifest, *content = (found.files[name] for name in FILES)
         try:
             if manifest.tag is not None:
                 return parse_manifest(b"".join(_blocks(manifest)), ref).digest
@@ -85,8 +99,9 @@ class AdapterFetching:
         """End all downloads, at the next block; what they have is kept for the next start."""
         self._stop.set()
 
-    def _fetch(self, ref: VersionRef, target: Path, deadline: float) -> bool:
-        files = self._source.find(ref)
+    def _fetch(self, ref: VersionRef, target: Path, deadline: float) -> Fetched:
+        found = self._source.find(ref)
+        files = found.files
         total, before, resumed = sum(file.size for file in files.values()), 0, False
         for name, file in files.items():
             distant = file.tag is not None
@@ -99,7 +114,7 @@ class AdapterFetching:
             resumed |= Download(file, target / name, partial, self._stop).run(deadline, told)
             before += file.size
         shutil.rmtree(self._folder / f"{PARTIAL}{ref}", ignore_errors=True)
-        return resumed
+        return Fetched(resumed, found.origin)
 
 
 def partial_of(path: Path) -> str | None:

@@ -1,17 +1,18 @@
-"""A local folder of adapters: links stay inside it, and only plain files are read."""
+"""Local folders: of adapters, where links stay inside, and of one adapter. Only plain files are read."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from trivet.adapters.preflight.manifest import FILE as MANIFEST
-from trivet.adapters.sources.source_file import SourceFile
+from trivet.adapters.sources.source_file import FoundAdapter, SourceFile
 from trivet.errors import AdapterRejected
+from trivet.types.adapter import FolderAdapter
 from trivet.types.variant import VersionRef
 
 
@@ -21,22 +22,42 @@ class FolderRoot:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def find(self, ref: VersionRef) -> Mapping[str, SourceFile] | None:
-        """Its files, links resolved; None if there is no such folder.
+    def find(self, ref: VersionRef, names: Sequence[str]) -> FoundAdapter | None:
+        """Those of its files that are there, links resolved; None if there is no such folder.
 
-        Raises AdapterRejected if anything in it is a link out of the root, or no file or folder.
+        Raises AdapterRejected if the folder or one of the files is a link out of the root.
         """
         folder = self._folder / ref.name / ref.version
         if not folder.is_dir():
             return None
         root = self._folder.resolve()
         _inside(root, folder, "the folder")
-        return {path.name: _file(root, path) for path in sorted(folder.iterdir()) if not path.is_dir()}
+        return FoundAdapter({name: _file(root, folder / name) for name in names if os.path.lexists(folder / name)})
 
     def list(self) -> Iterator[VersionRef]:
         """Every adapter version that has a manifest."""
         for path in sorted(self._folder.glob(f"*/*/{MANIFEST}")):
             yield VersionRef(path.parent.parent.name, path.parent.name)
+
+
+class SingleFolder:
+    """An AdapterRoot with one adapter, for commands: their caller may read what its links lead to."""
+
+    def __init__(self, adapter: FolderAdapter) -> None:
+        self._adapter = adapter
+
+    def find(self, ref: VersionRef, names: Sequence[str]) -> FoundAdapter | None:
+        """Those of the files that are there, links resolved; None for another adapter than its own."""
+        folder = self._adapter.folder
+        if ref != self._adapter.ref or not folder.is_dir():
+            return None
+        files = {name: _file(Path("/"), folder / name) for name in names if os.path.lexists(folder / name)}
+        described = os.path.lexists(folder / MANIFEST)
+        return FoundAdapter(files, {} if described else {"folder": folder.resolve().name})
+
+    def list(self) -> Iterator[VersionRef]:
+        """Its one adapter."""
+        yield self._adapter.ref
 
 
 def _file(root: Path, path: Path) -> SourceFile:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from trivet.types.variant import VersionRef
@@ -31,14 +31,26 @@ class SourceFile:
     open: Callable[[int], BinaryIO]
 
 
+@dataclass(frozen=True, slots=True)
+class FoundAdapter:
+    """The files of an adapter, by name.
+
+    `origin`: where it is from, if its place keeps no manifest for it; it then gets one here, with these words.
+    """
+
+    files: Mapping[str, SourceFile]
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+
 class AdapterRoot(Protocol):
     """One allowed place. Every method blocks."""
 
-    def find(self, ref: VersionRef) -> Mapping[str, SourceFile] | None:
-        """The files directly in the version's folder by name; None if there is no such folder.
+    def find(self, ref: VersionRef, names: Sequence[str]) -> FoundAdapter | None:
+        """Those of the files that the version's folder has; None if there is no such folder. Looks at no other file.
 
-        Raises AdapterRejected for one that leads out of the root, AdapterSourceUnavailable if the place cannot be read.
+        Raises AdapterRejected for one that leads out of the root, AdapterSourceUnavailable and SourceBroken if the
+        place cannot be read.
         """
 
     def list(self) -> Iterator[VersionRef]:
-        """Every adapter version that has a manifest, checked or not; raises AdapterSourceUnavailable."""
+        """Every adapter version that it has, checked or not; raises what `find` does."""

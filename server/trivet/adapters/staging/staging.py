@@ -9,7 +9,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from uuid import uuid4
 
+from trivet.adapters.conversion.conversion import convert
 from trivet.adapters.preflight.base_model import BaseModel
+from trivet.adapters.preflight.manifest import FILE as MANIFEST
+from trivet.adapters.preflight.manifest import read_manifest
 from trivet.adapters.preflight.preflight import FILES, check, digest
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.sources.fetching import AdapterFetching, partial_of
@@ -28,26 +31,29 @@ class AdapterStaging:
     def __init__(self, settings: AdapterSettings) -> None:
         self._folder = settings.staging
         self._max_rank = settings.max_rank
-        self._dora = settings.dora
-        self._source = AdapterSource(settings.roots, settings.max_bytes)
+        self._to_merge = settings.to_merge
+        self._source = AdapterSource(settings.roots, settings.max_bytes, settings.beside)
         self._fetching = AdapterFetching(self._source, settings.staging, settings.fetch_seconds)
         self._base = BaseModel(settings.base_model)
 
     def stage(self, ref: VersionRef) -> StagedAdapter:
-        """Copy it, check the copy and give that its final name.
+        """Copy it, check the copy and give that its final name. What a hub has is asked for once.
 
         Raises NotFound, AdapterRejected, and AdapterSourceUnavailable if it may work later; the next attempt goes on
         where a download broke off.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._fetching.alone(ref):
+            if kept := self._pinned(ref):
+                return self._recheck(kept)
             while True:
                 copy = self._folder / f"{UNFINISHED}{uuid4().hex}"
                 copy.mkdir()
                 resumed = False
                 try:
-                    resumed = self._fetching.fetch(ref, copy)
-                    return self._checked(ref, copy)
+                    fetched = self._fetching.fetch(ref, copy)
+                    resumed = fetched.resumed
+                    return self._checked(ref, copy, fetched.origin)
                 except AdapterRejected:
                     # What was on the disk since a power cut may not be what had been written: once more, from nothing.
                     if not resumed:
@@ -55,9 +61,11 @@ class AdapterStaging:
                 finally:
                     remove(copy)
 
-    def _checked(self, ref: VersionRef, copy: Path) -> StagedAdapter:
+    def _checked(self, ref: VersionRef, copy: Path, origin: Mapping[str, str]) -> StagedAdapter:
         try:
-            checked = check(copy, ref, self._base, self._max_rank, dora=self._dora)
+            if origin:
+                convert(copy, ref, self._base, origin)
+            checked = check(copy, ref, self._base, self._max_rank, to_merge=self._to_merge)
         except AdapterRejected as problem:
             raise AdapterRejected(f"adapter {ref}: {problem}") from problem
         final = self._folder / engine_name(ref, checked.digest)
@@ -73,13 +81,9 @@ class AdapterStaging:
         A copy that is damaged or missing is staged again. Raises what `stage` does, and AdapterRejected if the source
         has other bytes by now.
         """
-        path = self._folder / engine_name(ref, digest)
-        if self.is_sound(StagedAdapter(ref, digest, 0, path)):
-            try:
-                checked = check(path, ref, self._base, self._max_rank, dora=self._dora)
-            except AdapterRejected as problem:
-                raise AdapterRejected(f"adapter {ref}: {problem}") from problem
-            return StagedAdapter(ref, digest, checked.rank, path)
+        copy = StagedAdapter(ref, digest, 0, self._folder / engine_name(ref, digest))
+        if self.is_sound(copy):
+            return self._recheck(copy)
         staged = self.stage(ref)
         if staged.digest != digest:
             self.discard(staged)
@@ -88,6 +92,29 @@ class AdapterStaging:
                 f"expected {digest[:12]}"
             )
         return staged
+
+    def _recheck(self, copy: StagedAdapter) -> StagedAdapter:
+        """A sound copy, against the base model and the limits of today."""
+        try:
+            checked = check(copy.path, copy.ref, self._base, self._max_rank, to_merge=self._to_merge)
+        except AdapterRejected as problem:
+            raise AdapterRejected(f"adapter {copy.ref}: {problem}") from problem
+        return StagedAdapter(copy.ref, checked.digest, checked.rank, copy.path)
+
+    def _pinned(self, ref: VersionRef) -> StagedAdapter | None:
+        """The sound copy of what the hub was asked for before, with the same words."""
+        pin = self._source.pin(ref)
+        for path in self._copies() if pin else ():
+            if path.name.partition("#")[0] != str(ref):
+                continue
+            try:
+                manifest = read_manifest(path / MANIFEST, ref)
+            except (AdapterRejected, OSError):
+                continue
+            copy = StagedAdapter(ref, manifest.digest, manifest.rank, path)
+            if manifest.source.get("hub") == pin and self.is_sound(copy):
+                return copy
+        return None
 
     def is_sound(self, staged: StagedAdapter) -> bool:
         """Whether the copy still has the bytes that were checked."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trivet.errors import FailedPrecondition
+from trivet.model_hub import PREFIX, HubReference, fetched
 from trivet.retrieval.embedding.export import FORMAT
-from trivet.retrieval.embedding.hub import PREFIX, HubReference, fetched
 from trivet.retrieval.embedding.model_export import export_model, file_digest, model_digest
 from trivet.retrieval.embedding.onnx_model import DESCRIPTION, OnnxModel
 from trivet.retrieval.settings import EmbeddingSettings

@@ -1,0 +1,1 @@
+"""Adapters as trainers write them, made adapters as they are served."""
