@@ -106,7 +106,7 @@ def test_a_name_that_two_tensors_mean(tiny_model: Path, tmp_path: Path) -> None:
     folder = Trained(NEW_FIELDS, ()).write(tmp_path / "outputs", tiny_model)
     tensors = load_file(folder / "adapter_model.safetensors")
     name = next(iter(tensors))
-    tensors[f"base_model.model.{name}"] = tensors[name]
+    tensors[f"base_model.model.{name}"] = tensors[name] + 1
     save_file(tensors, folder / "adapter_model.safetensors")
     refused(folder, tiny_model, tmp_path, f"tensor .*: is {name}, which is there twice")
 

@@ -40,13 +40,34 @@ def test_rows_of_the_base_model_are_zero() -> None:
     assert not plain[1].eq(0).any()
 
 
+def expand(inputs: Any, weights: Any, output: Any, indices: Any, add_inputs: bool = True) -> None:
+    """As vLLM's operator, too."""
+    import torch
+
+    output += torch.einsum("bi,boi->bo", inputs, weights[indices])
+
+
+def test_nothing_is_added_to_rows_of_the_base_model() -> None:
+    import torch
+
+    inputs, weights = torch.ones(3, 5), torch.arange(2 * 4 * 5, dtype=torch.float32).reshape(2, 4, 5)
+    indices = torch.tensor([0, -1, 1])
+    plain, mended = torch.full((3, 4), 9.0), torch.full((3, 4), 9.0)
+    expand(inputs, weights, plain, indices)
+    cpu_lora.with_no_base_input(expand)(inputs, weights, mended, indices)
+    assert mended[1].eq(9).all()
+    assert mended[[0, 2]].eq(plain[[0, 2]]).all()
+    assert not plain[1].eq(9).any()
+    assert inputs.eq(1).all()
+
+
 def test_mended_once() -> None:
-    modules = [SimpleNamespace(bgmv_shrink=shrink), SimpleNamespace(bgmv_shrink=shrink)]
+    modules = [SimpleNamespace(bgmv_shrink=shrink, bgmv_expand=expand) for _ in range(2)]
     cpu_lora.mend(*modules)
-    first = [module.bgmv_shrink for module in modules]
+    first = [(module.bgmv_shrink, module.bgmv_expand) for module in modules]
     cpu_lora.mend(*modules)
-    assert [module.bgmv_shrink for module in modules] == first
-    assert all(operator.__module__ == cpu_lora.__name__ for operator in first)
+    assert [(module.bgmv_shrink, module.bgmv_expand) for module in modules] == first
+    assert all(operator.__module__ == cpu_lora.__name__ for operators in first for operator in operators)
 
 
 def test_unchecked_version_refuses_when_lora_is_prepared() -> None:

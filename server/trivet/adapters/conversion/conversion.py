@@ -56,6 +56,8 @@ def _renamed(entries: Mapping[str, TensorEntry], base: BaseModel, path: Path) ->
         if is_original(old):
             continue
         name = peft_name(old, base)
+        if name in found and equal((path, found[name]), (path, entry)):
+            continue  # a module that was resized and trained whole is saved twice
         if name in found:
             raise AdapterRejected(f"tensor {old}: is {name}, which is there twice")
         if not (_is_whole(name) and _is_bases(name, (path, entry), base)):

@@ -93,29 +93,28 @@ class MergedWeights:
         return self.vocabulary.untied and f"{self._base.embedding}.weight" in entries
 
     def _shape(self, name: str, of_base: tuple[int, ...]) -> tuple[int, ...]:
-        source = self.vocabulary.source_of(name)
-        return self._whole[source].shape if source in self._whole else of_base
+        source, from_adapter = self.vocabulary.start_of(name, self._whole)
+        return self._whole[source].shape if from_adapter else of_base
 
     def _changes(self, name: str) -> bool:
         return name in self._whole or name.removesuffix(".weight") in self._low_rank
 
     def _write_tensor(self, name: str, dtype: str, entry: TensorEntry | None, old: BinaryIO, new: BinaryIO) -> None:
         """`entry`: the base's of that name; None for an output head that was tied to the embedding."""
-        source = self.vocabulary.source_of(name)
-        if entry is not None:
+        if entry is not None and not self._changes(name):
             old.seek(entry.start)
-        if entry is not None and source == name and not self._changes(name):
             _copy(old, new, entry.end - entry.start)
             return
-        values = self._start(source)
+        values = self._start(name)
         module = name.removesuffix(".weight")
         if module in self._low_rank and name.endswith(".weight"):
             values = self._merged(module, values)
         new.write(_narrow(values, name, dtype))
 
-    def _start(self, source: str) -> Matrix:
+    def _start(self, name: str) -> Matrix:
         """What is added to: the adapter's whole tensor, or the base's."""
-        if source in self._whole:
+        source, from_adapter = self.vocabulary.start_of(name, self._whole)
+        if from_adapter:
             return read_matrix(self._path, self._whole[source])
         shard = next(path for path, entries in self._base.shards.items() if source in entries)
         return read_matrix(shard, self._base.tensors[source])

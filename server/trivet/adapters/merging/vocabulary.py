@@ -24,13 +24,15 @@ HEAD_WEIGHT = f"{HEAD}.weight"
 class Vocabulary:
     """`rows`: how many tokens the merged model has room for. `untied`: it gets an output head that the base has not.
 
-    `head_source`: the tensor that the output head begins as, before LoRA.
+    `head_source`: the tensor that the output head begins as, before LoRA: the adapter's if it has one of that name,
+    unless `head_is_bases`.
     """
 
     rows: int | None
     resized: bool
     untied: bool
     head_source: str
+    head_is_bases: bool
 
     @classmethod
     def of(
@@ -43,27 +45,29 @@ class Vocabulary:
     ) -> Vocabulary:
         """Raises AdapterRejected if embedding and output head would differ in size."""
         if not base.embedding:
-            return cls(None, False, False, HEAD_WEIGHT)
+            return cls(None, False, False, HEAD_WEIGHT, False)
         embedding = f"{base.embedding}.weight"
         trained = any(name == base.embedding or base.embedding.endswith(f".{name}") for name in config.whole)
-        head_source = HEAD_WEIGHT
-        if base.tied and HEAD_WEIGHT not in whole:
-            head_source = embedding if embedding in whole and not trained else ""
+        follows = base.tied and HEAD_WEIGHT not in whole
+        head_source = embedding if follows else HEAD_WEIGHT
+        head_is_bases = follows and trained
         untied = base.tied and not config.tied and _differ(base, trained, weights, whole, low_rank)
         rows = whole[embedding].shape[0] if embedding in whole else base.vocabulary[base.embedding][0]
         if untied or not base.tied:
-            head = whole.get(HEAD_WEIGHT) or (whole.get(embedding) if head_source == embedding else None)
+            head = None if head_is_bases else whole.get(head_source)
             head_rows = base.vocabulary[HEAD][0] if head is None else head.shape[0]
             if head_rows != rows:
                 raise AdapterRejected(
                     f"the embedding has {rows} rows and the output head {head_rows}: the adapter holds only one of "
                     "them whole, expected both of one size"
                 )
-        return cls(rows, rows != base.vocabulary[base.embedding][0], untied, head_source or embedding)
+        return cls(rows, rows != base.vocabulary[base.embedding][0], untied, head_source, head_is_bases)
 
-    def source_of(self, name: str) -> str:
-        """The tensor, of the adapter or else of the base, that a tensor begins as, before LoRA."""
-        return self.head_source if name == HEAD_WEIGHT else name
+    def start_of(self, name: str, whole: Collection[str]) -> tuple[str, bool]:
+        """The tensor that one begins as, before LoRA, and whether it is the adapter's."""
+        if name == HEAD_WEIGHT:
+            return self.head_source, self.head_source in whole and not self.head_is_bases
+        return name, name in whole
 
 
 def _differ(
