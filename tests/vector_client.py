@@ -13,11 +13,16 @@ DIMENSION = 8
 
 
 def connect(process: VectorProcess) -> AsyncQdrantClient:
-    """A client on its own channel."""
-    assert process.address is not None
-    host, _, port = process.address.rpartition(":")
+    """A client on its own channel, with the key of the process."""
+    endpoint = process.endpoint
+    assert endpoint is not None
     return AsyncQdrantClient(
-        url=f"http://{host}", grpc_port=int(port), prefer_grpc=True, check_compatibility=False, pool_size=1
+        url=endpoint.url,
+        grpc_port=endpoint.grpc_port,
+        api_key=endpoint.api_key,
+        prefer_grpc=True,
+        check_compatibility=False,
+        pool_size=1,
     )
 
 

@@ -58,9 +58,7 @@ def source(staged: StagedAdapter) -> object:
     return yaml.safe_load((staged.path / "adapter.yaml").read_text())["source"]
 
 
-def test_the_files_of_one_commit_become_a_version(
-    hub: Hub, trained: Path, tiny_model: Path, tmp_path: Path
-) -> None:
+def test_the_files_of_one_commit_become_a_version(hub: Hub, trained: Path, tiny_model: Path, tmp_path: Path) -> None:
     staged = stage(hub, tiny_model, tmp_path)
     assert staged.digest == digest(trained)
     assert source(staged) == {"hub": f"hub:{REPOSITORY}", "commit": f"{1:040x}"}

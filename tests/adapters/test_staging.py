@@ -43,7 +43,7 @@ def test_staged(settings: AdapterSettings) -> None:
     assert staged.digest == digest(source) == digest(staged.path)
     assert staged.path.name == staged.engine_name == f"tone@1#{staged.digest[:12]}"
     for path in staged.path.iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) == 0o444
+        assert stat.S_IMODE(path.stat().st_mode) == 0o400
     assert [path.name for path in settings.staging.iterdir()] == [staged.engine_name]
 
 

@@ -56,7 +56,7 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Vect
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def store(engine: VectorProcess) -> AsyncIterator[QdrantStore]:
     """Connected to it."""
-    store = QdrantStore.embedded(lambda: engine.address, lambda: engine.restarts)
+    store = QdrantStore.embedded(lambda: engine.endpoint)
     yield store
     await store.close()
 

@@ -36,7 +36,7 @@ async def store(request: pytest.FixtureRequest, process: VectorProcess) -> Async
     elif request.param == SERVER:
         store = QdrantStore.remote(server_endpoint())
     else:
-        store = QdrantStore.embedded(lambda: process.address)
+        store = QdrantStore.embedded(lambda: process.endpoint)
     store._search_timeout = 30.0  # of promises, not of speed
     yield store
     await store.close()

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from trivet.errors import DataFolderInUse
+from trivet.errors import DataFolderInUse, FailedPrecondition
 from trivet.stores.data_folder import DataFolder
 
 HOLD = "import sys, time; from pathlib import Path; from trivet.stores.data_folder import DataFolder; " + (
@@ -35,3 +37,58 @@ def test_it_can_be_opened_again_after_it_was_closed(tmp_path: Path) -> None:
     folder = DataFolder.open(tmp_path / "new")
     assert (tmp_path / "new" / "lock").read_text() == f"{os.getpid()}\n"
     folder.close()
+
+
+WRITE = """
+import os, subprocess, sys
+from pathlib import Path
+from trivet.stores.data_folder import DataFolder
+folder = DataFolder.open(Path(sys.argv[1]))
+folder.receipts.write_text("who asked what")
+(folder.logs / "engine.log").write_text("lines")
+subprocess.run(["sh", "-c", f"mkdir {folder.vectors} && echo passages > {folder.vectors}/segment"], check=True)
+"""
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A folder that every user may enter: pytest's own may not."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, user="nobody", group="nogroup", extra_groups=[], capture_output=True, text=True)
+
+
+@as_root
+@pytest.mark.parametrize("made_before", [False, True])
+def test_other_users_read_nothing_in_it(made_before: bool, open_place: Path) -> None:
+    root = open_place / "data"
+    if made_before:
+        root.mkdir(mode=0o755)
+        (root / "receipts.jsonl").write_text("")
+        root.chmod(0o755)  # whatever the umask of the tests is by now
+        (root / "receipts.jsonl").chmod(0o644)
+        assert as_nobody("cat", str(root / "receipts.jsonl")).returncode == 0
+    done = subprocess.run([sys.executable, "-c", WRITE, str(root)], capture_output=True, text=True, check=True)
+    assert ("was open to other users (mode 0755): closed to them now" in done.stderr) == made_before
+    written = [path for path in root.rglob("*") if not (made_before and path.name == "receipts.jsonl")]
+    assert len(written) >= 5
+    assert {path.stat().st_mode & 0o077 for path in (root, *written)} == {0}
+    for command in (("ls", str(root)), *(("cat", str(path)) for path in root.rglob("*") if path.is_file())):
+        denied = as_nobody(*command)
+        assert denied.returncode != 0
+        assert "Permission denied" in denied.stderr
+
+
+@as_root
+def test_one_of_another_user_is_refused(open_place: Path) -> None:
+    root = open_place / "data"
+    root.mkdir()
+    os.chown(root, 65534, 65534)
+    with pytest.raises(FailedPrecondition, match="belongs to user 65534, expected 0, who runs this"):
+        DataFolder.open(root)
+    assert list(root.iterdir()) == []

@@ -97,7 +97,7 @@ async def _engine(
         if metrics is not None:
             metrics.vector_up.set_function(lambda: float(process.up))
             metrics.vector_restarts.set_function(lambda: float(process.restarts))
-        store = QdrantStore.embedded(lambda: process.address, lambda: process.restarts)
+        store = QdrantStore.embedded(lambda: process.endpoint)
         stack.push_async_callback(store.close)
         yield store, CollectionBuilder(process, store, folder.building, folder.logs / "vector-builder.log")
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from trivet import bounded_yaml
 from trivet.errors import ConfigError
 
-MAX_BYTES = 4 << 20
 SectionT = TypeVar("SectionT", bound=BaseModel)
 
 
@@ -34,17 +34,17 @@ class YamlDocument:
 
 
 def read_yaml(path: Path) -> YamlDocument:
-    """Read one YAML file; ConfigError if it is missing, too large, no YAML, or names a key twice."""
+    """Read one YAML file; ConfigError if it is missing, beyond the bounds, no YAML, or names a key twice."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError([f"{path}:1: (file): larger than {MAX_BYTES} bytes"])
+        if path.stat().st_size > bounded_yaml.MAX_BYTES:
+            raise ConfigError([f"{path}:1: (file): larger than {bounded_yaml.MAX_BYTES} bytes"])
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}:1: (file): cannot be read: {error}"]) from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = YamlDocument(path, yaml.safe_load(text))
-    except (yaml.YAMLError, RecursionError) as error:
+        node = bounded_yaml.compose(text)
+        document = YamlDocument(path, bounded_yaml.load(text))
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 1
         problem = getattr(error, "problem", None) or error

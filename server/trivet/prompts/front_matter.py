@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from trivet import bounded_yaml
 from trivet.prompts.source import DEFAULT_PASSAGES_HEADER, SourceMark, Variable
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -37,7 +38,7 @@ class FrontMatterReader:
         """Read the YAML between the `---` lines; what cannot be read is left at its default and reported."""
         result = FrontMatter()
         try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
+            root = bounded_yaml.compose(text, aliases=False)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line if error.problem_mark else 0
             self.problems.append(

@@ -42,7 +42,7 @@ class CollectionBuilder:
         process = VectorProcess(self._folder, self._log_file, niceness=_NICENESS)
         await process.start()
         try:
-            store = QdrantStore.embedded(lambda: process.address, lambda: process.restarts)
+            store = QdrantStore.embedded(lambda: process.endpoint)
             try:
                 yield store
             finally:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import stat
 from pathlib import Path
 
-from trivet.errors import DataFolderInUse
+from trivet.errors import DataFolderInUse, FailedPrecondition
+
+PRIVATE_UMASK = 0o077
+ROOT = 0
+_log = logging.getLogger(__name__)
 
 
 class DataFolder:
@@ -18,8 +24,15 @@ class DataFolder:
 
     @classmethod
     def open(cls, root: Path) -> DataFolder:
-        """Create it if need be and take its lock; DataFolderInUse names the process that has it."""
-        root.mkdir(parents=True, exist_ok=True)
+        """Create it if need be, close it to other users of the machine, and take its lock.
+
+        From here on this process, and those that it starts, write files that its own user alone can read (umask(2)):
+        the folder's own mode does not protect what was opened while it was looser. Raises DataFolderInUse with the
+        process that has it, FailedPrecondition if it belongs to another user.
+        """
+        os.umask(PRIVATE_UMASK)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _close_to_others(root)
         path = root / "lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -77,3 +90,19 @@ class DataFolder:
         path = self.root / "logs"
         path.mkdir(exist_ok=True)
         return path
+
+
+def _close_to_others(root: Path) -> None:
+    """An older or a hand-made folder may be open to others: what is in it is shut away with it.
+
+    The mount of a volume may be root's: it is left as it is, and what is written into it is closed by the umask.
+    """
+    status = root.stat()
+    if status.st_uid not in (os.geteuid(), ROOT):
+        raise FailedPrecondition(
+            f"the data folder {root} belongs to user {status.st_uid}, expected {os.geteuid()}, who runs this"
+        )
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & PRIVATE_UMASK and status.st_uid == os.geteuid():
+        root.chmod(mode & ~PRIVATE_UMASK)
+        _log.warning("the data folder %s was open to other users (mode %04o): closed to them now", root, mode)

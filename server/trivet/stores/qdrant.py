@@ -65,13 +65,8 @@ class QdrantStore:
         self._timeout = timeout
 
     @classmethod
-    def embedded(cls, address: Callable[[], str | None], incarnation: Callable[[], int] = lambda: 0) -> QdrantStore:
-        """Over a vector process; `address` says its present `host:port`, None while it is down; and its restarts."""
-
-        def endpoint() -> QdrantEndpoint | None:
-            host, _, port = (address() or "").rpartition(":")
-            return QdrantEndpoint(f"http://{host}", int(port), incarnation=incarnation()) if port else None
-
+    def embedded(cls, endpoint: Callable[[], QdrantEndpoint | None]) -> QdrantStore:
+        """Over a vector process; `endpoint` says where it is at present, None while it is down."""
         return cls(endpoint, owned=True)
 
     @classmethod

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.common.client_exceptions import QdrantException
@@ -20,6 +21,7 @@ _OPTIONS = {
 _DOWN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED", "ABORTED", "INTERNAL", "UNKNOWN"}
 _REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 _CLOSE_GRACE = 5.0
+LOOPBACK = "http://127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class QdrantConnection:
                 url=endpoint.url,
                 grpc_port=endpoint.grpc_port,
                 prefer_grpc=True,
-                api_key=endpoint.api_key,
+                **_credential(endpoint),
                 timeout=round(self._longest) + 1,
                 check_compatibility=False,  # would ask over REST
                 pool_size=1,
@@ -103,3 +105,10 @@ class QdrantConnection:
             )
             self._client_of = endpoint
         return self._client
+
+
+def _credential(endpoint: QdrantEndpoint) -> dict[str, Any]:
+    """As the client takes it; it warns of a key without TLS, which is as it should be on this machine's loopback."""
+    if endpoint.api_key is not None and endpoint.url == LOOPBACK:
+        return {"headers": {"api-key": endpoint.api_key}}
+    return {"api_key": endpoint.api_key}

@@ -23,9 +23,11 @@ _SAME_TURN = 1.0  # seconds
 class VectorChild:
     """A child process that runs. Use from one event loop."""
 
-    def __init__(self, process: Process, address: str) -> None:
+    def __init__(self, process: Process, address: str, key: str) -> None:
+        """`key`: what its calls must carry; it says it on its pipe, and to nobody else."""
         self._process = process
         self.address = address
+        self.key = key
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._reader = asyncio.create_task(self._read(), name="vector-process-answers")
@@ -42,7 +44,7 @@ class VectorChild:
         except BaseException:
             await _kill(process)
             raise
-        return cls(process, str(event["address"]))
+        return cls(process, str(event["address"]), str(event["key"]))
 
     @staticmethod
     async def optimise(folder: Path, name: str, log_file: Path, niceness: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trivet.errors import DataFolderInUse, FailedPrecondition, RetrievalUnavailable
+from trivet.stores.qdrant_connection import QdrantEndpoint
 from trivet.stores.vector_child import VectorChild
 
 _log = logging.getLogger(__name__)
@@ -69,9 +70,12 @@ class VectorProcess:
         self._restarts = 0
 
     @property
-    def address(self) -> str | None:
-        """`host:port` while it serves, else None. Another port after each restart."""
-        return self._child.address if self._child is not None else None
+    def endpoint(self) -> QdrantEndpoint | None:
+        """Where it serves, and with which key, while it does. Another port and another key after each restart."""
+        if self._child is None:
+            return None
+        host, _, port = self._child.address.rpartition(":")
+        return QdrantEndpoint(f"http://{host}", int(port), self._child.key, self._restarts)
 
     @property
     def up(self) -> bool:

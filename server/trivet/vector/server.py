@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import json
 import os
+import secrets
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ from qdrant_client.grpc import collections_service_pb2, points_service_pb2, qdra
 from trivet.vector.catalogue import CollectionCalls, health_calls
 from trivet.vector.collection import Collection
 from trivet.vector.commands import Commands
+from trivet.vector.key import KeyCheck
 from trivet.vector.lock import FolderLock
 from trivet.vector.points import PointsCalls
 from trivet.vector.service import service
@@ -41,7 +43,7 @@ _OPTIONS = [
 def loopback(listen: str) -> str:
     """The host of `listen` (`host:port`) if it is one of this machine's loopback addresses; ValueError if not.
 
-    The process has no authentication: it belongs to the gateway that started it.
+    Who may call it is told by its key, which only the process that started it knows.
     """
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit():
@@ -54,7 +56,9 @@ def loopback(listen: str) -> str:
 async def serve(folder: Path, listen: str) -> None:
     """Serve the collections in `folder` until SIGTERM, SIGINT or the end of stdin, then flush and return.
 
-    Announces itself with one JSON line on stdout once it answers calls: `{"event": "serving", "address", "pid"}`.
+    Announces itself with one JSON line on stdout once it answers calls: `{"event": "serving", "address", "pid", "key"}`.
+    Every call must carry the key, a new one at each start, as Qdrant's `api-key`: other users of the machine can reach
+    the port, and not the pipe.
     Raises DataFolderInUse if another process owns the folder, ValueError if `listen` is not on loopback.
     """
     host = loopback(listen)
@@ -63,10 +67,11 @@ async def serve(folder: Path, listen: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     collections = Collections(folder / "collections")
-    server = _server(collections)
+    key = secrets.token_hex(32)
+    server = _server(collections, key)
     port = server.add_insecure_port(listen)
     await server.start()
-    announce({"event": "serving", "address": f"{host}:{port}", "pid": os.getpid()})
+    announce({"event": "serving", "address": f"{host}:{port}", "pid": os.getpid(), "key": key})
     flushing = asyncio.create_task(_flush_when_idle(collections))
     endings = [asyncio.create_task(stop.wait()), asyncio.create_task(_obey(Commands(collections)))]
     await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
@@ -103,11 +108,11 @@ def announce(event: Mapping[str, Any]) -> None:
     os.write(1, json.dumps(event).encode() + b"\n")
 
 
-def _server(collections: Collections) -> Any:
+def _server(collections: Collections, key: str) -> Any:
     points = points_service_pb2.DESCRIPTOR.services_by_name["Points"]
     catalogue = collections_service_pb2.DESCRIPTOR.services_by_name["Collections"]
     root = qdrant_pb2.DESCRIPTOR.services_by_name["Qdrant"]
-    server = grpc.aio.server(options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[KeyCheck(key)], options=_OPTIONS)
     server.add_generic_rpc_handlers(
         (
             service(points, PointsCalls(collections).calls()),

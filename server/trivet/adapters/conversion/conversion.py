@@ -107,7 +107,7 @@ def _replace(path: Path, content: bytes) -> None:
 def _publish(new: Path, path: Path) -> None:
     with new.open("rb") as file:
         os.fsync(file.fileno())
-    new.chmod(0o444)
+    new.chmod(0o400)
     new.replace(path)
 
 

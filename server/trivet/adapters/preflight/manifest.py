@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from trivet import bounded_yaml
 from trivet.errors import AdapterRejected
 from trivet.quotation import quote
 from trivet.types.variant import VersionRef
@@ -22,15 +23,6 @@ FIELDS = (
 MAPPINGS = ("source", "recipe", "data", "metrics", "cost", "libraries")  # for people: how it was made, what it is worth
 MAX_BYTES = 64 << 10
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Without aliases: a few of them can stand for more than the memory holds."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise ValueError("it has an alias, expected plain values")
-        return super().compose_node(parent, index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +45,9 @@ def read_manifest(path: Path, ref: VersionRef) -> Manifest:
 
 def parse_manifest(text: bytes, ref: VersionRef) -> Manifest:
     """As `read_manifest`, of a file's bytes."""
-    if len(text) > MAX_BYTES:
-        raise AdapterRejected(f"{FILE}: has {len(text)} bytes, expected at most {MAX_BYTES}")
     try:
-        content = yaml.load(text.decode(), Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
-    except (LookupError, AttributeError, TypeError, ArithmeticError) as problem:
-        raise AdapterRejected(f"{FILE}: is not sound YAML: a value is not what its tag says") from problem
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        content = bounded_yaml.load(text.decode(), aliases=False, max_bytes=MAX_BYTES)
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise AdapterRejected(f"{FILE}: is not sound YAML: {' '.join(str(problem).split())}") from problem
     if not isinstance(content, dict):
         raise AdapterRejected(f"{FILE}: is a {type(content).__name__}, expected a mapping")

@@ -48,7 +48,7 @@ class Download:
             part.flush()
             os.fsync(part.fileno())
         content = self._partial / _CONTENT
-        content.chmod(0o444)
+        content.chmod(0o400)
         content.rename(self._target)
         shutil.rmtree(self._partial)
         return had > 0

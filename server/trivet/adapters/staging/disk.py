@@ -20,7 +20,7 @@ def remove(path: Path) -> None:
     """A file, or a folder with what is in it, read-only folders too; nothing if it is not there."""
     if path.is_dir() and not path.is_symlink():
         for folder in (path, *(found for found in path.rglob("*") if found.is_dir() and not found.is_symlink())):
-            folder.chmod(0o755)
+            folder.chmod(0o700)
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

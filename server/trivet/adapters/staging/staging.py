@@ -173,5 +173,5 @@ class AdapterStaging:
 def _publish(copy: Path, final: Path) -> None:
     sync(copy)
     copy.rename(final)
-    final.chmod(0o555)
+    final.chmod(0o500)
     sync(final.parent)

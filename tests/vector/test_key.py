@@ -1,0 +1,81 @@
+"""The vector process serves who knows its key: another user of the machine can reach its port, and nothing behind it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import grpc
+import pytest
+from qdrant_client import AsyncQdrantClient
+from qdrant_client.grpc import collections_pb2, collections_service_pb2_grpc, qdrant_pb2, qdrant_pb2_grpc
+
+from trivet.stores.vector_process import VectorProcess
+from vector_client import create
+
+STUBS = {
+    "Collections/List": (
+        collections_service_pb2_grpc.CollectionsStub,
+        "List",
+        collections_pb2.ListCollectionsRequest(),
+    ),
+    "Collections/Delete": (
+        collections_service_pb2_grpc.CollectionsStub,
+        "Delete",
+        collections_pb2.DeleteCollection(collection_name="c"),
+    ),
+    "Qdrant/HealthCheck": (qdrant_pb2_grpc.QdrantStub, "HealthCheck", qdrant_pb2.HealthCheckRequest()),
+}
+
+
+def address(process: VectorProcess) -> str:
+    assert process.endpoint is not None
+    return f"127.0.0.1:{process.endpoint.grpc_port}"
+
+
+@pytest.mark.parametrize("call", STUBS)
+@pytest.mark.parametrize("key", [None, "", "wrong", "x" * 4000])
+async def test_calls_without_the_key_are_refused(
+    call: str, key: str | None, process: VectorProcess, client: AsyncQdrantClient
+) -> None:
+    await create(client, "c")
+    stub, method, request = STUBS[call]
+    metadata = None if key is None else (("api-key", key),)
+    async with grpc.aio.insecure_channel(address(process)) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await getattr(stub(channel), method)(request, metadata=metadata)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert [item.name for item in (await client.get_collections()).collections] == ["c"]
+
+
+async def test_each_start_has_a_key_of_its_own(tmp_path: Path) -> None:
+    keys = set()
+    for _ in range(2):
+        process = VectorProcess(tmp_path / "vector", tmp_path / "vector.log", stop_timeout=5)
+        await process.start()
+        assert process.endpoint is not None
+        assert process.endpoint.api_key is not None
+        keys.add(process.endpoint.api_key)
+        assert process.endpoint.api_key not in Path(f"/proc/{process.pid}/cmdline").read_text()
+        assert process.endpoint.api_key not in Path(f"/proc/{process.pid}/environ").read_text()
+        await process.stop()
+    assert {len(key) for key in keys} == {64}
+    assert len(keys) == 2
+    assert not any(key in (tmp_path / "vector.log").read_text() for key in keys)
+
+
+CALLER = """
+import socket, sys
+host, _, port = sys.argv[1].rpartition(":")
+socket.create_connection((host, int(port))).close()
+print(open(f"/proc/{sys.argv[2]}/environ").read())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+async def test_another_user_reaches_the_port_and_not_the_key(process: VectorProcess) -> None:
+    command = ["/usr/bin/python3", "-I", "-c", CALLER, address(process), str(process.pid)]
+    done = subprocess.run(command, user="nobody", group="nogroup", extra_groups=[], capture_output=True, text=True)
+    assert "PermissionError" in done.stderr
+    assert done.stdout == ""
