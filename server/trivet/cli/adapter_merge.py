@@ -25,10 +25,11 @@ from trivet.config import Config
 def merge(
     load: Callable[[], Config], adapter: str, target: Path, backend: str | None, replace: bool, as_json: bool
 ) -> None:
-    """Export the base model with ADAPTER (name@version, or its folder) merged into its weights.
+    """Export the base model with ADAPTER (name@version, or any folder with one) merged into its weights.
 
     The result is an ordinary model folder in the base's dtype and shards: a backend of its own, without what LoRA costs
-    per token, or a model for any other server. DoRA adapters, which cannot be served as adapters, can be merged.
+    per token, or a model for any other server. What cannot be served as an adapter can be merged: DoRA, modules
+    trained whole (modules_to_save), added tokens; so can a trainer's folder as it is.
     docs/adapters.md explains how to serve it.
 
     \b

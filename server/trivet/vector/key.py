@@ -18,9 +18,7 @@ class KeyCheck(grpc.aio.ServerInterceptor):
         self._key = key.encode()
 
         async def refuse(_request: Any, context: Any) -> None:
-            await context.abort(
-                grpc.StatusCode.UNAUTHENTICATED, "the vector process serves the gateway that started it"
-            )
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this process serves the gateway that started it")
 
         self._refusal: Any = grpc.unary_unary_rpc_method_handler(refuse)
 

@@ -56,9 +56,9 @@ def loopback(listen: str) -> str:
 async def serve(folder: Path, listen: str) -> None:
     """Serve the collections in `folder` until SIGTERM, SIGINT or the end of stdin, then flush and return.
 
-    Announces itself with one JSON line on stdout once it answers calls: `{"event": "serving", "address", "pid", "key"}`.
-    Every call must carry the key, a new one at each start, as Qdrant's `api-key`: other users of the machine can reach
-    the port, and not the pipe.
+    Announces itself with one JSON line on stdout once it answers calls: `{"event": "serving", "address", "pid",
+    "key"}`. Every call must carry the key, a new one at each start, as Qdrant's `api-key`: other users of the machine
+    can reach the port, and not the pipe.
     Raises DataFolderInUse if another process owns the folder, ValueError if `listen` is not on loopback.
     """
     host = loopback(listen)

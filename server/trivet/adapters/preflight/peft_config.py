@@ -138,7 +138,8 @@ def _check_served(content: Mapping[str, Any], *, to_merge: bool) -> None:
             continue
         if content.get(name, served[0]) not in served or (name == "peft_type" and name not in content):
             expected = " or ".join(repr(value) for value in served if value is not None) or "it to be absent"
-            raise AdapterRejected(f"{FILE}: {name} is {quote(content.get(name))}, expected {expected}")
+            advice = "; `trivet adapter merge` takes it" if name == "use_dora" and not to_merge else ""
+            raise AdapterRejected(f"{FILE}: {name} is {quote(content.get(name))}, expected {expected}{advice}")
     start = content.get("init_lora_weights")
     if not (start is None or isinstance(start, bool) or start in PLAIN_STARTS):
         raise AdapterRejected(
