@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hub_server import Hub, hub_server
-from tiny_model import adapter_files
+from tiny_model import adapter_files, make_model
 from trained_folders import TRAINED
 from trivet import model_hub
 from trivet.adapters.preflight.base_model import BaseModel
@@ -92,6 +92,16 @@ def test_another_revision_in_the_configuration_is_fetched(
     second = stage(hub, tiny_model, tmp_path, commit)
     assert (first.digest, second.digest) == (digest(trained), digest(other))
     assert source(second) == {"hub": f"hub:{REPOSITORY}@{commit}", "commit": commit}
+
+
+def test_another_base_gets_a_manifest_of_its_own(hub: Hub, trained: Path, tiny_model: Path, tmp_path: Path) -> None:
+    first = stage(hub, tiny_model, tmp_path)
+    other = make_model(tmp_path / "other", seed=9)
+    for _ in range(2):
+        assert stage(hub, other, tmp_path) == first
+        manifest = yaml.safe_load((first.path / "adapter.yaml").read_text())
+        assert manifest["base"]["fingerprint"] == BaseModel(other).fingerprint
+        hub.down = True  # the second time it needs no hub
 
 
 def test_a_damaged_copy_is_fetched_again(hub: Hub, trained: Path, tiny_model: Path, tmp_path: Path) -> None:

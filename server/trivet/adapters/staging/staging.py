@@ -6,6 +6,7 @@ The copy is what is checked, so the bytes that the engine reads are those that p
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -45,7 +46,8 @@ class AdapterStaging:
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._fetching.alone(ref):
             if kept := self._pinned(ref):
-                return self._recheck(kept)
+                with suppress(AdapterRejected):  # described for another base, say: made again from what the hub has
+                    return self._recheck(kept)
             while True:
                 copy = self._folder / f"{UNFINISHED}{uuid4().hex}"
                 copy.mkdir()
@@ -70,7 +72,8 @@ class AdapterStaging:
             raise AdapterRejected(f"adapter {ref}: {problem}") from problem
         final = self._folder / engine_name(ref, checked.digest)
         staged = StagedAdapter(ref, checked.digest, checked.rank, final)
-        if not (final.is_dir() and self.is_sound(staged)):
+        # What has an origin gets here only if there was no copy, or none that describes it for this base.
+        if origin or not (final.is_dir() and self.is_sound(staged)):
             remove(final)
             _publish(copy, final)
         return staged
