@@ -32,9 +32,11 @@ def write_adapter(folder: Path, seed: int, rank: int = 8, spoilt: str = "") -> s
     if spoilt == "truncated":
         weights = folder / "adapter_model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-1000])
+    found = digest(folder)
     if spoilt == "pickle":
+        (folder / "adapter_model.safetensors").unlink()
         (folder / "adapter_model.bin").write_bytes(b"\x80\x04N.")
-    return digest(folder)
+    return found
 
 
 def _spoil_content(files: AdapterFiles, spoilt: str) -> None:
