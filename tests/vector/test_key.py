@@ -7,6 +7,7 @@ import os
 import subprocess
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -16,7 +17,7 @@ from qdrant_client.grpc import collections_pb2, collections_service_pb2_grpc, qd
 from trivet.stores.vector_process import VectorProcess
 from vector_client import create
 
-STUBS = {
+STUBS: dict[str, tuple[Any, str, Any]] = {
     "Collections/List": (
         collections_service_pb2_grpc.CollectionsStub,
         "List",
