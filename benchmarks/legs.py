@@ -32,7 +32,12 @@ async def client_of(snapshot: Snapshot) -> AsyncIterator[AsyncQdrantClient]:
     """The vendor's client on the snapshot's engine."""
     endpoint = snapshot.store.endpoint
     client = AsyncQdrantClient(
-        url=endpoint.url, grpc_port=endpoint.grpc_port, prefer_grpc=True, check_compatibility=False, pool_size=1
+        url=endpoint.url,
+        grpc_port=endpoint.grpc_port,
+        api_key=endpoint.api_key,
+        prefer_grpc=True,
+        check_compatibility=False,
+        pool_size=1,
     )
     try:
         yield client
