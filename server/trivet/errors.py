@@ -160,6 +160,10 @@ class GenerationFailed(TrivetError):
     reason = "GENERATION_FAILED"
 
 
+class DocumentDamaged(FailedPrecondition):
+    """The content of a document in the log is not what was acknowledged; another upsert or a backup mends it."""
+
+
 class Overloaded(TrivetError):
     """The bounded queue is full. `retry_after` in seconds; `subject` and `limit` say which bound."""
 
@@ -198,6 +202,14 @@ class RetrievalUnavailable(Unavailable):
     """The vector engine is down, or did not answer in time."""
 
     reason = "RETRIEVAL_UNAVAILABLE"
+
+
+class CollectionMissing(RetrievalUnavailable):
+    """The vector engine does not have the collection; one of an index of ours is made again from the log."""
+
+
+class CollectionUnreadable(RetrievalUnavailable):
+    """The vector engine answers, but failed at this collection."""
 
 
 class RetrievalTimeout(RetrievalUnavailable):

@@ -263,26 +263,47 @@ async def test_a_collection_that_is_lost_is_made_again_from_the_log(
     assert not (await again.upsert("handbook", markdown("a", "New."))).unchanged
 
 
-async def test_a_collection_of_another_log_is_made_again(
-    make_service: MakeService, settings: IndexSettings, tmp_path: Path
+async def test_a_lost_log_beside_its_collection_is_refused_and_nothing_is_dropped(
+    make_service: MakeService, store: QdrantStore, tmp_path: Path
 ) -> None:
     service = await make_service()
     await fill(service)
+    collection = service.indexes["handbook"].live.collection
+    points = await store.points(collection)
     await service.close()
-    (tmp_path / "documents.sqlite").unlink()
-    for side in ("-wal", "-shm"):
+    for side in ("", "-wal", "-shm"):
         (tmp_path / f"documents.sqlite{side}").unlink(missing_ok=True)
-    fresh = await make_service()
-    assert (await status(fresh)).documents == 0
-    assert await texts(fresh, "document") == []
-    assert (await fresh.upsert("handbook", markdown("a", "Alone."))).revision == 1
-    assert await texts(fresh, "document") == ["Alone."]
+    with pytest.raises(FailedPrecondition, match=r"the log was lost, .*trivet restore"):
+        await make_service()
+    assert await store.points(collection) == points
+
+
+async def test_an_older_log_beside_a_newer_collection_serves_what_it_has_and_the_collection_is_kept(
+    make_service: MakeService, store: QdrantStore, tmp_path: Path
+) -> None:
+    service = await make_service()
+    await service.upsert("handbook", markdown("a", "Alone."))
+    paths = [tmp_path / f"documents.sqlite{side}" for side in ("", "-wal", "-shm")]
+    files = [path.read_bytes() for path in paths]
+    await fill(service)
+    collection = service.indexes["handbook"].live.collection
+    await service.close()
+    points = await store.points(collection)
+    for path, content in zip(paths, files, strict=True):
+        path.unlink()
+        path.write_bytes(content)
+    older = await make_service()
+    assert (await status(older)).documents == 1
+    assert await texts(older, "document") == ["Alone."]
+    assert (await older.upsert("handbook", markdown("b", "Beside it."))).revision == 1
+    assert await store.points(collection) == points, "what only it knows is still there"
+    assert older.indexes["handbook"].live.collection != collection
 
 
 async def test_a_snapshot_is_made_and_optimised_in_a_process_of_its_own(
     open_stores: OpenStores, engine: VectorProcess, store: QdrantStore, settings: IndexSettings, tmp_path: Path
 ) -> None:
-    builder = CollectionBuilder(engine, store, tmp_path / "building", tmp_path / "builder.log")
+    builder = CollectionBuilder(engine, store, tmp_path / "building", tmp_path / "builder.log", tmp_path / "foreign")
     stores = replace(open_stores(), builder=builder)
     service = IndexService(stores, {"handbook": settings})
     await service.start()
@@ -318,7 +339,7 @@ async def test_a_worn_snapshot_is_renewed_by_itself_and_is_not_what_a_rollback_r
 ) -> None:
     monkeypatch.setattr(keeper, "_RENEW_NOT_BEFORE", 0.0)
     monkeypatch.setattr(shelf, "REMOVE_AFTER", 0.0)
-    builder = CollectionBuilder(engine, store, tmp_path / "building", tmp_path / "builder.log")
+    builder = CollectionBuilder(engine, store, tmp_path / "building", tmp_path / "builder.log", tmp_path / "foreign")
     worn_out = replace(settings, rebuild_after=30)
     service = IndexService(replace(open_stores(), builder=builder), {"handbook": worn_out})
     await service.start()

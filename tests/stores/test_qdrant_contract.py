@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 
 from qdrant_engines import DIMENSION, K, passages, put, revision, search, server_endpoint, who
-from trivet.errors import NotFound, RetrievalUnavailable
+from trivet.errors import CollectionMissing, RetrievalUnavailable
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.records import DocumentKey, Head, Kind, PassageId, Unwanted
 
@@ -37,11 +37,11 @@ async def test_a_collection_is_created_once(store: QdrantStore, collection: str)
 
 
 async def test_an_unknown_collection_is_not_found(store: QdrantStore) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(CollectionMissing):
         await search(store, "contract-none")
-    with pytest.raises(NotFound):
+    with pytest.raises(CollectionMissing):
         await store.count("contract-none", Kind.HEAD)
-    with pytest.raises(NotFound):
+    with pytest.raises(CollectionMissing):
         await store.stage("contract-none", passages(revision(1)))
 
 

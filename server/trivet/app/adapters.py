@@ -18,7 +18,7 @@ from trivet.errors import AdapterRejected
 from trivet.metering.metrics import Metrics
 from trivet.ports import Backend
 from trivet.stores.adapter_wishes import AdapterWishes
-from trivet.stores.data_folder import DataFolder
+from trivet.stores.data_folder import DataFolder, refuse_without
 from trivet.types.variant import VersionRef
 
 
@@ -41,6 +41,7 @@ def adapter_manager(
         metrics.adapter_load.observe(seconds)
 
     lifecycle = LifecycleSettings(host_places=section.max_cpu_loras, max_loads=section.max_adapter_loads)
+    refuse_without(folder.adapter_wishes, [folder.adapters])
     wishes = AdapterWishes.open(folder.adapter_wishes)
     return AdapterManager(AdapterStaging(settings), backend, wanted, wishes, lifecycle, on_load)
 

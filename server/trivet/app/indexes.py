@@ -17,7 +17,7 @@ from trivet.retrieval.settings import EmbeddingSettings, IndexSettings, Precisio
 from trivet.retrieval.snapshot.builder import InPlace, SnapshotBuilder
 from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.collection_builder import CollectionBuilder
-from trivet.stores.data_folder import DataFolder
+from trivet.stores.data_folder import DataFolder, refuse_without
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.qdrant_connection import QdrantEndpoint
@@ -35,6 +35,7 @@ async def open_indexes(
     The live snapshot of the index named `replace_unusable` is made anew if its embedding model is gone.
     """
     settings = {name: index_settings(name, index) for name, index in config.indexes.items()}
+    refuse_without(folder.documents, [folder.vectors / "collections", folder.vectors / "set-aside"])
     async with AsyncExitStack() as stack:
         store, builder = await stack.enter_async_context(_engine(config, folder, metrics))
         database = open_database(folder.documents)
@@ -52,6 +53,7 @@ async def open_indexes(
         if metrics is not None:
             for name, index in service.indexes.items():
                 metrics.snapshot_lag.labels(name).set_function(partial(getattr, index, "lag"))
+                metrics.repaired.labels(name).set_function(partial(getattr, index, "repaired"))
                 metrics.unoptimised.labels(name).set_function(partial(getattr, index, "unoptimised"))
         yield service
 
@@ -99,7 +101,10 @@ async def _engine(
             metrics.vector_restarts.set_function(lambda: float(process.restarts))
         store = QdrantStore.embedded(lambda: process.endpoint)
         stack.push_async_callback(store.close)
-        yield store, CollectionBuilder(process, store, folder.building, folder.logs / "vector-builder.log")
+        yield (
+            store,
+            CollectionBuilder(process, store, folder.building, folder.logs / "vector-builder.log", folder.foreign),
+        )
 
 
 def index_settings(name: str, index: IndexConfig) -> IndexSettings:

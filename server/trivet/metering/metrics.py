@@ -64,4 +64,9 @@ class Metrics:
             "index_unoptimised_points", "Points written to the live snapshot since it was optimised.", "index"
         )
         self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop ran what was due.")
+        self.repaired = gauge(
+            "index_repaired_documents",
+            "Documents that the live snapshot had lost and that were written again from the log, since the start.",
+            "index",
+        )
         self.build = Info("trivet_build", "What is running.", registry=registry)

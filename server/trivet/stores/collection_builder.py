@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,12 +23,14 @@ class CollectionBuilder:
 
     optimises = True
 
-    def __init__(self, serving: VectorProcess, store: QdrantStore, folder: Path, log_file: Path) -> None:
-        """`store`: of the process that serves. `folder`: for what is being made, on the same file system."""
+    def __init__(self, serving: VectorProcess, store: QdrantStore, folder: Path, log_file: Path, foreign: Path) -> None:
+        """`store`: of the process that serves. `folder`: for what is being made, on the same file system; `foreign`:
+        there, too, for collections that are not of this log."""
         self._serving = serving
         self._store = store
         self._folder = folder
         self._log_file = log_file
+        self._foreign = foreign
 
     @asynccontextmanager
     async def making(self, collection: str) -> AsyncIterator[QdrantStore]:
@@ -57,3 +60,14 @@ class CollectionBuilder:
         process = VectorProcess(self._folder, self._log_file)
         await asyncio.to_thread(shutil.rmtree, process.collection(collection), ignore_errors=True)
         await self._store.drop(collection)
+
+    async def set_aside(self, collection: str) -> bool:
+        """The process that serves keeps it in its own folder."""
+        await self._serving.set_aside(collection)
+        return True
+
+    async def release(self, collection: str) -> str:
+        """Move it to the folder for those that are not of this log; nothing removes it there."""
+        target = self._foreign / f"{collection}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        await self._serving.detach(collection, target)
+        return str(target)

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from trivet.errors import DataFolderInUse, FailedPrecondition
@@ -65,6 +66,11 @@ class DataFolder:
         return self.root / "building"
 
     @property
+    def foreign(self) -> Path:
+        """Collections that are not of this document log; on the same file system as `vectors`. Nothing removes them."""
+        return self.root / "foreign"
+
+    @property
     def documents(self) -> Path:
         """The document log of all indexes, and their snapshots' catalogue."""
         return self.root / "documents.sqlite"
@@ -106,3 +112,19 @@ def _close_to_others(root: Path) -> None:
     if mode & PRIVATE_UMASK and status.st_uid == os.geteuid():
         root.chmod(mode & ~PRIVATE_UMASK)
         _log.warning("the data folder %s was open to other users (mode %04o): closed to them now", root, mode)
+
+
+def refuse_without(file: Path, depending: Iterable[Path]) -> None:
+    """Raise FailedPrecondition if `file` is missing or empty while a folder of what depends on it is not.
+
+    A start would begin it anew, and then remove what it does not know: perhaps the last copy.
+    """
+    if file.exists() and (file.is_dir() or file.stat().st_size):
+        return
+    for folder in depending:
+        if folder.is_dir() and any(not entry.name.startswith((".", "~")) for entry in folder.iterdir()):
+            raise FailedPrecondition(
+                f"{file} is {'empty' if file.exists() else 'missing'}, but {folder} is not empty: the file was lost. "
+                "Put the data folder back from a backup (`trivet restore`); or, to begin anew without what the file "
+                f"held, move {folder} away, for instance to {folder.with_name(folder.name + '.old')}"
+            )

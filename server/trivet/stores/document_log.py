@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trivet.errors import DocumentDamaged
 from trivet.stores.records import DocumentKey, Origin, Revision
 from trivet.stores.sqlite import Database
 from trivet.types.passage import Document, DocumentFormat
@@ -178,13 +179,32 @@ class DocumentLog:
         return await self.after(index, 0, -1)
 
     async def content(self, seq: int) -> bytes | None:
-        """The content of an entry; None if it is a deletion or a newer one has replaced it."""
+        """The content of an entry; None if it is a deletion or a newer one has replaced it.
 
-        def read(connection: sqlite3.Connection) -> bytes | None:
+        Raises DocumentDamaged if it does not decompress, or is missing.
+        """
+
+        def read(connection: sqlite3.Connection) -> tuple[LogEntry | None, bytes | None]:
+            entry = connection.execute("SELECT * FROM entries WHERE newest AND seq = ?", (seq,)).fetchone()
             row = connection.execute("SELECT compressed FROM contents WHERE seq = ?", (seq,)).fetchone()
-            return None if row is None else zlib.decompress(row[0])
+            return None if entry is None else _entry(entry), None if row is None else row[0]
 
-        return await self._database.run(read)
+        entry, compressed = await self._database.run(read)
+        if entry is None or entry.deleted:
+            return None
+        if compressed is None:
+            raise DocumentDamaged(damaged(entry, "it is missing"))
+        try:
+            return zlib.decompress(compressed)
+        except zlib.error as error:
+            raise DocumentDamaged(damaged(entry, "it does not decompress")) from error
+
+    async def mend_content(self, seq: int, content: bytes) -> None:
+        """Put the content of an entry back, as it was acknowledged."""
+        compressed = zlib.compress(content, _COMPRESSION)
+        await self._database.run(
+            lambda connection: connection.execute("REPLACE INTO contents VALUES (?, ?)", (seq, compressed))
+        )
 
     async def behind(self, index: str, seq: int) -> int:
         """How many documents have an entry beyond `seq`."""
@@ -232,7 +252,24 @@ def _append(connection: sqlite3.Connection, index: str, key: DocumentKey, about:
     return _entry(row)
 
 
+def damaged(entry: LogEntry, problem: str) -> str:
+    """What to say of an entry whose content cannot be used, with what mends it."""
+    owner = f" of tenant {entry.tenant!r}" if entry.tenant else ""
+    return (
+        f"documents.sqlite: the content of document {entry.document_id!r}{owner} in index {entry.index!r}, revision "
+        f"{entry.revision}, is damaged: {problem}. Add the document again, delete it, or restore a backup"
+    )
+
+
 def _entry(row: sqlite3.Row) -> LogEntry:
+    """Raises sqlite3.DatabaseError for a row that this program cannot have written."""
+    try:
+        return _read_entry(row)
+    except (ValueError, TypeError) as error:
+        raise sqlite3.DatabaseError(f"entry {row['seq']} is damaged: {error}") from error
+
+
+def _read_entry(row: sqlite3.Row) -> LogEntry:
     return LogEntry(
         seq=row["seq"],
         index=row["index_name"],

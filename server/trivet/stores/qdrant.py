@@ -88,6 +88,11 @@ class QdrantStore:
         async with self._connection.call(self._timeout) as client:
             return [item.name for item in (await client.get_collections()).collections]
 
+    async def exists(self, collection: str) -> bool:
+        """Whether there is such a collection."""
+        async with self._connection.call(self._timeout) as client:
+            return bool(await client.collection_exists(collection))
+
     async def ensure(self, collection: str, dimension: int) -> bool:
         """Create the collection and its payload indexes where they are missing. True if it was not there."""
         async with self._connection.call(self._timeout) as client:
@@ -187,6 +192,10 @@ class QdrantStore:
         return Counter(
             [Revision.of_payload(payload) async for payload in self._scroll(collection, points.NOT_HEADS, fields)]
         )
+
+    async def points(self, collection: str) -> int:
+        """How many points there are of all kinds."""
+        return await self._count(collection, models.Filter())
 
     async def count(self, collection: str, kind: str) -> int:
         """How many points there are of a `Kind`."""

@@ -11,14 +11,15 @@ from typing import Any
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.common.client_exceptions import QdrantException
 
-from trivet.errors import NotFound, RetrievalUnavailable
+from trivet.errors import CollectionMissing, CollectionUnreadable, RetrievalUnavailable
 
 _MAX_MESSAGE_BYTES = 64 * 2**20
 _OPTIONS = {
     "grpc.max_send_message_length": _MAX_MESSAGE_BYTES,
     "grpc.max_receive_message_length": _MAX_MESSAGE_BYTES,
 }
-_DOWN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED", "ABORTED", "INTERNAL", "UNKNOWN"}
+_DOWN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED", "ABORTED"}
+_FAILED = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}
 _REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 _CLOSE_GRACE = 5.0
 LOOPBACK = "http://127.0.0.1"
@@ -65,7 +66,8 @@ class QdrantConnection:
 
     @contextlib.asynccontextmanager
     async def call(self, timeout: float) -> AsyncIterator[AsyncQdrantClient]:
-        """The client for one call. Raises RetrievalUnavailable or NotFound; cancellation passes through."""
+        """The client for one call. Raises RetrievalUnavailable, as CollectionMissing or CollectionUnreadable where the
+        engine answered so; cancellation passes through."""
         client = self._connected()
         try:
             async with asyncio.timeout(timeout):
@@ -80,10 +82,12 @@ class QdrantConnection:
             name = getattr(code(), "name", "") if callable(code) else ""
             if name in _DOWN:
                 raise RetrievalUnavailable(f"the vector engine is not available ({name})") from error
+            if name in _FAILED:
+                raise CollectionUnreadable(f"the vector engine failed ({name})") from error
             if name in _REFUSED:
                 raise RetrievalUnavailable(f"the vector engine refuses our credential ({name})") from error
             if name == "NOT_FOUND":
-                raise NotFound("the vector engine does not have this collection") from error
+                raise CollectionMissing("the vector engine does not have this collection") from error
             raise
 
     def _connected(self) -> AsyncQdrantClient:

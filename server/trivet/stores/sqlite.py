@@ -15,6 +15,9 @@ from trivet.errors import FailedPrecondition, RetrievalUnavailable
 ResultT = TypeVar("ResultT")
 
 _BUSY_SECONDS = 10.0
+_REMEDY = "`trivet doctor` says more; a backup (`trivet restore`) mends it"
+# Mistakes of this program, not of the file.
+_OURS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError, sqlite3.NotSupportedError)
 
 
 class Database:
@@ -45,7 +48,8 @@ class Database:
     async def run(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         """`work` in a transaction that writes; committed and on the disk when this returns.
 
-        Raises RetrievalUnavailable if the file cannot be written (a full disk, for instance): nothing has changed then.
+        Raises RetrievalUnavailable if the file cannot be written (a full disk, for instance) or is damaged: nothing has
+        changed then.
         Cancelled, it is done all the same.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
@@ -59,8 +63,12 @@ class Database:
         try:
             with _transaction(self._connection):
                 return work(self._connection)
+        except _OURS:
+            raise
         except sqlite3.OperationalError as error:
             raise RetrievalUnavailable(f"{self._name} cannot be written: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise RetrievalUnavailable(f"{self._name} is damaged: {error}. {_REMEDY}") from error
 
 
 @contextlib.contextmanager
@@ -77,7 +85,10 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _open(path: Path, version: int, schema: Sequence[str]) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    except sqlite3.DatabaseError as error:  # a folder in its place, or not ours to read
+        raise FailedPrecondition(f"{path} cannot be opened: {error}. {_REMEDY}") from error
     connection.row_factory = sqlite3.Row
     try:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -96,7 +107,7 @@ def _open(path: Path, version: int, schema: Sequence[str]) -> sqlite3.Connection
                 connection.execute(f"PRAGMA user_version = {version:d}")
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise FailedPrecondition(f"{path.name} cannot be opened: {error}") from error
+        raise FailedPrecondition(f"{path} cannot be opened: {error}. {_REMEDY}") from error
     except BaseException:
         connection.close()
         raise

@@ -33,12 +33,14 @@ class VectorChild:
         self._reader = asyncio.create_task(self._read(), name="vector-process-answers")
 
     @classmethod
-    async def spawn(cls, folder: Path, log_file: Path, niceness: int, start_timeout: float) -> VectorChild:
-        """Return when it serves `folder`.
+    async def spawn(
+        cls, folder: Path, log_file: Path, niceness: int, start_timeout: float, *, look: bool = False
+    ) -> VectorChild:
+        """Return when it serves `folder`; to `look` only, it leaves collections that cannot be opened where they are.
 
         Raises DataFolderInUse if another process owns the folder, RetrievalUnavailable if it does not come up.
         """
-        process = await _start(folder, log_file, niceness, "--listen", "127.0.0.1:0")
+        process = await _start(folder, log_file, niceness, "--listen", "127.0.0.1:0", *(["--look"] if look else []))
         try:
             event = await _event(process, folder, log_file, start_timeout)
         except BaseException:

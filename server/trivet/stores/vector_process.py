@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 _BACKOFF_FIRST = 0.1
 _BACKOFF_MOST = 5.0
 _HEALTHY_AFTER = 10.0  # seconds of service after which a death is a new one, not part of a series
+_FIRST_STARTS = 3  # one more than the process takes to find out which collection it is
 _MOVE_TIMEOUT = 120.0  # a large collection takes a while to open
 
 
@@ -52,8 +53,11 @@ class VectorProcess:
         stop_timeout: float = 20.0,
         check_every: float = 5.0,
         check_timeout: float = 30.0,
+        look: bool = False,
     ) -> None:
-        """Seconds: `start_timeout` to replay the log and serve; `stop_timeout` to flush, then it is killed.
+        """To `look` only, collections that cannot be opened are left where they are; otherwise they are set aside.
+
+        Seconds: `start_timeout` to replay the log and serve; `stop_timeout` to flush, then it is killed.
 
         It is asked for a sign of life after `check_every`; without one within `check_timeout` it is killed and started
         again. That must be longer than its longest pause, which is a flush (a second or so; 13 have been seen).
@@ -65,6 +69,7 @@ class VectorProcess:
         self._stop_timeout = stop_timeout
         self._check_every = check_every
         self._check_timeout = check_timeout
+        self._look = look
         self._child: VectorChild | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._restarts = 0
@@ -101,7 +106,7 @@ class VectorProcess:
 
         Raises DataFolderInUse if another process owns the folder, RetrievalUnavailable if it does not come up.
         """
-        self._child = await self._spawn()
+        self._child = await self._first()
         self._watcher = asyncio.create_task(self._watch(self._child), name="vector-process")
 
     async def stop(self) -> None:
@@ -119,6 +124,18 @@ class VectorProcess:
         """Every collection by name. Raises RetrievalUnavailable."""
         found = await self._command("info", self._check_timeout)
         return {name: CollectionInfo(**one) for name, one in found.items()}
+
+    async def problems(self) -> dict[str, str]:
+        """Collections that could not be opened, and why. Raises RetrievalUnavailable."""
+        found = await self._command("problems", self._check_timeout)
+        return {str(name): str(why) for name, why in found.items()}
+
+    async def set_aside(self, name: str) -> None:
+        """Close a collection that cannot be read and keep its files elsewhere; it is gone then.
+
+        Nothing if there is none. Raises RetrievalUnavailable.
+        """
+        await self._command("set_aside", _MOVE_TIMEOUT, name=name)
 
     async def attach(self, name: str, folder: Path) -> None:
         """Take over a finished collection without a restart: `folder` (absolute, same file system) is moved and served.
@@ -150,8 +167,21 @@ class VectorProcess:
             raise RetrievalUnavailable("the vector process is down")
         return await self._child.command(do, timeout, **arguments)
 
+    async def _first(self) -> VectorChild:
+        """The first start, again if it failed: a collection that ends the process is set aside by a later one."""
+        for left in range(_FIRST_STARTS - 1, -1, -1):
+            try:
+                return await self._spawn()
+            except RetrievalUnavailable as error:
+                if self._look or not left:
+                    raise
+                _log.error("the vector process did not start and is started again: %s", error)
+        raise AssertionError("the loop returns or raises")
+
     async def _spawn(self) -> VectorChild:
-        child = await VectorChild.spawn(self._folder, self._log_file, self._niceness, self._start_timeout)
+        child = await VectorChild.spawn(
+            self._folder, self._log_file, self._niceness, self._start_timeout, look=self._look
+        )
         _log.info("the vector process %s serves on %s", child.pid, child.address)
         return child
 

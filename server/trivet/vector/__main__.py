@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the collections; created if missing")
     parser.add_argument("--listen", default="127.0.0.1:0", help="loopback address and port, 0 for any free port")
     parser.add_argument("--optimize", metavar="NAME", help="optimise this collection instead of serving")
+    parser.add_argument("--look", action="store_true", help="leave collections that cannot be opened where they are")
     parser.add_argument("--nice", type=int, default=0, metavar="N", help="lower the priority by so much")
     arguments = parser.parse_args()
     try:
@@ -44,7 +45,7 @@ def main() -> int:
         if arguments.optimize is not None:
             optimise(arguments.data, arguments.optimize)
         else:
-            asyncio.run(serve(arguments.data, arguments.listen))
+            asyncio.run(serve(arguments.data, arguments.listen, sets_aside=not arguments.look))
     except DataFolderInUse as error:
         announce({"event": "refused", "pid": error.pid, "message": str(error)})
         logging.getLogger(__name__).error("%s", error)

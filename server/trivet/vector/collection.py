@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import qdrant_edge as edge
 
 _BOOKS = "trivet.json"  # beside the engine's own files
 _BOOKED = 1000  # points: so many may be forgotten by a crash
+_VECTORS = "segments/*/vector_storage-*/vectors/chunk_*"
+
+
+class VectorsLost(Exception):
+    """A file of vectors is not what it was: the engine would open the collection and take them for zeros."""
 
 
 class Collection:
@@ -19,10 +26,15 @@ class Collection:
     """
 
     def __init__(self, folder: Path) -> None:
+        """Open it. Raises VectorsLost, and what the engine raises."""
+        self._folder = folder
         self._books = folder / _BOOKS
+        books = _read(self._books)
+        _check_vectors(folder, books)
         self.shard = edge.EdgeShard.load(str(folder))
         self.unflushed = 0
-        self._unoptimised = self._booked = _read(self._books)
+        self._unoptimised = _number(books.get("unoptimised"))
+        self._booked = {**books, "unoptimised": self._unoptimised}
 
     @property
     def points(self) -> int:
@@ -42,7 +54,7 @@ class Collection:
         self.unflushed += 1
         self.shard.update(operation)
         self._unoptimised += max(1, points)
-        if self._unoptimised >= self._booked + _BOOKED:
+        if self._unoptimised >= self._booked["unoptimised"] + _BOOKED:
             self._book()
 
     def flush(self) -> None:
@@ -65,15 +77,38 @@ class Collection:
         self.shard.close()
 
     def _book(self) -> None:
-        if self._unoptimised != self._booked:
+        books = {"unoptimised": self._unoptimised, "vectors": _vector_files(self._folder)}
+        if books != self._booked:
             unfinished = self._books.with_suffix(".tmp")
-            unfinished.write_text(json.dumps({"unoptimised": self._unoptimised}))
+            unfinished.write_text(json.dumps(books))
             unfinished.replace(self._books)
-            self._booked = self._unoptimised
+            self._booked = books
 
 
-def _read(books: Path) -> int:
+def _vector_files(folder: Path) -> dict[str, int]:
+    """The files of vectors and their sizes: they never shrink, nor go before their segment does."""
+    return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.glob(_VECTORS))}
+
+
+def _check_vectors(folder: Path, books: Mapping[str, Any]) -> None:
+    booked = books.get("vectors")
+    for name, size in (booked if isinstance(booked, dict) else {}).items():
+        path = folder / name
+        if not path.parents[2].is_dir():  # the whole segment: optimised away, or else its points are missed
+            continue
+        if not path.is_file():
+            raise VectorsLost(f"{name} is missing")
+        if path.stat().st_size < _number(size):
+            raise VectorsLost(f"{name} has {path.stat().st_size} bytes, expected {size}")
+
+
+def _read(books: Path) -> dict[str, Any]:
     try:
-        return int(json.loads(books.read_text())["unoptimised"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none yet, or half written by a power cut
-        return 0
+        found = json.loads(books.read_text())
+    except (OSError, ValueError):  # none yet, or half written by a power cut
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0

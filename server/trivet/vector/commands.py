@@ -2,6 +2,8 @@
 
     {"id", "do": "ping"}
     {"id", "do": "info"}                      what is known of each collection
+    {"id", "do": "problems"}                  why collections could not be opened, by name
+    {"id", "do": "set_aside", "name"}         close one that cannot be read, and keep its files elsewhere
     {"id", "do": "attach", "name", "folder"}  take over the folder of a finished collection
     {"id", "do": "detach", "name", "folder"}  give one back
 
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from trivet.vector.lock import FolderLock
+from trivet.vector.opening import is_fault
 from trivet.vector.shards import Collections
 from trivet.vector.strict import Missing
 
@@ -31,6 +34,8 @@ class Commands:
         self._known: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
             "ping": lambda _command: None,
             "info": self._info,
+            "problems": lambda _command: dict(collections.problems),
+            "set_aside": lambda command: collections.set_aside(command["name"]),
             "attach": self._attach,
             "detach": self._detach,
         }
@@ -43,7 +48,9 @@ class Commands:
             return {**answer, "event": "done", "result": self._known[command["do"]](command)}
         except Missing as error:
             return {**answer, "event": "failed", "kind": "missing", "message": str(error)}
-        except Exception as error:
+        except BaseException as error:
+            if not is_fault(error):
+                raise
             _log.exception("%s failed", command["do"])
             return {**answer, "event": "failed", "kind": "refused", "message": str(error)}
 

@@ -53,8 +53,10 @@ def loopback(listen: str) -> str:
     return host
 
 
-async def serve(folder: Path, listen: str) -> None:
+async def serve(folder: Path, listen: str, *, sets_aside: bool = True) -> None:
     """Serve the collections in `folder` until SIGTERM, SIGINT or the end of stdin, then flush and return.
+
+    One that cannot be opened is set aside, or without `sets_aside` left alone.
 
     Announces itself with one JSON line on stdout once it answers calls: `{"event": "serving", "address", "pid",
     "key"}`. Every call must carry the key, a new one at each start, as Qdrant's `api-key`: other users of the machine
@@ -66,7 +68,7 @@ async def serve(folder: Path, listen: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    collections = Collections(folder / "collections")
+    collections = Collections(folder / "collections", sets_aside=sets_aside)
     key = secrets.token_hex(32)
     server = _server(collections, key)
     port = server.add_insecure_port(listen)

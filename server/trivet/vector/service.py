@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
+from trivet.vector.opening import is_fault
 from trivet.vector.strict import Missing, Unsupported
 
 _log = logging.getLogger(__name__)
@@ -55,7 +56,9 @@ def _guarded(call: Call) -> Callable[[Any, Any], Any]:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
         except ValueError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except Exception as error:
+        except BaseException as error:
+            if not is_fault(error):
+                raise
             _log.exception("the engine failed")
             await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
 

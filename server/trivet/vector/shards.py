@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import qdrant_edge as edge
 from qdrant_client import grpc as proto
 
 from trivet.vector.collection import Collection
+from trivet.vector.opening import Opening, is_fault
 from trivet.vector.strict import Missing, allow
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -30,17 +31,21 @@ _DISTANCES = {
 class Collections:
     """All collections of a data folder, open."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open every collection; what an earlier process left half created or half deleted is removed."""
+    def __init__(self, folder: Path, *, sets_aside: bool = True) -> None:
+        """Open every collection; what an earlier process left half created or half deleted is removed.
+
+        One that cannot be opened is set aside, or without `sets_aside` left alone: see `trivet.vector.opening`.
+        """
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._open: dict[str, Collection] = {}
         self.uses = 0  # grows with every call that reads or writes points
+        self._opening = Opening(folder.parent, sets_aside=sets_aside)
         for path in sorted(folder.iterdir()):
             if path.name.startswith(_UNFINISHED):
-                shutil.rmtree(path)
-            elif path.is_dir():
-                self._open[path.name] = Collection(path)
+                _remove(path)
+            elif (collection := self._opening.open(path)) is not None:
+                self._open[path.name] = collection
 
     def __iter__(self) -> Iterator[tuple[str, Collection]]:
         return iter(sorted(self._open.items()))
@@ -55,6 +60,23 @@ class Collections:
             return self._open[name]
         except KeyError:
             raise Missing(f"Collection `{name}` doesn't exist!") from None
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Collections that could not be opened, and why."""
+        return self._opening.problems
+
+    def set_aside(self, name: str) -> None:
+        """Close a collection that cannot be read and keep its files elsewhere; nothing if there is none."""
+        collection = self._open.pop(name, None)
+        if collection is None:
+            return
+        try:
+            collection.shard.close()
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+        self._opening.set_aside(self._folder / name, "it cannot be read")
 
     def create(self, spec: Any) -> None:
         """Create one; it appears whole or not at all. Raises ValueError if the name is taken or not usable."""
@@ -72,8 +94,12 @@ class Collections:
         if collection is None:
             return False
         collection.shard.close()
-        dead = (self._folder / name).rename(self._folder / f"{_UNFINISHED}{uuid.uuid4().hex}")
-        shutil.rmtree(dead)
+        dead = self._folder / f"{_UNFINISHED}{uuid.uuid4().hex}"
+        try:
+            (self._folder / name).rename(dead)
+        except FileNotFoundError:  # somebody was faster
+            return True
+        _remove(dead)
         return True
 
     def attach(self, name: str, folder: Path) -> None:
@@ -94,8 +120,10 @@ class Collections:
         _move(folder, target)
         try:
             self._open[name] = Collection(target)
-        except Exception as error:
+        except BaseException as error:
             _move(target, folder)
+            if not is_fault(error):
+                raise
             raise ValueError(f"{folder} is no collection that can be opened: {error}") from error
 
     def detach(self, name: str, folder: Path) -> None:
@@ -164,6 +192,14 @@ def _sparse(params: Any) -> edge.EdgeSparseVectorParams:
     allow(params, ("modifier",))
     idf = params.HasField("modifier") and params.modifier == proto.Modifier.Idf
     return edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf if idf else None)
+
+
+def _remove(path: Path) -> None:
+    """What is nothing's any more; what cannot be removed now is removed at the next start."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _move(source: Path, target: Path) -> None:

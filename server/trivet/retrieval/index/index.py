@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from trivet.retrieval.index.keeper import Keeper
 from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.locks import DocumentLocks
+from trivet.retrieval.index.reconciler import Reconciler
 from trivet.retrieval.index.renewal import Renewal
 from trivet.retrieval.index.shelf import Shelf
 from trivet.retrieval.index.writer import Writer
@@ -32,6 +33,7 @@ class DocumentIndex:
         shelf: Shelf,
         writer: Writer,
         renewal: Renewal,
+        reconciler: Reconciler,
         locks: DocumentLocks,
     ) -> None:
         """`wanted`: what a snapshot with the present settings would be."""
@@ -41,6 +43,7 @@ class DocumentIndex:
         self._live = live
         self._shelf = shelf
         self._renewal = renewal
+        self._reconciler = reconciler
         self._locks = locks
         self._keeper = Keeper(settings, live, shelf, renewal)
 
@@ -75,6 +78,11 @@ class DocumentIndex:
     def unoptimised(self) -> int:
         """Points written to the live snapshot since it was optimised."""
         return self._live.snapshot.unoptimised
+
+    @property
+    def repaired(self) -> int:
+        """Documents that the live snapshot had lost and that were written again from the log, since the start."""
+        return self._reconciler.repaired
 
     @property
     def build_due(self) -> str:

@@ -61,6 +61,7 @@ class Keeper:
         while True:
             await asyncio.sleep(_EVERY)
             try:
+                await self._live.reconcile()
                 await self._live.repair()
                 await self._note()
             except TrivetError as error:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from trivet.errors import DocumentRejected
+from trivet.errors import CollectionMissing, CollectionUnreadable, DocumentDamaged, DocumentRejected
 from trivet.retrieval.index.locks import DocumentLocks, Gate
+from trivet.retrieval.index.reconciler import Reconciler
+from trivet.retrieval.snapshot.builder import SnapshotBuilder
 from trivet.retrieval.snapshot.replay import Replay
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores.qdrant_connection import QdrantEndpoint
@@ -21,8 +23,19 @@ class LiveSnapshot:
     Writers commit while they pass the `gate`; a swap is alone in it.
     """
 
-    def __init__(self, snapshot: Snapshot, replay: Replay, locks: DocumentLocks) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        replay: Replay,
+        locks: DocumentLocks,
+        reconciler: Reconciler,
+        builder: SnapshotBuilder,
+    ) -> None:
+        """`builder`: takes a collection that cannot be read out of the way."""
         self.snapshot = snapshot
+        self._reconciler = reconciler
+        self._builder = builder
+        self._reconciled: tuple[str, QdrantEndpoint] | None = None
         self.gate = Gate()
         self._replay = replay
         self._locks = locks
@@ -40,6 +53,28 @@ class LiveSnapshot:
                 self._catching_up.add_done_callback(_noticed)
             await asyncio.shield(self._catching_up)
         return self.snapshot
+
+    async def reconcile(self) -> None:
+        """Compare the snapshot with the log, whole, once per start of its engine; see `Reconciler.reconcile`.
+
+        One that is there no more, or that cannot be read, is made again from the log. Raises RetrievalUnavailable.
+        """
+        snapshot, endpoint = await self.current(), self.snapshot.store.endpoint
+        if self._reconciled == (snapshot.name, endpoint):
+            if await snapshot.store.exists(snapshot.collection):
+                return
+            _log.error("snapshot %s: its collection is gone; it is made again from the log", snapshot.collection)
+            self._told = None
+            return
+        try:
+            await self._reconciler.reconcile(snapshot, self._bring)
+        except CollectionMissing:
+            self._told = None
+            raise
+        except CollectionUnreadable as error:
+            await self._set_aside(snapshot, error)
+            return
+        self._reconciled = (snapshot.name, endpoint)
 
     def swap(self, snapshot: Snapshot) -> Snapshot:
         """Serve another one, that has caught up; returns the one before. The caller is alone in the gate."""
@@ -63,23 +98,41 @@ class LiveSnapshot:
 
     async def _catch_up(self) -> None:
         snapshot, endpoint = self.snapshot, self.snapshot.store.endpoint
-        await snapshot.ensure()
-        async for entries in self._replay.missing(snapshot):
-            for entry in entries:
-                await self._bring(snapshot, entry.key)
+        try:
+            await self._apply_log(snapshot)
+        except CollectionUnreadable as error:
+            await self._set_aside(snapshot, error)
+            await self._apply_log(snapshot)
         snapshot.applied.caught_up()
         self._told = endpoint
 
-    async def _bring(self, snapshot: Snapshot, key: DocumentKey, *, only_open: bool = False) -> None:
+    async def _apply_log(self, snapshot: Snapshot) -> None:
+        await snapshot.ensure()
+        if missing := await self._reconciler.missing_documents(snapshot):
+            _log.warning("snapshot %s lacks %d documents: all are looked at", snapshot.collection, missing)
+            snapshot.applied.restart()
+        async for entries in self._replay.missing(snapshot):
+            for entry in entries:
+                await self._bring(snapshot, entry.key)
+
+    async def _set_aside(self, snapshot: Snapshot, error: CollectionUnreadable) -> None:
+        """Let the collection be made again from the log; raises `error` if its engine is not ours."""
+        if not await self._builder.set_aside(snapshot.collection):
+            raise error
+        self._told = None
+        _log.error("snapshot %s cannot be read (%s); it is made again from the log", snapshot.collection, error)
+
+    async def _bring(self, snapshot: Snapshot, key: DocumentKey, *, only_open: bool = False) -> bool:
         async with self._locks.turn(key), self.gate.passing():
             if snapshot is not self.snapshot or (only_open and not snapshot.applied.is_open(key)):
-                return  # a snapshot that is live no longer is brought up to the log by who follows with it
+                return False  # a snapshot that is live no longer is brought up to the log by who follows with it
             try:
-                await self._replay.bring(snapshot, key)
-            except DocumentRejected:
+                return await self._replay.bring(snapshot, key)
+            except (DocumentRejected, DocumentDamaged) as error:
                 # It was taken once. One document that can no longer be split must not take the others with it.
-                _log.exception("a document of the log cannot be indexed: the index is without it")
+                _log.error("snapshot %s is without a document of the log: %s", snapshot.collection, error)
                 snapshot.applied.abandon(key)
+                return False
 
 
 def _noticed(task: asyncio.Task[None]) -> None:

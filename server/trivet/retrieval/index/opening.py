@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 
-from trivet.errors import FailedPrecondition
+from trivet.errors import CollectionUnreadable, FailedPrecondition
 from trivet.retrieval.index.index import DocumentIndex
 from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.locks import DocumentLocks
+from trivet.retrieval.index.reconciler import ForeignCollection, Reconciler
 from trivet.retrieval.index.renewal import Renewal
 from trivet.retrieval.index.shelf import Shelf
-from trivet.retrieval.index.sweeper import Sweeper
 from trivet.retrieval.index.writer import Writer
 from trivet.retrieval.settings import IndexSettings, way_name
 from trivet.retrieval.snapshot.replay import Replay
@@ -19,6 +20,8 @@ from trivet.retrieval.snapshot.snapshot import Snapshot, free_name
 from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotRecord, SnapshotState
+
+_log = logging.getLogger(__name__)
 
 _SNAPSHOT = re.compile(r"[0-9a-f]{8}(-[0-9]+)?")
 
@@ -38,22 +41,19 @@ class Opener:
         new one is made from the log instead. Raises RetrievalUnavailable if the engine is down.
         """
         stores, locks = self._stores, DocumentLocks()
-        replay = Replay(self._index, stores.log)
+        replay, reconciler = Replay(self._index, stores.log), Reconciler(self._index, stores.log)
         wanted = await self._wanted()
-        snapshot = await self._live(wanted, replace_unusable)
-        live = LiveSnapshot(snapshot, replay, locks)
-        sweeper = Sweeper(self._index, stores.log, replay)
-        await snapshot.ensure()
-        await sweeper.refuse_foreign(snapshot)
+        snapshot = await self._of_this_log(await self._live(wanted, replace_unusable), wanted, reconciler)
+        live = LiveSnapshot(snapshot, replay, locks, reconciler, stores.builder)
+        await live.reconcile()
         await live.current()
-        await sweeper.sweep(snapshot)
         await self._remove_unknown()
         writer = Writer(self._settings, stores.log, live, replay, locks)
         shelf = Shelf(
             self._index, stores.log, stores.catalogue, stores.vectors, replay, self._open_serving, writer.logged
         )
         renewal = Renewal(self._settings, stores, live, shelf, self._open_in)
-        return DocumentIndex(self._settings, wanted, live, shelf, writer, renewal, locks)
+        return DocumentIndex(self._settings, wanted, live, shelf, writer, renewal, reconciler, locks)
 
     async def _wanted(self) -> SnapshotRecord:
         """What a snapshot with the present settings is."""
@@ -69,7 +69,10 @@ class Opener:
         )
 
     async def _live(self, wanted: SnapshotRecord, replace_unusable: bool) -> Snapshot:
-        """The live snapshot; the first one, empty, if there is none."""
+        """The live snapshot; the first one, empty, if there is none.
+
+        Raises FailedPrecondition if the log was lost.
+        """
         records = await self._stores.catalogue.of(self._index)
         for record in records:
             if record.state is SnapshotState.LIVE:
@@ -78,10 +81,58 @@ class Opener:
                 except FailedPrecondition:
                     if not replace_unusable:
                         raise
-        name = free_name(wanted.name, records)
+        if not records:
+            await self._refuse_lost_log()
+        return await self._first(wanted)
+
+    async def _first(self, wanted: SnapshotRecord) -> Snapshot:
+        """A new one, empty and live."""
+        records = await self._stores.catalogue.of(self._index)
+        taken = {*(record.name for record in records), *(await self._collections()).values()}
+        name = free_name(wanted.name, taken)
         await self._stores.catalogue.add(replace(wanted, name=name, state=SnapshotState.SUPERSEDED))
         await self._stores.catalogue.swap(self._index, name, self._settings.retain)
         return await self._open_serving(replace(wanted, name=name))
+
+    async def _of_this_log(self, snapshot: Snapshot, wanted: SnapshotRecord, reconciler: Reconciler) -> Snapshot:
+        """The snapshot if it is of this log; else another one, and it is kept out of the way."""
+        try:
+            await snapshot.ensure()
+            await reconciler.refuse_foreign(snapshot)
+        except CollectionUnreadable:
+            return snapshot  # it is made again from the log
+        except ForeignCollection as error:
+            made = await self._first(wanted)
+            await self._stores.catalogue.remove(self._index, snapshot.name)
+            where = await self._stores.builder.release(snapshot.collection)
+            _log.error(
+                "collection %s is not of this document log: %s that the log does not know. Index %s is made again from "
+                "the log; the collection is kept %s",
+                *(snapshot.collection, error, self._index, where),
+            )
+            return made
+        return snapshot
+
+    async def _refuse_lost_log(self) -> None:
+        """Raise FailedPrecondition if the log knows nothing of this index, and the engine has something of it."""
+        if await self._stores.log.behind(self._index, 0):
+            return
+        for collection in await self._collections():
+            if await self._stores.vectors.points(collection):
+                raise FailedPrecondition(
+                    f"the document log has nothing of index {self._index!r}, but the vector engine has its collection "
+                    f"{collection}: the log was lost, or is another one's. Put the data folder back from a backup "
+                    "(`trivet restore`); or, to begin anew without those documents, move the collection away"
+                )
+
+    async def _collections(self) -> dict[str, str]:
+        """The engine's collections of this index, and the names of their snapshots."""
+        found = {}
+        for collection in await self._stores.vectors.collections():
+            index, _, name = collection.rpartition("--")
+            if index == self._index and _SNAPSHOT.fullmatch(name):
+                found[collection] = name
+        return found
 
     async def _open_serving(self, record: SnapshotRecord) -> Snapshot:
         return await self._open_in(record, self._stores.vectors)
@@ -91,11 +142,15 @@ class Opener:
         return Snapshot(record, self._settings, store, embedder, self._stores.splitting)
 
     async def _remove_unknown(self) -> None:
-        """Collections of this index that the catalogue does not have, left by a crash or an earlier version."""
+        """Collections of this index that the catalogue does not have: empty ones go, others are kept out of the way."""
         if not self._stores.vectors.owned:
             return
         known = {record.collection for record in await self._stores.catalogue.of(self._index)}
-        for collection in await self._stores.vectors.collections():
-            index, _, name = collection.rpartition("--")
-            if index == self._index and _SNAPSHOT.fullmatch(name) and collection not in known:
+        for collection in await self._collections():
+            if collection in known:
+                continue
+            if not await self._stores.vectors.points(collection):
                 await self._stores.vectors.drop(collection)
+                continue
+            where = await self._stores.builder.release(collection)
+            _log.warning("collection %s is of no snapshot of index %s: it is kept %s", collection, self._index, where)

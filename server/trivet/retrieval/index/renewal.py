@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from trivet.errors import FailedPrecondition
+from trivet.errors import CollectionMissing, CollectionUnreadable, FailedPrecondition
 from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.shelf import Shelf
 from trivet.retrieval.settings import IndexSettings, way_name
@@ -16,6 +17,8 @@ from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotRecord, SnapshotState
 from trivet.types.passage import BuildProgress
+
+_log = logging.getLogger(__name__)
 
 OpenIn = Callable[[SnapshotRecord, QdrantStore], Awaitable[Snapshot]]
 
@@ -70,9 +73,9 @@ class Renewal:
         await made.ensure()
         await self._shelf.follow(made)
         yield BuildProgress("check", 0, 1)
-        await self._check(made)
+        readable = await self._check(made)
         yield BuildProgress("check", 1, 1)
-        await self.swap(made, keep=keep)
+        await self.swap(made, keep=keep and readable)
         yield BuildProgress("swap", 1, 1)
 
     async def swap(self, snapshot: Snapshot, *, keep: bool = True) -> None:
@@ -100,7 +103,7 @@ class Renewal:
                     return record
                 await self._stores.builder.discard(record.collection)
                 await self._stores.catalogue.remove(self._index, record.name)
-        name = free_name(way_name(way, embedder.fingerprint), records)
+        name = free_name(way_name(way, embedder.fingerprint), {record.name for record in records})
         record = SnapshotRecord(
             self._index, name, SnapshotState.BUILDING, dict(way), embedder.fingerprint, embedder.dimension
         )
@@ -115,6 +118,12 @@ class Renewal:
             done += 1
             yield BuildProgress("write", done, max(done, total), document_id)
 
-    async def _check(self, made: Snapshot) -> None:
+    async def _check(self, made: Snapshot) -> bool:
+        """False if there is nothing to compare with, because the live snapshot cannot be read."""
         questions = own_questions(self._settings.questions, await self._stores.log.all_newest(self._index))
-        await check_recall(made, await self._live.current(), questions)
+        try:
+            await check_recall(made, await self._live.current(), questions)
+        except (CollectionMissing, CollectionUnreadable) as error:
+            _log.warning("snapshot %s is not compared with the live one: %s", made.name, error)
+            return False
+        return True

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-from trivet.errors import DocumentRejected, FailedPrecondition, NotFound, RetrievalUnavailable
+from trivet.errors import (
+    CollectionMissing,
+    DocumentDamaged,
+    DocumentRejected,
+    FailedPrecondition,
+    NotFound,
+    RetrievalUnavailable,
+)
 from trivet.retrieval.snapshot.replay import Replay
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores.document_log import DocumentLog
@@ -120,7 +128,7 @@ class Shelf:
             for entry in entries:
                 try:
                     await self._replay.bring(snapshot, entry.key)
-                except DocumentRejected as error:
+                except (DocumentRejected, DocumentDamaged) as error:
                     raise FailedPrecondition(f"snapshot {snapshot.name} cannot follow the log: {error}") from error
                 snapshot.applied.reached(entry.seq - 1)
                 applied += 1
@@ -159,12 +167,18 @@ class Shelf:
             try:
                 await self.follow(snapshot)
                 self._problems.pop(snapshot.name, None)
-            except (RetrievalUnavailable, FailedPrecondition, NotFound) as error:
+            except (RetrievalUnavailable, FailedPrecondition) as error:
+                if isinstance(error, CollectionMissing):
+                    await self._make_again(snapshot)
                 _log.warning("index %s: %s", self._index, error)
                 self._problems[snapshot.name] = str(error)
                 succeeded = False
         await self._measure()
         return succeeded
+
+    async def _make_again(self, snapshot: Snapshot) -> None:
+        with contextlib.suppress(RetrievalUnavailable):
+            await snapshot.ensure()
 
     async def _measure(self) -> None:
         positions = [snapshot.applied.position for snapshot in self._kept.values()]

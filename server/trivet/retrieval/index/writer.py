@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from trivet.errors import RetrievalUnavailable
+from trivet.errors import DocumentDamaged, RetrievalUnavailable
 from trivet.retrieval.documents.documents import check_document, check_id, digest_of
 from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.locks import DocumentLocks
@@ -43,7 +43,7 @@ class Writer:
         async with self._locks.turn(key) as turn:
             newest = await self._log.newest(self._settings.name, key)
             if newest is not None and not newest.deleted and newest.digest == digest:
-                return await turn.finish(self._confirm(newest, origin))
+                return await turn.finish(self._confirm(newest, document, origin))
             prepared = await snapshot.prepare(document)
             return await turn.finish(self._commit(document, digest, origin, newest, snapshot, prepared))
 
@@ -73,11 +73,13 @@ class Writer:
             await turn.finish(self._commit_deletion(newest, ""))
         return True
 
-    async def _confirm(self, newest: LogEntry, origin: Origin) -> Acknowledgement:
+    async def _confirm(self, newest: LogEntry, document: Document, origin: Origin) -> Acknowledgement:
         """The log has this content already: make sure that the live snapshot does too."""
         corpus_digest = newest.digest if origin is Origin.CORPUS else newest.corpus_digest
         if (origin, corpus_digest) != (newest.origin, newest.corpus_digest):
             await self._log.note_corpus(newest.seq, origin, corpus_digest)
+        if not await self._sound(newest, document):
+            await self._log.mend_content(newest.seq, document.content)
         async with self._live.gate.passing():
             snapshot = self._live.snapshot
             await self._replay.bring(snapshot, newest.key)
@@ -85,6 +87,13 @@ class Writer:
         if head is None or head.of != newest.of:
             raise RetrievalUnavailable("the vector engine has lost a document; it is being made again")
         return Acknowledgement(newest.document_id, newest.revision, True, head.passages)
+
+    async def _sound(self, newest: LogEntry, document: Document) -> bool:
+        """The log has the document's content as it was acknowledged."""
+        try:
+            return await self._log.content(newest.seq) in (None, document.content)
+        except DocumentDamaged:
+            return False
 
     async def _confirm_deletion(self, newest: LogEntry) -> bool:
         """The log has the deletion already; False if the live snapshot had it, too."""

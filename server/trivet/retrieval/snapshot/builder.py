@@ -28,6 +28,17 @@ class SnapshotBuilder(Protocol):
         """Remove what was made of a collection that is not wanted any more."""
         ...
 
+    async def set_aside(self, collection: str) -> bool:
+        """Take a collection that cannot be read from the serving engine, and keep it where it does no harm.
+
+        False if the engine is not ours to take it from: nothing has changed then.
+        """
+        ...
+
+    async def release(self, collection: str) -> str:
+        """Keep a collection that is not of this log, out of the serving engine's way where it is ours; says where."""
+        ...
+
 
 class InPlace:
     """Implements SnapshotBuilder in the engine that serves: for one that optimises by itself."""
@@ -45,3 +56,11 @@ class InPlace:
     async def discard(self, collection: str) -> None:
         """Drop it."""
         await self._store.drop(collection)
+
+    async def set_aside(self, _collection: str) -> bool:
+        """The engine is somebody else's."""
+        return False
+
+    async def release(self, _collection: str) -> str:
+        """It stays where it is."""
+        return "in the engine, under its name"

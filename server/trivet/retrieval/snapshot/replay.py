@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+from trivet.errors import DocumentDamaged
+from trivet.retrieval.documents.documents import digest_of
 from trivet.retrieval.snapshot.snapshot import Snapshot
-from trivet.stores.document_log import DocumentLog, LogEntry
+from trivet.stores.document_log import DocumentLog, LogEntry, damaged
 from trivet.stores.records import DocumentKey
 
 _AT_ONCE = 256  # heads compared in one call
@@ -40,12 +42,13 @@ class Replay:
             position = entries[-1].seq
             snapshot.applied.reached(position)
 
-    async def bring(self, snapshot: Snapshot, key: DocumentKey) -> LogEntry | None:
-        """Make a document in the snapshot what the log's newest entry says, whole; that entry. None if it has none.
+    async def bring(self, snapshot: Snapshot, key: DocumentKey) -> bool:
+        """Make a document in the snapshot what the log's newest entry says, whole; whether it had to be written.
 
         Nobody else writes the document to the snapshot meanwhile. Raises DocumentRejected if it cannot be split in the
-        snapshot's way.
+        snapshot's way, DocumentDamaged if its content is not what was acknowledged.
         """
+        written = False
         while (entry := await self._log.newest(self._index, key)) is not None:
             head = await snapshot.head(entry)
             counts = head is not None and head.of == entry.of
@@ -53,13 +56,18 @@ class Replay:
                 break
             if entry.deleted:
                 await snapshot.retire(entry)
+                written = True
                 break
             content = await self._log.content(entry.seq)
             if content is not None:
-                prepared = await snapshot.prepare(entry.document(content))
+                document = entry.document(content)
+                if digest_of(document) != entry.digest:
+                    raise DocumentDamaged(damaged(entry, "it has another digest than when it was acknowledged"))
+                prepared = await snapshot.prepare(document)
                 await (snapshot.restore if counts else snapshot.replace)(entry, prepared)
+                written = True
                 break
             # A newer entry has come meanwhile: that one, then.
         if entry is not None:
             snapshot.applied.done(key, entry.seq)
-        return entry
+        return written

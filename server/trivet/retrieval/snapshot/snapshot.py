@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -141,9 +141,8 @@ class Snapshot:
         ]
 
 
-def free_name(base: str, records: Iterable[SnapshotRecord]) -> str:
-    """`base`, or `base` with the next build number if there is a snapshot of that name."""
-    taken = {record.name for record in records}
+def free_name(base: str, taken: Collection[str]) -> str:
+    """`base`, or `base` with the next build number if that name is taken."""
     name, number = base, 1
     while name in taken:
         number += 1
