@@ -163,6 +163,8 @@ class GenerationFailed(TrivetError):
 class DocumentDamaged(FailedPrecondition):
     """The content of a document in the log is not what was acknowledged; another upsert or a backup mends it."""
 
+    reason = "DOCUMENT_DAMAGED"
+
 
 class Overloaded(TrivetError):
     """The bounded queue is full. `retry_after` in seconds; `subject` and `limit` say which bound."""
@@ -207,9 +209,13 @@ class RetrievalUnavailable(Unavailable):
 class CollectionMissing(RetrievalUnavailable):
     """The vector engine does not have the collection; one of an index of ours is made again from the log."""
 
+    reason = "COLLECTION_MISSING"
+
 
 class CollectionUnreadable(RetrievalUnavailable):
     """The vector engine answers, but failed at this collection."""
+
+    reason = "COLLECTION_UNREADABLE"
 
 
 class RetrievalTimeout(RetrievalUnavailable):

@@ -13,6 +13,7 @@ from trivet.cli.ask import ask
 from trivet.cli.demo import demo
 from trivet.cli.eval import evaluate
 from trivet.cli.index import index
+from trivet.cli.recovery import backup, doctor, restore
 from trivet.cli.reload import reload_routes
 from trivet.cli.serve import serve
 from trivet.client import CallFailed
@@ -49,5 +50,5 @@ def main() -> None:
     """
 
 
-for command in (serve, demo, ask, index, adapter, reload_routes, evaluate):
+for command in (serve, demo, ask, index, adapter, reload_routes, evaluate, backup, restore, doctor):
     main.add_command(command)

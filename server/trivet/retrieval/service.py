@@ -27,12 +27,12 @@ MAX_TAG_CHARACTERS = 256
 # the order in which they came. Another engine is a network away, and does many at once.
 SEARCHES_AT_ONCE = 2
 SEARCHES_AT_ONCE_ELSEWHERE = 32
-_SCHEMA_VERSION = 1
+DOCUMENTS_VERSION = 1
 
 
 def open_database(path: Path) -> Database:
     """The file of the document log and the snapshots' catalogue; raises FailedPrecondition for another version's."""
-    return Database.open(path, _SCHEMA_VERSION, (*DOCUMENT_LOG_SCHEMA, *SNAPSHOT_CATALOGUE_SCHEMA))
+    return Database.open(path, DOCUMENTS_VERSION, (*DOCUMENT_LOG_SCHEMA, *SNAPSHOT_CATALOGUE_SCHEMA))
 
 
 class IndexService:

@@ -12,7 +12,7 @@ from trivet.errors import RetrievalUnavailable, StateUnavailable
 from trivet.stores.sqlite import Database, ResultT
 from trivet.types.variant import VersionRef
 
-_VERSION = 1
+ADAPTER_WISHES_VERSION = 1
 _SCHEMA = (
     """CREATE TABLE adapter_wishes (
         backend TEXT NOT NULL,
@@ -45,7 +45,7 @@ class AdapterWishes:
     @classmethod
     def open(cls, path: Path) -> AdapterWishes:
         """Open the file, made if it is not there; blocks. Raises FailedPrecondition if it cannot be read."""
-        return cls(Database.open(path, _VERSION, _SCHEMA))
+        return cls(Database.open(path, ADAPTER_WISHES_VERSION, _SCHEMA))
 
     def close(self) -> None:
         """Finish what was asked for and close the file."""

@@ -14,6 +14,7 @@ from trivet.errors import DataFolderInUse, FailedPrecondition
 PRIVATE_UMASK = 0o077
 ROOT = 0
 _log = logging.getLogger(__name__)
+RESTORING = "restoring"  # a folder in it: a restore has not been finished
 
 
 class DataFolder:
@@ -24,16 +25,21 @@ class DataFolder:
         self._descriptor = descriptor
 
     @classmethod
-    def open(cls, root: Path) -> DataFolder:
+    def open(cls, root: Path, *, restoring: bool = False) -> DataFolder:
         """Create it if need be, close it to other users of the machine, and take its lock.
 
         From here on this process, and those that it starts, write files that its own user alone can read (umask(2)):
         the folder's own mode does not protect what was opened while it was looser. Raises DataFolderInUse with the
-        process that has it, FailedPrecondition if it belongs to another user.
+        process that has it, FailedPrecondition if it belongs to another user, or a restore of it was not finished,
+        unless this is for `restoring`.
         """
         os.umask(PRIVATE_UMASK)
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _close_to_others(root)
+        if (root / RESTORING).exists() and not restoring:
+            raise FailedPrecondition(
+                f"the data folder {root} is not whole: a restore was not finished. Run the same `trivet restore` again"
+            )
         path = root / "lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -206,6 +206,11 @@ class DocumentLog:
             lambda connection: connection.execute("REPLACE INTO contents VALUES (?, ?)", (seq, compressed))
         )
 
+    async def indexes(self) -> list[str]:
+        """Names of the indexes that it has documents of."""
+        query = "SELECT DISTINCT index_name FROM entries ORDER BY index_name"
+        return await self._database.run(lambda connection: [str(row[0]) for row in connection.execute(query)])
+
     async def behind(self, index: str, seq: int) -> int:
         """How many documents have an entry beyond `seq`."""
 

@@ -78,6 +78,11 @@ class SnapshotCatalogue:
 
         return await self._database.run(read)
 
+    async def indexes(self) -> list[str]:
+        """Names of the indexes that have snapshots."""
+        query = "SELECT DISTINCT index_name FROM snapshots ORDER BY index_name"
+        return await self._database.run(lambda connection: [str(row[0]) for row in connection.execute(query)])
+
     async def add(self, record: SnapshotRecord) -> None:
         """A new one."""
         await self._database.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from trivet.errors import FailedPrecondition, RetrievalUnavailable
 ResultT = TypeVar("ResultT")
 
 _BUSY_SECONDS = 10.0
+_PAGES = 1024  # copied at a time
 _REMEDY = "`trivet doctor` says more; a backup (`trivet restore`) mends it"
 # Mistakes of this program, not of the file.
 _OURS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError, sqlite3.NotSupportedError)
@@ -112,3 +114,52 @@ def _open(path: Path, version: int, schema: Sequence[str]) -> sqlite3.Connection
         connection.close()
         raise
     return connection
+
+
+def copy_database(source: Path, target: Path, progress: Callable[[int, int], None]) -> int:
+    """Copy a database, as it is at one moment, to a new file, also while others write to it; its schema version.
+
+    `progress` is told how many pages are done, and how many there are. The copy is checked, needs no other file and is
+    on the disk when this returns. Raises FailedPrecondition if the source is damaged or the copy cannot be written.
+    """
+    try:
+        with contextlib.closing(_existing(source)) as reading, contextlib.closing(sqlite3.connect(target)) as writing:
+            reading.execute("BEGIN")  # until its end this connection sees the moment of its first read
+            (version,) = reading.execute("PRAGMA user_version").fetchone()
+            reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            reading.backup(
+                writing, pages=_PAGES, sleep=0, progress=lambda _, left, total: progress(total - left, total)
+            )
+            writing.execute("PRAGMA journal_mode=DELETE")
+            if problem := quick_check(writing):
+                raise FailedPrecondition(f"{source} is damaged: {problem}. {_REMEDY}")
+    except sqlite3.DatabaseError as error:
+        raise FailedPrecondition(f"{source} cannot be copied: {error}") from error
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+    return int(version)
+
+
+def check_database(path: Path) -> tuple[int, str]:
+    """Schema version, and the first problem of a database's structure, empty if there is none."""
+    try:
+        with contextlib.closing(_existing(path)) as connection:
+            if problem := quick_check(connection):
+                return 0, problem
+            return int(connection.execute("PRAGMA user_version").fetchone()[0]), ""
+    except sqlite3.DatabaseError as error:
+        return 0, str(error)
+
+
+def quick_check(connection: sqlite3.Connection) -> str:
+    """The first problem that SQLite finds in a database's structure, empty if there is none; reads all of it."""
+    try:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if found == "ok" else str(found)
+
+
+def _existing(path: Path) -> sqlite3.Connection:
+    """Opened to be read; writing has to be allowed, or a write-ahead log that is left behind would stay."""
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS, isolation_level=None)

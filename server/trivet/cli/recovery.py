@@ -1,0 +1,124 @@
+"""`trivet backup`, `trivet restore` and `trivet doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+
+from trivet.app.recovery.findings import Diagnosis
+from trivet.app.recovery.manifest import Manifest, Report
+from trivet.cli.config import data_folder_options
+from trivet.cli.output import print_json
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the manifest as a JSON object.")
+
+
+@click.command()
+@click.argument("target", metavar="DEST", type=click.Path(path_type=Path))
+@json_option
+@data_folder_options
+def backup(target: Path, data_dir: Path, as_json: bool) -> None:
+    """Copy the data folder, as it is at one moment, to the new folder DEST; a server may go on meanwhile.
+
+    Copied are the document log, what operators asked to be loaded, the staged adapters, the receipts and the cache of
+    passages' vectors. Vectors and exported models are not: the next start makes them again.
+
+    \b
+    Examples:
+      trivet backup /backups/trivet-2026-11-28
+      trivet backup /backups/tonight --data-dir /var/lib/trivet --json
+    """
+    from trivet.app.recovery.backup import back_up  # here, because it imports what serves
+
+    with _bars() as report:
+        manifest = back_up(data_dir, target, report)
+    _show(manifest, f"{data_dir} is backed up in {target}", as_json)
+
+
+@click.command()
+@click.argument("source", metavar="SRC", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@json_option
+@data_folder_options
+def restore(source: Path, data_dir: Path, as_json: bool) -> None:
+    """Make the data folder from the backup SRC. It must be absent or empty; no server runs on it.
+
+    The backup is verified first. Broken off, the folder is not served; the same command again begins anew.
+
+    \b
+    Examples:
+      trivet restore /backups/trivet-2026-11-28 --data-dir /var/lib/trivet
+    """
+    from trivet.app.recovery.restore import restore as put_back  # here, because it imports what serves
+
+    with _bars() as report:
+        manifest = put_back(source, data_dir, report)
+    _show(manifest, f"{data_dir} is as it was at {manifest.time:%Y-%m-%d %H:%M:%S} UTC", as_json)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object: findings, notes and the server's pid.")
+@data_folder_options
+def doctor(data_dir: Path, as_json: bool) -> None:
+    """Examine the data folder and say what is wrong, what it means and what mends it. Nothing is changed.
+
+    While a server runs on the folder, its collections are not examined. Exit code 0: sound; 1: something was found.
+
+    \b
+    Examples:
+      trivet doctor
+      trivet doctor --data-dir /var/lib/trivet --json
+    """
+    from trivet.app.recovery.doctor import examine  # here, because it imports what serves
+
+    with _bars() as report:
+        found = asyncio.run(examine(data_dir, report))
+    if as_json:
+        print_json({"data_dir": str(data_dir), "sound": not found.findings, **asdict(found)})
+    else:
+        _tell(data_dir, found)
+    if found.findings:
+        raise click.exceptions.Exit(1)
+
+
+def _tell(data_dir: Path, found: Diagnosis) -> None:
+    if found.server_pid:
+        click.echo(f"process {found.server_pid} serves {data_dir}: its collections are not examined", err=True)
+    for finding in found.findings:
+        click.echo(f"{finding.where}\n  {finding.what}\n  means: {finding.means}\n  mends it: {finding.remedy}")
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(f"{len(found.findings)} found in {data_dir}" if found.findings else f"{data_dir} is sound")
+
+
+def _show(manifest: Manifest, done: str, as_json: bool) -> None:
+    if as_json:
+        print_json(manifest.model_dump(mode="json"))
+        return
+    click.echo(f"{done}: {len(manifest.files)} files, {decimal(manifest.total_bytes)}")
+    for line in manifest.left_out:
+        click.echo(f"left out: {line}", err=True)
+
+
+@contextmanager
+def _bars() -> Iterator[Report]:
+    """A bar for each thing that is done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                for task in tasks.values():
+                    bars.update(task, visible=False)
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield report

@@ -1,0 +1,19 @@
+"""An index of six documents, for tests of damaged data folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from trivet.retrieval.service import IndexService
+
+CONFIG = """
+version: 1
+backends: {local: {kind: embedded, model: model}}
+indexes: {handbook: index}
+routes: {r: {variants: {only: {weight: 1, backend: local, prompt: p@1}}}}
+"""
+DOCUMENTS = {f"doc{number}": f"Document {number} is about the colour of lamp {number}." for number in range(6)}
+
+Opened = Callable[[Path], AbstractAsyncContextManager[IndexService]]
