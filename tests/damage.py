@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,16 +20,18 @@ def empty(path: Path) -> None:
 
 def truncated(path: Path) -> None:
     """The second half is gone."""
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    os.truncate(path, path.stat().st_size // 2)
 
 
 def flipped(path: Path) -> None:
     """A byte in the middle of what is not zero is another one."""
-    content = bytearray(path.read_bytes())
+    content = path.read_bytes().rstrip(b"\0")
     used = [at for at, byte in enumerate(content) if byte]
     if used:
-        content[used[len(used) // 2]] ^= 0xFF
-    path.write_bytes(content)
+        at = used[len(used) // 2]
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(bytes([content[at] ^ 0xFF]))
 
 
 def folder(path: Path) -> None:

@@ -17,3 +17,8 @@ routes: {r: {variants: {only: {weight: 1, backend: local, prompt: p@1}}}}
 DOCUMENTS = {f"doc{number}": f"Document {number} is about the colour of lamp {number}." for number in range(6)}
 
 Opened = Callable[[Path], AbstractAsyncContextManager[IndexService]]
+
+
+def segments_of(root: Path) -> list[str]:
+    """The folders of the segments of a data folder's collections."""
+    return sorted(str(path.relative_to(root)) for path in root.glob("vectors/collections/*/segments/*"))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from damage import DAMAGE
-from recovery_index import DOCUMENTS, Opened
+from recovery_index import DOCUMENTS, Opened, segments_of
 from retrieval_documents import markdown, texts
 from trivet.errors import FailedPrecondition, RetrievalUnavailable
 from trivet.retrieval.service import IndexService
@@ -31,10 +31,6 @@ async def found(service: IndexService) -> set[str]:
 def collection(root: Path) -> Path:
     (path,) = (root / "vectors" / "collections").iterdir()
     return path
-
-
-def segments_of(root: Path) -> list[str]:
-    return sorted(str(path.relative_to(root)) for path in root.glob("vectors/collections/*/segments/*"))
 
 
 def segments(path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from damage import DAMAGE
-from recovery_index import DOCUMENTS, Opened
+from recovery_index import DOCUMENTS, Opened, segments_of
 from retrieval_documents import markdown, texts
 from trivet.app.recovery.doctor import examine
 from trivet.app.recovery.findings import Diagnosis
@@ -77,7 +77,7 @@ async def test_a_damaged_content_is_named_served_on_while_its_passages_are_there
     assert "trivet index add handbook FILE --id doc3" in found
     async with opened(root) as service:
         assert len(await texts(service, "lamp", top_k=20)) == 6
-        with pytest.raises(FailedPrecondition, match="'doc3'.*is damaged"):
+        with pytest.raises(FailedPrecondition, match=r"'doc3'.*is damaged"):
             async for _ in service.build("handbook", rebuild=True):
                 pass
     shutil.rmtree(root / "vectors" / "collections")
@@ -102,15 +102,14 @@ async def test_a_damaged_log_is_named_with_the_remedy_and_a_start_says_the_same(
         log.write_bytes(b"X" + log.read_bytes()[1:])
     else:
         DAMAGE[kind](log)
-    before = sorted(str(path) for path in root.rglob("*") if "/vectors/collections/" in str(path))
+    before = segments_of(root)
     found = said(await diagnosis(root))
     assert "documents.sqlite" in found
     assert "trivet restore" in found
     with pytest.raises(Exception, match=r"documents\.sqlite.*trivet (restore|doctor)"):
         async with opened(root):
             pass
-    after = sorted(str(path) for path in root.rglob("*") if "/vectors/collections/" in str(path))
-    assert [path for path in before if path not in after and "/wal/" not in path] == []
+    assert segments_of(root) == before
 
 
 async def test_damaged_copies_a_lost_list_and_an_unfinished_restore_are_found(root: Path) -> None:

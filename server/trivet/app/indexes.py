@@ -37,9 +37,9 @@ async def open_indexes(
     settings = {name: index_settings(name, index) for name, index in config.indexes.items()}
     refuse_without(folder.documents, [folder.vectors / "collections", folder.vectors / "set-aside"])
     async with AsyncExitStack() as stack:
-        store, builder = await stack.enter_async_context(_engine(config, folder, metrics))
-        database = open_database(folder.documents)
+        database = open_database(folder.documents)  # a damaged one is told before anything else is touched
         stack.callback(database.close)
+        store, builder = await stack.enter_async_context(_engine(config, folder, metrics))
         vectors = passage_cache(config, folder)
         stack.push_async_callback(vectors.close)
         embedders = Embedders(partial(OnnxEmbedder.open, cache=folder.cache / "embedding", vectors=vectors))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
+import logging
 import os
 import shutil
 import sys
@@ -15,6 +17,9 @@ from pathlib import Path
 
 from trivet.errors import FailedPrecondition
 
+_log = logging.getLogger(__name__)
+
+_DIGESTS = "digests.json"  # in an export, of its other files
 OPSET = 23  # from which on attention is one operator: fewer steps, a tenth of a short text's time
 _QUANTISED = ["MatMul", "Gather"]  # the quantiser takes the operator of attention for another one of that name
 _PARTS = {".json", ".txt", ".model", ".safetensors", ".bin"}
@@ -67,10 +72,33 @@ def whole_folder(target: Path) -> Iterator[Path]:
     work = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
     try:
         yield work
+        digests = {path.name: file_digest(path) for path in sorted(work.iterdir())}
+        (work / _DIGESTS).write_text(json.dumps(digests))
         if not target.exists():  # else another process was faster, with the same bytes in effect
             work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def is_whole(export: Path) -> bool:
+    """Whether an export is there with the bytes that were written; what is left of a damaged one is removed.
+
+    It is a cache: its caller exports the model again.
+    """
+    if not export.exists():
+        return False
+    try:
+        digests = json.loads((export / _DIGESTS).read_text())
+        if all(file_digest(export / name) == digest for name, digest in digests.items()):
+            return True
+    except (OSError, ValueError, AttributeError):  # none of ours, or of an earlier version
+        pass
+    _log.warning("the exported model in %s is damaged, or of an earlier version: it is exported again", export)
+    if export.is_dir():
+        shutil.rmtree(export)
+    else:
+        export.unlink()
+    return False
 
 
 def quantise(graph: Path, target: Path) -> Path:

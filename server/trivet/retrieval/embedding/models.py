@@ -11,7 +11,7 @@ from pathlib import Path
 from trivet.errors import FailedPrecondition
 from trivet.model_hub import PREFIX, HubReference, fetched
 from trivet.retrieval.embedding.export import FORMAT
-from trivet.retrieval.embedding.model_export import export_model, file_digest, model_digest
+from trivet.retrieval.embedding.model_export import export_model, file_digest, is_whole, model_digest
 from trivet.retrieval.embedding.onnx_model import DESCRIPTION, OnnxModel
 from trivet.retrieval.settings import EmbeddingSettings
 
@@ -47,7 +47,7 @@ async def open_exported(settings: EmbeddingSettings, cache: Path) -> ExportedMod
     digest = await asyncio.to_thread(_digest, name, folder)
     precision = settings.precision.value
     target = cache / f"{digest[:16]}-{precision}-{FORMAT}"
-    if not target.exists():
+    if not await asyncio.to_thread(is_whole, target):
         told = f"embedding model {name!r}"
         await export_model("trivet.retrieval.embedding.export", folder, precision, target, told=told)
     return await asyncio.to_thread(_load, name, digest, precision, target)

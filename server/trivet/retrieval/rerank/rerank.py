@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trivet.errors import FailedPrecondition
 from trivet.ports import Retriever
-from trivet.retrieval.embedding.model_export import export_model, model_digest
+from trivet.retrieval.embedding.model_export import export_model, is_whole, model_digest
 from trivet.retrieval.rerank.export import FORMAT
 from trivet.retrieval.rerank.pair_model import PairModel
 from trivet.retrieval.turns import Turns
@@ -50,7 +50,7 @@ class Reranker:
         """Open the model's export in `cache`, made first if need be; raises FailedPrecondition."""
         digest = await asyncio.to_thread(_digest, settings.model)
         target = cache / f"{digest[:16]}-{settings.precision}-{FORMAT}"
-        if not target.exists():
+        if not await asyncio.to_thread(is_whole, target):
             told = f"cross-encoder {settings.model.name!r}"
             exporter = "trivet.retrieval.rerank.export"
             await export_model(exporter, settings.model, settings.precision, target, told=told)

@@ -1,0 +1,153 @@
+"""Every kind of damage to every file of a collection: it opens or it is set aside, and the others are served."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import qdrant_edge as edge
+
+from damage import DAMAGE
+from trivet.vector.opening import KEPT
+from trivet.vector.shards import Collections
+
+POINTS = 60
+NOBODY = 65534
+
+
+def fill(folder: Path) -> None:
+    """A collection as the server makes them, a part of it only in the write-ahead log."""
+    draw = random.Random(1)
+    config = edge.EdgeConfig(
+        vectors={"dense": edge.EdgeVectorParams(8, edge.Distance.Cosine)},
+        sparse_vectors={"terms": edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        wal_enabled=True,
+    )
+    shard = edge.EdgeShard.create(str(folder), config)
+    shard.update(edge.UpdateOperation.create_field_index("kind", edge.PayloadSchemaType.Keyword))
+    for start in range(0, POINTS, 20):
+        points = [
+            edge.Point(
+                number,
+                {
+                    "dense": [draw.uniform(-1, 1) for _ in range(8)],
+                    "terms": edge.SparseVector(indices=[number % 7], values=[1.0]),
+                },
+                {"kind": "passage", "text": f"text {number}"},
+            )
+            for number in range(start, start + 20)
+        ]
+        shard.update(edge.UpdateOperation.upsert_points(points))
+        if start == 20:
+            shard.flush()
+    shard.close()
+
+
+def copied(source: Path, target: Path) -> None:
+    """A copy without the zeros that the engine's files end in: they are most of their bytes."""
+
+    def sparse(one: str, other: str) -> str:
+        content = Path(one).read_bytes()
+        Path(other).write_bytes(content.rstrip(b"\0"))
+        os.truncate(other, len(content))
+        return other
+
+    shutil.copytree(source, target, copy_function=sparse)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `collections` folder of a vector process, with two of them."""
+    folder = tmp_path_factory.mktemp("engine") / "collections"
+    folder.mkdir()
+    fill(folder / "one")
+    collections = Collections(folder)  # books are written
+    collections.close()
+    copied(folder / "one", folder / "two")
+    return folder
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_no_damage_to_any_file_keeps_the_process_from_serving(sound: Path, tmp_path: Path, kind: str) -> None:
+    files = [path.relative_to(sound) for path in sorted((sound / "one").rglob("*")) if path.is_file()]
+    assert len(files) > 20
+    set_aside = 0
+    for number, file in enumerate(files):
+        work = tmp_path / str(number)
+        copied(sound, work / "collections")
+        DAMAGE[kind](work / "collections" / file)
+        collections = Collections(work / "collections")
+        names = [name for name, _ in collections]
+        assert "two" in names, file
+        assert collections["two"].points == POINTS, file
+        if "one" not in names:
+            set_aside += 1
+            (kept,) = (work / "set-aside").iterdir()
+            assert kept.name.startswith("one."), file
+            assert "one" in collections.problems
+        collections.close()
+        shutil.rmtree(work)
+    assert set_aside >= 5, "else the damage was none"
+
+
+def test_vectors_that_are_gone_are_noticed_and_not_taken_for_zeros(sound: Path, tmp_path: Path) -> None:
+    copied(sound, tmp_path / "collections")
+    (chunk,) = (tmp_path / "collections" / "one").glob("segments/*/vector_storage-dense/vectors/chunk_0.mmap")
+    chunk.unlink()
+    collections = Collections(tmp_path / "collections")
+    assert "chunk_0.mmap is missing" in collections.problems["one"]
+    collections.close()
+
+
+def test_what_is_set_aside_is_bounded_and_the_newest_stay(sound: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "set-aside"
+    for number in range(KEPT + 2):
+        copied(sound / "one", tmp_path / "collections" / f"c{number}")
+        (tmp_path / "collections" / f"c{number}" / "edge_config.json").write_text("{")
+        Collections(tmp_path / "collections").close()
+    assert sorted(path.name.partition(".")[0] for path in kept.iterdir()) == ["c2", "c3", "c4"]
+
+
+def test_a_machine_that_is_at_fault_sets_nothing_aside(
+    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_folder: Path) -> None:
+        raise RuntimeError("IO Error: No space left on device (os error 28)")
+
+    copied(sound, tmp_path / "collections")
+    for _ in range(4):
+        with monkeypatch.context() as patch:
+            patch.setattr("trivet.vector.opening.Collection", full)
+            with pytest.raises(RuntimeError, match="No space left"):
+                Collections(tmp_path / "collections")
+    collections = Collections(tmp_path / "collections")
+    assert [name for name, _ in collections] == ["one", "two"]
+    collections.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_files_that_may_not_be_read_are_set_aside(sound: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copied(sound, folder / "collections")
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        for path in (folder / "collections" / "one").rglob("segment.json"):
+            os.chown(path, 0, 0)
+            path.chmod(0o600)
+        look = (
+            "from pathlib import Path; from trivet.vector.shards import Collections; import sys;"
+            "print([name for name, _ in Collections(Path(sys.argv[1]))])"
+        )
+        command = [sys.executable, "-c", look, str(folder / "collections")]
+        done = subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True)
+        if "ModuleNotFoundError" in done.stderr or "Permission denied: '/" in done.stderr:
+            pytest.skip("another user may not run this environment")
+        assert done.stdout.strip() == "['two']", done.stderr
+        assert [path.name.partition(".")[0] for path in (folder / "set-aside").iterdir()] == ["one"]
