@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from trivet.errors import DataFolderInUse, FailedPrecondition
-from trivet.stores.data_folder import DataFolder
+from trivet.stores.data_folder import DataFolder, refuse_without
 
 HOLD = "import sys, time; from pathlib import Path; from trivet.stores.data_folder import DataFolder; " + (
     "held = DataFolder.open(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
@@ -92,3 +92,29 @@ def test_one_of_another_user_is_refused(open_place: Path) -> None:
     with pytest.raises(FailedPrecondition, match="belongs to user 65534, expected 0, who runs this"):
         DataFolder.open(root)
     assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_lost_file_beside_what_depends_on_it_is_refused_with_the_remedy(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file, depending = tmp_path / "adapters.sqlite", tmp_path / "adapters"
+    refuse_without(file, [depending])  # a new folder
+    if content is not None:
+        file.write_bytes(content)
+    (depending / ".tmp-1").mkdir(parents=True)
+    refuse_without(file, [depending])  # half-written things are nobody's
+    (depending / "a@1#0123456789ab").mkdir()
+    with pytest.raises(
+        FailedPrecondition, match=r"adapters\.sqlite is (missing|empty), .*trivet restore.*adapters\.old"
+    ):
+        refuse_without(file, [depending])
+    file.write_bytes(b"a database")
+    refuse_without(file, [depending])
+
+
+def test_a_folder_whose_restore_was_not_finished_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "restoring").mkdir()
+    with pytest.raises(FailedPrecondition, match="Run the same `trivet restore` again"):
+        DataFolder.open(tmp_path)
+    DataFolder.open(tmp_path, restoring=True).close()

@@ -55,8 +55,8 @@ class ReceiptLog:
             for line in file.read().splitlines():
                 try:
                     self._recent.remember(from_json(json.loads(line)), len(line))
-                except (ValueError, KeyError, TypeError):
-                    continue  # cut short by a crash, or by the seek
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    continue  # cut short by a crash or by the seek, or damaged
 
 
 def to_json(receipt: Receipt) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+"""Files of a data folder that are made again, or whose damaged parts are skipped."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from damage import DAMAGE
+from trivet.app.announcement import Announcement
+from trivet.errors import FailedPrecondition
+from trivet.metering.receipt_log import ReceiptLog
+from trivet.retrieval.embedding.model_export import is_whole, whole_folder
+from trivet.stores.adapter_wishes import AdapterWishes
+from trivet.stores.data_folder import DataFolder
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_export_is_no_export(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "export"
+    for name in ("model.onnx", "tokenizer.json", "digests.json"):
+        with whole_folder(target) as work:
+            (work / "model.onnx").write_bytes(b"a graph")
+            (work / "tokenizer.json").write_text("{}")
+        assert is_whole(target)
+        DAMAGE[kind](target / name)
+        assert not is_whole(target)
+        assert not target.exists(), "what is made again finds its place free"
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe\x00", b"{", b"[]", b"[" * 100_000, b'{"created_at": 1}', b'{"created_at": "x"}', b"null", b"7"]
+)
+def test_damaged_lines_of_the_request_log_are_skipped(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "receipts.jsonl"
+    path.write_bytes(line + b"\n" + line)
+    log = ReceiptLog(path)
+    assert log.find("t", "r") is None
+    log.close()
+    assert path.read_bytes() == line + b"\n" + line + b"\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+def test_a_half_written_announcement_is_replaced(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "server.json").write_bytes(content)
+    announcement = Announcement(tmp_path)
+    assert not (tmp_path / "server.json").exists()
+    announcement.publish({"listen": "127.0.0.1:1"})
+    announcement.withdraw()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a number", b"\xff" * 100])
+def test_a_lock_file_with_nonsense_in_it_locks(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "lock").write_bytes(content)
+    DataFolder.open(tmp_path).close()
+
+
+@pytest.mark.parametrize("kind", ["truncated", "flipped", "folder"])
+async def test_a_damaged_list_of_wanted_adapters_is_refused_with_the_remedy(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "adapters.sqlite"
+    AdapterWishes.open(path).close()
+    if kind == "flipped":
+        path.write_bytes(b"X" + path.read_bytes()[1:])
+    else:
+        DAMAGE[kind](path)
+    with pytest.raises(FailedPrecondition, match=r"adapters\.sqlite cannot be opened: .*trivet doctor"):
+        await asyncio.to_thread(AdapterWishes.open, path)
