@@ -50,15 +50,9 @@ def fill(folder: Path) -> None:
 
 
 def copied(source: Path, target: Path) -> None:
-    """A copy without the zeros that the engine's files end in: they are most of their bytes."""
-
-    def sparse(one: str, other: str) -> str:
-        content = Path(one).read_bytes()
-        Path(other).write_bytes(content.rstrip(b"\0"))
-        os.truncate(other, len(content))
-        return other
-
-    shutil.copytree(source, target, copy_function=sparse)
+    """A copy that has the holes of the engine's files: they are most of their bytes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "--archive", "--sparse=auto", str(source), str(target)], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +99,22 @@ def test_vectors_that_are_gone_are_noticed_and_not_taken_for_zeros(sound: Path, 
     collections.close()
 
 
+def test_a_collection_that_cannot_be_flushed_is_set_aside_and_the_others_are_flushed(
+    sound: Path, tmp_path: Path
+) -> None:
+    copied(sound, tmp_path / "collections")
+    collections = Collections(tmp_path / "collections")
+    for name, collection in collections:
+        collection.update(edge.UpdateOperation.upsert_points([edge.Point(1000, {}, {"kind": name})]))
+    for mappings in (tmp_path / "collections" / "one").glob("segments/*/mutable_id_tracker.mappings"):
+        DAMAGE["folder"](mappings)
+    collections.flush()
+    assert [name for name, _ in collections] == ["two"]
+    assert collections.unflushed == 0
+    assert [path.name.partition(".")[0] for path in (tmp_path / "set-aside").iterdir()] == ["one"]
+    collections.close()
+
+
 def test_what_is_set_aside_is_bounded_and_the_newest_stay(sound: Path, tmp_path: Path) -> None:
     kept = tmp_path / "set-aside"
     for number in range(KEPT + 2):
@@ -142,12 +152,11 @@ def test_files_that_may_not_be_read_are_set_aside(sound: Path) -> None:
             os.chown(path, 0, 0)
             path.chmod(0o600)
         look = (
-            "from pathlib import Path; from trivet.vector.shards import Collections; import sys;"
+            "import os, sys; from pathlib import Path; from trivet.vector.shards import Collections;"
+            f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY});"
             "print([name for name, _ in Collections(Path(sys.argv[1]))])"
         )
         command = [sys.executable, "-c", look, str(folder / "collections")]
-        done = subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True)
-        if "ModuleNotFoundError" in done.stderr or "Permission denied: '/" in done.stderr:
-            pytest.skip("another user may not run this environment")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.stdout.strip() == "['two']", done.stderr
         assert [path.name.partition(".")[0] for path in (folder / "set-aside").iterdir()] == ["one"]

@@ -26,6 +26,11 @@ def is_fault(error: BaseException) -> bool:
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
+def is_machine(error: BaseException) -> bool:
+    """Whether it is the machine that is at fault (a full disk, for instance) and not the files."""
+    return bool(_MACHINE.search(str(error)))
+
+
 class Opening:
     """Opens the collections of one vector process's folder.
 
@@ -56,7 +61,7 @@ class Opening:
         try:
             collection = Collection(path)
         except BaseException as error:
-            if not is_fault(error) or _MACHINE.search(str(error)):
+            if not is_fault(error) or is_machine(error):
                 self._finish()  # the next attempt is the first one
                 raise
             self._give_up(path, f"{type(error).__name__}: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -14,8 +15,10 @@ import qdrant_edge as edge
 from qdrant_client import grpc as proto
 
 from trivet.vector.collection import Collection
-from trivet.vector.opening import Opening, is_fault
+from trivet.vector.opening import Opening, is_fault, is_machine
 from trivet.vector.strict import Missing, allow
+
+_log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _UNFINISHED = "~"  # no collection's name begins so
@@ -155,15 +158,28 @@ class Collections:
         return sum(collection.unflushed for collection in self._open.values())
 
     def flush(self) -> None:
-        """Flush those with unflushed writes."""
-        for collection in self._open.values():
-            if collection.unflushed:
+        """Flush those with unflushed writes; one that cannot be written, and not for want of space, is set aside."""
+        for name, collection in list(self._open.items()):
+            if not collection.unflushed:
+                continue
+            try:
                 collection.flush()
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
+                _log.exception("collection %s cannot be flushed", name)
+                if not is_machine(error):
+                    self.set_aside(name)
 
     def close(self) -> None:
-        """Flush and close all."""
-        for collection in self._open.values():
-            collection.close()
+        """Flush and close all; what could not be flushed is in the write-ahead log."""
+        for name, collection in self._open.items():
+            try:
+                collection.close()
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
+                _log.exception("collection %s cannot be flushed", name)
         self._open.clear()
 
 
