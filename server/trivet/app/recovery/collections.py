@@ -28,7 +28,7 @@ async def examine_collections(root: Path, found: Diagnosis, report: Report) -> N
     except RetrievalUnavailable as error:
         _tell_unopened(root, str(error), found)
         return
-    store = QdrantStore.embedded(lambda: process.address)
+    store = QdrantStore.embedded(lambda: process.endpoint)
     try:
         for name, why in (await process.problems()).items():
             found.add(
