@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import struct_pb2
 from google.protobuf.message import Message as ProtoMessage
 
-from hostile_schemas import SCHEMAS
+from hostile_schemas import ENDLESS, SCHEMAS
 from trivet.api.v1 import admin_pb2, inference_pb2
 from workload import INDEX, PLAIN_ROUTE, SEARCH_ROUTE
 
@@ -139,6 +139,8 @@ def _numbers() -> Iterator[Kind]:
 def _schemas() -> Iterator[Kind]:
     for name, schema in SCHEMAS.items():
         yield _generate(f"schema: {name}", BAD, json_schema=schema_struct(schema))
+    for name, schema in ENDLESS.items():
+        yield _generate(f"schema: {name}", BAD, SERVED, json_schema=schema_struct(schema))
 
     def fresh(number: int) -> bytes:
         """Legal, and never seen before: what the compilation costs is asked for each time."""
