@@ -72,10 +72,12 @@ class Opening:
     def set_aside(self, path: Path, reason: str) -> None:
         """Move a collection that nobody has open out of the way."""
         self._aside.mkdir(exist_ok=True)
-        target = self._aside / f"{path.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.{time.time_ns() % 10**9}"
+        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
+        target = self._aside / f"{path.name}.{moment}.{nanoseconds:09}"
         path.rename(target)
         _log.error("collection %s is set aside, its files are kept in %s: %s", path.name, target, reason)
-        kept = sorted(self._aside.iterdir(), key=lambda one: one.name.rpartition(".")[0].rpartition(".")[2])
+        kept = sorted(self._aside.iterdir(), key=lambda one: one.name.rsplit(".", 2)[1:])
         for old in kept[:-KEPT]:
             _log.warning("%s is removed: %d newer ones are kept", old, KEPT)
             shutil.rmtree(old, ignore_errors=True)
