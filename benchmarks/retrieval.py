@@ -51,7 +51,7 @@ from retrieval_report import report
 from search_load import measure
 from search_systems import Ask, llama_index, local_mode, trivet
 from trivet.retrieval.service import IndexService
-from trivet.types.passage import Document, DocumentFormat
+from trivet.types.passage import BuildProgress, Document, DocumentFormat
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = "passages"
@@ -121,7 +121,8 @@ async def _fill(service: IndexService, base: Sequence[str], size: int) -> dict[s
         upserted = time.monotonic() - begin
         task = bars.add_task(f"build {size:,}", total=None)
         async for progress in service.build(INDEX, rebuild=True):
-            bars.update(task, total=progress.total, completed=progress.done, description=progress.stage)
+            if isinstance(progress, BuildProgress):
+                bars.update(task, total=progress.total, completed=progress.done, description=progress.stage)
     (status,) = await service.status()
     if not 0.95 * size < status.passages < 1.05 * size:
         raise RuntimeError(f"{status.passages} passages, expected {size}")

@@ -15,6 +15,7 @@ from trivet.routing.table import RouteTable
 from trivet.rpc.admin import AdminServicer
 from trivet.rpc.auth import Authenticator, KeyEntry
 from trivet.rpc.server import Health, Listener
+from trivet.rpc.uploads import UnfinishedUploads
 from trivet.types.request import KeyRole
 from trivet.types.variant import Route
 
@@ -27,6 +28,7 @@ async def admin_stub(
     indexes: Any = None,
     reload: Any = None,
     keys: Mapping[str, KeyRole] | None = None,
+    uploads: UnfinishedUploads | None = None,
 ) -> AsyncIterator[admin_pb2_grpc.AdminStub]:
     """A stub for it, see `admin_channel`."""
     async with admin_channel(routes=routes, adapters=adapters, indexes=indexes, reload=reload, keys=keys) as channel:
@@ -52,6 +54,7 @@ async def admin_channel(
         readiness=unused,
         reload=reload,
         keys=Authenticator(entries),
+        uploads=uploads or UnfinishedUploads(16, 30),
     )
     listener = Listener(LIMITS, Health())
     listener.serve_admin(servicer)

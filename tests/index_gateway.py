@@ -24,6 +24,7 @@ from trivet.rpc.admin import AdminServicer
 from trivet.rpc.auth import Authenticator, KeyEntry
 from trivet.rpc.inference import InferenceServicer
 from trivet.rpc.server import Health, Listener, ListenerSettings
+from trivet.rpc.uploads import UnfinishedUploads
 from trivet.stores.data_folder import DataFolder
 from trivet.types.request import KeyRole
 
@@ -81,7 +82,15 @@ async def index_gateway(folder: Path, embedding_cache: Path) -> AsyncIterator[In
             InferenceServicer(generation=unused, search=search, receipts=unused, keys=keys, slow_reader_timeout=5)
         )
         listener.serve_admin(
-            AdminServicer(routes=table, adapters=unused, indexes=service, readiness=unused, reload=unused, keys=keys)
+            AdminServicer(
+                routes=table,
+                adapters=unused,
+                indexes=service,
+                readiness=unused,
+                reload=unused,
+                keys=keys,
+                uploads=UnfinishedUploads(16, 30),
+            )
         )
         address = await listener.start("127.0.0.1:0")
         try:

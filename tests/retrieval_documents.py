@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trivet.retrieval.service import IndexService
+from trivet.types.corpus import CorpusReport
 from trivet.types.passage import BuildProgress, Document, DocumentFormat, SearchQuery, SearchResult
 
 
@@ -24,5 +25,12 @@ async def texts(service: IndexService, text: str, **options: str | int | tuple[s
 
 
 async def built(service: IndexService) -> list[BuildProgress]:
-    """Build the index `handbook`; what was reported."""
-    return [progress async for progress in service.build("handbook")]
+    """Build the index `handbook`; the progress that was reported, after the folder's walk."""
+    events = [event async for event in service.build("handbook")]
+    return [event for event in events if isinstance(event, BuildProgress) and event.stage != "scan"]
+
+
+async def reported(service: IndexService) -> CorpusReport:
+    """Build the index `handbook`; what was found in its corpus."""
+    (report,) = [event async for event in service.build("handbook") if isinstance(event, CorpusReport)]
+    return report

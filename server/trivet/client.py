@@ -19,6 +19,7 @@ from trivet.api.v1 import admin_pb2, admin_pb2_grpc, inference_pb2, inference_pb
 
 DEFAULT_ADDRESS = "127.0.0.1:7600"
 DEFAULT_ADMIN_ADDRESS = "127.0.0.1:7601"
+PIECE_BYTES = 256 << 10  # of a document's content in one message
 DETAILS_TRAILER = "grpc-status-details-bin"
 _IDS_AT_ONCE = 1000  # as many as one DeleteDocuments takes
 ResponseT = TypeVar("ResponseT")
@@ -140,9 +141,13 @@ class Client:
     def upsert_documents(
         self, requests: Iterable[admin_pb2.UpsertDocumentsRequest]
     ) -> Iterator[admin_pb2.UpsertDocumentsResponse]:
-        """One acknowledgement per document, in order. Without a time limit: a folder may be large."""
+        """One acknowledgement per document, in order. Without a time limit: a folder may be large.
+
+        Requests are read as they are sent; a large document goes in several messages.
+        """
+        pieces = (message for request in requests for message in in_pieces(request))
         with _failures():
-            yield from self._admin.UpsertDocuments(iter(requests), metadata=self._metadata)
+            yield from self._admin.UpsertDocuments(pieces, metadata=self._metadata)
 
     def delete_documents(self, index: str, ids: Iterable[str], tenant: str = "") -> admin_pb2.DeleteDocumentsResponse:
         """Delete by id; `tenant` is whose they are, empty for shared ones (with a client key: its own).
@@ -156,9 +161,11 @@ class Client:
             answer.MergeFrom(self._call(self._admin.DeleteDocuments, request))
         return answer
 
-    def build_index(self, index: str, rebuild: bool = False) -> Iterator[admin_pb2.BuildIndexResponse]:
-        """Progress, then the built index. Without a time limit."""
-        request = admin_pb2.BuildIndexRequest(index=index, rebuild=rebuild)
+    def build_index(
+        self, index: str, rebuild: bool = False, strict: bool = False
+    ) -> Iterator[admin_pb2.BuildIndexResponse]:
+        """Progress and the corpus' report, then the built index. Without a time limit."""
+        request = admin_pb2.BuildIndexRequest(index=index, rebuild=rebuild, strict=strict)
         with _failures():
             yield from self._admin.BuildIndex(request, metadata=self._metadata)
 
@@ -203,6 +210,20 @@ class AsyncClient:
                 else grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca_file.read_bytes()))
             )
         return self._channels[loop]
+
+
+def in_pieces(request: admin_pb2.UpsertDocumentsRequest) -> Iterator[admin_pb2.UpsertDocumentsRequest]:
+    """The messages that a document is sent in: one, unless its content is longer than a piece."""
+    content = request.document.content
+    if len(content) <= PIECE_BYTES:
+        yield request
+        return
+    first = admin_pb2.UpsertDocumentsRequest(index=request.index, document=request.document, more=True)
+    first.document.content = content[:PIECE_BYTES]
+    yield first
+    for start in range(PIECE_BYTES, len(content), PIECE_BYTES):
+        piece = content[start : start + PIECE_BYTES]
+        yield admin_pb2.UpsertDocumentsRequest(content=piece, more=start + PIECE_BYTES < len(content))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from trivet.types.adapter import StagedAdapter
+from trivet.types.corpus import CorpusReport
 from trivet.types.generation import BackendRequest, Chunk
 from trivet.types.passage import (
     Acknowledgement,
@@ -98,6 +99,10 @@ class IndexAdministration(Protocol):
         """Durable and found by the next search when this returns."""
         ...
 
+    def max_document_bytes(self, index: str) -> int:
+        """How large a document of the index may be; raises NotFound."""
+        ...
+
     async def delete(self, index: str, ids: Sequence[str], tenant: str = "") -> list[str]:
         """Delete documents of `tenant` (empty: shared ones); the ids that existed. Never cited again afterwards."""
         ...
@@ -106,8 +111,13 @@ class IndexAdministration(Protocol):
         """All configured indexes."""
         ...
 
-    def build(self, index: str, *, rebuild: bool = False) -> AsyncIterator[BuildProgress]:
-        """Bring the index up to its corpus folder and settings; with `rebuild`, make a new snapshot in any case."""
+    def build(
+        self, index: str, *, rebuild: bool = False, strict: bool = False
+    ) -> AsyncIterator[BuildProgress | CorpusReport]:
+        """Bring the index up to its corpus folder and settings; with `rebuild`, make a new snapshot in any case.
+
+        One report of what was found in the folder; if `strict`, DocumentRejected instead of one with skipped files.
+        """
         ...
 
     async def rollback(self, index: str, snapshot: str = "", reason: str = "") -> IndexStatus:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
-from trivet.cli.documents import Given, read_documents
+from trivet.cli.documents import Given, read_documents, survey
 from trivet.cli.main import main
 from trivet.cli.output import plain
 
@@ -89,7 +89,7 @@ def test_documents_get_their_stems_as_ids(tmp_path: Path) -> None:
     for name in ("a.md", "b.html"):
         (tmp_path / name).write_text("text")
     given = Given(tags=("t",), tenant="acme", valid_until=1.5)
-    documents = read_documents([tmp_path / "a.md", tmp_path / "b.html"], given)
+    documents = list(read_documents([tmp_path / "a.md", tmp_path / "b.html"], given))
     assert [(item.id, item.source, list(item.tags), item.tenant) for item in documents] == [
         ("a", "a.md", ["t"], "acme"),
         ("b", "b.html", ["t"], "acme"),
@@ -98,7 +98,7 @@ def test_documents_get_their_stems_as_ids(tmp_path: Path) -> None:
     assert not documents[0].HasField("valid_from")
     (tmp_path / "notes").write_text("text")
     with pytest.raises(click.UsageError, match="expected one of the endings"):
-        read_documents([tmp_path / "notes"], Given())
+        survey([tmp_path / "notes"], Given())
     (notes,) = read_documents([tmp_path / "notes"], Given(format="text", title="N"))
     assert (notes.format, notes.title) == (admin_pb2.DOCUMENT_FORMAT_TEXT, "N")
 
@@ -113,19 +113,19 @@ def test_lines_are_documents_of_their_own(tmp_path: Path) -> None:
     assert (one.id, one.tenant, list(one.tags), one.valid_from.seconds) == ("a", "bolt", ["s", "t"], 1)
     assert (two.id, two.tenant, list(two.tags), two.valid_from.seconds) == ("b", "acme", ["t"], 2)
     with pytest.raises(click.UsageError, match="--title names one document"):
-        read_documents([path], Given(title="T"))
+        survey([path], Given(title="T"))
     path.write_text('{"id": "a", "text": "x"}\n{"id": "b"}\n')
     with pytest.raises(click.UsageError, match=r"facts\.jsonl:2: expected exactly one of"):
-        read_documents([path], Given())
+        survey([path], Given())
 
 
 def test_an_id_met_twice_is_refused_naming_both_files(tmp_path: Path) -> None:
     for name in ("a.md", "a.txt"):
         (tmp_path / name).write_text("text")
-    with pytest.raises(click.UsageError, match=r"'a': .*a\.md and .*a\.txt"):
-        read_documents([tmp_path / "a.md", tmp_path / "a.txt"], Given())
+    with pytest.raises(click.UsageError, match=r"'a' .*a\.md and .*a\.txt"):
+        survey([tmp_path / "a.md", tmp_path / "a.txt"], Given())
     with pytest.raises(click.UsageError, match="--id names one document"):
-        read_documents([tmp_path / "a.md", tmp_path / "a.txt"], Given(document_id="x"))
+        survey([tmp_path / "a.md", tmp_path / "a.txt"], Given(document_id="x"))
 
 
 def test_a_time_without_zone_is_wrong_usage(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path, PurePath
 
 from trivet.evaluation.suite import load_suite
-from trivet.retrieval.documents.files import documents_of_file
+from trivet.retrieval.corpus.files import FoundDocument, documents_of_file
 
 ROOT = Path(__file__).parents[2] / "evals" / "injections"
 
@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2] / "evals" / "injections"
 def test_each_question_has_its_fact_and_its_canary_in_one_document() -> None:
     suite = load_suite(ROOT / "suite.yaml")
     path = ROOT / "index" / "corpus" / "documents.jsonl"
-    documents = {one.id: one.content.decode() for one in documents_of_file(path, PurePath(path.name))}
+    found = [one.document for one in documents_of_file(path, PurePath(path.name)) if isinstance(one, FoundDocument)]
+    documents = {one.id: one.content.decode() for one in found}
     assert len(suite.main.examples) >= 30
     assert {one.id for one in suite.main.examples} == set(documents)
     for example in suite.main.examples:

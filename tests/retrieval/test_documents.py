@@ -3,44 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path, PurePath
+from typing import Any
 
 import pytest
 
-from trivet.errors import DocumentRejected, FailedPrecondition
-from trivet.retrieval.documents.corpus import corpus_files, read_documents, rejected
-from trivet.retrieval.documents.documents import check_document, check_id, digest_of, id_of_file, text_of
+from trivet.errors import DocumentRejected
+from trivet.retrieval.documents.documents import check_about, check_document, digest_of, text_of
 from trivet.types.passage import Document, DocumentFormat
 
 GOOD = Document("travel/visa", b"Ask early.", DocumentFormat.TEXT)
 
 
-@pytest.mark.parametrize("document_id", ["a", "travel/visa", "v1.2/FAQ no 3", "über-uns", "1", "x" * 255, "a:b@c+d"])
-def test_ids_that_are_accepted(document_id: str) -> None:
-    check_id(document_id)
+def test_content_must_be_text_of_an_allowed_size() -> None:
+    assert text_of(GOOD) == "Ask early."
+    assert text_of(replace(GOOD, content=b"\xef\xbb\xbfbom")) == "bom"
+    with pytest.raises(DocumentRejected, match=r"has 10 bytes, allowed are 9: .*max_document_bytes"):
+        check_document(GOOD, 9)
+    for wrong, problem in ((b"ab\xff", "byte 2 is invalid"), (b"a\0b", "NUL"), (b"", "is empty"), (b" \n", "is empty")):
+        with pytest.raises(DocumentRejected, match=problem):
+            check_document(replace(GOOD, content=wrong), 10)
 
 
 @pytest.mark.parametrize(
-    "document_id",
-    ["", "/a", "a/", "a//b", "../a", "a/../b", "a/./b", ".hidden", "a\n", "a\0b", " a", "a ", "x" * 256, "a\\b", "a*"],
+    ("wrong", "problem"),
+    [
+        ({"tenant": "Acme"}, "tenant 'Acme', expected 1 to 63 of a-z"),
+        ({"tenant": "a!b"}, "tenant 'a!b'"),
+        ({"tenant": "a" * 64}, "tenant 'aaa"),
+        ({"tenant": "acme\n"}, r"tenant 'acme\\n'"),
+        ({"tags": ("",)}, "tag '', expected 1 to 128 printable"),
+        ({"tags": (" ",)}, "tag ' '"),
+        ({"tags": ("x" * 129,)}, "tag 'xxx"),
+        ({"tags": ("a\tb",)}, r"tag 'a\\tb'"),
+        ({"tags": tuple(map(str, range(65)))}, "65 tags, expected at most 64"),
+        ({"title": "x" * 513}, "title has 513 characters"),
+        ({"title": "a\0"}, "title 'a.x00' is not text"),
+        ({"source": "\ud800"}, "source '.ud800' is not text"),
+    ],
 )
-def test_ids_that_are_not(document_id: str) -> None:
-    with pytest.raises(DocumentRejected, match="document id"):
-        check_id(document_id)
+def test_what_is_said_of_a_document_is_checked_and_quoted_in_short(wrong: dict[str, Any], problem: str) -> None:
+    with pytest.raises(DocumentRejected, match=problem) as error:
+        check_about(replace(GOOD, **wrong))
+    assert len(str(error.value)) < 400
 
 
-def test_content_must_be_text_of_an_allowed_size() -> None:
-    assert text_of(GOOD, 10) == "Ask early."
-    assert text_of(replace(GOOD, content=b"\xef\xbb\xbfbom"), 10) == "bom"
-    with pytest.raises(DocumentRejected, match="has 10 bytes, allowed are 9"):
-        text_of(GOOD, 9)
-    with pytest.raises(DocumentRejected, match="byte 2 is invalid"):
-        text_of(replace(GOOD, content=b"ab\xff"), 10)
-    with pytest.raises(DocumentRejected, match="NUL"):
-        text_of(replace(GOOD, content=b"a\0b"), 10)
-    for nothing in (b"", b" \n\t "):
-        with pytest.raises(DocumentRejected, match="is empty"):
-            text_of(replace(GOOD, content=nothing), 10)
+def test_names_and_tags_of_any_script_are_accepted() -> None:
+    check_about(replace(GOOD, tenant="acme-2.eu_west", tags=("हिन्दी", "a/b: c!", "می‌خواهم", *map(str, range(61)))))
 
 
 def test_a_validity_that_would_never_show_the_document_is_refused() -> None:
@@ -74,31 +82,3 @@ def test_the_digest_covers_all_that_a_search_can_see() -> None:
     ]
     assert len({digest_of(one) for one in (GOOD, *others)}) == 9
     assert digest_of(replace(GOOD, tags=("a", "b"))) == digest_of(replace(GOOD, tags=("b", "a", "b")))
-
-
-def test_a_files_id_is_its_path_without_the_ending() -> None:
-    assert id_of_file(PurePath("travel/visa.md")) == "travel/visa"
-    assert id_of_file(PurePath("v1.2.html")) == "v1.2"
-
-
-def test_a_corpus_with_many_bad_files_says_how_many() -> None:
-    message = str(rejected([f"problem {number}" for number in range(23)]))
-    assert message.startswith("23 problems in the corpus: problem 0; problem 1;")
-    assert message.endswith("problem 19; and 3 more")
-
-
-def test_corpus_files(tmp_path: Path) -> None:
-    for name in ("b.md", "a.txt", "sub/c.HTML", ".hidden.md", ".git/d.md"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(name)
-    assert list(corpus_files(tmp_path)) == ["a", "b", "sub/c"]
-    (document,) = read_documents(tmp_path, tmp_path / "sub/c.HTML")
-    assert document == Document("sub/c", b"sub/c.HTML", DocumentFormat.HTML, source="sub/c.HTML")
-    (tmp_path / "a.html").write_text("again")
-    with pytest.raises(DocumentRejected, match=r"'a': a\.html and a\.txt"):
-        corpus_files(tmp_path)
-    (tmp_path / "a.html").rename(tmp_path / "a.doc")
-    with pytest.raises(DocumentRejected, match=r"a\.doc: expected one of the endings \.md"):
-        corpus_files(tmp_path)
-    with pytest.raises(FailedPrecondition, match="no corpus folder"):
-        corpus_files(tmp_path / "nowhere")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path, PurePath
+from typing import Any, BinaryIO
 
 import pytest
 
-from trivet.errors import DocumentRejected
-from trivet.retrieval.documents.documents import text_of
-from trivet.retrieval.documents.files import documents_of_file, parse_time
+from trivet.retrieval.corpus.files import FileReader, FoundDocument, RefusedPart, documents_of_file, parse_time
+from trivet.retrieval.corpus.opening import read_at_most
+from trivet.stores.records import DocumentKey
 from trivet.types.passage import Document, DocumentFormat
 
 
@@ -20,8 +23,22 @@ def written(folder: Path, *lines: object) -> Path:
     return path
 
 
+def parts(path: Path, name: str = "sub/facts.jsonl", **reader: Any) -> list[FoundDocument | RefusedPart]:
+    return list(documents_of_file(path, PurePath(name), FileReader(**reader)))
+
+
 def read(path: Path) -> list[Document]:
-    return list(documents_of_file(path, PurePath("sub/facts.jsonl")))
+    """All documents of a good file."""
+    found = [part for part in parts(path) if isinstance(part, FoundDocument)]
+    assert len(found) == len(parts(path))
+    return [part.document for part in found]
+
+
+def refused(path: Path, name: str = "sub/facts.jsonl", **reader: Any) -> RefusedPart:
+    """The last part of a bad file."""
+    part = parts(path, name, **reader)[-1]
+    assert isinstance(part, RefusedPart)
+    return part
 
 
 def test_lines_with_an_id_are_documents(tmp_path: Path) -> None:
@@ -67,42 +84,118 @@ def test_lines_without_an_id_are_passages_of_one_document(tmp_path: Path) -> Non
         ("[]", "a JSON list, expected an object"),
         ('{"id": "b", "id": "c", "text": "x"}', "given twice"),
         ({"text": "x"}, "no 'id'"),
-        ({"id": "a", "text": "x"}, r"document 'a' stands at sub/facts\.jsonl:1"),
         ({"id": "../b", "text": "x"}, "document id"),
         ({"id": "b"}, "expected exactly one of text"),
         ({"id": "b", "text": "x", "content": "x"}, "expected exactly one of text"),
         ({"id": "b", "question": "x"}, "expected exactly one of text"),
         ({"id": "b", "text": 5}, "'text' is not a string"),
         ({"id": "b", "text": "x", "tags": "y"}, "'tags' is no list"),
+        ({"id": "b", "text": "x", "tags": ["y" * 129]}, "tag 'yyy"),
+        ({"id": "b", "text": "x", "tenant": "B Ltd"}, "tenant 'B Ltd'"),
+        ({"id": "b", "text": " "}, "is empty"),
         ({"id": "b", "text": "x", "tag": "y"}, "unknown field 'tag'"),
         ({"id": "b", "text": "x", "format": "pdf"}, "format 'pdf', expected one of text"),
         ({"id": "b", "text": "x", "valid_from": "2026-01-01"}, "valid_from is '2026-01-01', expected a time"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path: Path, line: object, problem: str) -> None:
-    path = written(tmp_path, {"id": "a", "text": "x"}, line)
-    with pytest.raises(DocumentRejected, match=r"^sub/facts\.jsonl:2: .*" + problem):
-        read(path)
+def test_a_bad_line_is_named_and_the_others_are_read(tmp_path: Path, line: object, problem: str) -> None:
+    path = written(tmp_path, {"id": "a", "text": "x"}, line, {"id": "c", "text": "z"})
+    one, bad, other = parts(path)
+    assert isinstance(one, FoundDocument)
+    assert isinstance(other, FoundDocument)
+    assert [one.document.id, other.document.id] == ["a", "c"]
+    assert isinstance(bad, RefusedPart)
+    assert bad.where == "sub/facts.jsonl:2"
+    assert re.search(problem, bad.problem)
+    told = isinstance(line, dict) and line.get("id") == "b" and "tenant" not in line
+    assert bad.key == (DocumentKey("", "b") if told else None)
 
 
-def test_text_that_is_no_unicode_is_refused_later_and_other_bytes_at_once(tmp_path: Path) -> None:
+def test_a_bad_first_line_does_not_hide_the_others(tmp_path: Path) -> None:
+    bad, good = parts(written(tmp_path, "{", {"id": "a", "text": "x"}))
+    assert isinstance(good, FoundDocument)
+    assert isinstance(bad, RefusedPart)
+    assert bad.where == "sub/facts.jsonl:1"
+
+
+def test_lines_that_are_no_unicode_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "facts.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"id": "a", "text": "half \\ud800"}\n')
-    with pytest.raises(DocumentRejected, match="not UTF-8"):
-        text_of(read(path)[0], 100)
-    path.write_bytes(b'{"id": "a", "text": "\xff"}')
-    with pytest.raises(DocumentRejected, match=r"facts\.jsonl:1: .*invalid start byte"):
-        read(path)
+    assert "not UTF-8" in refused(path).problem
+    path.write_bytes(b'{"id": "a", "text": "x"}\n{"id": "b", "text": "\xff"}')
+    assert "invalid start byte" in refused(path).problem
+
+
+def test_a_line_that_is_too_long_is_passed_over_without_being_kept(tmp_path: Path) -> None:
+    path = written(tmp_path, {"id": "a", "text": "x"}, {"id": "b", "text": "y" * 200_000}, {"id": "c", "text": "z"})
+    _, bad, other = parts(path, max_bytes=100)
+    assert isinstance(bad, RefusedPart)
+    assert (bad.where, bad.problem) == ("sub/facts.jsonl:2", "a line of more than 66136 bytes")
+    assert isinstance(other, FoundDocument)
+    assert other.where == "sub/facts.jsonl:3"
 
 
 def test_other_files_are_one_document(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("x")
-    (document,) = documents_of_file(tmp_path / "a.md", PurePath("a.md"))
-    assert document == Document("a", b"x", DocumentFormat.MARKDOWN, source="a.md")
-    with pytest.raises(DocumentRejected, match=r"b\.md cannot be read"):
-        list(documents_of_file(tmp_path / "b.md", PurePath("b.md")))
-    with pytest.raises(DocumentRejected, match=r"a\.doc: expected one of the endings"):
-        list(documents_of_file(tmp_path / "a.doc", PurePath("a.doc")))
+    assert parts(tmp_path / "a.md", "a.md") == [
+        FoundDocument("a.md", Document("a", b"x", DocumentFormat.MARKDOWN, source="a.md"))
+    ]
+    missing = refused(tmp_path / "b.md", "b.md")
+    assert missing == RefusedPart("b.md", "cannot be read: No such file or directory", DocumentKey("", "b"))
+    assert "expected one of the endings" in refused(tmp_path / "a.doc", "a.doc").problem
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.md").open("wb") as file:
+        file.truncate(1 << 40)  # a hole
+    assert refused(tmp_path / "a.md", "a.md", max_bytes=100).problem.startswith(
+        "document 'a' has 1099511627776 bytes, allowed are 100: split it, or raise max_document_bytes"
+    )
+
+
+def test_what_a_file_was_taken_for_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_bytes("# Größe\n\nDie Höhe des Möbelstücks.".encode("cp1252"))
+    (found,) = parts(tmp_path / "a.md", "a.md")
+    assert isinstance(found, FoundDocument)
+    assert (found.document.content.decode(), found.guessed) == (
+        "# Größe\n\nDie Höhe des Möbelstücks.",
+        "windows-1252",
+    )
+    (found,) = parts(tmp_path / "a.md", "a.md", encoding="cp1251")
+    assert isinstance(found, FoundDocument)
+    assert "Größe" not in found.document.content.decode()
+
+
+def test_a_special_file_is_refused_at_once_without_being_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.md")  # opening it to read would wait for a writer
+    assert refused(tmp_path / "a.md", "a.md").problem == "is no regular file"
+    (tmp_path / "b.md").symlink_to("/dev/zero")
+    assert refused(tmp_path / "b.md", "b.md").problem == "is no regular file"
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("old")
+
+    def read_and_grow(file: BinaryIO, most: int) -> bytes | None:
+        content = read_at_most(file, most)
+        path.write_text("old and new")
+        return content
+
+    monkeypatch.setattr("trivet.retrieval.corpus.files.read_at_most", read_and_grow)
+    assert refused(path, "a.md").problem == "was changed while it was read"
+
+
+def test_a_file_of_lines_that_grows_for_ever_is_read_to_where_it_was(tmp_path: Path) -> None:
+    path = written(tmp_path, {"id": "a", "text": "x"}, {"id": "b", "text": "y"})
+    found = []
+    for part in documents_of_file(path, PurePath("facts.jsonl")):
+        found.append(part)
+        with path.open("a") as file:
+            file.write('{"id": "more", "text": "z"}\n')
+    assert [part.where for part in found] == ["facts.jsonl:1", "facts.jsonl:2", "facts.jsonl"]
+    assert isinstance(found[-1], RefusedPart)
+    assert found[-1].problem == "was changed while it was read"
 
 
 def test_times_need_a_zone() -> None:

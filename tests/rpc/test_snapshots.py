@@ -36,10 +36,10 @@ async def test_a_new_snapshot_and_back(tmp_path: Path, pytestconfig: pytest.Conf
         def operate() -> None:
             with Client(gateway.target(), timeout=60) as client:
                 stages, first = built(client)
-                assert stages == {"read", "embed"}
+                assert stages == {"scan", "read", "embed"}
                 assert not first.retained_snapshots
                 stages, second = built(client, rebuild=True)
-                assert stages == {"read", "write", "optimise", "check", "swap"}
+                assert stages == {"scan", "read", "write", "optimise", "check", "swap"}
                 assert (second.snapshot, list(second.retained_snapshots)) == (f"{first.snapshot}-2", [first.snapshot])
                 (corpus / "a.md").write_text("The boat leaves at ten.")
                 built(client)

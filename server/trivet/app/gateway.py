@@ -49,6 +49,7 @@ from trivet.rpc.admin import AdminServicer
 from trivet.rpc.inference import InferenceServicer
 from trivet.rpc.server import Health, Listener
 from trivet.rpc.status import code_name_of
+from trivet.rpc.uploads import UnfinishedUploads
 from trivet.stores.data_folder import DataFolder
 from trivet.types.passage import SearchQuery
 from trivet.types.request import PUBLIC_TENANT
@@ -217,6 +218,9 @@ class Gateway:
             readiness=legs.readiness,
             reload=reload.reload,
             keys=keys,
+            uploads=UnfinishedUploads(
+                config.file.server.max_unfinished_uploads, config.file.server.upload_idle_timeout
+            ),
         )
         return inference, admin
 

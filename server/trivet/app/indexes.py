@@ -13,7 +13,7 @@ from trivet.retrieval.embedding.cache import EmbeddingCache
 from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.service import IndexService, open_database
-from trivet.retrieval.settings import EmbeddingSettings, IndexSettings, Precision
+from trivet.retrieval.settings import CorpusSelection, EmbeddingSettings, IndexSettings, Precision
 from trivet.retrieval.snapshot.builder import InPlace, SnapshotBuilder
 from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.collection_builder import CollectionBuilder
@@ -24,6 +24,8 @@ from trivet.stores.qdrant_connection import QdrantEndpoint
 from trivet.stores.qdrant_layout import CollectionLayout
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue
 from trivet.stores.vector_process import VectorProcess
+from trivet.types.encodings import codec_of
+from trivet.types.path_pattern import PathPattern
 
 
 @asynccontextmanager
@@ -121,5 +123,13 @@ def index_settings(name: str, index: IndexConfig) -> IndexSettings:
         rrf_k=file.rrf_k,
         retain=file.retain,
         rebuild_after=file.rebuild_after,
+        max_document_bytes=file.max_document_bytes,
         questions=index.folder / "questions.jsonl",
+        selection=CorpusSelection(
+            include=tuple(PathPattern.parse(pattern) for pattern in file.include),
+            ignore=tuple(PathPattern.parse(pattern) for pattern in file.ignore),
+            follow_links=file.follow_links,
+            max_files=file.max_files,
+        ),
+        encoding=None if file.encoding is None else codec_of(file.encoding),
     )

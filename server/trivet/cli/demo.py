@@ -58,7 +58,7 @@ def _served(config: Path, data: Path) -> Iterator[Client]:
 
 def _build(client: Client) -> None:
     _title("0. The handbook becomes an index")
-    for event in client.build_index("handbook"):
+    for event in client.build_index("handbook", strict=True):
         if event.HasField("built"):
             click.echo(f"  {event.built.documents} documents, {event.built.passages} passages")
 

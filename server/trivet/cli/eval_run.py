@@ -115,7 +115,7 @@ class Evaluation:
         with ServerProcess(derived.path, data) as server, Client(server.target) as client:
             for name in derived.indexes:
                 click.echo(f"  building  index {name}", err=True)
-                for event in client.build_index(name):
+                for event in client.build_index(name, strict=True):
                     if event.HasField("built"):
                         click.echo(f"  ready     {event.built.passages} passages", err=True)
             yield client

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from trivet.app.indexes import index_settings
 from trivet.config import Config
 from trivet.errors import PromptTooLong
 from trivet.evaluation.data import Example
@@ -15,7 +16,7 @@ from trivet.evaluation.suite import Arm
 from trivet.prompts.assembler import PromptAssembler
 from trivet.prompts.chat_tokenizer import ChatTokenizer
 from trivet.prompts.reader import read_prompt
-from trivet.retrieval.documents.corpus import corpus_files, read_documents
+from trivet.retrieval.corpus.corpus import documents_of_corpus
 from trivet.retrieval.documents.reading import read
 from trivet.types.passage import Document, DocumentFormat
 from trivet.types.request import Message
@@ -69,9 +70,7 @@ class Stuffing:
         return min(limit for limit in (self._max_model_len, told, 1 << 30) if limit is not None)
 
     def _documents(self, index: str) -> Iterator[Document]:
-        corpus = self._config.indexes[index].corpus
-        for path in corpus_files(corpus).values():
-            yield from read_documents(corpus, path)
+        return documents_of_corpus(index_settings(index, self._config.indexes[index]))
 
 
 def _paragraphs(documents: Iterable[Document]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from pathlib import Path
@@ -13,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.cli.config import config_options
-from trivet.cli.documents import FORMATS_BY_NAME, Given, Moment, read_documents
+from trivet.cli.corpus_report import print_report
+from trivet.cli.documents import FORMATS_BY_NAME, Given, GivenDocument, Moment, read_documents, survey
 from trivet.cli.offline import OfflineIndexes
 from trivet.cli.output import plain, print_json, print_table
 from trivet.cli.target import target_options
@@ -60,15 +62,23 @@ def index() -> None:
 @index.command()
 @click.argument("name")
 @click.option("--rebuild", is_flag=True, help="Make a new snapshot even if nothing asks for one.")
+@click.option("--strict", is_flag=True, help="Take nothing, and exit with 1, if anything would be skipped.")
 @json_option
 @partial(indexes_options, makes_anew=True)
-def build(client: Indexes, name: str, rebuild: bool, as_json: bool) -> None:
+def build(client: Indexes, name: str, rebuild: bool, strict: bool, as_json: bool) -> None:
     """Bring index NAME up to its corpus folder and its settings; only what changed is embedded.
+
+    Files that cannot be taken are skipped, listed and counted; what the index has of them stays. Other files than
+    documents are ignored.
 
     With other settings for chunking or embedding, a new snapshot is made beside the live one, checked, and takes its
     place; the one before is kept for `trivet index rollback`.
     """
-    built = _show(client.build_index(name, rebuild))
+    built, corpus = _show(client.build_index(name, rebuild, strict))
+    if as_json:
+        print_json({**plain(built), "corpus": plain(corpus)})
+        return
+    print_report(corpus)
     _print_index(built, as_json)
 
 
@@ -112,20 +122,31 @@ def add(client: Indexes, name: str, files: tuple[Path, ...], as_json: bool, **gi
 
     A .jsonl file whose lines have an "id" holds many documents, one a line.
     """
-    documents = read_documents(files, Given(**given))
-    requests = [admin_pb2.UpsertDocumentsRequest(index=name, document=document) for document in documents]
-    done = _track(client.upsert_documents(requests), len(requests))
+    wanted = Given(**given)
+    found = survey(files, wanted)
+    requests = (
+        admin_pb2.UpsertDocumentsRequest(index=name, document=document) for document in read_documents(files, wanted)
+    )
+    done = _track(client.upsert_documents(requests), len(found))
+    for one in found:
+        if one.guessed:
+            click.echo(f"{one.where}: read as {one.guessed}, which is a guess (save it as UTF-8)", err=True)
     if as_json:
         print_json([plain(item) for item in done])
     else:
-        for item in done:
-            if item.HasField("error"):
-                click.echo(f"{item.id}: refused ({item.error.code}): {item.error.message}", err=True)
-                continue
-            state = "unchanged" if item.unchanged else f"{item.passages} passages"
-            click.echo(f"{item.id}: revision {item.revision}, {state}")
+        for one, item in zip(found, done, strict=False):
+            _print_acknowledgement(one, item)
     if any(item.HasField("error") for item in done):
         raise click.exceptions.Exit(1)
+
+
+def _print_acknowledgement(given: GivenDocument, item: admin_pb2.UpsertDocumentsResponse) -> None:
+    if item.HasField("error"):
+        about = f"{item.id} ({given.where}, {given.size:,} bytes)"
+        click.echo(f"{about}: refused ({item.error.code}): {item.error.message}", err=True)
+        return
+    state = "unchanged" if item.unchanged else f"{item.passages} passages"
+    click.echo(f"{item.id}: revision {item.revision}, {state}")
 
 
 @index.command()
@@ -136,7 +157,7 @@ def add(client: Indexes, name: str, files: tuple[Path, ...], as_json: bool, **gi
 @indexes_options
 def rm(client: Indexes, name: str, ids: tuple[str, ...], tenant: str, as_json: bool) -> None:
     """Remove documents from index NAME by their IDS."""
-    response = client.delete_documents(name, ids, tenant)
+    response = client.delete_documents(name, [unicodedata.normalize("NFC", one) for one in ids], tenant)
     if as_json:
         print_json(plain(response))
     else:
@@ -184,17 +205,25 @@ def _bar() -> Progress:
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
-def _show(events: Iterator[admin_pb2.BuildIndexResponse]) -> admin_pb2.Index:
-    """Draw the progress of a build; returns what was built."""
+def _show(
+    events: Iterator[admin_pb2.BuildIndexResponse],
+) -> tuple[admin_pb2.Index, admin_pb2.CorpusReport]:
+    """Draw the progress of a build; returns what was built, and what was found in the corpus."""
+    corpus = admin_pb2.CorpusReport()
     with _bar() as bar:
         tasks: dict[str, Any] = {}
         for event in events:
             if event.HasField("built"):
-                return event.built
+                return event.built, corpus
+            if event.HasField("corpus"):
+                corpus = event.corpus
+                continue
             progress = event.progress
+            stage = f"{progress.stage} ({progress.skipped} skipped)" if progress.skipped else progress.stage
+            total = progress.total or None
             if progress.stage not in tasks:
-                tasks[progress.stage] = bar.add_task(progress.stage, total=progress.total)
-            bar.update(tasks[progress.stage], completed=progress.done, total=progress.total)
+                tasks[progress.stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[progress.stage], completed=progress.done, total=total, description=stage)
     raise click.ClickException("the server ended the build without a result")
 
 

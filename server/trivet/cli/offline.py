@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.config import Config
-from trivet.rpc.admin_wire import index_to_proto, progress_to_proto
+from trivet.rpc.admin_wire import build_event_to_proto, index_to_proto
 from trivet.rpc.document_changes import delete_documents, upsert_document
 from trivet.rpc.wire import citation_to_proto
 from trivet.types.passage import SearchQuery
@@ -49,10 +49,12 @@ class OfflineIndexes:
         finally:
             self._runner.close()
 
-    def build_index(self, index: str, rebuild: bool = False) -> Iterator[admin_pb2.BuildIndexResponse]:
-        """Progress, then the built index."""
-        for progress in self._each(self._indexes.build(index, rebuild=rebuild)):
-            yield admin_pb2.BuildIndexResponse(progress=progress_to_proto(progress))
+    def build_index(
+        self, index: str, rebuild: bool = False, strict: bool = False
+    ) -> Iterator[admin_pb2.BuildIndexResponse]:
+        """Progress and the corpus' report, then the built index."""
+        for event in self._each(self._indexes.build(index, rebuild=rebuild, strict=strict)):
+            yield build_event_to_proto(event)
         for item in self.list_indexes().indexes:
             if item.name == index:
                 yield admin_pb2.BuildIndexResponse(built=item)

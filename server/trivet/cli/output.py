@@ -59,4 +59,5 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         table.add_column(column)
     for row in rows:
         table.add_row(*[str(cell) for cell in row])
-    Console().print(table)
+    # Neither [brackets] nor :words: of a document's id mean anything.
+    Console(markup=False, emoji=False, highlight=False).print(table)

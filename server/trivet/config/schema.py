@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+from trivet.types.encodings import codec_of
+from trivet.types.names import NAME
+from trivet.types.path_pattern import PathPattern
+
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
 Ref = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 HostPort = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}$")]
@@ -14,6 +18,21 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
+
+
+def _pattern(text: str) -> str:
+    PathPattern.parse(text)
+    return text
+
+
+def _encoding(label: str) -> str:
+    if codec_of(label) is None:
+        raise ValueError("no encoding of text that files are read in; expected one such as windows-1252")
+    return label
+
+
+Encoding = Annotated[str, AfterValidator(_encoding)]
+Pattern = Annotated[str, AfterValidator(_pattern)]  # of paths, as in trivet.types.path_pattern
 
 
 class Section(BaseModel):
@@ -50,6 +69,8 @@ class Server(Section):
     tls: Tls | None = None
     keepalive: Keepalive = Keepalive()
     max_message_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 8 << 20
+    max_unfinished_uploads: Count = 16
+    upload_idle_timeout: Positive = 30.0
     passage_cache_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
     drain_timeout: Positive = 30.0
     slow_reader_timeout: Positive = 30.0
@@ -299,3 +320,9 @@ class IndexFile(Section):
     rerank: Rerank | None = None
     retain: Annotated[int, Field(ge=0, le=10)] = 1
     rebuild_after: Annotated[int, Field(ge=0)] = 25_000
+    include: Annotated[list[Pattern], Field(max_length=100)] = []
+    ignore: Annotated[list[Pattern], Field(max_length=100)] = []
+    follow_links: bool = False
+    encoding: Encoding | None = None
+    max_files: Annotated[int, Field(ge=1, le=10_000_000)] = 250_000
+    max_document_bytes: Annotated[int, Field(ge=1024, le=256 << 20)] = 4 << 20

@@ -18,6 +18,7 @@ from trivet.stores.document_log import DOCUMENT_LOG_SCHEMA
 from trivet.stores.records import DocumentKey
 from trivet.stores.snapshot_catalogue import SNAPSHOT_CATALOGUE_SCHEMA
 from trivet.stores.sqlite import Database
+from trivet.types.corpus import CorpusReport
 from trivet.types.passage import Acknowledgement, BuildProgress, Document, IndexStatus, SearchQuery, SearchResult
 
 MAX_TOP_K = 100
@@ -91,6 +92,10 @@ class IndexService:
         """
         return await self._index(index).writer.upsert(document)
 
+    def max_document_bytes(self, index: str) -> int:
+        """How large a document of the index may be; raises NotFound, RetrievalUnavailable."""
+        return self._index(index).settings.max_document_bytes
+
     async def delete(self, index: str, ids: Sequence[str], tenant: str = "") -> list[str]:
         """Delete a tenant's documents, shared ones by default; returns the ids that existed.
 
@@ -103,21 +108,23 @@ class IndexService:
         """All configured indexes, by name."""
         return [await self._index(name).status() for name in sorted(self._settings)]
 
-    async def build(self, index: str, *, rebuild: bool = False) -> AsyncIterator[BuildProgress]:
+    async def build(
+        self, index: str, *, rebuild: bool = False, strict: bool = False
+    ) -> AsyncIterator[BuildProgress | CorpusReport]:
         """Bring the index up to its corpus folder and settings; what has not changed is not embedded again.
 
         Raises NotFound, FailedPrecondition if a build of it is running, there is no corpus or the new snapshot is no
-        good, DocumentRejected before anything is written if a file cannot be indexed, RetrievalUnavailable. See
-        `trivet.retrieval.index.build`.
+        good, RetrievalUnavailable, and if `strict` DocumentRejected, before anything is written, if there is something
+        that cannot be indexed. See `trivet.retrieval.index.build`.
         """
         found = self._index(index)
         if index in self._building:
             raise FailedPrecondition(f"index {index!r} is being built already")
         self._building.add(index)
         try:
-            async with aclosing(build(found, self._stores.log, rebuild=rebuild)) as progresses:
-                async for progress in progresses:
-                    yield progress
+            async with aclosing(build(found, self._stores.log, rebuild=rebuild, strict=strict)) as events:
+                async for event in events:
+                    yield event
         finally:
             self._building.discard(index)
 

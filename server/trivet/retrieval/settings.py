@@ -10,6 +10,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from trivet.types.path_pattern import PathPattern
+
+DEFAULT_DOCUMENT_BYTES = 4 << 20
 _CHUNKING = 2  # grows when the same settings would give other passages than before
 _TERMS = 2  # grows when the same passage would give other terms than before
 _WAY = ("chunk_tokens", "pack", "language")
@@ -34,6 +37,21 @@ class EmbeddingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CorpusSelection:
+    """Which files of a corpus folder are documents' files.
+
+    `include`: those that one of these patterns fits, or all of a folder that one fits; empty for all. `ignore`: but for
+    those, and all of a folder that one fits. `follow_links`: also through symbolic links out of the folder and to
+    folders. `max_files`: files and folders that are looked at, and documents that are in them.
+    """
+
+    include: tuple[PathPattern, ...] = ()
+    ignore: tuple[PathPattern, ...] = ()
+    follow_links: bool = False
+    max_files: int = 250_000
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSettings:
     """How one index is made and searched.
 
@@ -43,7 +61,8 @@ class IndexSettings:
     searches hands to the fusion. `rrf_k`: constant of the reciprocal rank fusion (smaller: the first ranks count more).
     `retain`: how many snapshots that are not live any more are kept for a rollback. `rebuild_after`: with so many
     points written since the live snapshot was optimised, the index is built anew; 0 for never. `questions`: a file of
-    lines {"question", "document"} that a new snapshot is checked with before it becomes live.
+    lines {"question", "document"} that a new snapshot is checked with before it becomes live. `encoding`: of text,
+    Markdown and HTML files that are no UTF-8 and do not say what they are; None to guess it.
     """
 
     name: str
@@ -54,10 +73,12 @@ class IndexSettings:
     embedding: EmbeddingSettings = EmbeddingSettings()
     candidates: int = 50
     rrf_k: int = 2
-    max_document_bytes: int = 4 * 2**20
+    max_document_bytes: int = DEFAULT_DOCUMENT_BYTES
     retain: int = 1
     rebuild_after: int = 25_000
     questions: Path | None = None
+    selection: CorpusSelection = CorpusSelection()
+    encoding: str | None = None
 
     def way(self) -> dict[str, Any]:
         """The way of chunking and embedding: what makes a snapshot. What only matters to a search is not in it."""

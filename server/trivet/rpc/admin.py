@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
-from trivet.errors import InvalidRequest, Unsupported
+from trivet.errors import Unsupported
 from trivet.pipeline.changeover import RouteChange
 from trivet.pipeline.readiness import Readiness
 from trivet.ports import IndexAdministration
@@ -17,15 +17,15 @@ from trivet.routing.table import RouteTable
 from trivet.rpc.admin_wire import (
     adapter_to_proto,
     adapter_users,
+    build_event_to_proto,
     index_to_proto,
-    progress_to_proto,
     ref_of,
     route_to_proto,
 )
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.call import Context, rpc_call
-from trivet.rpc.document_changes import delete_documents, upsert_document
-from trivet.rpc.reading import check_message
+from trivet.rpc.document_changes import delete_documents
+from trivet.rpc.uploads import UnfinishedUploads, UploadStream
 from trivet.types.passage import IndexStatus
 
 
@@ -41,6 +41,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         readiness: Readiness,
         reload: Callable[[], Awaitable[RouteChange]],
         keys: Authenticator,
+        uploads: UnfinishedUploads,
     ) -> None:
         self._routes = routes
         self._adapters = adapters
@@ -48,6 +49,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         self._readiness = readiness
         self._reload = reload
         self._keys = keys
+        self._uploads = uploads
 
     async def ListRoutes(self, request: admin_pb2.ListRoutesRequest, context: Context) -> Any:
         """Every route, its variants, their weights, and whether each is warm."""
@@ -90,14 +92,9 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     ) -> None:
         """One at a time, in order; a refused document is acknowledged as such and the next one taken."""
         async with rpc_call(context) as call:
-            caller = call.authenticate(self._keys)
-            index = ""
-            async for request in requests:
-                check_message(request, besides="document")  # what is wrong with that one, its acknowledgement tells
-                index = request.index or index
-                if not index:
-                    raise InvalidRequest({"index": "is empty in the first message"})
-                await context.write(await upsert_document(self._indexes, index, request.document, caller))
+            with UploadStream(self._indexes, self._uploads, call.authenticate(self._keys)) as stream:
+                async for answer in stream.answers(requests):
+                    await context.write(answer)
 
     async def DeleteDocuments(self, request: admin_pb2.DeleteDocumentsRequest, context: Context) -> Any:
         """Delete by id; says which ids there were."""
@@ -115,8 +112,8 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         """Bring an index up to its corpus and its settings; streams how far it is."""
         async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
-            async for progress in self._indexes.build(request.index, rebuild=request.rebuild):
-                await context.write(admin_pb2.BuildIndexResponse(progress=progress_to_proto(progress)))
+            async for event in self._indexes.build(request.index, rebuild=request.rebuild, strict=request.strict):
+                await context.write(build_event_to_proto(event))
             built = next(item for item in await self._indexes.status() if item.name == request.index)
             await context.write(admin_pb2.BuildIndexResponse(built=self._index(built)))
 

@@ -9,8 +9,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from trivet.api.v1 import admin_pb2
 from trivet.errors import DocumentRejected, InvalidRequest
+from trivet.quotation import quote
 from trivet.retrieval.documents.documents import FORMATS
 from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier
+from trivet.types.corpus import CorpusReport
 from trivet.types.passage import Acknowledgement, BuildProgress, Document, DocumentFormat, IndexStatus
 from trivet.types.variant import Route, Variant, VersionRef
 
@@ -49,7 +51,7 @@ def ref_of(name: str) -> VersionRef:
 def document_from_proto(document: admin_pb2.Document, tenant: str) -> Document:
     """One document to index, as one of `tenant`. Raises DocumentRejected for a format that is not known."""
     if document.format not in (admin_pb2.DOCUMENT_FORMAT_UNSPECIFIED, *_FORMATS):
-        raise DocumentRejected(f"document {document.id[:80]!r}: format {document.format} is not known")
+        raise DocumentRejected(f"document {quote(document.id)}: format {document.format} is not known")
     by_ending = FORMATS.get(PurePath(document.source).suffix.lower(), DocumentFormat.TEXT)
     return Document(
         id=document.id,
@@ -163,10 +165,36 @@ def index_to_proto(status: IndexStatus, routes: Mapping[str, Route]) -> admin_pb
     )
 
 
-def progress_to_proto(progress: BuildProgress) -> admin_pb2.BuildProgress:
-    """How far a build is."""
+def _progress_to_proto(progress: BuildProgress) -> admin_pb2.BuildProgress:
     return admin_pb2.BuildProgress(
-        stage=progress.stage, done=progress.done, total=progress.total, document_id=progress.document_id
+        stage=progress.stage,
+        done=progress.done,
+        total=progress.total,
+        document_id=progress.document_id,
+        skipped=progress.skipped,
+    )
+
+
+def build_event_to_proto(event: BuildProgress | CorpusReport) -> admin_pb2.BuildIndexResponse:
+    """What a build reports."""
+    if isinstance(event, CorpusReport):
+        return admin_pb2.BuildIndexResponse(corpus=_corpus_to_proto(event))
+    return admin_pb2.BuildIndexResponse(progress=_progress_to_proto(event))
+
+
+def _corpus_to_proto(report: CorpusReport) -> admin_pb2.CorpusReport:
+    skipped = [admin_pb2.SkippedFile(file=one.file, reason=one.reason, kept=one.kept) for one in report.first_skipped]
+    guessed = [admin_pb2.GuessedEncoding(file=one.file, encoding=one.encoding) for one in report.first_guessed]
+    return admin_pb2.CorpusReport(
+        files=report.files,
+        documents=report.documents,
+        skipped=report.skipped,
+        first_skipped=skipped,
+        ignored=report.ignored,
+        ignored_kinds=[admin_pb2.IgnoredKind(ending=ending, files=count) for ending, count in report.ignored_kinds],
+        excluded=report.excluded,
+        guessed=report.guessed,
+        first_guessed=guessed,
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from trivet.api.v1 import admin_pb2
-from trivet.errors import DocumentRejected, InvalidRequest, PermissionDenied
+from trivet.errors import DocumentRejected, InvalidRequest, PermissionDenied, TrivetError
 from trivet.ports import IndexAdministration
+from trivet.retrieval.documents.ids import MAX_ID
 from trivet.rpc.admin_wire import acknowledgement_to_proto, document_from_proto
-from trivet.rpc.bounds import BOUNDS, check_bounds
+from trivet.rpc.bounds import check_bounds
 from trivet.rpc.status import code_name_of
+from trivet.types.passage import Document
 from trivet.types.request import Caller, KeyRole
+
+DOCUMENTS_FAULTS = (DocumentRejected, InvalidRequest, PermissionDenied)
 
 
 async def upsert_document(
@@ -19,12 +23,26 @@ async def upsert_document(
     Raises what is no document's fault: NotFound for the index, RetrievalUnavailable.
     """
     try:
-        check_bounds(document)
-        tenant = owner(caller, document.tenant)
-        return acknowledgement_to_proto(await indexes.upsert(index, document_from_proto(document, tenant)))
-    except (DocumentRejected, InvalidRequest, PermissionDenied) as error:
-        problem = admin_pb2.DocumentError(code=code_name_of(error), reason=error.reason, message=str(error))
-        return admin_pb2.UpsertDocumentsResponse(id=document.id[: BOUNDS["Document.id"].size], error=problem)
+        return await upsert(indexes, index, received_document(document, caller))
+    except DOCUMENTS_FAULTS as error:
+        return refusal(document.id, error)
+
+
+async def upsert(indexes: IndexAdministration, index: str, document: Document) -> admin_pb2.UpsertDocumentsResponse:
+    """The acknowledgement of a document that was taken; raises one of DOCUMENTS_FAULTS if it was not."""
+    return acknowledgement_to_proto(await indexes.upsert(index, document))
+
+
+def received_document(document: admin_pb2.Document, caller: Caller) -> Document:
+    """A document as one of the caller's; raises PermissionDenied, InvalidRequest, DocumentRejected."""
+    check_bounds(document)
+    return document_from_proto(document, owner(caller, document.tenant))
+
+
+def refusal(document_id: str, error: TrivetError) -> admin_pb2.UpsertDocumentsResponse:
+    """The acknowledgement of a document that was not taken. An id that is too long to be one is cut."""
+    problem = admin_pb2.DocumentError(code=code_name_of(error), reason=error.reason, message=str(error))
+    return admin_pb2.UpsertDocumentsResponse(id=document_id[:MAX_ID], error=problem)
 
 
 async def delete_documents(

@@ -178,6 +178,19 @@ class DocumentLog:
         """The newest entry of every document of an index, deletions too, in order."""
         return await self.after(index, 0, -1)
 
+    async def corpus_digests(self, index: str) -> dict[DocumentKey, str]:
+        """What the corpus folder had of each document that came from it when it was last taken over."""
+
+        def read(connection: sqlite3.Connection) -> dict[DocumentKey, str]:
+            query = (
+                "SELECT tenant, document_id, corpus_digest FROM entries "
+                "WHERE newest AND index_name = ? AND corpus_digest <> '' ORDER BY seq"
+            )
+            rows = connection.execute(query, (index,))
+            return {DocumentKey(row["tenant"], row["document_id"]): row["corpus_digest"] for row in rows}
+
+        return await self._database.run(read)
+
     async def content(self, seq: int) -> bytes | None:
         """The content of an entry; None if it is a deletion or a newer one has replaced it.
 

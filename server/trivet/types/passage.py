@@ -137,9 +137,13 @@ class IndexStatus:
 
 @dataclass(frozen=True, slots=True)
 class BuildProgress:
-    """How far a build is. `stage` is "read", "embed", "write", "optimise", "check" or "swap"."""
+    """How far a build is. `stage` is "scan", "read", "split", "embed", "write", "optimise", "check" or "swap".
+
+    `total` is 0 where it is not known. `skipped`: files and lines that could not be taken so far.
+    """
 
     stage: str
     done: int
     total: int
     document_id: str = ""
+    skipped: int = 0

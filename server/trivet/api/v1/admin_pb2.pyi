@@ -209,12 +209,16 @@ class Document(_message.Message):
     def __init__(self, id: _Optional[str] = ..., title: _Optional[str] = ..., content: _Optional[bytes] = ..., format: _Optional[_Union[DocumentFormat, str]] = ..., source: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., tenant: _Optional[str] = ..., valid_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class UpsertDocumentsRequest(_message.Message):
-    __slots__ = ("index", "document")
+    __slots__ = ("index", "document", "more", "content")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
     index: str
     document: Document
-    def __init__(self, index: _Optional[str] = ..., document: _Optional[_Union[Document, _Mapping]] = ...) -> None: ...
+    more: bool
+    content: bytes
+    def __init__(self, index: _Optional[str] = ..., document: _Optional[_Union[Document, _Mapping]] = ..., more: _Optional[bool] = ..., content: _Optional[bytes] = ...) -> None: ...
 
 class UpsertDocumentsResponse(_message.Message):
     __slots__ = ("id", "revision", "unchanged", "passages", "error")
@@ -295,32 +299,86 @@ class ListIndexesResponse(_message.Message):
     def __init__(self, indexes: _Optional[_Iterable[_Union[Index, _Mapping]]] = ...) -> None: ...
 
 class BuildIndexRequest(_message.Message):
-    __slots__ = ("index", "rebuild")
+    __slots__ = ("index", "rebuild", "strict")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     REBUILD_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
     index: str
     rebuild: bool
-    def __init__(self, index: _Optional[str] = ..., rebuild: _Optional[bool] = ...) -> None: ...
+    strict: bool
+    def __init__(self, index: _Optional[str] = ..., rebuild: _Optional[bool] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class BuildIndexResponse(_message.Message):
-    __slots__ = ("progress", "built")
+    __slots__ = ("progress", "built", "corpus")
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     BUILT_FIELD_NUMBER: _ClassVar[int]
+    CORPUS_FIELD_NUMBER: _ClassVar[int]
     progress: BuildProgress
     built: Index
-    def __init__(self, progress: _Optional[_Union[BuildProgress, _Mapping]] = ..., built: _Optional[_Union[Index, _Mapping]] = ...) -> None: ...
+    corpus: CorpusReport
+    def __init__(self, progress: _Optional[_Union[BuildProgress, _Mapping]] = ..., built: _Optional[_Union[Index, _Mapping]] = ..., corpus: _Optional[_Union[CorpusReport, _Mapping]] = ...) -> None: ...
 
 class BuildProgress(_message.Message):
-    __slots__ = ("stage", "done", "total", "document_id")
+    __slots__ = ("stage", "done", "total", "document_id", "skipped")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
     stage: str
     done: int
     total: int
     document_id: str
-    def __init__(self, stage: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., document_id: _Optional[str] = ...) -> None: ...
+    skipped: int
+    def __init__(self, stage: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., document_id: _Optional[str] = ..., skipped: _Optional[int] = ...) -> None: ...
+
+class CorpusReport(_message.Message):
+    __slots__ = ("files", "documents", "skipped", "first_skipped", "ignored", "ignored_kinds", "excluded", "guessed", "first_guessed")
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_KINDS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_FIELD_NUMBER: _ClassVar[int]
+    GUESSED_FIELD_NUMBER: _ClassVar[int]
+    FIRST_GUESSED_FIELD_NUMBER: _ClassVar[int]
+    files: int
+    documents: int
+    skipped: int
+    first_skipped: _containers.RepeatedCompositeFieldContainer[SkippedFile]
+    ignored: int
+    ignored_kinds: _containers.RepeatedCompositeFieldContainer[IgnoredKind]
+    excluded: int
+    guessed: int
+    first_guessed: _containers.RepeatedCompositeFieldContainer[GuessedEncoding]
+    def __init__(self, files: _Optional[int] = ..., documents: _Optional[int] = ..., skipped: _Optional[int] = ..., first_skipped: _Optional[_Iterable[_Union[SkippedFile, _Mapping]]] = ..., ignored: _Optional[int] = ..., ignored_kinds: _Optional[_Iterable[_Union[IgnoredKind, _Mapping]]] = ..., excluded: _Optional[int] = ..., guessed: _Optional[int] = ..., first_guessed: _Optional[_Iterable[_Union[GuessedEncoding, _Mapping]]] = ...) -> None: ...
+
+class SkippedFile(_message.Message):
+    __slots__ = ("file", "reason", "kept")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    reason: str
+    kept: bool
+    def __init__(self, file: _Optional[str] = ..., reason: _Optional[str] = ..., kept: _Optional[bool] = ...) -> None: ...
+
+class IgnoredKind(_message.Message):
+    __slots__ = ("ending", "files")
+    ENDING_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    ending: str
+    files: int
+    def __init__(self, ending: _Optional[str] = ..., files: _Optional[int] = ...) -> None: ...
+
+class GuessedEncoding(_message.Message):
+    __slots__ = ("file", "encoding")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    encoding: str
+    def __init__(self, file: _Optional[str] = ..., encoding: _Optional[str] = ...) -> None: ...
 
 class RollbackIndexRequest(_message.Message):
     __slots__ = ("index", "snapshot", "reason")

@@ -160,7 +160,8 @@ class AdminServicer:
 
     def UpsertDocuments(self, request_iterator, context):
         """One acknowledgement per document, in order: either it is durable and found by the next request, or `error` says why
-        it was refused, and the stream goes on. A client key may call this for documents of its own tenant.
+        it was refused, and the stream goes on. A document that does not fit into one message is sent in several (`more`). A
+        client key may call this for documents of its own tenant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,7 +181,8 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BuildIndex(self, request, context):
-        """Brings an index up to its corpus folder; only changed documents are embedded.
+        """Brings an index up to its corpus folder; only changed documents are embedded. Files that cannot be taken are skipped
+        and told in `corpus`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from trivet.errors import DocumentRejected, FailedPrecondition
-from trivet.retrieval.documents.documents import check_document, text_of
+from trivet.retrieval.documents.documents import text_of
 from trivet.retrieval.documents.pdf import read_pdf
 from trivet.retrieval.documents.reading import Reading, Section, read
 from trivet.retrieval.embedding.onnx_model import OnnxModel
@@ -77,13 +77,11 @@ class Splitter:
         return chunks
 
     def _read(self, document: Document) -> Reading:
-        most = self._settings.max_document_bytes
-        check_document(document, most)
         try:
             if document.format is DocumentFormat.PDF:
                 pdf = read_pdf(document.content)
                 return replace(read(pdf.text, document.format), title=pdf.title)
-            return read(text_of(document, most), document.format)
+            return read(text_of(document), document.format)
         except DocumentRejected as error:
             raise DocumentRejected(f"document {document.id!r}: {error}") from None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from trivet.errors import DocumentDamaged, RetrievalUnavailable
-from trivet.retrieval.documents.documents import check_document, check_id, digest_of
+from trivet.retrieval.documents.documents import check_document, digest_of
+from trivet.retrieval.documents.ids import check_id
 from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.locks import DocumentLocks
 from trivet.retrieval.settings import IndexSettings
@@ -36,8 +37,7 @@ class Writer:
 
     async def upsert(self, document: Document, origin: Origin = Origin.UPSERT) -> Acknowledgement:
         """Add or replace a document. Raises DocumentRejected, RetrievalUnavailable."""
-        check_document(document, self._settings.max_document_bytes)
-        digest = digest_of(document)
+        digest = await asyncio.to_thread(self._checked, document)
         key = DocumentKey(document.tenant, document.id)
         snapshot = await self._live.current()
         async with self._locks.turn(key) as turn:
@@ -46,6 +46,11 @@ class Writer:
                 return await turn.finish(self._confirm(newest, document, origin))
             prepared = await snapshot.prepare(document)
             return await turn.finish(self._commit(document, digest, origin, newest, snapshot, prepared))
+
+    def _checked(self, document: Document) -> str:
+        """The digest of a document that can be taken; raises DocumentRejected. Blocking, as long as it is large."""
+        check_document(document, self._settings.max_document_bytes)
+        return digest_of(document)
 
     async def delete(self, key: DocumentKey) -> bool:
         """Delete a document; False if there was none. Raises DocumentRejected, RetrievalUnavailable."""
