@@ -65,12 +65,14 @@ class IndexGateway:
 
 
 @asynccontextmanager
-async def index_gateway(folder: Path, embedding_cache: Path) -> AsyncIterator[IndexGateway]:
+async def index_gateway(
+    folder: Path, embedding_cache: Path, *, index_file: str = "version: 1\n"
+) -> AsyncIterator[IndexGateway]:
     """One empty index, `facts`, searched by the route of that name; keys of an operator and of a client of `acme`."""
     data = DataFolder.open(folder / "data")
     data.cache.mkdir(parents=True, exist_ok=True)
     (data.cache / "embedding").symlink_to(embedding_cache)  # an export takes half a minute
-    config = load_config(_write_config(folder))
+    config = load_config(_write_config(folder, index_file))
     keys = _keys(((OPERATOR, TENANT, KeyRole.OPERATOR), (CLIENT, TENANT, KeyRole.CLIENT)))
     table, metrics = RouteTable(config.routes), Metrics(CollectorRegistry())
     unused = cast(Any, None)  # what generates and what adapts: not called here
@@ -100,14 +102,14 @@ async def index_gateway(folder: Path, embedding_cache: Path) -> AsyncIterator[In
     data.close()
 
 
-def _write_config(folder: Path) -> Path:
+def _write_config(folder: Path, index_file: str) -> Path:
     (folder / "model").mkdir()
     (folder / "model" / "config.json").write_text("{}")
     (folder / "prompts" / "p").mkdir(parents=True)
     (folder / "prompts" / "p" / "1.md").write_text("Be kind.")
     (folder / "adapters").mkdir()
     (folder / "facts" / "corpus").mkdir(parents=True)
-    (folder / "facts" / "index.yaml").write_text("version: 1\n")
+    (folder / "facts" / "index.yaml").write_text(index_file)
     (folder / "trivet.yaml").write_text(_FILE)
     return folder / "trivet.yaml"
 

@@ -212,6 +212,18 @@ async def test_documents_of_lines_stay_while_it_cannot_be_told_what_the_file_has
     assert not [text for text in await texts(service, "many", top_k=20) if "many" in text]
 
 
+async def test_documents_of_a_folder_that_is_not_read_stay(service: IndexService, corpus: Path, tmp_path: Path) -> None:
+    await built(service)
+    (corpus / "sub").rename(tmp_path / "moved")
+    (corpus / "sub").symlink_to(tmp_path / "moved")
+    (corpus / "a.md").unlink()
+    assert [one.file for one in (await reported(service)).first_skipped] == ["sub/"]
+    assert set(await texts(service, "letter")) == {"Beta is the second letter.", "Gamma is the third letter."}
+    (corpus / "sub").unlink()
+    await built(service)
+    assert set(await texts(service, "letter")) == {"Gamma is the third letter."}
+
+
 async def test_the_first_of_two_files_of_one_id_stays_the_document_even_while_it_is_bad(
     service: IndexService, corpus: Path
 ) -> None:

@@ -195,3 +195,13 @@ async def test_a_long_question_is_searched_with_by_its_beginning_and_the_receipt
             assert {query.asked for query in shelves.queries.values()} == {"x" * 2048}
             found = await one.stub.Retrieve(inference_pb2.RetrieveRequest(route="shown", text="x" * length))
             assert list(found.degraded) == degraded
+
+
+async def test_a_receipt_names_passages_of_documents_in_any_script(tmp_path: Path) -> None:
+    ids = ["acme!हिन्दी (2024)@12#3", "می‌خواهم: 100%25 @home@1#0", '👩‍👩‍👧/caf%E9 \\ "x"@3#0']
+    async with served(tmp_path) as (one, shelves):
+        for passage_id in ids:
+            shelves.passages["facts"] = (replace(FACTS[0], id=passage_id),)
+            answer = await one.stub.Generate(request("careful"))
+            asked = inference_pb2.GetReceiptRequest(request_id=answer.receipt.request_id)
+            assert list((await one.stub.GetReceipt(asked)).receipt.passage_ids) == [passage_id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from trivet.retrieval.documents.ids import printable
 from trivet.retrieval.settings import CorpusSelection
 from trivet.types.path_pattern import PathPattern
 
+_SORTED_AT_ONCE = 10_000
 _LINK = "is a link out of the corpus folder, expected `follow_links: true` in index.yaml"
 _FOLDER_LINK = "is a link to a folder, expected `follow_links: true` in index.yaml"
 _KINDS = {
@@ -77,14 +79,14 @@ class Walk:
         status = at.stat()
         room = self._selection.max_files - self._looked_at
         with os.scandir(at) as entries:
-            listed = sorted(islice(entries, room + 1), key=lambda entry: entry.name)
-        self._looked_at += len(listed)
-        if len(listed) > room:
+            runs = list(_sorted_runs(islice(entries, room + 1)))
+        self._looked_at += sum(map(len, runs))
+        if self._looked_at > self._selection.max_files:
             raise FailedPrecondition(
                 f"the corpus folder has more than {self._selection.max_files:,} files and folders, which is max_files "
                 "in index.yaml"
             )
-        return _Folder(path, included, iter(listed), (status.st_dev, status.st_ino))
+        return _Folder(path, included, heapq.merge(*runs, key=_name), (status.st_dev, status.st_ino))
 
     def _look_at(self, entry: os.DirEntry[str], folders: list[_Folder]) -> str | None:
         """The path of a file that is taken; a folder to walk is put on top of `folders`."""
@@ -135,6 +137,16 @@ class Walk:
         status = entry.stat()
         cycle = kind == stat.S_IFDIR and (status.st_dev, status.st_ino) in {folder.identity for folder in folders}
         return "is a link to a folder that it is in" if cycle else ""
+
+
+def _sorted_runs(entries: Iterator[os.DirEntry[str]]) -> Iterator[list[os.DirEntry[str]]]:
+    """A folder's entries in sorted pieces: sorting many at once would keep other threads waiting."""
+    while run := list(islice(entries, _SORTED_AT_ONCE)):
+        yield sorted(run, key=_name)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
 
 
 def _kind(entry: os.DirEntry[str]) -> int:

@@ -108,7 +108,7 @@ class Takeover:
 
     async def _forget(self) -> AsyncGenerator[BuildProgress]:
         """Drop the documents whose files have gone."""
-        gone = [key for key in self._known if key not in self._owners and key not in self._reserved]
+        gone = await asyncio.to_thread(self._gone)
         for done, key in enumerate(gone, 1):
             if self._unknown:
                 entry = await self._log.newest(self._settings.name, key)
@@ -116,6 +116,9 @@ class Takeover:
                     continue
             await self._index.writer.forget_file(key)
             yield self._progress("write", done, len(gone), key.id)
+
+    def _gone(self) -> list[DocumentKey]:
+        return [key for key in self._known if key not in self._owners and key not in self._reserved]
 
     def _look(self, names: Sequence[str]) -> None:
         """Which documents of some files have changed. Blocking."""

@@ -1,0 +1,63 @@
+"""What `index.yaml` says of the corpus folder, checked when the configuration is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trivet.app.indexes import index_settings
+from trivet.config import load_config
+from trivet.errors import ConfigError
+
+FILE = """
+version: 1
+backends:
+  local: {kind: embedded, model: model}
+indexes: {facts: facts}
+routes:
+  facts:
+    variants:
+      only: {weight: 1, backend: local, prompt: p@1, retrieval: {index: facts}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("model", "prompts/p", "adapters", "facts/corpus"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "prompts" / "p" / "1.md").write_text("Be kind.")
+    (tmp_path / "trivet.yaml").write_text(FILE)
+    return tmp_path
+
+
+def test_the_corpus_settings_arrive(folder: Path) -> None:
+    (folder / "facts" / "index.yaml").write_text(
+        "version: 1\ninclude: ['**/*.md']\nignore: [drafts/**, '*.bak']\nfollow_links: true\nmax_files: 9\n"
+        "encoding: Latin1\nmax_document_bytes: 33554432\n"
+    )
+    settings = index_settings("facts", load_config(folder / "trivet.yaml").indexes["facts"])
+    selection = settings.selection
+    assert [one.text for one in selection.include] == ["**/*.md"]
+    assert [one.text for one in selection.ignore] == ["drafts/**", "*.bak"]
+    assert (selection.follow_links, selection.max_files) == (True, 9)
+    assert (settings.encoding, settings.max_document_bytes) == ("cp1252", 32 << 20)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("include: ['!a']", "index.yaml:2: include.0: value error, has a '!' at its beginning"),
+        ("ignore: ['a**']", "index.yaml:2: ignore.0: value error, has '**' beside other characters"),
+        ("ignore: [" + "x," * 101 + "]", "index.yaml:2: ignore: list should have at most 100 items"),
+        ("encoding: punycode", "index.yaml:2: encoding: value error, no encoding of text"),
+        ("max_document_bytes: 268435457", "index.yaml:2: max_document_bytes: input should be less than or equal"),
+        ("max_files: 0", "index.yaml:2: max_files: input should be greater"),
+    ],
+)
+def test_a_wrong_one_is_told_with_file_line_and_field(folder: Path, line: str, problem: str) -> None:
+    (folder / "facts" / "index.yaml").write_text(f"version: 1\n{line}\n")
+    with pytest.raises(ConfigError) as error:
+        load_config(folder / "trivet.yaml")
+    assert problem in str(error.value)
