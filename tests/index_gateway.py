@@ -66,13 +66,16 @@ class IndexGateway:
 
 @asynccontextmanager
 async def index_gateway(
-    folder: Path, embedding_cache: Path, *, index_file: str = "version: 1\n"
+    folder: Path, embedding_cache: Path, *, index_file: str = "version: 1\n", more: str = ""
 ) -> AsyncIterator[IndexGateway]:
-    """One empty index, `facts`, searched by the route of that name; keys of an operator and of a client of `acme`."""
+    """One empty index, `facts`, searched by the route of that name; keys of an operator and of a client of `acme`.
+
+    `more`: of the configuration.
+    """
     data = DataFolder.open(folder / "data")
     data.cache.mkdir(parents=True, exist_ok=True)
     (data.cache / "embedding").symlink_to(embedding_cache)  # an export takes half a minute
-    config = load_config(_write_config(folder, index_file))
+    config = load_config(_write_config(folder, index_file, more))
     keys = _keys(((OPERATOR, TENANT, KeyRole.OPERATOR), (CLIENT, TENANT, KeyRole.CLIENT)))
     table, metrics = RouteTable(config.routes), Metrics(CollectorRegistry())
     unused = cast(Any, None)  # what generates and what adapts: not called here
@@ -102,7 +105,7 @@ async def index_gateway(
     data.close()
 
 
-def _write_config(folder: Path, index_file: str) -> Path:
+def _write_config(folder: Path, index_file: str, more: str) -> Path:
     (folder / "model").mkdir()
     (folder / "model" / "config.json").write_text("{}")
     (folder / "prompts" / "p").mkdir(parents=True)
@@ -110,7 +113,7 @@ def _write_config(folder: Path, index_file: str) -> Path:
     (folder / "adapters").mkdir()
     (folder / "facts" / "corpus").mkdir(parents=True)
     (folder / "facts" / "index.yaml").write_text(index_file)
-    (folder / "trivet.yaml").write_text(_FILE)
+    (folder / "trivet.yaml").write_text(_FILE + more)
     return folder / "trivet.yaml"
 
 

@@ -178,6 +178,17 @@ class Overloaded(TrivetError):
         self.retry_after = retry_after
 
 
+class QuotaExceeded(TrivetError):
+    """A tenant would have more than it may: final until it deletes something, or an operator allows more."""
+
+    reason = "QUOTA_EXCEEDED"
+
+    def __init__(self, tenant: str, subject: str, has: int, more: int, limit: int) -> None:
+        super().__init__(f"tenant {tenant!r} has {has:,} {subject}, {more:,} more are beyond its quota of {limit:,}")
+        self.subject = f"{subject} of tenant {tenant}"
+        self.limit = limit
+
+
 class SlowReader(TrivetError):
     """The client did not read its stream for longer than is allowed."""
 

@@ -113,3 +113,32 @@ async def test_a_file_that_is_larger_than_a_message_is_added_and_one_that_is_too
     embedding = pytestconfig.cache.mkdir("embedding")
     async with index_gateway(tmp_path, embedding, index_file="version: 1\nmax_document_bytes: 1048576\n") as gateway:
         await asyncio.to_thread(operate, gateway.address)
+
+
+async def test_a_tenant_has_no_more_than_its_quota_until_it_deletes_something(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    assert pytestconfig.cache is not None
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.md").write_text(f"The code of {name} is K{name}.")
+    (tmp_path / "shared.md").write_text("Everybody may know this.")
+
+    def operate(address: str) -> None:
+        paths = [str(tmp_path / f"{name}.md") for name in ("a", "b", "c")]
+        added = run(address, "add", INDEX, "--tenant", "acme", *paths)
+        assert added.exit_code == 1
+        assert "a: revision 1" in added.stdout
+        assert "b: revision 1" in added.stdout
+        assert "refused (RESOURCE_EXHAUSTED): tenant 'acme' has 2 documents, 1 more are beyond its quota of 2" in (
+            added.stderr
+        )
+        assert run(address, "add", INDEX, str(tmp_path / "shared.md")).exit_code == 0
+        assert run(address, "add", INDEX, "--tenant", "bolt", *paths).exit_code == 0
+        (tmp_path / "a.md").write_text("The code of a has changed.")
+        assert run(address, "add", INDEX, "--tenant", "acme", paths[0]).exit_code == 0
+        assert run(address, "rm", INDEX, "--tenant", "acme", "b").exit_code == 0
+        assert run(address, "add", INDEX, "--tenant", "acme", paths[2]).exit_code == 0
+
+    more = "quotas:\n  max_documents: 2\n  tenants:\n    bolt: {max_bytes: 1000}\n"
+    async with index_gateway(tmp_path, pytestconfig.cache.mkdir("embedding"), more=more) as gateway:
+        await asyncio.to_thread(operate, gateway.address)

@@ -95,6 +95,11 @@ async def test_a_client_changes_its_own_alone(stub: admin_pb2_grpc.AdminStub, me
             admin_pb2.DeleteDocumentsRequest(index="facts", ids=["a"], tenant="bolt"), metadata=key("acme")
         )
     assert failure(caught.value).code == "PERMISSION_DENIED"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.DeleteDocuments(
+            admin_pb2.DeleteDocumentsRequest(index="facts", ids=["a"], tenant="A B"), metadata=key("staff")
+        )
+    assert failure(caught.value).fields.keys() == {"tenant"}
     assert before.items() <= memory.documents.items()
 
 

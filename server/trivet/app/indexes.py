@@ -26,6 +26,7 @@ from trivet.stores.snapshot_catalogue import SnapshotCatalogue
 from trivet.stores.vector_process import VectorProcess
 from trivet.types.encodings import codec_of
 from trivet.types.path_pattern import PathPattern
+from trivet.types.quota import Quota, Quotas
 
 
 @asynccontextmanager
@@ -48,7 +49,9 @@ async def open_indexes(
         stack.callback(embedders.close)
         splitting = ThreadPoolExecutor(1, "split-documents")
         stack.callback(splitting.shutdown, wait=False, cancel_futures=True)
-        stores = Stores(store, DocumentLog(database), SnapshotCatalogue(database), embedders, builder, splitting)
+        stores = Stores(
+            store, DocumentLog(database, _quotas(config)), SnapshotCatalogue(database), embedders, builder, splitting
+        )
         service = IndexService(stores, settings)
         stack.push_async_callback(service.close)
         await service.start(replace_unusable=replace_unusable)
@@ -58,6 +61,14 @@ async def open_indexes(
                 metrics.repaired.labels(name).set_function(partial(getattr, index, "repaired"))
                 metrics.unoptimised.labels(name).set_function(partial(getattr, index, "unoptimised"))
         yield service
+
+
+def _quotas(config: Config) -> Quotas:
+    section = config.file.quotas
+    return Quotas(
+        Quota(section.max_documents, section.max_bytes),
+        {name: Quota(own.max_documents, own.max_bytes) for name, own in section.tenants.items()},
+    )
 
 
 def passage_cache(config: Config, folder: DataFolder) -> EmbeddingCache:

@@ -189,6 +189,19 @@ class Qdrant(Section):
     quantization: Literal["none", "int8"] = "none"
 
 
+class QuotaSection(Section):
+    """How much a tenant may have in all indexes together; None for no bound."""
+
+    max_documents: Annotated[int, Field(ge=0)] | None = None
+    max_bytes: Annotated[int, Field(ge=0)] | None = None
+
+
+class QuotasSection(QuotaSection):
+    """Each tenant's, and whole ones of their own for some."""
+
+    tenants: dict[Name, QuotaSection] = {}
+
+
 class Price(Section):
     """USD. Cached input tokens are priced on their own."""
 
@@ -281,6 +294,7 @@ class ConfigFile(Section):
     adapter_source: AdapterSource = AdapterSource()
     indexes: dict[Name, str] = {}
     qdrant: Qdrant = Qdrant()
+    quotas: QuotasSection = QuotasSection()
     prices: dict[Name, Price] = {}
     routes: Annotated[dict[Name, RouteSection], Field(min_length=1)]
 

@@ -15,6 +15,7 @@ from trivet.retrieval.settings import IndexSettings
 from trivet.retrieval.snapshot.stores import Stores
 from trivet.retrieval.turns import Turns
 from trivet.stores.document_log import DOCUMENT_LOG_SCHEMA
+from trivet.stores.document_usage import count_usage
 from trivet.stores.records import DocumentKey
 from trivet.stores.snapshot_catalogue import SNAPSHOT_CATALOGUE_SCHEMA
 from trivet.stores.sqlite import Database
@@ -28,12 +29,13 @@ MAX_TAG_CHARACTERS = 256
 # the order in which they came. Another engine is a network away, and does many at once.
 SEARCHES_AT_ONCE = 2
 SEARCHES_AT_ONCE_ELSEWHERE = 32
-DOCUMENTS_VERSION = 1
+DOCUMENTS_VERSION = 2
 
 
 def open_database(path: Path) -> Database:
     """The file of the document log and the snapshots' catalogue; raises FailedPrecondition for another version's."""
-    return Database.open(path, DOCUMENTS_VERSION, (*DOCUMENT_LOG_SCHEMA, *SNAPSHOT_CATALOGUE_SCHEMA))
+    schema = (*DOCUMENT_LOG_SCHEMA, *SNAPSHOT_CATALOGUE_SCHEMA)
+    return Database.open(path, DOCUMENTS_VERSION, schema, {1: count_usage})
 
 
 class IndexService:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from trivet.api.v1 import admin_pb2
-from trivet.errors import DocumentRejected, InvalidRequest, PermissionDenied, TrivetError
+from trivet.errors import DocumentRejected, InvalidRequest, PermissionDenied, QuotaExceeded, TrivetError
 from trivet.ports import IndexAdministration
+from trivet.retrieval.documents.documents import check_tenant
 from trivet.retrieval.documents.ids import MAX_ID
 from trivet.rpc.admin_wire import acknowledgement_to_proto, document_from_proto
 from trivet.rpc.bounds import check_bounds
@@ -12,7 +13,7 @@ from trivet.rpc.status import code_name_of
 from trivet.types.passage import Document
 from trivet.types.request import Caller, KeyRole
 
-DOCUMENTS_FAULTS = (DocumentRejected, InvalidRequest, PermissionDenied)
+DOCUMENTS_FAULTS = (DocumentRejected, InvalidRequest, PermissionDenied, QuotaExceeded)
 
 
 async def upsert_document(
@@ -51,6 +52,10 @@ async def delete_documents(
     """Delete documents of one owner; says which there were. Raises InvalidRequest, PermissionDenied, NotFound."""
     if not request.ids:
         raise InvalidRequest({"ids": "is empty"})
+    try:
+        check_tenant(request.tenant)
+    except ValueError as error:
+        raise InvalidRequest({"tenant": str(error)}) from None
     deleted = await indexes.delete(request.index, list(request.ids), owner(caller, request.tenant))
     there = set(deleted)
     missing = [document_id for document_id in dict.fromkeys(request.ids) if document_id not in there]

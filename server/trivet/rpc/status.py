@@ -54,6 +54,7 @@ CODES: Mapping[type[errors.TrivetError], grpc.StatusCode] = {
     errors.DataFolderInUse: Code.FAILED_PRECONDITION,
     errors.GenerationFailed: Code.INTERNAL,
     errors.Overloaded: Code.RESOURCE_EXHAUSTED,
+    errors.QuotaExceeded: Code.RESOURCE_EXHAUSTED,
     errors.SlowReader: Code.ABORTED,
     errors.DeadlineExceeded: Code.DEADLINE_EXCEEDED,
     errors.Unavailable: Code.UNAVAILABLE,
@@ -92,7 +93,7 @@ def status_of(error: BaseException, request_id: str, receipt: receipt_pb2.Receip
     reason = error.reason if isinstance(error, errors.TrivetError) else "INTERNAL"
     status = status_pb2.Status(code=code.value[0], message=transmittable(message))
     _add(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata={"request_id": request_id}))
-    if isinstance(error, errors.Overloaded):
+    if isinstance(error, errors.Overloaded | errors.QuotaExceeded):
         violation = error_details_pb2.QuotaFailure.Violation(subject=error.subject, description=str(error))
         _add(status, error_details_pb2.QuotaFailure(violations=[violation]))
     retry_after = retry_after_of(error)

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from types import TracebackType
 
 from trivet.api.v1 import admin_pb2
@@ -50,7 +51,7 @@ class _Begun:
     index: str
     document: Document
     max_bytes: int
-    content: bytearray = field(default_factory=bytearray)
+    content: BytesIO = field(default_factory=BytesIO)  # whose value is no copy of it
 
 
 class UploadStream:
@@ -130,15 +131,15 @@ class UploadStream:
     async def _add(self, piece: bytes, *, more: bool) -> admin_pb2.UpsertDocumentsResponse | None:
         begun = self._begun
         assert begun is not None
-        size = len(begun.content) + len(piece)
+        size = begun.content.tell() + len(piece)
         if size > begun.max_bytes:
             self._drop()
             self._passing_over = more
             return refusal(begun.document.id, DocumentRejected(too_large(begun.document.id, size, begun.max_bytes)))
-        begun.content += piece
+        begun.content.write(piece)
         if more:
             return None
-        whole = replace(begun.document, content=bytes(begun.content))
+        whole = replace(begun.document, content=begun.content.getvalue())
         self._drop()
         try:
             return await upsert(self._indexes, begun.index, whole)

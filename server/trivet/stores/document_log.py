@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trivet.errors import DocumentDamaged
+from trivet.stores.document_usage import DOCUMENT_USAGE_SCHEMA, Usage, add_usage, require_room
 from trivet.stores.records import DocumentKey, Origin, Revision
 from trivet.stores.sqlite import Database
 from trivet.types.passage import Document, DocumentFormat
+from trivet.types.quota import NO_BOUNDS, NO_QUOTAS, Quotas
 
 DOCUMENT_LOG_SCHEMA = (
     """CREATE TABLE entries (
@@ -37,7 +39,12 @@ DOCUMENT_LOG_SCHEMA = (
     ) STRICT""",
     "CREATE UNIQUE INDEX newest_of_document ON entries (index_name, tenant, document_id) WHERE newest",
     "CREATE INDEX newest_in_order ON entries (index_name, seq) WHERE newest",
-    "CREATE TABLE contents (seq INTEGER PRIMARY KEY REFERENCES entries, compressed BLOB NOT NULL) STRICT",
+    """CREATE TABLE contents (
+        seq INTEGER PRIMARY KEY REFERENCES entries,
+        compressed BLOB NOT NULL,
+        bytes INTEGER NOT NULL DEFAULT 0
+    ) STRICT""",
+    *DOCUMENT_USAGE_SCHEMA,
 )
 _PAGE = 500
 _KEPT = 10  # entries of a document, the newest one included: for people who want to know what happened to it
@@ -104,13 +111,27 @@ class DocumentLog:
     writers of a document take turns before they come here.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, quotas: Quotas = NO_QUOTAS) -> None:
         self._database = database
+        self._quotas = quotas
+
+    async def require_room(self, index: str, document: Document) -> None:
+        """Raise QuotaExceeded if `append` would now: before a document is embedded for nothing."""
+        quota = self._quotas.of(document.tenant)
+        if quota == NO_BOUNDS:
+            return
+
+        def check(connection: sqlite3.Connection) -> None:
+            key = DocumentKey(document.tenant, document.id)
+            added = _added(connection, index, key, 1, len(document.content))
+            require_room(connection, key.tenant, added, quota)
+
+        await self._database.run(check)
 
     async def append(
         self, index: str, document: Document, digest: str, origin: Origin, corpus_digest: str = ""
     ) -> LogEntry:
-        """Log an upsert under the document's next revision."""
+        """Log an upsert under the document's next revision; raises QuotaExceeded."""
         about = (
             digest,
             False,
@@ -127,9 +148,12 @@ class DocumentLog:
         key = DocumentKey(document.tenant, document.id)
 
         def write(connection: sqlite3.Connection) -> LogEntry:
+            added = _added(connection, index, key, 1, len(document.content))
+            require_room(connection, key.tenant, added, self._quotas.of(key.tenant))
+            add_usage(connection, key.tenant, added)
             entry = _append(connection, index, key, about)
             compressed = zlib.compress(document.content, _COMPRESSION)
-            connection.execute("INSERT INTO contents VALUES (?, ?)", (entry.seq, compressed))
+            connection.execute("INSERT INTO contents VALUES (?, ?, ?)", (entry.seq, compressed, len(document.content)))
             return entry
 
         return await self._database.run(write)
@@ -149,7 +173,12 @@ class DocumentLog:
             newest.valid_until,
             time.time(),
         )
-        return await self._database.run(lambda connection: _append(connection, newest.index, newest.key, about))
+
+        def write(connection: sqlite3.Connection) -> LogEntry:
+            add_usage(connection, newest.tenant, _added(connection, newest.index, newest.key, 0, 0))
+            return _append(connection, newest.index, newest.key, about)
+
+        return await self._database.run(write)
 
     async def note_corpus(self, seq: int, origin: Origin, corpus_digest: str) -> None:
         """Remember of an entry what the corpus folder has of its document; its content stays."""
@@ -216,7 +245,9 @@ class DocumentLog:
         """Put the content of an entry back, as it was acknowledged."""
         compressed = zlib.compress(content, _COMPRESSION)
         await self._database.run(
-            lambda connection: connection.execute("REPLACE INTO contents VALUES (?, ?)", (seq, compressed))
+            lambda connection: connection.execute(
+                "REPLACE INTO contents VALUES (?, ?, ?)", (seq, compressed, len(content))
+            )
         )
 
     async def indexes(self) -> list[str]:
@@ -244,6 +275,16 @@ class DocumentLog:
             return [_entry(row) for row in connection.execute(query, tuple(values))]
 
         return await self._database.run(read)
+
+
+def _added(connection: sqlite3.Connection, index: str, key: DocumentKey, documents: int, size: int) -> Usage:
+    """What a write adds: so many documents of that many bytes, less what the document has now."""
+    row = connection.execute(
+        """SELECT ifnull(bytes, 0) AS bytes FROM entries LEFT JOIN contents USING (seq)
+        WHERE newest AND NOT deleted AND index_name = ? AND tenant = ? AND document_id = ?""",
+        (index, key.tenant, key.id),
+    ).fetchone()
+    return Usage(documents, size) if row is None else Usage(documents - 1, size - row["bytes"])
 
 
 def _append(connection: sqlite3.Connection, index: str, key: DocumentKey, about: Sequence[object]) -> LogEntry:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,8 @@ from typing import TypeVar
 from trivet.errors import FailedPrecondition, RetrievalUnavailable
 
 ResultT = TypeVar("ResultT")
+Upgrade = Callable[[sqlite3.Connection], None]
+NO_UPGRADES: Mapping[int, Upgrade] = {}
 
 _BUSY_SECONDS = 10.0
 _PAGES = 1024  # copied at a time
@@ -34,14 +36,16 @@ class Database:
         self._name = name
 
     @classmethod
-    def open(cls, path: Path, version: int, schema: Sequence[str]) -> Database:
-        """Open it, made with `schema` if it is not there.
+    def open(
+        cls, path: Path, version: int, schema: Sequence[str], upgrades: Mapping[int, Upgrade] = NO_UPGRADES
+    ) -> Database:
+        """Open it, made with `schema` if it is not there. `upgrades`: from each version what makes it the next one.
 
         Raises FailedPrecondition if it has another schema version, or is no database.
         """
         thread = ThreadPoolExecutor(1, f"sqlite-{path.stem}")
         try:
-            connection = thread.submit(_open, path, version, schema).result()
+            connection = thread.submit(_open, path, version, schema, upgrades).result()
         except BaseException:
             thread.shutdown()
             raise
@@ -85,7 +89,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _open(path: Path, version: int, schema: Sequence[str]) -> sqlite3.Connection:
+def _open(path: Path, version: int, schema: Sequence[str], upgrades: Mapping[int, Upgrade]) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
@@ -97,6 +101,10 @@ def _open(path: Path, version: int, schema: Sequence[str]) -> sqlite3.Connection
         connection.execute("PRAGMA synchronous=FULL")
         with _transaction(connection):
             (found,) = connection.execute("PRAGMA user_version").fetchone()
+            while found < version and found in upgrades:
+                upgrades[found](connection)
+                found += 1
+                connection.execute(f"PRAGMA user_version = {found:d}")
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if found != version and (found or tables):
                 raise FailedPrecondition(

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from itertools import islice
 from pathlib import PurePosixPath
 
-from trivet.errors import DocumentRejected, FailedPrecondition
+from trivet.errors import DocumentRejected, FailedPrecondition, QuotaExceeded
 from trivet.retrieval.corpus.corpus import read_file, taken_by
 from trivet.retrieval.corpus.files import FoundDocument, RefusedPart
 from trivet.retrieval.corpus.findings import Findings
@@ -101,7 +101,7 @@ class Takeover:
         async for found in self._all_changed():
             try:
                 await self._index.writer.upsert(found.document, Origin.CORPUS)
-            except DocumentRejected as error:
+            except (DocumentRejected, QuotaExceeded) as error:
                 self._skip(found.where, str(error), _key(found.document))
             done += 1
             yield self._progress("embed", done, len(self._changed), found.document.id)
