@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
 from trivet.cli.documents import Given, read_documents, survey
 from trivet.cli.main import main
-from trivet.cli.output import plain
+from trivet.cli.output import plain, print_table
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "127.0.0.1:1"
@@ -133,6 +133,11 @@ def test_a_time_without_zone_is_wrong_usage(tmp_path: Path) -> None:
     result = run("index", "add", "handbook", str(tmp_path / "a.md"), "--valid-until", "2026-01-01")
     assert result.exit_code == 2
     assert "expected a time like" in result.output
+
+
+def test_a_table_shows_brackets_and_colons_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("document",), [["C [v2] :smile: [/x]"]])
+    assert "C [v2] :smile: [/x]" in capsys.readouterr().out
 
 
 def test_json_keeps_numbers_leaves_out_the_unknown_and_names_enums() -> None:

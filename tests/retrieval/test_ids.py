@@ -32,6 +32,7 @@ NAMES = {
     "...md": "%2E%2E",
     "a/..md": "a/%2E",
     "\u200b\u0301.md": "%E2%80%8B\u0301",
+    "\u202c\u0301.md": "%E2%80%AC%CC%81",  # the mark would join the C
     "back\\slash.md": "back\\slash",
     "価格　表.txt": "価格　表",
 }

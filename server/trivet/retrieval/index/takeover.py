@@ -83,7 +83,6 @@ class Takeover:
             some = self._names[start : start + step]
             await asyncio.to_thread(self._look, some)
             yield self._progress("read", start + len(some), total, id_of_file(PurePosixPath(some[-1])))
-        self._findings.documents = len(self._owners)
 
     async def _try(self) -> AsyncGenerator[BuildProgress]:
         """Split what has changed for nothing."""
@@ -136,6 +135,7 @@ class Takeover:
                         f"the corpus has more than {self._settings.selection.max_files:,} documents, which is "
                         "max_files in index.yaml"
                     )
+                self._findings.documents += 1
                 if found.guessed:
                     self._findings.guess(found.where, found.guessed)
                 if self._known.get(key) != digest_of(found.document):
