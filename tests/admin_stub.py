@@ -31,7 +31,8 @@ async def admin_stub(
     uploads: UnfinishedUploads | None = None,
 ) -> AsyncIterator[admin_pb2_grpc.AdminStub]:
     """A stub for it, see `admin_channel`."""
-    async with admin_channel(routes=routes, adapters=adapters, indexes=indexes, reload=reload, keys=keys) as channel:
+    parts: Any = {"adapters": adapters, "indexes": indexes, "reload": reload, "uploads": uploads}
+    async with admin_channel(routes=routes, keys=keys, **parts) as channel:
         yield admin_pb2_grpc.AdminStub(channel)  # type: ignore[no-untyped-call,unused-ignore]
 
 
@@ -43,6 +44,7 @@ async def admin_channel(
     indexes: Any = None,
     reload: Any = None,
     keys: Mapping[str, KeyRole] | None = None,
+    uploads: UnfinishedUploads | None = None,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to it. `keys`: each secret, which is its tenant too, and its role; without any, all are operators."""
     entries = [KeyEntry(hashlib.sha256(name.encode()).hexdigest(), name, role) for name, role in (keys or {}).items()]

@@ -31,8 +31,6 @@ class Commands(click.Group):
             lines = [f"error: {error.message} ({error.code}{', ' + error.reason if error.reason else ''})"]
             if error.code == "UNAVAILABLE" and not error.reason:
                 lines.append("Is a server running there? Start one with `trivet serve`, or name it with --address.")
-            if error.code == "RESOURCE_EXHAUSTED" and not error.reason:
-                lines.append("A message is larger than the server takes: see max_message_bytes of its configuration.")
             click.echo("\n".join(lines), err=True)
         except (TrivetError, OSError) as error:
             click.echo(f"error: {error}", err=True)
