@@ -218,7 +218,7 @@ async def test_a_document_out_of_bounds_is_acknowledged_as_refused_and_the_next_
             raise InvalidRequest({"reached": "taken"})
 
     async with admin_stub(indexes=Taken()) as stub:
-        big = admin_pb2.Document(id="d" * 300, tags=["t"] * 33, title="x" * 513)
+        big = admin_pb2.Document(id="d" * 300, tags=["t"] * 65, title="x" * 513)
         asked = [
             admin_pb2.UpsertDocumentsRequest(index="facts", document=document)
             for document in (big, admin_pb2.Document(id="next"))
@@ -226,6 +226,6 @@ async def test_a_document_out_of_bounds_is_acknowledged_as_refused_and_the_next_
         refused, taken = [answer async for answer in stub.UpsertDocuments(iter(asked))]
         assert refused.id == "d" * 255
         assert refused.error.code == "INVALID_ARGUMENT"
-        for told in ("tags: expected at most 32, got 33", "title: expected at most 512 characters, got 513"):
+        for told in ("tags: expected at most 64, got 65", "title: expected at most 512 characters, got 513"):
             assert told in refused.error.message
         assert taken.error.message == "reached: taken"
