@@ -134,7 +134,7 @@ async def test_what_cannot_be_read_is_skipped_and_told_and_the_rest_is_taken(
     assert not any(one.kept for one in report.first_skipped)
     assert (report.ignored, report.ignored_kinds) == (4, ((".png", 2), ("(none)", 1), (".css", 1)))
     assert [(one.file, one.encoding) for one in report.first_guessed] == [("latin.txt", "windows-1252")]
-    assert (report.files, report.documents, report.excluded) == (11, 7, 0)
+    assert (report.files, report.documents, report.excluded) == (11, 8, 0)
     found = await texts(service, "letter Mu Möbelstück", top_k=20)
     assert {"Alpha is here, too.", "Gamma is the third letter.", "Mu is in many."} <= set(found)
     assert "Das Möbelstück wird im Frühjahr ausgeliefert." in found
