@@ -30,7 +30,7 @@ def examine_database(path: Path, version: int | None, found: Diagnosis) -> bool:
     if not path.exists():
         return False
     schema, problem = check_database(path)
-    if not problem and version is not None and schema not in (0, version):
+    if not problem and version is not None and schema > version:  # what is older is brought up when it is opened
         found.add(
             path,
             f"it has schema version {schema}, this version of Trivet reads {version}",

@@ -52,7 +52,7 @@ def restore(source: Path, root: Path, report: Report) -> Manifest:
 def _verify(manifest: Manifest, source: Path, report: Report) -> None:
     for name, version in manifest.schemas.items():
         expected = _SCHEMAS.get(name, version)
-        if version != expected:
+        if version > expected:  # what is older is brought up when it is opened
             raise FailedPrecondition(
                 f"the backup's {name} has schema version {version}, this version of Trivet reads {expected}: use "
                 f"the version that made it, {manifest.trivet}"
