@@ -1,7 +1,7 @@
 """JSON schemas of a hostile client.
 
-`SCHEMAS` must be refused: too large, never compiled in time, or with keywords that would not be kept to. `ENDLESS` ones are
-legal, and no answer that has room can fulfil them.
+`SCHEMAS` must be refused: too large, never compiled in time, or with keywords that would not be kept to. `ENDLESS`
+ones are legal, and no answer that has room can fulfil them.
 """
 
 from __future__ import annotations
