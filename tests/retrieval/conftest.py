@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from trivet.retrieval.documents.process.pool import SplittingPool
 from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.service import IndexService, open_database
@@ -72,7 +72,7 @@ def settings(tmp_path: Path) -> IndexSettings:
 def open_stores(store: QdrantStore, embedder: OnnxEmbedder, tmp_path: Path) -> Iterator[OpenStores]:
     """Opens the same document log, with the module's engine and model."""
     databases: list[Database] = []
-    splitting = ThreadPoolExecutor(1)
+    splitting = SplittingPool()
 
     async def always(_: EmbeddingSettings) -> OnnxEmbedder:
         return embedder
@@ -86,7 +86,7 @@ def open_stores(store: QdrantStore, embedder: OnnxEmbedder, tmp_path: Path) -> I
     yield opened
     for database in databases:
         database.close()
-    splitting.shutdown()
+    splitting.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -20,8 +20,8 @@ import pytest_asyncio
 from processes import gone
 from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
-from trivet.retrieval.embedding.frames import BrokenFrame, Frame, encode_frame, read_frame
 from trivet.retrieval.embedding.process import EmbeddingProcess
+from trivet.retrieval.processes.frames import BrokenFrame, Frame, encode_frame, read_frame
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from trivet.retrieval.documents.pdf import read_pdf
 
 from pdf_files import pdf
 from retrieval_documents import search
 from trivet.errors import DocumentRejected
 from trivet.prompts.examples import example_of
-from trivet.retrieval.documents.pdf import read_pdf
 from trivet.retrieval.service import IndexService
 from trivet.types.passage import Document, DocumentFormat
 from trivet.types.prompt import WorkedExample

@@ -8,10 +8,10 @@ import time
 
 import pytest
 from pypdf import PdfReader, PdfWriter
+from trivet.retrieval.documents.pdf import PdfLimits, PdfText, read_pdf
 
 from pdf_files import pdf, pdf_of_streams
 from trivet.errors import DocumentRejected
-from trivet.retrieval.documents.pdf import PdfLimits, PdfText, read_pdf
 
 TIGHT = PdfLimits(seconds=3, memory=512 << 20)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from trivet.config import Config, IndexConfig
 from trivet.metering.metrics import Metrics
+from trivet.retrieval.documents.limits import DocumentLimits
+from trivet.retrieval.documents.process.pool import SplittingPool
 from trivet.retrieval.embedding.cache import EmbeddingCache
 from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
@@ -47,8 +48,8 @@ async def open_indexes(
         stack.push_async_callback(vectors.close)
         embedders = Embedders(partial(OnnxEmbedder.open, cache=folder.cache / "embedding", vectors=vectors))
         stack.callback(embedders.close)
-        splitting = ThreadPoolExecutor(1, "split-documents")
-        stack.callback(splitting.shutdown, wait=False, cancel_futures=True)
+        splitting = splitting_pool(config)
+        stack.callback(splitting.close)
         stores = Stores(
             store, DocumentLog(database, _quotas(config)), SnapshotCatalogue(database), embedders, builder, splitting
         )
@@ -74,6 +75,19 @@ def _quotas(config: Config) -> Quotas:
 def passage_cache(config: Config, folder: DataFolder) -> EmbeddingCache:
     """Vectors of passages, in the data folder."""
     return EmbeddingCache(folder.cache / "passages.sqlite", max_bytes=config.file.server.passage_cache_bytes)
+
+
+def splitting_pool(config: Config) -> SplittingPool:
+    """The processes that split documents, none started yet."""
+    documents = config.file.documents
+    limits = DocumentLimits(
+        seconds=documents.max_seconds,
+        memory=documents.max_memory_bytes,
+        pages=documents.max_pages,
+        characters=documents.max_characters,
+        passages=documents.max_passages,
+    )
+    return SplittingPool(limits, processes=documents.processes, max_queued=documents.max_queued)
 
 
 @asynccontextmanager

@@ -202,6 +202,18 @@ class QuotasSection(QuotaSection):
     tenants: dict[Name, QuotaSection] = {}
 
 
+class Documents(Section):
+    """The processes that read documents and cut them into passages, and what one document may take."""
+
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    max_queued: Annotated[int, Field(ge=0)] = 64
+    max_seconds: Annotated[int, Field(ge=1, le=3600)] = 20
+    max_memory_bytes: Annotated[int, Field(ge=256 << 20)] = 1 << 30
+    max_pages: Count = 2_000
+    max_characters: Count = 4 << 20
+    max_passages: Count = 20_000
+
+
 class Price(Section):
     """USD. Cached input tokens are priced on their own."""
 
@@ -293,6 +305,7 @@ class ConfigFile(Section):
     adapters: list[AdapterEntry] = ["adapters"]
     adapter_source: AdapterSource = AdapterSource()
     indexes: dict[Name, str] = {}
+    documents: Documents = Documents()
     qdrant: Qdrant = Qdrant()
     quotas: QuotasSection = QuotasSection()
     prices: dict[Name, Price] = {}

@@ -89,8 +89,9 @@ class IndexService:
     async def upsert(self, index: str, document: Document) -> Acknowledgement:
         """Add or replace a document: durable and found by the next search when this returns.
 
-        Raises NotFound for an unknown index, DocumentRejected, and RetrievalUnavailable: then it is not known whether
-        it was written, and the same call again makes sure. Cancelled, it is written either whole or not at all.
+        Raises NotFound for an unknown index, DocumentRejected, Overloaded when too many documents wait to be split, and
+        RetrievalUnavailable: then it is not known whether it was written, and the same call again makes sure.
+        Cancelled, it is written either whole or not at all.
         """
         return await self._index(index).writer.upsert(document)
 

@@ -13,7 +13,7 @@ from typing import Any
 from trivet.types.path_pattern import PathPattern
 
 DEFAULT_DOCUMENT_BYTES = 4 << 20
-_CHUNKING = 2  # grows when the same settings would give other passages than before
+_CHUNKING = 3  # grows when the same settings would give other passages than before
 _TERMS = 2  # grows when the same passage would give other terms than before
 _WAY = ("chunk_tokens", "pack", "language")
 

@@ -21,7 +21,7 @@ async def upsert_document(
 ) -> admin_pb2.UpsertDocumentsResponse:
     """Add or replace one document; what is wrong with this one stands in its acknowledgement.
 
-    Raises what is no document's fault: NotFound for the index, RetrievalUnavailable.
+    Raises what is no document's fault: NotFound for the index, Overloaded, RetrievalUnavailable.
     """
     try:
         return await upsert(indexes, index, received_document(document, caller))

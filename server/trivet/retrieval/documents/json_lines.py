@@ -73,7 +73,8 @@ def _line(value: dict[str, Any]) -> Line:
         raise ValueError(f"has {found[:200]}; expected text and maybe title, or question and answer")
     if not value["text"].strip():
         raise ValueError("'text' is empty")
-    return Line(value["text"].replace("\r\n", "\n").strip(), " ".join(value.get("title", "").split()))
+    text = value["text"].replace("\r\n", "\n").replace("\r", "\n").strip()
+    return Line(text, " ".join(value.get("title", "").split()))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

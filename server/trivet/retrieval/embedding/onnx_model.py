@@ -12,8 +12,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from trivet.retrieval.embedding.tokens import TOKENIZER, ModelTokens
+
 GRAPH = "model.onnx"
-TOKENIZER = "tokenizer.json"
 DESCRIPTION = "export.json"
 INPUT = "input_ids"
 
@@ -37,13 +38,11 @@ class OnnxModel:
 
     def __init__(self, graph: Path, tokenizer: Path, window: int) -> None:
         self._session = one_thread_session(graph)
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokens = ModelTokens(tokenizer)
         self._truncating = Tokenizer.from_file(str(tokenizer))
         self._truncating.no_padding()
         self._truncating.enable_truncation(window)
-        self.room = window - self._tokenizer.num_special_tokens_to_add(False)
+        self.room = window - self._tokens.special
 
     @classmethod
     def open(cls, export: Path) -> OnnxModel:
@@ -59,10 +58,8 @@ class OnnxModel:
 
     def tokens(self, text: str) -> Sequence[Any]:
         """The tokens of `text`, special ones not included."""
-        tokens: Sequence[Any] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return tokens
+        return self._tokens.tokens(text)
 
     def offsets(self, text: str) -> Sequence[tuple[int, int]]:
         """Where each token begins and ends in `text`, in characters."""
-        offsets: Sequence[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
-        return offsets
+        return self._tokens.offsets(text)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import select
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -16,15 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from trivet.errors import DocumentRejected, RetrievalUnavailable
-from trivet.retrieval.embedding.frames import BrokenFrame, Frame, encode_frame, read_frame
 from trivet.retrieval.embedding.onnx_model import Vector
+from trivet.retrieval.processes.child import ChildProcess
+from trivet.retrieval.processes.frames import BrokenFrame, Frame, encode_frame
 
 _log = logging.getLogger(__name__)
 
 _MAX_QUEUED = 64  # texts: a second or so of work
 _TRIES = 2
 _RETRY_START = 1.0  # seconds after a start that failed in which no other is tried
-_PIECE = 65536  # bytes: a pipe holds no more
 
 
 class EmbeddingProcess:
@@ -51,7 +49,7 @@ class EmbeddingProcess:
         self._queued = 0
         # It alone talks to the process and starts it: the kernel ends a child with the thread that started it.
         self._thread = ThreadPoolExecutor(1, "embed-passages")
-        self._child: _Child | None = None
+        self._child: ChildProcess | None = None
         self._starts = 0
         self._no_start_before = 0.0
         self._closed = False
@@ -118,7 +116,9 @@ class EmbeddingProcess:
         for attempt in range(1, _TRIES + 1):
             child = self._started()
             try:
-                return _vector(*child.ask(frame, self._text_timeout))
+                deadline = time.monotonic() + self._text_timeout
+                child.send(frame, deadline)
+                return _vector(*child.read(deadline))
             except (BrokenFrame, TimeoutError, OSError) as error:
                 self._end()
                 if self._closed:
@@ -126,14 +126,14 @@ class EmbeddingProcess:
                 _log.error("the embedding process failed, try %d of %d with this text: %s", attempt, _TRIES, error)
         raise RetrievalUnavailable("the embedding process is stopped" if self._closed else "the embedding process died")
 
-    def _started(self) -> _Child:
+    def _started(self) -> ChildProcess:
         if self._child is not None:
             return self._child
         if self._closed or time.monotonic() < self._no_start_before:
             raise RetrievalUnavailable("the embedding process is not running")
         self._starts += 1
         try:
-            child = self._child = _Child(self._export)  # known before it is ready: `close` kills it then too
+            child = self._child = self._spawned()  # known before it is ready: `close` kills it then too
             if self._closed:
                 raise BrokenFrame("stopped meanwhile")
             child.wait_ready(self._start_timeout)
@@ -144,74 +144,16 @@ class EmbeddingProcess:
         _log.info("the embedding process %s takes texts", child.pid)
         return child
 
+    def _spawned(self) -> ChildProcess:
+        # The environment is copied: the engine's start changes it in another thread.
+        return ChildProcess(
+            (sys.executable, "-m", "trivet.retrieval.embedding.worker", "--export", str(self._export)), dict(os.environ)
+        )
+
     def _end(self) -> None:
         child, self._child = self._child, None
         if child is not None:
             child.end()
-
-
-class _Child:
-    """One run of the process: blocking, but never for longer than it is told to."""
-
-    def __init__(self, export: Path) -> None:
-        # Not in a session of its own: where the kernel groups by session, a niceness only counts inside of one. In a
-        # process group of its own: Ctrl-C is for the gateway, which drains first. The environment is copied: the
-        # engine's start changes it in another thread.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "trivet.retrieval.embedding.worker", "--export", str(export)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            process_group=0,
-            env=dict(os.environ),
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._texts, self._answers = self._process.stdin.fileno(), self._process.stdout.fileno()
-        os.set_blocking(self._texts, False)
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._process.pid
-
-    def wait_ready(self, timeout: float) -> None:
-        """Return when it takes texts; raises BrokenFrame or TimeoutError."""
-        kind, _ = self._read(time.monotonic() + timeout)
-        if kind is not Frame.READY:
-            raise BrokenFrame(f"it began with {kind.name}")
-
-    def ask(self, frame: bytes, timeout: float) -> tuple[Frame, bytes]:
-        """The answer to a text; raises BrokenFrame, TimeoutError or OSError when there is none."""
-        deadline = time.monotonic() + timeout
-        rest = memoryview(frame)
-        while rest:
-            _wait(self._texts, select.POLLOUT, deadline)
-            rest = rest[os.write(self._texts, rest[:_PIECE]) :]
-        return self._read(deadline)
-
-    def kill(self) -> None:
-        """From any thread."""
-        self._process.kill()
-
-    def end(self) -> None:
-        """Kill it and leave nothing of it."""
-        with self._process:  # closes the pipes and waits
-            self._process.kill()
-
-    def _read(self, deadline: float) -> tuple[Frame, bytes]:
-        def read(most: int) -> bytes:
-            _wait(self._answers, select.POLLIN, deadline)
-            return os.read(self._answers, min(most, _PIECE))
-
-        return read_frame(read)
-
-
-def _wait(descriptor: int, event: int, deadline: float) -> None:
-    poll = select.poll()
-    poll.register(descriptor, event)
-    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-        raise TimeoutError("it did not answer in time")
 
 
 def _vector(kind: Frame, body: bytes) -> Vector:

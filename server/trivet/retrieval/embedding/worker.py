@@ -1,7 +1,7 @@
 """`python -m trivet.retrieval.embedding.worker --export FOLDER`: embeds texts for the process that started it.
 
 One text at a time, on one thread, with a low priority. It ends with its parent, however that ends. Standard output is
-for frames alone (`trivet.retrieval.embedding.frames`); what libraries print goes to standard error.
+for frames alone (`trivet.retrieval.processes.frames`); what libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from trivet.retrieval.embedding.frames import BrokenFrame, Frame, encode_frame, read_frame
 from trivet.retrieval.embedding.onnx_model import OnnxModel
+from trivet.retrieval.processes.frames import BrokenFrame, Frame, read_frame, write_frame
 from trivet.vector.lifeline import die_with_parent
 
 _NICENESS = 10
@@ -29,27 +29,21 @@ def main() -> int:
     answers = os.dup(1)
     os.dup2(2, 1)
     model = OnnxModel.open(arguments.export)
-    _write(answers, encode_frame(Frame.READY))
+    write_frame(answers, Frame.READY)
     read = partial(os.read, 0)
     while True:
         try:
             _, text = read_frame(read)
         except BrokenFrame:
             return 0
-        _write(answers, _answer(model, text))
+        write_frame(answers, *_answer(model, text))
 
 
-def _answer(model: OnnxModel, text: bytes) -> bytes:
+def _answer(model: OnnxModel, text: bytes) -> tuple[Frame, bytes]:
     try:
-        return encode_frame(Frame.VECTOR, model.embed(text.decode()).astype("<f4").tobytes())
+        return Frame.VECTOR, model.embed(text.decode()).astype("<f4").tobytes()
     except Exception as error:  # whatever this text did to the tokenizer, the next one is another
-        return encode_frame(Frame.FAILED, f"{type(error).__name__}: {error}".encode(errors="replace"))
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+        return Frame.FAILED, f"{type(error).__name__}: {error}".encode(errors="replace")
 
 
 if __name__ == "__main__":

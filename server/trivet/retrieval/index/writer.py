@@ -36,7 +36,10 @@ class Writer:
         self.logged = asyncio.Event()  # set with each new entry, for those who follow the log
 
     async def upsert(self, document: Document, origin: Origin = Origin.UPSERT) -> Acknowledgement:
-        """Add or replace a document. Raises DocumentRejected, QuotaExceeded, RetrievalUnavailable."""
+        """Add or replace a document.
+
+        Raises DocumentRejected, QuotaExceeded, RetrievalUnavailable, and Overloaded for an upsert.
+        """
         digest = await asyncio.to_thread(self._checked, document)
         key = DocumentKey(document.tenant, document.id)
         snapshot = await self._live.current()
@@ -45,7 +48,7 @@ class Writer:
             if newest is not None and not newest.deleted and newest.digest == digest:
                 return await turn.finish(self._confirm(newest, document, origin))
             await self._log.require_room(self._settings.name, document)
-            prepared = await snapshot.prepare(document)
+            prepared = await snapshot.prepare(document, patient=origin is Origin.CORPUS)
             return await turn.finish(self._commit(document, digest, origin, newest, snapshot, prepared))
 
     def _checked(self, document: Document) -> str:

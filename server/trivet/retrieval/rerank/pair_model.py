@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from trivet.retrieval.embedding.onnx_model import DESCRIPTION, GRAPH, TOKENIZER, one_thread_session
+from trivet.retrieval.embedding.onnx_model import DESCRIPTION, GRAPH, one_thread_session
+from trivet.retrieval.embedding.tokens import TOKENIZER
 
 IDS = "input_ids"
 SEGMENTS = "token_type_ids"

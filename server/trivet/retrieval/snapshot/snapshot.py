@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from trivet.errors import FailedPrecondition
-from trivet.retrieval.documents.splitting import Chunk, Splitter
+from trivet.retrieval.documents.process.pool import SplittingPool
+from trivet.retrieval.documents.splitting import Chunk, check_chunk_tokens
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.embedding.onnx_model import Vector
 from trivet.retrieval.settings import IndexSettings, way_name
@@ -40,9 +40,9 @@ class Snapshot:
         settings: IndexSettings,
         store: QdrantStore,
         embedder: OnnxEmbedder,
-        splitting: ThreadPoolExecutor,
+        splitting: SplittingPool,
     ) -> None:
-        """`settings`: the index's present ones; its record says what makes a snapshot. `splitting`: one thread.
+        """`settings`: the index's present ones; its record says what makes a snapshot.
 
         Raises FailedPrecondition if the embedding model is not the one that the snapshot was made with, or the settings
         do not go with it.
@@ -64,7 +64,7 @@ class Snapshot:
         self.applied = Applied(record.applied)
         self.unoptimised = record.unoptimised
         self._splitting = splitting
-        self._splitter = Splitter(self.settings, embedder.model, embedder.room)
+        check_chunk_tokens(self.settings, embedder.room)
 
     @property
     def way_name(self) -> str:
@@ -83,12 +83,18 @@ class Snapshot:
 
     async def check(self, document: Document) -> None:
         """Split it for nothing; raises DocumentRejected as `prepare` would."""
-        await asyncio.get_running_loop().run_in_executor(self._splitting, self._splitter.split, document)
+        await self._split(document)
 
-    async def prepare(self, document: Document) -> Prepared:
-        """Split and embed; raises DocumentRejected."""
-        chunks, terms = await asyncio.get_running_loop().run_in_executor(self._splitting, self._split, document)
-        return Prepared(chunks, await self.embedder.embed_passages([chunk.embedded for chunk in chunks]), terms)
+    async def prepare(self, document: Document, *, patient: bool = True) -> Prepared:
+        """Split and embed; raises DocumentRejected, and Overloaded when too many wait and it is not `patient`."""
+        chunks = await self._split(document, patient=patient)
+        texts = [chunk.embedded for chunk in chunks]
+        terms = await asyncio.to_thread(lambda: [self.terms.of_passage(text) for text in texts])
+        return Prepared(chunks, await self.embedder.embed_passages(texts), terms)
+
+    async def _split(self, document: Document, *, patient: bool = True) -> Sequence[Chunk]:
+        export = self.embedder.exported.folder
+        return await self._splitting.split(document, self.settings, export, self.embedder.room, patient=patient)
 
     async def replace(self, entry: LogEntry, prepared: Prepared) -> None:
         """Write a document's passages, then let them count."""
@@ -116,10 +122,6 @@ class Snapshot:
             count = await self.store.count_passages(self.collection, head.of.key)
         return count == head.passages
 
-    def _split(self, document: Document) -> tuple[Sequence[Chunk], Sequence[Terms]]:
-        chunks = self._splitter.split(document)
-        return chunks, [self.terms.of_passage(chunk.embedded) for chunk in chunks]
-
     def _records(self, entry: LogEntry, prepared: Prepared) -> list[PassageRecord]:
         return [
             PassageRecord(
@@ -130,7 +132,7 @@ class Snapshot:
                 n_tokens=chunk.n_tokens,
                 start=chunk.start,
                 end=chunk.end,
-                tags=entry.tags,
+                tags=tuple(dict.fromkeys((*entry.tags, *chunk.tags))),
                 valid_from=entry.valid_from,
                 valid_until=entry.valid_until,
                 dense=vector.tolist(),

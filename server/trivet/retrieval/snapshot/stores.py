@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from trivet.retrieval.documents.process.pool import SplittingPool
 from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.snapshot.builder import SnapshotBuilder
 from trivet.stores.document_log import DocumentLog
@@ -14,11 +14,11 @@ from trivet.stores.snapshot_catalogue import SnapshotCatalogue
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """For all indexes together. `splitting`: one thread."""
+    """For all indexes together."""
 
     vectors: QdrantStore
     log: DocumentLog
     catalogue: SnapshotCatalogue
     embedders: Embedders
     builder: SnapshotBuilder
-    splitting: ThreadPoolExecutor
+    splitting: SplittingPool

@@ -1,17 +1,22 @@
-"""What the embedding process and its parent say to each other: frames over pipes, one text and one answer each.
+"""What a child process and its parent say to each other: frames over pipes.
 
 A frame is a kind (one byte), a length (unsigned 32-bit, little endian) and so many bytes:
 
-    ready   process to parent, once: it takes texts
-    text    parent to process: UTF-8
-    vector  process to parent: float32, little endian
-    failed  process to parent: why this text has none, UTF-8
+    ready     process to parent, once: it takes work
+    text      parent to process: a text to embed, UTF-8
+    vector    process to parent: float32, little endian
+    document  parent to process: a document to split (`trivet.retrieval.documents.process.messages`)
+    chunks    process to parent: some of its passages, in order
+    done      process to parent: that was all of them
+    refused   process to parent: why the document cannot be indexed, UTF-8
+    failed    process to parent: why there is no answer, UTF-8
 
-Answers come in the order of the texts. The end of the input is the end of the process.
+Answers come in the order of what was asked. The end of the input is the end of the process.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from enum import IntEnum
@@ -26,6 +31,10 @@ class Frame(IntEnum):
     READY = 0x52
     TEXT = 0x54
     VECTOR = 0x56
+    DOCUMENT = 0x44
+    CHUNKS = 0x43
+    DONE = 0x45
+    REFUSED = 0x4E
     FAILED = 0x46
 
 
@@ -55,3 +64,10 @@ def _read(read: Callable[[int], bytes], length: int) -> bytes:
         parts.append(part)
         length -= len(part)
     return b"".join(parts)
+
+
+def write_frame(descriptor: int, kind: Frame, body: bytes = b"") -> None:
+    """Write one to a blocking descriptor."""
+    rest = memoryview(encode_frame(kind, body))
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

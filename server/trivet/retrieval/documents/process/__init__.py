@@ -1,0 +1,1 @@
+"""Splitting documents where it can be killed: a pool of processes, shared fairly between tenants."""
