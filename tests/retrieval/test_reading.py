@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from trivet.errors import DocumentRejected
 from trivet.retrieval.documents.reading import Reading, Section, read
 from trivet.types.passage import DocumentFormat
 
@@ -82,3 +85,94 @@ def test_html_keeps_all_its_text_and_its_structure() -> None:
         ),
     ]
     check_ranges(reading)
+
+
+def texts(content: str, format_: DocumentFormat = DocumentFormat.HTML) -> list[str]:
+    """The sections' texts."""
+    reading = read(content, format_)
+    check_ranges(reading)
+    return [section.text for section in reading.sections]
+
+
+AROUND = [
+    "<nav>Home</nav>", "<header>Site</header>", "<footer>Imprint</footer>", "<aside>News</aside>", "<p hidden>x</p>",
+    '<p style="color: red; DISPLAY : none">x</p>', '<p aria-hidden="true">x</p>', '<div role="navigation">x</div>',
+    '<div class="big cookie-banner">We use cookies</div>', '<div id="onetrust-consent-sdk">x</div>', "<dialog>x</dialog>",
+    "<select><option>x</select>", '<a class="skip-link" href="#main">Skip</a>', "<template>x</template>", "<script>x</script>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_what_is_hidden_or_around_the_text_of_a_page_is_left_out(around: str) -> None:
+    assert texts(
+        f"{around}<main><p>Text.</p>{around if 'er>' not in around and 'aside' not in around else ''}</main>"
+    ) == ["Text."]
+
+
+def test_an_article_keeps_its_own_header_footer_and_notes_and_a_page_its_headline() -> None:
+    page = "<header>Site<h1>Lamps</h1>Log in</header><article><header>By us</header>Text.<aside>Note.</aside><footer>End.</footer></article>"
+    reading = read(page, DocumentFormat.HTML)
+    assert [(section.path, section.text) for section in reading.sections] == [
+        (("Lamps",), "By us\n\nText.\n\nNote.\n\nEnd.")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("10<sup>3</sup> m<sup>-2</sup> e<sup>n + 1</sup>", "10^3 m^-2 e^(n + 1)"),
+        ("the 4<sup>th</sup>, a note<sup>[1]</sup>", "the 4th, a note[1]"),
+        ("H<sub>2</sub>O, x<sub>i</sub>, 10<sub>2</sub>", "H2O, x_i, 10_2"),
+        ('<p>See<img src="a.png" alt="A red lamp">here', "See A red lamp here"),
+        ("<ol><li>one<ul><li>two</ul><li><p>three<p>four</ol>", "1. one\n  - two\n2. three\n\nfour"),
+        ("<dl><dt>T\u00b6<dd>d<dd>e<dt>U<dd>f</dl>", "T\nd\ne\n\nU\nf"),
+        ("<pre>\n  a\n    b\n</pre>", "  a\n    b"),
+        ("<p>a<![ x", "a"),
+        ("&amp;lt; &copy &#0; &bogus;", "&lt; © � &bogus;"),
+    ],
+)
+def test_what_html_reads_as(html: str, text: str) -> None:
+    assert read(html, DocumentFormat.HTML).text == text
+
+
+def test_html_whose_many_end_tags_end_nothing_is_refused() -> None:
+    with pytest.raises(DocumentRejected, match="nested too deeply"):
+        read("<div>" * 200_000 + "</x>" * 200_000, DocumentFormat.HTML)
+
+
+def test_markdown_headings_are_those_that_a_reader_sees() -> None:
+    text = "One\ntwo\n===\na\n\nSub\n---\nb\n~~~\n# no\n~~~\n\n> # no\n\n- # no\n\n    # no\n\n# A \\# ##\nc"
+    reading = read(text, DocumentFormat.MARKDOWN)
+    assert [section.path for section in reading.sections] == [("One two",), ("One two", "Sub"), ("A \\#",)]
+    check_ranges(reading)
+
+
+def test_front_matter_gives_title_and_tags_and_is_no_text() -> None:
+    reading = read("---\r\ntitle: My  lamp\r\ntags: [a, b, 3]\r\n---\r\n# Heading\r\nText.", DocumentFormat.MARKDOWN)
+    assert (reading.title, reading.tags, reading.text) == ("My lamp", ("a", "b", "3"), "# Heading\nText.")
+    assert read("---\ntags: x, y\n...\nText", DocumentFormat.MARKDOWN).tags == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    "block",
+    ["just text", "a: [1", "a: &x [1]\nb: *x", "- list", "[" * 9000, "a: 2026-13-45", "k: v\n" * 4000],
+)
+def test_front_matter_that_is_none_is_text(block: str) -> None:
+    text = f"---\n{block}\n---\nText"
+    reading = read(text, DocumentFormat.MARKDOWN)
+    assert (reading.text, reading.tags) == (text, ())
+
+
+def test_comments_of_markdown_are_no_text_but_in_code() -> None:
+    text = "a <!-- x -->b\n\n<!--\nblock\n# no\n-->\n\n# H\n```\n<!-- code -->\n```\n`<!-- c -->`\n\nend <!-- open"
+    reading = read(text, DocumentFormat.MARKDOWN)
+    assert [(section.path, section.text) for section in reading.sections] == [
+        ((), "a b"),
+        (("H",), "```\n<!-- code -->\n```\n`<!-- c -->`\n\nend <!-- open"),
+    ]
+    check_ranges(reading)
+
+
+@pytest.mark.parametrize("format_", [DocumentFormat.TEXT, DocumentFormat.MARKDOWN])
+def test_a_carriage_return_alone_ends_a_line(format_: DocumentFormat) -> None:
+    assert read("a\rb\r\nc", format_).text == "a\nb\nc"

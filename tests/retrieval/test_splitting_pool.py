@@ -11,6 +11,7 @@ import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -19,7 +20,7 @@ from pdf_files import pdf, pdf_of_streams
 from processes import gone
 from retrieval_documents import markdown
 from trivet.errors import DocumentRejected, Overloaded, RetrievalUnavailable
-from trivet.retrieval.documents.limits import DocumentLimits
+from trivet.retrieval.documents.limits import DEFAULT_LIMITS, DocumentLimits
 from trivet.retrieval.documents.process.messages import decode_chunks, encode_chunks
 from trivet.retrieval.documents.process.pool import SplittingPool
 from trivet.retrieval.documents.splitting import Chunk, Splitter
@@ -31,7 +32,7 @@ from trivet.types.passage import Document, DocumentFormat
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
 
 SMALL = markdown("small", "# Title\n\nOne.\n\n| a | b |\n|---|---|\n| 1 | 2 |")
-SLOW = Document("slow", b"- x\n" * 900_000, DocumentFormat.MARKDOWN)  # half a minute of CPU time
+SLOW = Document("slow", b"- x\n" * 900_000, DocumentFormat.MARKDOWN)  # more than half a minute of CPU time
 BOMB = Document("bomb", pdf_of_streams([b" " * (400 << 20)], compress=True), DocumentFormat.PDF)
 
 Split = Callable[..., asyncio.Task[list[Chunk]]]
@@ -43,7 +44,7 @@ async def make(embedder: OnnxEmbedder, settings: IndexSettings) -> AsyncIterator
     """Makes pools, each with a function that begins to split a document."""
     made: list[SplittingPool] = []
 
-    def pool(limits: DocumentLimits = DocumentLimits(), **bounds: int) -> tuple[SplittingPool, Split]:
+    def pool(limits: DocumentLimits = DEFAULT_LIMITS, **bounds: int) -> tuple[SplittingPool, Split]:
         made.append(SplittingPool(limits, **bounds))
         here = made[-1]
 
@@ -67,7 +68,9 @@ async def running(pool: SplittingPool, not_this: int | None = None) -> int:
     return pool.processes[0].pid
 
 
-async def at_work(pool: SplittingPool, split: Split, document: Document = SLOW) -> tuple[int, asyncio.Task[list[Chunk]]]:
+async def at_work(
+    pool: SplittingPool, split: Split, document: Document = SLOW
+) -> tuple[int, asyncio.Task[list[Chunk]]]:
     """A process that is busy with this document."""
     await split(SMALL)
     pid = await running(pool)
@@ -79,8 +82,7 @@ async def at_work(pool: SplittingPool, split: Split, document: Document = SLOW) 
 
 
 def _cpu(pid: int) -> float:
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -133,7 +135,9 @@ async def test_one_that_takes_too_long_is_refused_and_the_next_one_is_split(make
 
 async def test_a_bomb_cannot_take_the_memory(make: Make) -> None:
     _, split = make(DocumentLimits(memory=400 << 20))
-    with pytest.raises(DocumentRejected, match=r"document 'bomb': (it cannot be read|.*memory|it is damaged|.*no text)"):
+    with pytest.raises(
+        DocumentRejected, match=r"document 'bomb': (it cannot be read|.*memory|it is damaged|.*no text)"
+    ):
         await split(BOMB)
     assert await split(SMALL)
 
@@ -150,6 +154,8 @@ async def test_one_whose_process_is_killed_is_tried_once_more_and_then_refused(m
     pid, busy = await at_work(pool, split)
     os.kill(pid, signal.SIGKILL)
     second = await running(pool, pid)
+    while _cpu(second) < 0.6:  # it has started
+        await asyncio.sleep(0.01)
     os.kill(second, signal.SIGKILL)
     with pytest.raises(DocumentRejected, match="document 'slow': it cannot be read: the process that reads it crashed"):
         await busy
@@ -237,8 +243,7 @@ async def test_it_has_a_low_priority_and_none_of_the_environment(make: Make) -> 
     await split(SMALL)
     pid = await running(pool)
     assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
-    with open(f"/proc/{pid}/environ") as file:
-        assert file.read().strip("\0") == "TOKENIZERS_PARALLELISM=false"
+    assert Path(f"/proc/{pid}/environ").read_text().strip("\0") == "TOKENIZERS_PARALLELISM=false"
 
 
 async def test_it_dies_with_a_parent_that_is_killed(embedder: OnnxEmbedder) -> None:

@@ -14,6 +14,7 @@ from trivet.retrieval.documents.formats.sections import Table
 from trivet.retrieval.documents.token_counts import TokenCounts
 
 _CHARACTERS_PER_TOKEN = 16  # at most: a tokenizer may take a word of any length for one that it does not know
+_ROWS = 2  # in a passage of a table that is cut: what many rows have in common hides what each one says
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
 _SENTENCE = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]|\n+")
 _WORD = re.compile(r"\s+")
@@ -43,6 +44,7 @@ class SpanCutter:
         self._limit = limit
         self._tables = tables
         self._ends = [table.end for table in tables]
+        self._row_ends: set[int] = set()  # where rows of tables that are cut end
         headers = [(table.header, cost(table.header) if table.header else 0) for table in tables]
         self._headers = [(header, tokens) if 2 * tokens <= limit else ("", 0) for header, tokens in headers]
 
@@ -54,15 +56,16 @@ class SpanCutter:
 
     def _packed(self, part: Range) -> Iterator[Span]:
         span: Span | None = None
-        cost = 0
+        cost = rows = 0
         for start, end in self._pieces(part):
-            if span is not None and self._fits(span.start, end, cost):
-                span = Span(span.start, end, span.header)
+            row = int(end in self._row_ends)
+            if span is not None and rows + row <= _ROWS and self._fits(span.start, end, cost):
+                span, rows = Span(span.start, end, span.header), rows + row
                 continue
             if span is not None:
                 yield span
             header, cost = self._header_at(start)
-            span = Span(start, end, header)
+            span, rows = Span(start, end, header), row
         if span is not None:
             yield span
 
@@ -82,24 +85,28 @@ class SpanCutter:
             if table.start >= end:
                 break
             yield from self._pieces_of_text((at, max(at, table.start)), _PARAGRAPH, _SENTENCE, _WORD)
-            yield from self._rows(table, (max(at, table.start), min(end, table.end)))
+            for rows in _stripped(self._text, max(at, table.start), min(end, table.end)):
+                if self._fits(*rows, 0):
+                    yield rows
+                else:
+                    yield from self._rows(table, rows)
             at = min(end, table.end)
         yield from self._pieces_of_text((at, end), _PARAGRAPH, _SENTENCE, _WORD)
 
     def _rows(self, table: Table, part: Range) -> Iterator[Range]:
-        """The rows of a table; its header goes with the first one."""
+        """The rows of a table that is cut; its header goes with the first one."""
         start, end = part
-        rows = _cut(self._text, (max(start, table.rows), end), _LINE)
-        if start < table.rows and (first := next(rows, None)) is not None:
-            if self._fits(start, first[1], 0):
-                yield start, first[1]
+        for row in _cut(self._text, (max(start, table.rows), end), _LINE):
+            self._row_ends.add(row[1])
+            if start < table.rows and self._fits(start, row[1], 0):
+                yield start, row[1]
             else:
-                yield from self._pieces_of_text((start, table.rows), _LINE, _WORD)
-                yield from self._pieces_of_text(first, _LINE, _WORD)
-        elif start < table.rows:
+                if start < table.rows:
+                    yield from self._pieces_of_text((start, table.rows), _LINE, _WORD)
+                yield from self._pieces_of_text(row, _LINE, _WORD)
+            start = row[1]
+        if start < table.rows:
             yield from self._pieces_of_text((start, end), _LINE, _WORD)
-        for row in rows:
-            yield from self._pieces_of_text(row, _LINE, _WORD)
 
     def _pieces_of_text(self, part: Range, *between: re.Pattern[str]) -> Iterator[Range]:
         """Cut at the first of these; what does not fit, at the next one, and in the end anywhere."""

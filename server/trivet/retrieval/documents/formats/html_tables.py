@@ -71,7 +71,8 @@ def table_lines(grid: Grid, budget: SpanBudget) -> tuple[list[str], list[str]]:
     names = _joined(expanded[:heads])
     header = [line for line in (grid.caption, BETWEEN_CELLS.join(names)) if line.strip(" |")]
     lines = [
-        row[0].text if len(row) == 1 else BETWEEN_CELLS.join(texts)  # a row of one cell is a title between others
+        # A cell over the whole row is a title between others.
+        row[0].text if len(row) == 1 and {*texts} == {row[0].text} else BETWEEN_CELLS.join(texts)
         for row, texts in zip(rows[heads:], expanded[heads:], strict=True)
     ]
     return header, [line for line in lines if line.strip(" |")]

@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 from trivet.errors import DocumentRejected
 from trivet.retrieval.documents.limits import DocumentLimits
@@ -26,7 +27,6 @@ from trivet.vector.lifeline import die_with_parent
 _NICENESS = 10
 _MOST_SAID = 500  # characters of another's error message and a document's id
 _MOST_MODELS = 4  # tokenizers kept open
-_KIB = 1024
 
 
 def main() -> int:
@@ -53,7 +53,7 @@ def main() -> int:
         kind, said, exhausted = _answer(work, body, answers)
         del body
         # Memory that one large document has taken is not given back: the next one gets a new process.
-        last = exhausted or _peak() > limits.memory // 2
+        last = exhausted or _memory() > limits.memory // 2
         write_frame(answers, kind, (LAST if last else NOT_LAST) + said.encode(errors="replace"))
         if last:
             return 0
@@ -97,9 +97,12 @@ def _answer(work: _Work, body: bytes, answers: int) -> tuple[Frame, str, bool]:
     return Frame.DONE, "", False
 
 
-def _peak() -> int:
-    """Bytes of memory that this process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+def _memory() -> int:
+    """Bytes of memory that this process has; 0 where that cannot be told. Not its peak: that includes its parent's."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _limit(which: int, amount: int) -> None:
