@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 
@@ -15,9 +16,9 @@ from trivet.types.passage import Document, DocumentFormat
 from word_tokens import WordTokens
 
 RUNS = [
-    "<a>x", "<div>x", "<div>", "</x>", "<table>x", "<table><tr><td>x", "<b id=1><p>x", "<ul><li>x", "<td rowspan=9>x", "<!--",
-    "<![ x", "&amp", "[", "*", "`", "`` x", "#", "# x\n", "|", "|a|b|\n", " ", "\n", "x\n\n", "> x\n", "- x\n", "x\n=\n", "~~~\n",
-    "\r", "\u0301", "w", "0a9f", "漢", "漢。", ".", '."', '"', "a-\n", "A b c d. ", "\\", "<sup>1", "<",
+    "<a>x", "<div>x", "<div>", "</x>", "<table>x", "<table><tr><td>x", "<b id=1><p>x", "<ul><li>x", "<td rowspan=9>x",
+    "<!--", "<![ x", "&amp", "[", "*", "`", "`` x", "#", "# x\n", "|", "|a|b|\n", " ", "\n", "x\n\n", "> x\n", "- x\n", "x\n=\n",
+    "~~~\n", "\r", "\u0301", "w", "0a9f", "漢", "漢。", ".", '."', '"', "a-\n", "A b c d. ", "\\", "<sup>1", "<",
 ]  # fmt: skip
 SIZE = 25_000  # repetitions
 MOST = 2.5 * 2.5  # times the work for four times the input
@@ -30,10 +31,8 @@ def work(splitter: Splitter, run: str, format_: DocumentFormat, size: int) -> fl
     taken = []
     for _ in range(2):
         started = time.process_time()
-        try:
+        with contextlib.suppress(DocumentRejected):  # there is no text in some
             splitter.split(document)
-        except DocumentRejected as error:
-            assert "no text" in str(error) or "passages" in str(error)
         taken.append(time.process_time() - started)
     return min(taken)
 

@@ -97,8 +97,9 @@ def texts(content: str, format_: DocumentFormat = DocumentFormat.HTML) -> list[s
 AROUND = [
     "<nav>Home</nav>", "<header>Site</header>", "<footer>Imprint</footer>", "<aside>News</aside>", "<p hidden>x</p>",
     '<p style="color: red; DISPLAY : none">x</p>', '<p aria-hidden="true">x</p>', '<div role="navigation">x</div>',
-    '<div class="big cookie-banner">We use cookies</div>', '<div id="onetrust-consent-sdk">x</div>', "<dialog>x</dialog>",
-    "<select><option>x</select>", '<a class="skip-link" href="#main">Skip</a>', "<template>x</template>", "<script>x</script>",
+    '<div class="big cookie-banner">x</div>', '<div id="onetrust-consent-sdk">x</div>', "<dialog>x</dialog>",
+    "<select><option>x</select>", '<a class="skip-link" href="#main">Skip</a>', "<template>x</template>",
+    "<script>x</script>",
 ]  # fmt: skip
 
 
@@ -110,7 +111,10 @@ def test_what_is_hidden_or_around_the_text_of_a_page_is_left_out(around: str) ->
 
 
 def test_an_article_keeps_its_own_header_footer_and_notes_and_a_page_its_headline() -> None:
-    page = "<header>Site<h1>Lamps</h1>Log in</header><article><header>By us</header>Text.<aside>Note.</aside><footer>End.</footer></article>"
+    page = (
+        "<header>Site<h1>Lamps</h1>Log in</header>"
+        "<article><header>By us</header>Text.<aside>Note.</aside><footer>End.</footer></article>"
+    )
     reading = read(page, DocumentFormat.HTML)
     assert [(section.path, section.text) for section in reading.sections] == [
         (("Lamps",), "By us\n\nText.\n\nNote.\n\nEnd.")

@@ -243,7 +243,7 @@ async def test_it_has_a_low_priority_and_none_of_the_environment(make: Make) -> 
     await split(SMALL)
     pid = await running(pool)
     assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
-    assert Path(f"/proc/{pid}/environ").read_text().strip("\0") == "TOKENIZERS_PARALLELISM=false"
+    assert _environment(pid) == "TOKENIZERS_PARALLELISM=false"
 
 
 async def test_it_dies_with_a_parent_that_is_killed(embedder: OnnxEmbedder) -> None:
@@ -269,6 +269,10 @@ async def test_it_dies_with_a_parent_that_is_killed(embedder: OnnxEmbedder) -> N
     parent.kill()
     await parent.wait()
     assert await asyncio.to_thread(gone, child)
+
+
+def _environment(pid: int) -> str:
+    return Path(f"/proc/{pid}/environ").read_text().strip("\0")
 
 
 def _chunks() -> Sequence[Chunk]:
