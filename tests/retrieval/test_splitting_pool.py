@@ -206,7 +206,7 @@ async def test_tenants_take_turns(make: Make) -> None:
     tasks = []
     for tenant in ("acme", "acme", "acme", "bolt"):
         task = split(replace(SMALL, tenant=tenant))
-        task.add_done_callback(lambda _, tenant=tenant: order.append(tenant))
+        task.add_done_callback(_noting(order, tenant))
         tasks.append(task)
     await asyncio.sleep(0)
     busy.cancel()
@@ -269,6 +269,10 @@ async def test_it_dies_with_a_parent_that_is_killed(embedder: OnnxEmbedder) -> N
     parent.kill()
     await parent.wait()
     assert await asyncio.to_thread(gone, child)
+
+
+def _noting(order: list[str], tenant: str) -> Callable[[asyncio.Task[list[Chunk]]], None]:
+    return lambda _: order.append(tenant)
 
 
 def _environment(pid: int) -> str:
