@@ -19,6 +19,7 @@ from recovery_index import DOCUMENTS, Opened, segments_of
 from retrieval_documents import markdown, texts
 from trivet.errors import FailedPrecondition, RetrievalUnavailable
 from trivet.retrieval.service import IndexService
+from trivet.types.passage import BuildProgress
 
 pytestmark = pytest.mark.embedding
 
@@ -184,7 +185,8 @@ async def test_one_damaged_collection_takes_no_other_along(root: Path, opened: O
 async def test_a_rebuild_makes_a_sound_snapshot_from_the_log(root: Path, opened: Opened) -> None:
     payloads_emptied(collection(root))
     async with opened(root) as service:
-        stages = [progress.stage async for progress in service.build("handbook", rebuild=True)]
+        told = [item async for item in service.build("handbook", rebuild=True)]
+        stages = [item.stage for item in told if isinstance(item, BuildProgress)]
         assert stages[-1] == "swap"
         assert await found(service) == set(DOCUMENTS.values())
 
