@@ -77,6 +77,8 @@ async def test_a_passage_that_was_embedded_before_is_not_embedded_again(
     found = await again.embed_passages([TEXTS[0], *TEXTS])
     assert [vector.tobytes() for vector in found[1:]] == [vector.tobytes() for vector in wanted[:-1]]
     with pytest.raises(TypeError):
+        await again.embed_passages(TEXTS[:1], "acme")  # another tenant's: how soon it comes tells nothing of others
+    with pytest.raises(TypeError):
         await again.embed_query("a query")  # never from there: what people ask is not kept on disk
     again.close()
     await cache.close()
@@ -141,6 +143,7 @@ async def test_query_vectors_are_cached_and_the_cache_is_bounded(
     long = await embedder.embed_query("x" * 1_000_000)
     assert [len(text) for text in seen[4:]] == [2048]  # more is not even cut into tokens
     assert await embedder.embed_query("x" * 3000) is long
+    assert await embedder.embed_query("x" * 3000, "acme") is not long  # how soon it comes tells nothing of others
 
 
 async def test_a_model_that_is_none_is_refused(tmp_path: Path) -> None:

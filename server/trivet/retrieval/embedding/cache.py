@@ -35,9 +35,10 @@ Vector = NDArray[np.float32]
 Result = TypeVar("Result")
 
 
-def cache_key(fingerprint: str, text: str) -> CacheKey:
-    """The key (32 bytes) of a text, its prompt included, under an embedder's `fingerprint`."""
-    return hashlib.sha256(f"{fingerprint}\0{text}".encode("utf-8", "surrogatepass")).digest()
+def cache_key(fingerprint: str, text: str, tenant: str = "") -> CacheKey:
+    """The key (32 bytes) of a tenant's text, its prompt included, under an embedder's `fingerprint`."""
+    owner = f"{tenant}\0" if tenant else ""  # no tenant's name has a NUL, and neither has a text
+    return hashlib.sha256(f"{fingerprint}\0{owner}{text}".encode("utf-8", "surrogatepass")).digest()
 
 
 class EmbeddingCache:

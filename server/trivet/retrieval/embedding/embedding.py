@@ -25,8 +25,9 @@ class OnnxEmbedder:
 
     Queries have a thread of their own in this process, so that a query waits for other queries at most; passages are
     embedded by another process of low priority, started with the first of them. The vectors of queries are cached in
-    memory (they depend on nothing but the text; the least recently used go, so that it stays below 20 MiB), those of
-    passages where `vectors` says.
+    memory (the least recently used go, so that it stays below 20 MiB), those of passages where `vectors` says. A vector
+    depends on nothing but its text, and still each tenant has its own: how soon a call returns must not tell one tenant
+    what another one has asked or written.
     """
 
     def __init__(self, exported: ExportedModel, vectors: EmbeddingCache | None = None) -> None:
@@ -35,7 +36,7 @@ class OnnxEmbedder:
         self._vectors = vectors
         self._queries = ThreadPoolExecutor(1, "embed-query")
         self._passages = EmbeddingProcess(exported.folder)
-        self._cache: OrderedDict[str, Vector] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], Vector] = OrderedDict()
 
     @classmethod
     async def open(
@@ -84,28 +85,29 @@ class OnnxEmbedder:
         """How many tokens of a passage the model sees: its window without special tokens and prompt."""
         return self.model.room - len(self.model.tokens(self._exported.document_prompt))
 
-    async def embed_query(self, text: str) -> Vector:
+    async def embed_query(self, text: str, tenant: str = "") -> Vector:
         """The vector (dimension,) of a query, its first 2,048 characters. Not to be changed: the cache has it too."""
         text = text[:_QUERY_CHARACTERS]
-        found = self._cache.get(text)
+        key = (tenant, text)
+        found = self._cache.get(key)
         if found is not None:
-            self._cache.move_to_end(text)
+            self._cache.move_to_end(key)
             return found
         prompted = self._exported.query_prompt + text
         vector = await asyncio.get_running_loop().run_in_executor(self._queries, self.model.embed, prompted)
-        self._cache[text] = vector
+        self._cache[key] = vector
         if len(self._cache) > _CACHED_QUERIES:
             self._cache.popitem(last=False)
         return vector
 
-    async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
-        """Their vectors (dimension,), in order; each text is embedded once.
+    async def embed_passages(self, texts: Sequence[str], tenant: str = "") -> list[Vector]:
+        """Their vectors (dimension,), in order; each text of a tenant's is embedded once (empty: of shared documents).
 
         Waits for its turn with the process. Cancelling stops after the text at hand. Raises RetrievalUnavailable when
         the process cannot be started or dies twice over a text, DocumentRejected when the model cannot read one.
         """
         prompted = [self._exported.document_prompt + text for text in texts]
-        keys = [cache_key(self.fingerprint, text) for text in prompted]
+        keys = [cache_key(self.fingerprint, text, tenant) for text in prompted]
         found = await self._vectors.get_many(keys) if self._vectors is not None else {}
         missing = {key: text for key, text in zip(keys, prompted, strict=True) if key not in found}
         made = dict(zip(missing, await self._passages.embed(list(missing.values())), strict=True))

@@ -32,7 +32,7 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
     documents change faster than that.
     """
     asked = query.asked
-    dense = (await snapshot.embedder.embed_query(asked)).tolist()
+    dense = (await snapshot.embedder.embed_query(asked, query.tenant)).tolist()
     terms = snapshot.terms.of_query(asked)
     who = Visible(query.tenant, query.tags, time.time())
     numbers, weights = codes(asked), leg_weights(asked)

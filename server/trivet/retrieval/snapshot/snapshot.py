@@ -90,7 +90,7 @@ class Snapshot:
         chunks = await self._split(document, patient=patient)
         texts = [chunk.embedded for chunk in chunks]
         terms = await asyncio.to_thread(lambda: [self.terms.of_passage(text) for text in texts])
-        return Prepared(chunks, await self.embedder.embed_passages(texts), terms)
+        return Prepared(chunks, await self.embedder.embed_passages(texts, document.tenant), terms)
 
     async def _split(self, document: Document, *, patient: bool = True) -> Sequence[Chunk]:
         export = self.embedder.exported.folder
