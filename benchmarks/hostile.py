@@ -99,7 +99,7 @@ async def _measure(
             results.outcomes = await work
             results.problems += streams.problems
         results.memory["after"], results.files["after"] = resident_bytes(server.pid), open_files(server.pid)
-        for number, kind in enumerate(known):
+        for number, kind in enumerate(known if per_kind else ()):
             before = cpu_seconds(server.pid)
             outcomes = await loop.run_in_executor(process, send, where, [number] * per_kind, None)
             spent = (cpu_seconds(server.pid) - before) / per_kind
