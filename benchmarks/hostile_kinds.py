@@ -21,6 +21,7 @@ HARMLESS = "harmless"
 BAD = "INVALID_REQUEST"
 TOO_LONG = "PROMPT_TOO_LONG"
 UNREADABLE = "MALFORMED_MESSAGE"
+BUSY = "RETRIEVAL_UNAVAILABLE"  # on a machine that is at its limit a search has a second and a half
 REFUSED = "refused in its acknowledgement"  # of a document
 Payload = Callable[[int], bytes]
 
@@ -170,10 +171,10 @@ def _retrieve(name: str, *answers: str, **fields: Any) -> Kind:
 def _searches() -> Iterator[Kind]:
     yield _retrieve("search: 1 MB", BAD, text="x" * (1 << 20))
     yield _retrieve("search: 100,000 letters", BAD, text="x" * 100_000)
-    yield _retrieve("search: 8,000 letters", SERVED, BAD, text="x" * 8_000)
-    yield _retrieve("search: 8,000 hex digits", SERVED, BAD, text="0123456789abcdef" * 500)
-    yield _retrieve("search: 8,000 characters of names", SERVED, BAD, text="a.b_c-" * 1_333)
-    yield _retrieve("search: 8,000 combining marks", SERVED, BAD, text="a" + "\u0301" * 7_999)
+    yield _retrieve("search: 8,000 letters", SERVED, BUSY, text="x" * 8_000)
+    yield _retrieve("search: 8,000 hex digits", SERVED, BUSY, text="0123456789abcdef" * 500)
+    yield _retrieve("search: 8,000 characters of names", SERVED, BUSY, text="a.b_c-" * 1_333)
+    yield _retrieve("search: 8,000 combining marks", SERVED, BUSY, text="a" + "\u0301" * 7_999)
     yield _retrieve("search: blanks", BAD, text=" \n\t" * 100)
     yield _retrieve("search: 20,000 tags", BAD, text="hub", filter=[f"t{i}" for i in range(20_000)])
     yield _retrieve("search: a route and an index", BAD, "PERMISSION_DENIED", text="hub", index=INDEX)
