@@ -41,6 +41,7 @@ from hostile_client import Outcome, Where, in_own_process, send
 from hostile_kinds import ADMIN, HARMLESS, Kind, kinds
 from hostile_report import report
 from hostile_streams import Streams
+from loop_lag import lag_counts, late
 from servers import TrivetServer
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.client import Client, Target
@@ -49,11 +50,13 @@ from workload import INDEX, ROOT, Workload
 KEYS = {"neighbour": "client", "hostile": "client", "operator": "operator"}
 PAUSE = 0.02  # seconds between two samples of memory
 PER_KIND = 20
+LATE = (0.025, 0.05, 0.1, 0.25)  # seconds, of the metric's buckets
 
 
 @dataclass
 class Results:
-    """Everything that was measured. Gaps in seconds by phase; memory in bytes; costs in CPU seconds by kind."""
+    """Everything that was measured. Gaps in seconds by phase; memory in bytes; costs in CPU seconds by kind; how often
+    the event loop was later than so many seconds, and how often it was looked at."""
 
     gaps: dict[str, list[float]] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
@@ -61,6 +64,7 @@ class Results:
     costs: dict[str, float] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
+    late: dict[float, tuple[int, int]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -92,12 +96,14 @@ async def _measure(
             results.gaps["alone"] = await streams.during(asyncio.sleep(seconds))
             sent = loop.run_in_executor(process, send, where, harmless * int(rate * seconds), rate)
             results.gaps["harmless"] = await streams.during(sent)
-            begun = time.monotonic()
+            lag, begun = lag_counts(server.metrics_address), time.monotonic()
             work = loop.run_in_executor(process, send, where, order, rate)
             results.gaps["hostile"] = await streams.during(_watched(work, server.pid, results))
             results.seconds = time.monotonic() - begun
             results.outcomes = await work
             results.problems += streams.problems
+            now = lag_counts(server.metrics_address)
+            results.late = {bound: late(lag, now, bound) for bound in LATE}
         results.memory["after"], results.files["after"] = resident_bytes(server.pid), open_files(server.pid)
         for number, kind in enumerate(known if per_kind else ()):
             before = cpu_seconds(server.pid)

@@ -40,6 +40,10 @@ def report(described: Mapping[str, Any], rate: float, results: Results, known: S
         f"The gateway's resident memory: {memory['before'] / MIB:.0f} MiB before, {memory['most'] / MIB:.0f} at most, "
         f"{memory['after'] / MIB:.0f} after; open files {files['before']} before, {files['after']} after.",
         "",
+        "The event loop was late by more than "
+        + ", ".join(f"{bound * 1000:g} ms {times} times" for bound, (times, _) in results.late.items())
+        + f" of {max(looks for _, looks in results.late.values())} looks beside the hostile requests.",
+        "",
         f"Problems: {'; '.join(results.problems) or 'none'}.",
         "",
         "| kind | answered | requests | longest, ms | gateway's CPU less parsing, ms |",

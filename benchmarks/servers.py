@@ -128,6 +128,7 @@ class TrivetServer(Server):
         super().__init__("trivet serve", command, workload.folder / "trivet.log", {})
         self.address = ""
         self.admin_address = ""
+        self.metrics_address = ""
 
     def _is_ready(self) -> bool:
         try:
@@ -135,6 +136,7 @@ class TrivetServer(Server):
         except FileNotFoundError:
             return False
         self.address, self.admin_address = said["listen"], said["admin_listen"]
+        self.metrics_address = said["metrics_listen"]
         return bool(said["pid"] == self.pid)
 
 
