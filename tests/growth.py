@@ -40,7 +40,7 @@ def _growth(work: Callable[[str], Any], prefix: str, run: str, end: str) -> str:
     size = LONGEST // 64
     while _seconds(work, prefix, run, end, size) < FLOOR:
         size *= 2
-        if size > LONGEST:
+        if size << DOUBLINGS > LONGEST:
             return ""
     more = size << DOUBLINGS
     for _ in range(3):  # only what is slow each time is slow

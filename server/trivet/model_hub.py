@@ -15,6 +15,7 @@ from trivet.errors import FailedPrecondition
 PREFIX = "hub:"
 BLOCK_BYTES = 4 << 20
 SECONDS = 15.0
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REFERENCE = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
 _WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*/pytorch_model.bin"]
 _UNWANTED = ["onnx/*", "openvino/*", "*.onnx"]
@@ -65,7 +66,7 @@ class HubRepository:
             info = self._api().model_info(self._name, revision=revision, timeout=SECONDS)
         except Exception as problem:
             raise _told(self._name, problem) from problem
-        if not isinstance(info.sha, str) or not re.fullmatch(r"[0-9a-f]{40}", info.sha):
+        if not isinstance(info.sha, str) or not _COMMIT.fullmatch(info.sha):
             raise HubBroken(f"hub:{self._name} does not say which commit {revision or 'its default branch'} is")
         return info.sha
 

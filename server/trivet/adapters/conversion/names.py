@@ -17,7 +17,12 @@ _LORA = re.compile(r"(?P<stem>.+?)\.(?P<part>lora_[AB])(\.[\w-]+)?\.weight")
 _EMBEDDING = re.compile(r"(?P<stem>.+?)\.(?P<part>lora_embedding_[AB])(\.[\w-]+)?")
 _MAGNITUDE = re.compile(rf"(?P<stem>.+?)\.(?P<part>{MAGNITUDE})(\.(?!weight$)[\w-]+)?(\.weight)?")
 _WHOLE = re.compile(r"(?P<stem>.+?)(\.base_layer|\.modules_to_save(\.[\w-]+)?)?\.(?P<part>weight|bias)")
-_KINDS = ((_LORA, ".weight"), (_EMBEDDING, ""), (_MAGNITUDE, ""), (_WHOLE, ""))
+_KINDS = (
+    (_LORA.fullmatch, ".weight"),
+    (_EMBEDDING.fullmatch, ""),
+    (_MAGNITUDE.fullmatch, ""),
+    (_WHOLE.fullmatch, ""),
+)
 _ORIGINAL = re.compile(r".+\.original_module\.(weight|bias)")
 
 
@@ -29,8 +34,8 @@ def is_original(text: str) -> bool:
 def peft_name(text: str, base: BaseModel) -> str:
     """As PEFT names it, where it is a name of an adapter for this base; else as it is."""
     plain = ".".join(part for part in text.split(".") if part not in WRAPPERS)
-    for pattern, ending in _KINDS:
-        if match := pattern.fullmatch(plain):
+    for fullmatch, ending in _KINDS:
+        if match := fullmatch(plain):
             module = _module(match["stem"], base)
             return text if module is None else str(TensorName(module, match["part"] + ending))
     return text
