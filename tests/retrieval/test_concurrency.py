@@ -79,10 +79,10 @@ async def test_the_same_document_many_times_at_once_is_written_once(service: Ind
 
 async def test_many_documents_at_once_are_all_kept(service: IndexService) -> None:
     await asyncio.gather(
-        *(service.upsert("handbook", markdown(f"d{n}", f"Number {n} has the code X{n}Y.")) for n in range(100))
+        *(service.upsert("handbook", markdown(f"d{n}", f"Number {n} has the code X{n}Y.")) for n in range(60))
     )
-    assert (await service.status())[0].documents == 100
-    for number in (0, 42, 99):
+    assert (await service.status())[0].documents == 60
+    for number in (0, 42, 59):
         assert (await search(service, f"X{number}Y", top_k=1)).passages[0].document_id == f"d{number}"
 
 

@@ -75,7 +75,10 @@ documents = st.lists(
 )
 calls = st.lists(
     st.tuples(
-        st.sampled_from(TENANTS), st.sampled_from(ROUTES), st.lists(st.sampled_from(["eu", "new"])), st.booleans()
+        st.sampled_from(TENANTS),
+        st.sampled_from(ROUTES),
+        st.lists(st.sampled_from(["eu", "new"]), max_size=4),
+        st.booleans(),
     ),
     min_size=2,
     max_size=5,
