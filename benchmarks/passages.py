@@ -31,7 +31,7 @@ _CHARACTERS = 450  # so that a passage stays one: it has fewer tokens than an in
 class SyntheticEmbedder(OnnxEmbedder):
     """Embeds queries as ever, and passages by drawing."""
 
-    async def embed_passages(self, texts: Sequence[str]) -> list[Vector]:
+    async def embed_passages(self, texts: Sequence[str], tenant: str = "") -> list[Vector]:
         """One vector (dimension,) per text, always the same."""
         return [drawn(text, self.dimension) for text in texts]
 
