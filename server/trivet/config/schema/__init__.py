@@ -1,0 +1,19 @@
+"""The shape of `trivet.yaml` and `index.yaml`. Every field is checked, an unknown one is refused."""
+
+from trivet.config.schema.adapters import HubAdapterSection
+from trivet.config.schema.backends import EmbeddedBackend
+from trivet.config.schema.file import ConfigFile
+from trivet.config.schema.indexes import IndexFile
+from trivet.config.schema.routes import RouteSection, VariantRetrieval, VariantSection
+from trivet.config.schema.server import Schemas
+
+__all__ = [
+    "ConfigFile",
+    "EmbeddedBackend",
+    "HubAdapterSection",
+    "IndexFile",
+    "RouteSection",
+    "Schemas",
+    "VariantRetrieval",
+    "VariantSection",
+]

@@ -1,0 +1,48 @@
+"""Where adapters come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, StringConstraints, Tag
+
+from trivet.config.schema.base import Count, Name, Positive, Section, Text
+
+
+class HubAdapterSection(Section):
+    """One adapter in a repository of a model hub, and what it is called here."""
+
+    name: Name
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    source: Annotated[
+        str,
+        Field(
+            alias="from", max_length=300, pattern=r"^hub:[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[A-Za-z0-9][\w./-]*)?$"
+        ),
+    ]
+
+
+def _entry_kind(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "place"
+    return "hub" if isinstance(value, dict | HubAdapterSection) else None
+
+
+AdapterEntry = Annotated[
+    Annotated[Text, Tag("place")] | Annotated[HubAdapterSection, Tag("hub")],
+    Discriminator(
+        _entry_kind,
+        custom_error_type="adapter_entry",
+        custom_error_message="Expected a place, or a mapping with name, version and from",
+    ),
+]
+
+
+class AdapterSource(Section):
+    """How adapters come from S3 and from a hub, and their limits; `timeout` in seconds."""
+
+    endpoint_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")] | None = None
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")] | None = None
+    hub_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")] | None = None
+    max_bytes: Count = 2 << 30
+    timeout: Positive = 600.0

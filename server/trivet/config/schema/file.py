@@ -1,0 +1,34 @@
+"""The whole of `trivet.yaml`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trivet.config.schema.adapters import AdapterEntry, AdapterSource
+from trivet.config.schema.backends import EmbeddedBackend
+from trivet.config.schema.base import Name, Section
+from trivet.config.schema.indexes import Documents, Qdrant, QuotasSection
+from trivet.config.schema.routes import RouteSection
+from trivet.config.schema.server import Admission, Key, Price, Schemas, Server
+
+
+class ConfigFile(Section):
+    """The whole of `trivet.yaml`."""
+
+    version: Literal[1]
+    server: Server = Server()
+    admission: Admission = Admission()
+    keys: list[Key] = []
+    schemas: Schemas = Schemas()
+    backends: Annotated[dict[Name, EmbeddedBackend], Field(min_length=1)]
+    prompts: str = "prompts"
+    adapters: list[AdapterEntry] = ["adapters"]
+    adapter_source: AdapterSource = AdapterSource()
+    indexes: dict[Name, str] = {}
+    documents: Documents = Documents()
+    qdrant: Qdrant = Qdrant()
+    quotas: QuotasSection = QuotasSection()
+    prices: dict[Name, Price] = {}
+    routes: Annotated[dict[Name, RouteSection], Field(min_length=1)]

@@ -1,0 +1,89 @@
+"""Documents, where their passages live, and `index.yaml`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from trivet.config.schema.base import Count, Encoding, Name, Pattern, Section
+
+
+class Qdrant(Section):
+    """Where passages live. Without `url`, an embedded engine in the data folder."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")] | None = None
+    grpc_port: Annotated[int, Field(ge=1, le=65535)] = 6334
+    api_key_file: str | None = None
+    replicas: Annotated[int, Field(ge=1, le=16)] = 1
+    shards: Annotated[int, Field(ge=1, le=1024)] | None = None
+    write_consistency: Annotated[int, Field(ge=1, le=16)] = 1
+    quantization: Literal["none", "int8"] = "none"
+
+
+class QuotaSection(Section):
+    """How much a tenant may have in all indexes together; None for no bound."""
+
+    max_documents: Annotated[int, Field(ge=0)] | None = None
+    max_bytes: Annotated[int, Field(ge=0)] | None = None
+
+
+class QuotasSection(QuotaSection):
+    """Each tenant's, and whole ones of their own for some."""
+
+    tenants: dict[Name, QuotaSection] = {}
+
+
+class Documents(Section):
+    """The processes that read documents and cut them into passages, and what one document may take."""
+
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    max_queued: Annotated[int, Field(ge=0)] = 64
+    max_seconds: Annotated[int, Field(ge=1, le=3600)] = 20
+    max_memory_bytes: Annotated[int, Field(ge=256 << 20)] = 1 << 30
+    max_pages: Count = 2_000
+    max_characters: Count = 4 << 20
+    max_passages: Count = 20_000
+
+
+class Chunking(Section):
+    """How documents are cut; tokens of the embedding model. With `pack`, neighbouring paragraphs share a passage."""
+
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 180
+    pack: bool = True
+
+
+class Embedding(Section):
+    """Which model, by path or as `hub:organisation/name[@revision]`; the default is installed with Trivet."""
+
+    model: Annotated[str, Field(pattern=r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w./-]+)?|[^:]+)$")] | None = None
+    precision: Literal["float32", "int8"] = "int8"
+
+
+class Rerank(Section):
+    """A cross-encoder that orders the best `candidates` of a search anew, for routes that ask for it."""
+
+    model: str
+    candidates: Annotated[int, Field(ge=2, le=100)] = 20
+    precision: Literal["float32", "int8"] = "int8"
+
+
+class IndexFile(Section):
+    """`indexes/<name>/index.yaml`."""
+
+    version: Literal[1]
+    corpus: str = "corpus"
+    chunking: Chunking = Chunking()
+    embedding: Embedding = Embedding()
+    language: Name = "english"
+    candidates: Annotated[int, Field(ge=1, le=1000)] = 50
+    rrf_k: Annotated[int, Field(ge=1, le=1000)] = 2
+    rerank: Rerank | None = None
+    retain: Annotated[int, Field(ge=0, le=10)] = 1
+    rebuild_after: Annotated[int, Field(ge=0)] = 25_000
+    include: Annotated[list[Pattern], Field(max_length=100)] = []
+    ignore: Annotated[list[Pattern], Field(max_length=100)] = []
+    follow_links: bool = False
+    encoding: Encoding | None = None
+    max_files: Annotated[int, Field(ge=1, le=10_000_000)] = 250_000
+    max_document_bytes: Annotated[int, Field(ge=1024, le=256 << 20)] = 4 << 20
