@@ -16,7 +16,7 @@ from adapters_world import BASE, MAX_TOKENS, AdapterWorld
 from chaos_world import resident_bytes
 from cpu_time import descendants
 from summary import percentile
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.server.process import ServerProcess
 from trivet.client import Client
 
 Say = Callable[[str], None]

@@ -29,7 +29,7 @@ from pathlib import Path
 from chaos_world import ADAPTERS, BASE, QUESTIONS, VERSIONS, World, dump, open_files, resident_bytes, staged_copies
 from cpu_time import command_line, descendants
 from trivet.api.v1 import admin_pb2, inference_pb2
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.server.process import ServerProcess
 from trivet.client import CallFailed, Client
 
 STREAMS = 16

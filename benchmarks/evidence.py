@@ -19,7 +19,7 @@ from typing import Any
 from machine import describe
 from report import table
 from trivet.adapters.preflight.base_model import BaseModel
-from trivet.cli.eval_run import Evaluation, Wishes, find_suite
+from trivet.cli.evaluation.run import Evaluation, Wishes, find_suite
 from trivet.config import Config, Overrides, load_config
 from trivet.evaluation import wording
 from trivet.evaluation.gate import Verdict

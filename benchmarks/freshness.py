@@ -27,7 +27,7 @@ from pathlib import Path
 from cpu_time import command_line, descendants
 from freshness_history import Read, Write, name, problems, question, text
 from trivet.api.v1 import admin_pb2, inference_pb2
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.server.process import ServerProcess
 from trivet.client import CallFailed, Client
 
 WRITERS, READERS, DOCUMENTS = 4, 8, 8

@@ -33,7 +33,7 @@ from chaos_world import QUESTIONS, VERSIONS, World, dump, staged_copies
 from cpu_time import descendants
 from desired import Desired
 from trivet.api.v1 import admin_pb2
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.server.process import ServerProcess
 from trivet.client import CallFailed, Client
 
 ROUTED = ("a00", "a01")  # adapters of routes; the lanes have the others

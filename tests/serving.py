@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.server.process import ServerProcess
 
 
 def metrics(server: ServerProcess) -> dict[str, float]:

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
-from trivet.cli.documents import Given, read_documents, survey
+from trivet.cli.console.output import plain, print_table
+from trivet.cli.index.documents import Given, read_documents, survey
 from trivet.cli.main import main
-from trivet.cli.output import plain, print_table
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "127.0.0.1:1"

@@ -13,7 +13,7 @@ import yaml
 
 from trivet import bounded_yaml
 from trivet.adapters.preflight.manifest import parse_manifest
-from trivet.cli.adapter_recipe import load_recipe
+from trivet.cli.adapter.recipe import load_recipe
 from trivet.config.yaml_lines import read_yaml
 from trivet.errors import AdapterRejected, ConfigError
 from trivet.evaluation.suite import load_suite

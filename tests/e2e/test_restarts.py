@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from processes import gone
 from serving import children, engine, metrics, page, until
 from trivet.api.v1 import admin_pb2, inference_pb2
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.server.process import ServerProcess
 from trivet.client import CallFailed, Client
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]

@@ -21,7 +21,7 @@ from tiny_model import adapter_files
 from training_base import make_base
 from trivet.api.v1 import inference_pb2, receipt_pb2
 from trivet.cli.main import main
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.server.process import ServerProcess
 from trivet.client import CallFailed, Client
 from trivet.testing.adapters import write_adapter
 

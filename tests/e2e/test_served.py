@@ -15,7 +15,7 @@ import pytest
 
 from serving import child, metrics, total, until
 from trivet.api.v1 import admin_pb2, inference_pb2
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.server.process import ServerProcess
 from trivet.client import CallFailed, Client
 
 pytestmark = pytest.mark.engine

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 import gateway_harness
 from evaluation_suites import SCHEMA, make_suite, write_suite
 from gateway_harness import Gateway, gateway, variant
-from trivet.cli.eval_config import derive, ingredients
-from trivet.cli.eval_stuffing import insert
+from trivet.cli.evaluation.config import derive, ingredients
+from trivet.cli.evaluation.stuffing import insert
 from trivet.cli.main import main
 from trivet.config import Config, load_config
 from trivet.errors import ConfigError

@@ -64,6 +64,6 @@ def test_an_evaluation_that_is_killed_goes_on_with_another_server(
     assert arms["rag"]["estimates"]["cited_right"]["value"] == 1.0
     assert arms["base"]["estimates"]["cost"]["value"] < arms["rag"]["estimates"]["cost"]["value"]
     assert [arm["name"] for arm in general["arms"]] == ["general/base", "general/json-answer@1"]
-    monkeypatch.setattr("trivet.cli.eval_run.ServerProcess", None)  # all is answered: nothing is started
+    monkeypatch.setattr("trivet.cli.evaluation.run.ServerProcess", None)  # all is answered: nothing is started
     again = CliRunner().invoke(main, words, catch_exceptions=False)
     assert json.loads(again.stdout)["parts"] == [main_part, general]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evaluation_suites import answered, by_key, make_suite
-from trivet.cli.eval import MARGIN
+from trivet.cli.evaluation.command import MARGIN
 from trivet.errors import FailedPrecondition
 from trivet.evaluation.gate import beats, examples_needed, holds, judge
 from trivet.evaluation.report import Report, build_report

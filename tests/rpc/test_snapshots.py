@@ -9,7 +9,7 @@ import pytest
 
 from index_gateway import CLIENT, INDEX, index_gateway
 from trivet.api.v1 import admin_pb2, inference_pb2
-from trivet.cli.offline import OfflineIndexes
+from trivet.cli.index.offline import OfflineIndexes
 from trivet.client import CallFailed, Client
 from trivet.config import Overrides, load_config
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trivet.cli.adapter_recipe import RecipeFile
+from trivet.cli.adapter.recipe import RecipeFile
 from trivet.config.yaml_lines import parse, read_yaml
 from trivet.training.chat_files import ChatSet, read_chats, refuse_overlap
 

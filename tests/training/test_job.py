@@ -18,7 +18,7 @@ from tiny_model import make_model
 from training_base import write_recipe
 from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.preflight.manifest import read_manifest
-from trivet.cli.adapter_recipe import load_recipe
+from trivet.cli.adapter.recipe import load_recipe
 from trivet.errors import ConfigError, FailedPrecondition
 from trivet.training import Job, run
 from trivet.training.folder import ADAPTER_FILES, digest, fingerprint

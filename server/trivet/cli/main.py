@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from trivet.cli.adapter import adapter
-from trivet.cli.ask import ask
-from trivet.cli.demo import demo
-from trivet.cli.eval import evaluate
-from trivet.cli.index import index
-from trivet.cli.recovery import backup, doctor, restore
-from trivet.cli.reload import reload_routes
-from trivet.cli.serve import serve
+from trivet.cli.adapter.command import adapter
+from trivet.cli.demo.command import demo
+from trivet.cli.evaluation.command import evaluate
+from trivet.cli.index.command import index
+from trivet.cli.request.ask import ask
+from trivet.cli.server.recovery import backup, doctor, restore
+from trivet.cli.server.reload import reload_routes
+from trivet.cli.server.serve import serve
 from trivet.client import CallFailed
 from trivet.errors import TrivetError
 

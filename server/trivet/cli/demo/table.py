@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from trivet.cli.eval import show_part
+from trivet.cli.evaluation.command import show_part
 from trivet.client import Client
 from trivet.config import Config
 
@@ -26,7 +26,11 @@ class DemoTable:
 
     def __init__(self, config: Config, limit: int | None = None) -> None:
         """Reads the suite beside the configuration and writes the server's configuration; raises ConfigError."""
-        from trivet.cli.eval_run import Evaluation, Wishes, find_suite  # here, because other commands start faster so
+        from trivet.cli.evaluation.run import (
+            Evaluation,
+            Wishes,
+            find_suite,
+        )  # here, because other commands start faster so
         from trivet.evaluation.runner import Pace
 
         arms = (*RIVALS, CONTENDER)

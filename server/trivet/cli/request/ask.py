@@ -8,8 +8,8 @@ import click
 from google.protobuf import json_format
 
 from trivet.api.v1 import inference_pb2
-from trivet.cli.output import enum_name, plain, print_json
-from trivet.cli.target import target_options
+from trivet.cli.console.output import enum_name, plain, print_json
+from trivet.cli.options.target import target_options
 from trivet.client import Client, Target
 
 

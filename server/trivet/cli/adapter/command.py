@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from trivet.api.v1 import admin_pb2
-from trivet.cli.adapter_import import import_
-from trivet.cli.adapter_merge import merge
-from trivet.cli.adapter_train import train
-from trivet.cli.config import config_options
-from trivet.cli.output import plain, print_json, print_table
-from trivet.cli.target import target_options
+from trivet.cli.adapter.importing import import_
+from trivet.cli.adapter.merge import merge
+from trivet.cli.adapter.train import train
+from trivet.cli.console.output import plain, print_json, print_table
+from trivet.cli.options.config import config_options
+from trivet.cli.options.target import target_options
 from trivet.client import Client, Target
 from trivet.config import Config
 

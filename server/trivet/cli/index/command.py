@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trivet.api.v1 import admin_pb2, inference_pb2
-from trivet.cli.config import config_options
-from trivet.cli.corpus_report import print_report
-from trivet.cli.documents import FORMATS_BY_NAME, Given, GivenDocument, Moment, read_documents, survey
-from trivet.cli.offline import OfflineIndexes
-from trivet.cli.output import plain, print_json, print_table
-from trivet.cli.target import target_options
+from trivet.cli.console.output import plain, print_json, print_table
+from trivet.cli.index.corpus_report import print_report
+from trivet.cli.index.documents import FORMATS_BY_NAME, Given, GivenDocument, Moment, read_documents, survey
+from trivet.cli.index.offline import OfflineIndexes
+from trivet.cli.options.config import config_options
+from trivet.cli.options.target import target_options
 from trivet.client import Client, Target
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
-from trivet.cli.config import config_options
-from trivet.cli.demo_table import DemoTable
-from trivet.cli.output import plain, print_json, print_table
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.console.output import plain, print_json, print_table
+from trivet.cli.demo.table import DemoTable
+from trivet.cli.options.config import config_options
+from trivet.cli.server.process import ServerProcess
 from trivet.client import Client
 from trivet.config import Config
 

@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from trivet.cli.eval_config import Derived, derive, ingredients
-from trivet.cli.server_process import ServerProcess
+from trivet.cli.evaluation.config import Derived, derive, ingredients
+from trivet.cli.server.process import ServerProcess
 from trivet.client import Client, Target
 from trivet.config import Config, load_config
 from trivet.errors import ConfigError, FailedPrecondition

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trivet.cli.adapter_recipe import load_recipe
-from trivet.cli.output import print_json
-from trivet.cli.steps_progress import StepsProgress
+from trivet.cli.adapter.recipe import load_recipe
+from trivet.cli.console.output import print_json
+from trivet.cli.console.steps_progress import StepsProgress
 from trivet.errors import ConfigError, FailedPrecondition
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from trivet.cli.eval_stuffing import Stuffing
+from trivet.cli.evaluation.stuffing import Stuffing
 from trivet.config import Config
 from trivet.errors import ConfigError
 from trivet.evaluation.suite import Arm, Suite

@@ -7,8 +7,8 @@ from functools import partial
 
 import click
 
-from trivet.cli.config import config_options
-from trivet.cli.progress import ConsoleProgress
+from trivet.cli.console.progress import ConsoleProgress
+from trivet.cli.options.config import config_options
 from trivet.config import Config
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from trivet.cli.output import plain, print_json
-from trivet.cli.target import target_options
+from trivet.cli.console.output import plain, print_json
+from trivet.cli.options.target import target_options
 from trivet.client import Client, Target
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from trivet.cli.config import config_options
-from trivet.cli.output import print_json, print_table
-from trivet.cli.target import target_options
+from trivet.cli.console.output import print_json, print_table
+from trivet.cli.options.config import config_options
+from trivet.cli.options.target import target_options
 from trivet.client import Target
 from trivet.config import Config
 
@@ -67,7 +67,7 @@ def evaluate(
       trivet eval handbook --arm rag --arm hybrid --limit 20
       trivet eval handbook --gate --baseline rag --candidate hybrid --margin 2
     """
-    from trivet.cli.eval_run import Evaluation, Wishes, find_suite  # here, because others start faster without
+    from trivet.cli.evaluation.run import Evaluation, Wishes, find_suite  # here, because others start faster without
     from trivet.evaluation.page import page
     from trivet.evaluation.runner import Pace
 

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 
 from trivet.app.recovery.findings import Diagnosis
 from trivet.app.recovery.manifest import Manifest, Report
-from trivet.cli.config import data_folder_options
-from trivet.cli.output import print_json
+from trivet.cli.console.output import print_json
+from trivet.cli.options.config import data_folder_options
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the manifest as a JSON object.")
 

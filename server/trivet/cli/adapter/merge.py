@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from trivet.cli.config import config_options
-from trivet.cli.output import print_json
-from trivet.cli.steps_progress import StepsProgress
+from trivet.cli.console.output import print_json
+from trivet.cli.console.steps_progress import StepsProgress
+from trivet.cli.options.config import config_options
 from trivet.config import Config
 
 

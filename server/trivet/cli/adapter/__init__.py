@@ -1,0 +1,1 @@
+"""`trivet adapter` and its verbs."""

@@ -1,0 +1,1 @@
+"""`trivet eval`."""

@@ -1,0 +1,1 @@
+"""`trivet index` and its verbs."""

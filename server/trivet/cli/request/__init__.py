@@ -1,0 +1,1 @@
+"""Commands that put one request to a running server."""
