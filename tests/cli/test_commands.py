@@ -59,13 +59,13 @@ def test_a_refused_configuration_is_told_line_by_line(tmp_path: Path) -> None:
     result = run("serve", "--config", str(path))
     assert result.exit_code == 1
     assert f"{path}:2: speed: unknown field" in result.output
-    assert f"{path}:1: routes: field required" in result.output
+    assert f"{path}:1: routes: required field is missing" in result.output
 
 
 def test_an_unknown_variable_of_the_environment_is_refused() -> None:
     result = CliRunner(env={"TRIVET_ADRESS": "x"}).invoke(main, ["ask", "hello"])
     assert result.exit_code == 1
-    assert "TRIVET_ADRESS: unknown" in result.output
+    assert "TRIVET_ADRESS: unknown variable, did you mean TRIVET_ADDRESS?" in result.output
 
 
 def test_the_demos_adapters_pass_their_check() -> None:

@@ -84,8 +84,8 @@ def test_adapters_are_checked_against_the_backend_that_takes_them(folder: Path) 
         ("backend: base,", "backend: merged,", "17: routes.support.variants.a.adapter: backend 'merged' has enable_lo"),
         ("n: 0.5", "n: 0.7", "2: backends: gpu_memory_utilization adds up to 1.1, expected at most 1"),
         ("max_delay: 9", "max_delay: 1", "12: backends.base.restart.max_delay: expected at least first_delay (2)"),
-        ("first_delay: 2", "first_delay: 0", "12: backends.base.restart.first_delay: input should be greater than 0"),
-        ("start_timeout: 33", "start_timeout: 0", "13: backends.base.start_timeout: input should be greater than 0"),
+        ("first_delay: 2", "first_delay: 0", "12: backends.base.restart.first_delay: expected more than 0"),
+        ("start_timeout: 33", "start_timeout: 0", "13: backends.base.start_timeout: expected more than 0"),
     ],
 )
 def test_it_is_refused_with_line_and_field(folder: Path, old: str, new: str, expected: str) -> None:

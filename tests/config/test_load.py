@@ -122,11 +122,19 @@ CASES = {
     "wrong type": (
         "weight: 3",
         "weight: heavy",
-        "19: routes.support.variants.a.weight: input should be a valid number",
+        "19: routes.support.variants.a.weight: expected a number, got 'heavy'",
     ),
-    "number as text": ("max_model_len: 2048", 'max_model_len: "2048"', "8: backends.local.max_model_len: input should"),
-    "infinite weight": ("weight: 3", "weight: .inf", "19: routes.support.variants.a.weight: input should be a finite"),
-    "unknown kind": ("kind: embedded", "kind: imbedded", "6: backends.local.kind: input should be 'embedded'"),
+    "number as text": (
+        "max_model_len: 2048",
+        'max_model_len: "2048"',
+        "8: backends.local.max_model_len: expected a whole number, got '2048'",
+    ),
+    "infinite weight": (
+        "weight: 3",
+        "weight: .inf",
+        "19: routes.support.variants.a.weight: expected a finite number, got inf",
+    ),
+    "unknown kind": ("kind: embedded", "kind: imbedded", "6: backends.local.kind: expected 'embedded', got 'imbedded'"),
     "key twice": ("      b:\n", "      a:\n", "24: routes.support.variants.a: given twice"),
     "dangling backend": (
         "backend: local",
@@ -134,7 +142,11 @@ CASES = {
         "20: routes.support.variants.a.backend: no backend 'lokal'",
     ),
     "dangling prompt": ("prompt: p@1", "prompt: p@2", "21: routes.support.variants.a.prompt: no file"),
-    "prompt without version": ("prompt: p@1", "prompt: p", "21: routes.support.variants.a.prompt: string should match"),
+    "prompt without version": (
+        "prompt: p@1",
+        "prompt: p",
+        "21: routes.support.variants.a.prompt: expected name@version, such as support@1, got 'p'",
+    ),
     "dangling adapter": ("lora@2", "lora@3", "22: routes.support.variants.a.adapter: lora@3 is in none of the places"),
     "place of adapters that is no place": (
         "indexes:",
@@ -149,17 +161,17 @@ CASES = {
     "credentials in a place": (
         "indexes:",
         "adapters: [adapters, 'https://me:secret@host/a']\nindexes:",
-        "9: adapters.1: https://me:secret@host/a is no place: expected https://name/path, without credentials",
+        "9: adapters.1: https://***@host/a is no place: expected https://name/path, without credentials",
     ),
     "hub adapter without its version": (
         "indexes:",
         "adapters: [{name: tone, from: 'hub:me/tone'}]\nindexes:",
-        "9: adapters.0.hub.version: field required",
+        "9: adapters.0.version: required field is missing",
     ),
     "hub adapter from nowhere": (
         "indexes:",
         "adapters: [{name: tone, version: '1', from: 'me/tone'}]\nindexes:",
-        "9: adapters.0.hub.from: string should match pattern",
+        "9: adapters.0.from: expected hub:organisation/name",
     ),
     "neither place nor hub adapter": (
         "indexes:",
@@ -195,7 +207,7 @@ CASES = {
     "secrets in the endpoint": (
         "indexes:",
         "adapters: [adapters, s3://bucket]\nadapter_source: {endpoint_url: 'http://me:secret@host'}\nindexes:",
-        "10: adapter_source.endpoint_url: string should match pattern",
+        "10: adapter_source.endpoint_url: expected a URL such as https://host:9000, without credentials",
     ),
     "dangling index": ("index: facts,", "index: fax,", "23: routes.support.variants.a.retrieval.index: no index 'fax'"),
     "missing model": ("model: model", "model: modell", "7: backends.local.model: no model in"),
@@ -206,7 +218,11 @@ CASES = {
         "max_tokens: 2048",
         "28: routes.support.variants.b.sampling.max_tokens: expected less than max_model_len",
     ),
-    "open to others": ("127.0.0.1:7600", "0.0.0.0:7600", "3: server.listen: 0.0.0.0:7600 is not loopback"),
+    "open to others": (
+        "127.0.0.1:7600",
+        "0.0.0.0:7600",
+        "3: server.listen: 0.0.0.0:7600 can be reached from other machines",
+    ),
     "price of nothing": (
         "indexes:",
         "prices:\n  lokal: {input_per_million_tokens: 1, cached_per_million_tokens: 1, output_per_million_tokens: 1}\n"
@@ -258,7 +274,7 @@ def test_retrieval_settings_that_would_not_apply(write: Write) -> None:
 
 def test_a_wrong_index_file_is_named_itself(write: Write, tmp_path: Path) -> None:
     (tmp_path / "facts" / "index.yaml").write_text("version: 1\nchunking:\n  max_tokens: 8\n")
-    with pytest.raises(ConfigError, match=r"facts/index\.yaml:3: chunking\.max_tokens: input should be greater"):
+    with pytest.raises(ConfigError, match=r"facts/index\.yaml:3: chunking\.max_tokens: expected at least"):
         load_config(write(GOOD))
 
 
@@ -272,15 +288,34 @@ def test_a_missing_file() -> None:
 
 
 def test_overrides_are_checked_like_the_file(write: Write) -> None:
-    found = problems(write(GOOD), Overrides(listen="everywhere"))
-    assert found[0].startswith("3: server.listen: string should match")
+    found = problems(write(GOOD), Overrides(listen="everywhere", origins={"listen": "--listen"}))
+    assert found == ["--listen: expected host:port, such as 127.0.0.1:7600, got 'everywhere'"]
     assert load_config(write(GOOD), Overrides(listen="127.0.0.1:0")).file.server.listen == "127.0.0.1:0"
 
 
 def test_an_unknown_variable_of_the_environment() -> None:
     assert Environment.read({"TRIVET_ADDRESS": "h:1", "HOME": "/"}).address == "h:1"
-    with pytest.raises(ConfigError, match="TRIVET_ADRESS: unknown, expected one of"):
+    with pytest.raises(ConfigError, match=r"TRIVET_ADRESS: unknown variable, did you mean TRIVET_ADDRESS\?"):
         Environment.read({"TRIVET_ADRESS": "h:1"})
+
+
+SERVICE = """\
+TRIVET_SERVICE_HOST=10.0.0.1 TRIVET_SERVICE_PORT=7600 TRIVET_SERVICE_PORT_GRPC=7600 TRIVET_PORT=tcp://10.0.0.1:7600
+TRIVET_PORT_7600_TCP=tcp://10.0.0.1:7600 TRIVET_PORT_7600_TCP_PROTO=tcp TRIVET_PORT_7600_TCP_PORT=7600
+TRIVET_PORT_7600_TCP_ADDR=10.0.0.1 TRIVET_ADMIN_SERVICE_HOST=10.0.0.2 TRIVET_ADMIN_PORT=tcp://10.0.0.2:7601
+TRIVET_ADMIN_PORT_7601_TCP_ADDR=fd00::1
+"""
+
+
+def test_what_kubernetes_sets_for_a_service_called_trivet_is_not_meant_for_us() -> None:
+    given = dict(pair.split("=") for pair in SERVICE.split())
+    assert Environment.read({**given, "TRIVET_ADDRESS": "h:1"}) == Environment(address="h:1")
+
+
+@pytest.mark.parametrize("name", ["TRIVET_PORT", "TRIVET_LISTEN_PORT", "TRIVET_HOST", "TRIVET_ADMIN_PORT"])
+def test_a_misspelt_variable_is_refused_also_if_kubernetes_has_one_like_it(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: unknown variable"):
+        Environment.read({name: "7600"})
 
 
 SEARCH = "retrieval: {index: facts, top_k: 2}"
@@ -324,17 +359,16 @@ def test_how_a_variant_searches(write: Write, tmp_path: Path) -> None:
         ("rerank: true", "23: routes.support.variants.a.retrieval.rerank: index 'facts' has no cross-encoder"),
         ("few_shot: {index: nope}", "23: routes.support.variants.a.retrieval.few_shot.index: no index 'nope'"),
         ("few_shot: {index: facts}", "few_shot.index: the index of the passages, expected one of examples alone"),
-        ("few_shot: {index: facts, k: 9}", "few_shot.k: input should be less than or equal to 8"),
-        ('tags: [""]', "retrieval.tags.0: string should match pattern"),
-        ("max_per_document: 0", "max_per_document: input should be greater than or equal to 1"),
-        ("duplicates: drop", "duplicates: input should be 'collapse' or 'keep'"),
-        ("confidence: {below: 0.3}", "confidence.answer: field required"),
-        ("confidence: {below: 2, answer: x}", "confidence.below: input should be less than or equal to 1"),
+        ("few_shot: {index: facts, k: 9}", "few_shot.k: expected at most 8"),
+        ('tags: [""]', "retrieval.tags.0: expected text that is not blank, got ''"),
+        ("max_per_document: 0", "max_per_document: expected at least 1"),
+        ("duplicates: drop", "duplicates: expected 'collapse' or 'keep'"),
+        ("confidence: {below: 0.3}", "confidence.answer: required field is missing"),
+        ("confidence: {below: 2, answer: x}", "confidence.below: expected at most 1"),
     ],
 )
 def test_a_search_that_cannot_be_is_refused(write: Write, text: str, problem: str) -> None:
-    (line,) = problems(write(searching(text)))
-    assert problem in line
+    assert any(problem in line for line in problems(write(searching(text))))
 
 
 @pytest.mark.parametrize(("answer", "problem"), [("No.", "is not JSON"), ("'[]'", "does not fit")])

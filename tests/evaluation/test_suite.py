@@ -48,7 +48,7 @@ def test_a_suite_is_read(tmp_path: Path) -> None:
     [
         ({"speed": 1}, "suite.yaml:16: speed: unknown field"),
         ({"baseline": "nope"}, "baseline: no arm 'nope'; known: plain, rag"),
-        ({"correct": ["token_f1"]}, "correct.0: input should be 'exact_match'"),
+        ({"correct": ["token_f1"]}, "correct.0: expected 'exact_match'"),
         ({"correct": ["exact_match"]}, "correct: nothing judges 1 of the data's lines: 2"),
         ({"correct": ["label_accuracy"]}, "correct.0: label_accuracy applies to no line of the data"),
         ({"json_schema": {"type": "strange"}}, "json_schema: not a JSON schema: 'strange' is not valid"),

@@ -107,7 +107,9 @@ def test_examples_alone(tmp_path: Path) -> None:
         ("---\nvariables:\n  a-b: {}\n---\nA.", [(3, "expected a name")]),
         ("---\nvariables:\n  a: {default: 1}\n---\n{{ a }}", [(3, "variables.a.default is not a string")]),
         ("---\nvariables:\n  a: {value: x}\n---\n{{ a }}", [(3, "'variables.a.value'")]),
-        ("---\nvariables: [a]\n---\nA.", [(2, "variables is not a mapping")]),
+        ("---\nvariables: [a]\n---\n{{ a }}", [(2, 'is not a mapping, expected `variables: {a: {default: "..."}}`')]),
+        ("---\nvariables: {a: No}\n---\n{{ a }}", [(2, 'expected `variables: {a: {default: "No"}}`; without')]),
+        ("---\nvariables: {a: [1]}\n---\n{{ a }}", [(2, "variables.a is not a mapping")]),
         ("---\nvariables:\n  a: {}\n---\nA.", [(3, "'a' is not used")]),
         ("A\n\nB {{ a }}\nC {{ b }}", [(3, "'a' is not declared"), (4, "'b' is not declared")]),
         ("A {{ a | upper }}", [(1, "expected {{ name }}")]),
@@ -147,8 +149,11 @@ def test_the_library_holds_every_version(tmp_path: Path) -> None:
         library.get(VersionRef("a", "3"))
 
 
-def test_the_library_reports_every_problem_of_every_file(tmp_path: Path) -> None:
-    for name in ("a/1.md", "a/notes.txt", "b c/1.md", "c/1.md"):
+def test_the_library_reports_every_problem_of_every_file_and_ignores_strays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    strays = ["a/notes.txt", "a/2.bak", "a/2.md~", "b c", "c/deeper", "stray.md"]
+    for name in ("a/1.md", "a/notes.txt", "a/2.bak", "a/2.md~", "a/.DS_Store", "b c/1.md", "c/1.md", "c/README.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / "stray.md").write_text("x")
@@ -156,7 +161,9 @@ def test_the_library_reports_every_problem_of_every_file(tmp_path: Path) -> None
     with pytest.raises(ConfigError) as refused:
         PromptLibrary.load(tmp_path)
     files = [line.split(":")[0].removeprefix(f"{tmp_path}/") for line in refused.value.problems]
-    assert sorted(files) == ["a/1.md", "a/notes.txt", "b c", "c/1.md", "c/deeper", "stray.md"]
+    assert sorted(files) == ["a/1.md", "c/1.md"]
+    told = [record.getMessage() for record in caplog.records]
+    assert sorted(line.partition(" is ignored")[0].removeprefix(f"{tmp_path}/") for line in told) == strays
 
 
 def test_a_missing_folder_is_said(tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from trivet.config.schema import ConfigFile, HubAdapterSection, RouteSection, Schemas, VariantSection
+from trivet.config.wording import masked
 from trivet.config.yaml_lines import YamlDocument
 from trivet.schemas.check import schema_problems
 from trivet.schemas.limits import SchemaLimits
@@ -28,10 +29,16 @@ _PLACE = re.compile(r"[a-z0-9]+://[\w.-]+(:[0-9]{1,5})?(/(?!\.{1,2}(/|$))[\w.=~+
 _S3_PLACE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?")
 
 
-def check_config(document: YamlDocument, file: ConfigFile, folder: Path, *, insecure: bool) -> list[str]:
-    """One line per problem; empty if the file can be served as it is. `folder` is the file's own."""
+def check_config(
+    document: YamlDocument, file: ConfigFile, folder: Path, *, insecure: bool, origins: Mapping[str, str]
+) -> list[str]:
+    """One line per problem; empty if the file can be served as it is.
+
+    `file` may lack what the document has and is wrong itself. `folder` is the file's own. `origins`: the options that
+    the listeners come from, of those that do not come from the file.
+    """
     problems = [
-        *_listeners(document, file, insecure=insecure),
+        *_listeners(document, file, insecure=insecure, origins=origins),
         *_tls(document, file, folder),
         *_keys(document, file),
         *_backends(document, file, folder),
@@ -60,23 +67,32 @@ def is_loopback(listen: str) -> bool:
         return False
 
 
-def _listeners(document: YamlDocument, file: ConfigFile, *, insecure: bool) -> Iterator[str]:
+def _listeners(
+    document: YamlDocument, file: ConfigFile, *, insecure: bool, origins: Mapping[str, str]
+) -> Iterator[str]:
+    def problem(name: str, text: str) -> str:
+        return f"{origins[name]}: {text}" if name in origins else document.problem(("server", name), text)
+
+    # Those that are wrong themselves are told as such; here it matters whether there are any.
+    secured = bool(file.server.tls or ("server", "tls", "key") in document.lines) and bool(
+        file.keys or ("keys", 0) in document.lines
+    )
     taken: dict[str, str] = {}
     for name in ("listen", "admin_listen", "metrics_listen"):
         value: str = getattr(file.server, name)
-        at = ("server", name)
         port = int(value.rpartition(":")[2])
         if port > 65535:
-            yield document.problem(at, f"port {port}, expected 0 to 65535")
+            yield problem(name, f"port {port}, expected 0 to 65535")
         if port and value in taken:
-            yield document.problem(at, f"{value} is taken by server.{taken[value]}")
+            yield problem(name, f"{value} is taken by server.{taken[value]}")
         taken[value] = name
-        if is_loopback(value) or insecure or name == "metrics_listen":
+        if is_loopback(value) or insecure or name == "metrics_listen" or secured:
             continue
-        if file.server.tls is None or not file.keys:
-            yield document.problem(
-                at, f"{value} is not loopback: expected server.tls and keys (or --insecure, which serves anybody)"
-            )
+        yield problem(
+            name,
+            f"{value} can be reached from other machines: expected server.tls and keys (or --insecure, which lets "
+            "anybody in)",
+        )
 
 
 def _tls(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
@@ -155,9 +171,9 @@ def _adapters(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
                 yield document.problem(at, f"{entry.name}@{entry.version} is given twice")
             continue
         if entry in file.adapters[:position]:
-            yield document.problem(at, f"{entry} is given twice")
+            yield document.problem(at, masked(f"{entry} is given twice"))
         if _is_distant(entry) and (problem := _remote_problem(entry)):
-            yield document.problem(at, problem)
+            yield document.problem(at, masked(problem))
     given = file.adapter_source.model_fields_set
     if "s3" not in schemes:
         for field in sorted(given & {"endpoint_url", "region"}):
@@ -189,7 +205,7 @@ def _remote_problem(root: str) -> str:
 
 def _prices(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
     for name in file.prices:
-        if name not in file.backends:
+        if ("backends", name) not in document.lines:
             yield document.problem(("prices", name), f"no backend of that name; known: {', '.join(file.backends)}")
 
 
@@ -209,9 +225,11 @@ def _qdrant(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[
 
 def _route(document: YamlDocument, file: ConfigFile, folder: Path, name: str, route: RouteSection) -> Iterator[str]:
     at = ("routes", name)
-    if not any(variant.weight > 0 for variant in route.variants.values()):
+    whole = len(route.variants) == document.count((*at, "variants"))
+    if whole and not any(variant.weight > 0 for variant in route.variants.values()):
         yield document.problem((*at, "variants"), "all weights are 0, expected at least one above")
-    if "retrieval" in route.model_fields_set and not any(item.retrieval for item in route.variants.values()):
+    retrieves = not whole or any(item.retrieval for item in route.variants.values())
+    if "retrieval" in route.model_fields_set and not retrieves:
         yield document.problem((*at, "retrieval"), "has no effect: no variant of this route searches an index")
     for key, variant in route.variants.items():
         yield from _variant(document, file, folder, (*at, "variants", key), variant)
@@ -222,8 +240,9 @@ def _variant(
 ) -> Iterator[str]:
     backend = file.backends.get(variant.backend)
     if backend is None:
-        known = ", ".join(file.backends)
-        yield document.problem((*at, "backend"), f"no backend {variant.backend!r}; known: {known}")
+        if ("backends", variant.backend) not in document.lines:
+            known = ", ".join(file.backends) or "none"
+            yield document.problem((*at, "backend"), f"no backend {variant.backend!r}; known: {known}")
     elif variant.adapter is not None and not backend.enable_lora:
         yield document.problem((*at, "adapter"), f"backend {variant.backend!r} has enable_lora: false")
     elif backend.max_model_len is not None and variant.sampling.max_tokens >= backend.max_model_len:
@@ -244,6 +263,8 @@ def _variant_adapter(
 ) -> Iterator[str]:
     """It is in one of the local folders, or from the hub; what a distant place has is seen when it is loaded."""
     entries = file.adapters
+    if len(entries) < document.count(("adapters",)):  # one that is wrong itself may be the place
+        return
     found = [
         root for root in _roots(file) if "://" not in root and (folder / root / adapter.replace("@", "/")).is_dir()
     ]

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from trivet.config.wording import meant
 from trivet.errors import ConfigError
 
 PREFIX = "TRIVET_"
+# Kubernetes gives every container variables for each Service of its namespace. For one called `trivet` (or
+# `trivet-admin`, ...) they begin with our prefix, and mean nothing to us. Their values are of these forms.
+_KUBERNETES = re.compile(
+    r"""TRIVET_(?:[A-Z0-9]+_)*(?:
+        SERVICE_HOST=[^=\s]+
+        | SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+
+        | PORT(?:_[0-9]+_(?:TCP|UDP|SCTP))?=(?:tcp|udp|sctp)://\S+
+        | PORT_[0-9]+_(?:TCP|UDP|SCTP)_(?:PROTO=(?:tcp|udp|sctp)|PORT=[0-9]+|ADDR=\S+)
+    )""",
+    re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +42,13 @@ class Environment:
     def read(cls, variables: Mapping[str, str] | None = None) -> Environment:
         """Read them; ConfigError names those that begin with the prefix and mean nothing."""
         source = os.environ if variables is None else variables
-        ours = {name: value for name, value in source.items() if name.startswith(PREFIX) and value}
+        ours = {
+            name: value
+            for name, value in source.items()
+            if name.startswith(PREFIX) and value and not _KUBERNETES.fullmatch(f"{name}={value}")
+        }
         known = {PREFIX + item.name.upper(): item.name for item in fields(cls)}
         unknown = sorted(set(ours) - set(known))
         if unknown:
-            expected = ", ".join(sorted(known))
-            raise ConfigError([f"environment: {name}: unknown, expected one of {expected}" for name in unknown])
+            raise ConfigError([f"environment: {name}: unknown variable{meant(name, list(known))}" for name in unknown])
         return cls(**{known[name]: value for name, value in ours.items()})

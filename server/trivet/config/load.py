@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError, create_model
 
 from trivet.config.checks import check_config
 from trivet.config.schema import (
@@ -15,8 +18,10 @@ from trivet.config.schema import (
     VariantRetrieval,
     VariantSection,
 )
+from trivet.config.schema.server import Server
 from trivet.config.searches import check_searches
-from trivet.config.yaml_lines import YamlDocument, parse, read_yaml
+from trivet.config.wording import describe
+from trivet.config.yaml_lines import YamlDocument, parse_partly, read_yaml_partly
 from trivet.errors import ConfigError
 from trivet.types.adapter import AdapterPlace, HubAdapter, RemotePlace
 from trivet.types.variant import (
@@ -31,16 +36,26 @@ from trivet.types.variant import (
     VersionRef,
 )
 
+# What is required at the top of the file may be missing from what is left of a file that has problems.
+_REQUIRED: dict[str, Any] = {
+    name: (field_.annotation, {}) for name, field_ in ConfigFile.model_fields.items() if field_.is_required()
+}
+_PARTIAL = cast(type[ConfigFile], create_model("PartialConfigFile", __base__=ConfigFile, **_REQUIRED))
+
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the command line or the environment says instead of the file; None leaves the file's value."""
+    """What the command line or the environment says instead of the file; None leaves the file's value.
+
+    `origins`: for each of these that is given, the option or variable that gave it.
+    """
 
     listen: str | None = None
     admin_listen: str | None = None
     metrics_listen: str | None = None
     data_dir: Path | None = None
     insecure: bool = False
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,63 +124,93 @@ class Config:
         return RemotePlace(root.rstrip("/"), *s3)
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A configuration that was looked through whole: what is right of it, None if nothing is, and what is wrong."""
+
+    config: Config | None
+    problems: tuple[str, ...]
+
+
 def load_config(path: Path, overrides: Overrides = Overrides()) -> Config:
     """Read and check the configuration and every file that it names.
 
     Raises ConfigError with one line per problem, each with file, line and field.
     """
+    examined = examine_config(path, overrides)
+    if examined.config is None or examined.problems:
+        raise ConfigError(examined.problems)
+    return examined.config
+
+
+def examine_config(path: Path, overrides: Overrides = Overrides()) -> Examined:
+    """The same, but what is wrong hides nothing else that is: all problems are found at once."""
     path = path.resolve()
-    document = read_yaml(path)
-    file = parse(document, ConfigFile)
-    file = _override(file, overrides, document)
-    indexes: dict[str, IndexConfig] = {}
-    problems: list[str] = []
-    for name, folder_name in file.indexes.items():
-        try:
-            indexes[name] = _read_index((path.parent / folder_name).resolve(), document, name)
-        except ConfigError as error:
-            problems += error.problems
+    try:
+        document, problems = read_yaml_partly(path)
+    except ConfigError as error:
+        return Examined(None, error.problems)
+    file, found = parse_partly(document, ConfigFile, _PARTIAL)
+    problems += found
+    if file is None:
+        return Examined(None, tuple(problems))
+    file, found = _override(file, overrides)
+    problems += found
+    indexes = {}
+    for name, folder in file.indexes.items():
+        index, found = _read_index((path.parent / folder).resolve(), document, name)
+        problems += found
+        if index is not None:
+            indexes[name] = index
+    problems += check_config(document, file, path.parent, insecure=overrides.insecure, origins=overrides.origins)
+    problems += check_searches(document, file, {name: index.file for name, index in indexes.items()})
     data_dir = overrides.data_dir or Path(path.parent / file.server.data_dir)
     cache = _cache_by_default(file)
     routes = {name: _route(name, section, cache) for name, section in file.routes.items()}
-    config = Config(path, file, data_dir.resolve(), indexes, routes)
-    problems += check_config(document, file, path.parent, insecure=overrides.insecure)
-    problems += check_searches(document, file, {name: index.file for name, index in indexes.items()})
-    if problems:
-        raise ConfigError(problems)
-    return config
+    return Examined(Config(path, file, data_dir.resolve(), indexes, routes), tuple(problems))
 
 
-def _override(file: ConfigFile, overrides: Overrides, document: YamlDocument) -> ConfigFile:
-    """The same file with other listeners, checked like those of the file."""
-    changed = {
-        name: value
-        for name in ("listen", "admin_listen", "metrics_listen")
-        if (value := getattr(overrides, name)) is not None
-    }
-    if not changed:
-        return file
-    data = {**document.data, "server": {**(document.data.get("server") or {}), **changed}}
-    return parse(YamlDocument(document.path, data, document.lines), ConfigFile)
+def _override(file: ConfigFile, overrides: Overrides) -> tuple[ConfigFile, list[str]]:
+    """The same file with other listeners, and what is wrong with those."""
+    changed, problems = {}, []
+    for name in ("listen", "admin_listen", "metrics_listen"):
+        value: str | None = getattr(overrides, name)
+        if value is None:
+            continue
+        try:
+            Server.model_validate({name: value})
+        except ValidationError as error:
+            told = describe(error.errors()[0], (name,))
+            problems.append(f"{overrides.origins.get(name, name)}: {told}")
+        else:
+            changed[name] = value
+    server = file.server.model_copy(update=changed)
+    return file.model_copy(update={"server": server}), problems
 
 
-def _read_index(folder: Path, document: YamlDocument, name: str) -> IndexConfig:
+def _read_index(folder: Path, document: YamlDocument, name: str) -> tuple[IndexConfig | None, list[str]]:
     if not (folder / "index.yaml").is_file():
-        raise ConfigError([document.problem(("indexes", name), f"no index.yaml in {folder}")])
-    index_document = read_yaml(folder / "index.yaml")
-    index = IndexConfig(folder, parse(index_document, IndexFile))
-    problems = []
+        return None, [document.problem(("indexes", name), f"no index.yaml in {folder}")]
+    try:
+        own, problems = read_yaml_partly(folder / "index.yaml")
+    except ConfigError as error:
+        return None, list(error.problems)
+    if own.data is None:
+        own.data = {}  # every field has a default
+    file, found = parse_partly(own, IndexFile)
+    problems += found
+    if file is None:
+        return None, problems
+    index = IndexConfig(folder, file)
     if not index.corpus.is_dir():
-        problems.append(index_document.problem(("corpus",), f"no folder {index.corpus}"))
+        problems.append(own.problem(("corpus",), f"no folder {index.corpus}"))
     model = index.embedding_model
     if isinstance(model, Path) and not (model / "modules.json").is_file():
-        problems.append(index_document.problem(("embedding", "model"), f"no sentence-transformers model in {model}"))
+        problems.append(own.problem(("embedding", "model"), f"no sentence-transformers model in {model}"))
     cross_encoder = index.rerank_model
     if cross_encoder is not None and not (cross_encoder / "config.json").is_file():
-        problems.append(index_document.problem(("rerank", "model"), f"no cross-encoder in {cross_encoder}"))
-    if problems:
-        raise ConfigError(problems)
-    return index
+        problems.append(own.problem(("rerank", "model"), f"no cross-encoder in {cross_encoder}"))
+    return index, problems
 
 
 def _cache_by_default(file: ConfigFile) -> CacheScope:

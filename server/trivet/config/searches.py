@@ -30,7 +30,7 @@ def _search(
     if wanted.few_shot is not None:
         named[*at, "few_shot", "index"] = wanted.few_shot.index
     for where, index in named.items():
-        if index not in file.indexes:
+        if ("indexes", index) not in document.lines:
             known = ", ".join(file.indexes) or "none"
             yield document.problem(where, f"no index {index!r}; known: {known}")
     if wanted.few_shot is not None and wanted.few_shot.index == wanted.index:

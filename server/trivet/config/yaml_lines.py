@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from trivet import bounded_yaml
+from trivet.config.places import known_fields, pattern_at
+from trivet.config.wording import describe
 from trivet.errors import ConfigError
 
 SectionT = TypeVar("SectionT", bound=BaseModel)
@@ -32,15 +36,28 @@ class YamlDocument:
         name = ".".join(str(part) for part in location) or "(file)"
         return f"{self.path}:{self.lines.get(at, 1)}: {name}: {text}"
 
+    def count(self, location: Sequence[str | int]) -> int:
+        """How many fields or items stand at `location`, right or wrong."""
+        at = tuple(location)
+        return sum(place[:-1] == at for place in self.lines if place)
+
 
 def read_yaml(path: Path) -> YamlDocument:
     """Read one YAML file; ConfigError if it is missing, beyond the bounds, no YAML, or names a key twice."""
+    document, problems = read_yaml_partly(path)
+    if problems:
+        raise ConfigError(problems)
+    return document
+
+
+def read_yaml_partly(path: Path) -> tuple[YamlDocument, list[str]]:
+    """The same, but keys that are given twice are returned, one line for each: the last one stands."""
     try:
         if path.stat().st_size > bounded_yaml.MAX_BYTES:
             raise ConfigError([f"{path}:1: (file): larger than {bounded_yaml.MAX_BYTES} bytes"])
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}:1: (file): cannot be read: {error}"]) from error
+        raise ConfigError([f"{path}:1: (file): cannot be read: {getattr(error, 'strerror', None) or error}"]) from error
     try:
         node = bounded_yaml.compose(text)
         document = YamlDocument(path, bounded_yaml.load(text))
@@ -52,25 +69,71 @@ def read_yaml(path: Path) -> YamlDocument:
     problems: list[str] = []
     if node is not None:
         _record_lines(node, (), document, problems)
-    if problems:
-        raise ConfigError(problems)
-    return document
+    return document, problems
 
 
 def parse(document: YamlDocument, model: type[SectionT]) -> SectionT:
     """The document as `model`; ConfigError with one line per problem."""
+    found, problems = parse_partly(document, model)
+    if found is None or problems:
+        raise ConfigError(problems)
+    return found
+
+
+def parse_partly(
+    document: YamlDocument, model: type[SectionT], lenient: type[SectionT] | None = None
+) -> tuple[SectionT | None, list[str]]:
+    """As much of the document as is right, and one line per problem of all of it.
+
+    What is wrong is left out, with the section around it where that cannot be without it. `lenient` is the same model
+    with nothing required at the top, for what remains; None if nothing does.
+    """
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(document.data), []
     except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            text = item["msg"][0].lower() + item["msg"][1:]
-            if item["type"] == "extra_forbidden":
-                text = "unknown field"
-            elif item["type"] not in {"missing", "model_type"}:
-                text += f", got {item['input']!r}"[:200]
-            problems.append(document.problem(item["loc"], text))
-        raise ConfigError(problems) from error
+        errors = error.errors()
+    problems = [_problem(document, model, item) for item in errors]
+    data = copy.deepcopy(document.data)
+    while _without(data, [item["loc"] for item in errors]):
+        try:
+            return (lenient or model).model_validate(data), problems
+        except ValidationError as error:
+            errors = error.errors()
+    try:
+        return None if lenient is None else lenient.model_validate(data), problems
+    except ValidationError:
+        return None, problems
+
+
+def _problem(document: YamlDocument, model: type[BaseModel], item: ErrorDetails) -> str:
+    location = item["loc"]
+    at: tuple[str | int, ...] = ()
+    for position, part in enumerate(location):  # pydantic names the alternatives of a union too
+        if (*at, part) in document.lines or position == len(location) - 1:
+            at = (*at, part)
+    known = known_fields(model, at[:-1]) if item["type"] == "extra_forbidden" else ()
+    pattern = pattern_at(model, at) if item["type"] == "string_type" else None
+    return document.problem(at, describe(item, at, known, pattern))
+
+
+def _without(data: Any, locations: Sequence[Sequence[str | int]]) -> bool:
+    """Take out what stands at these places, and of something that is missing, what it is missing in.
+
+    False if nothing could be taken out.
+    """
+    found: dict[tuple[int, str | int], Any] = {}
+    for location in locations:
+        inner, target = data, None
+        for part in location:
+            inside = isinstance(inner, dict) and part in inner
+            if inside or (isinstance(inner, list) and isinstance(part, int) and part < len(inner)):
+                target = (inner, part)
+                inner = inner[part]
+        if target is not None:
+            found[id(target[0]), target[1]] = target[0]
+    for (_, key), container in sorted(found.items(), key=lambda item: str(item[0][1]).zfill(9), reverse=True):
+        del container[key]  # of a list the last one first: the others keep their places
+    return bool(found)
 
 
 def _record_lines(

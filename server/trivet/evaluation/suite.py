@@ -73,7 +73,7 @@ class GeneralSection(_Section):
 class SuiteFile(_Section):
     """The whole of `suite.yaml`. Paths are relative to it."""
 
-    version: Literal[1]
+    version: Literal[1] = 1
     description: str = ""
     data: str
     prompts: str | None = None

@@ -10,6 +10,7 @@ import yaml
 
 from trivet import bounded_yaml
 from trivet.prompts.source import DEFAULT_PASSAGES_HEADER, SourceMark, Variable
+from trivet.quotation import shortened
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FIELDS = ("description", "passages_header", "source_mark", "variables")
@@ -18,13 +19,17 @@ _STRING_TAG = "tag:yaml.org,2002:str"
 
 @dataclass
 class FrontMatter:
-    """What the head says. `lines` maps a variable's name to the line of the file that declares it."""
+    """What the head says. `lines` maps a variable's name to the line of the file that declares it.
+
+    `unclear`: which variables it declares cannot be told.
+    """
 
     description: str = ""
     passages_header: str = DEFAULT_PASSAGES_HEADER
     source_mark: SourceMark = SourceMark.NONE
     variables: dict[str, Variable] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
+    unclear: bool = False
 
 
 class FrontMatterReader:
@@ -36,7 +41,7 @@ class FrontMatterReader:
 
     def read(self, text: str) -> FrontMatter:
         """Read the YAML between the `---` lines; what cannot be read is left at its default and reported."""
-        result = FrontMatter()
+        result = FrontMatter(unclear=True)
         try:
             root = bounded_yaml.compose(text, aliases=False)
         except yaml.MarkedYAMLError as error:
@@ -51,6 +56,7 @@ class FrontMatterReader:
         except yaml.YAMLError as error:
             self.problems.append((self._first_line, f"{error}, expected YAML front matter"))
             return result
+        result.unclear = False
         if root is None:
             return result
         for key, node in self._fields(root, "front matter"):
@@ -68,26 +74,37 @@ class FrontMatterReader:
         return result
 
     def _variables(self, node: yaml.Node, result: FrontMatter) -> None:
+        if not isinstance(node, yaml.MappingNode):
+            self._report(node, f"variables is not a mapping, expected {_declaration(_first_name(node))}")
+            result.unclear = True
+            return
         for name, body in self._fields(node, "variables"):
             if not NAME.fullmatch(name):
                 self._report(body, f"variable {name!r}, expected a name of letters, digits and underscores")
                 continue
-            default: str | None = None
-            description = ""
-            empty = isinstance(body, yaml.ScalarNode) and not body.value
-            for key, value in () if empty else self._fields(body, f"variables.{name}"):
-                if key == "default":
-                    default = self._string(f"variables.{name}.default", value)
-                elif key == "description":
-                    description = self._string(f"variables.{name}.description", value) or ""
-                else:
-                    self._report(value, f"unknown field 'variables.{name}.{key}', expected default or description")
-            result.variables[name] = Variable(name, default, description)
+            result.variables[name] = self._variable(name, body)
             result.lines[name] = self._line(body)
+
+    def _variable(self, name: str, body: yaml.Node) -> Variable:
+        if not isinstance(body, yaml.MappingNode):
+            if not isinstance(body, yaml.ScalarNode) or body.value:
+                value = body.value if isinstance(body, yaml.ScalarNode) else "..."
+                self._report(body, f"variables.{name} is not a mapping, expected {_declaration(name, value)}")
+            return Variable(name)
+        default: str | None = None
+        description = ""
+        for key, value in self._fields(body, f"variables.{name}"):
+            if key == "default":
+                default = self._string(f"variables.{name}.default", value)
+            elif key == "description":
+                description = self._string(f"variables.{name}.description", value) or ""
+            else:
+                self._report(value, f"unknown field 'variables.{name}.{key}', expected default or description")
+        return Variable(name, default, description)
 
     def _fields(self, node: yaml.Node, where: str) -> Iterator[tuple[str, yaml.Node]]:
         if not isinstance(node, yaml.MappingNode):
-            self._report(node, f"{where} is not a mapping, expected `key: value` lines")
+            self._report(node, f"{where} is not a mapping, expected `name: value` lines")
             return
         seen: set[str] = set()
         for key, value in node.value:
@@ -123,3 +140,16 @@ class FrontMatterReader:
 
     def _report(self, node: yaml.Node, problem: str) -> None:
         self.problems.append((self._line(node), problem))
+
+
+def _declaration(name: str, default: str = "...") -> str:
+    """How a variable is declared."""
+    quoted = yaml.dump(shortened(default, 60), default_style='"', width=1000).strip()
+    return f"`variables: {{{name}: {{default: {quoted}}}}}`; without a default every request has to give it"
+
+
+def _first_name(node: yaml.Node) -> str:
+    """What the writer of a list or a text probably wanted to declare."""
+    first = node.value[0] if isinstance(node, yaml.SequenceNode) and node.value else node
+    value = str(first.value)
+    return value if NAME.fullmatch(value) else "name"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from trivet.errors import ConfigError, NotFound
 from trivet.prompts.reader import read_prompt
 from trivet.prompts.source import PromptSource
 from trivet.types.variant import VersionRef
+
+logger = logging.getLogger(__name__)
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -23,7 +26,15 @@ class PromptLibrary:
 
     @classmethod
     def load(cls, folder: Path) -> PromptLibrary:
-        """Read every file; raises ConfigError with all problems of all files."""
+        """Read every file; raises ConfigError with all problems of all files. What is no prompt's file is ignored."""
+        library, problems = cls.load_partly(folder)
+        if problems:
+            raise ConfigError(problems)
+        return library
+
+    @classmethod
+    def load_partly(cls, folder: Path) -> tuple[PromptLibrary, list[str]]:
+        """Those that can be read, and all problems of the others."""
         problems: list[str] = []
         prompts: dict[VersionRef, PromptSource] = {}
         for path in _files(folder, problems):
@@ -32,9 +43,7 @@ class PromptLibrary:
                 prompts[ref] = read_prompt(ref, path)
             except ConfigError as error:
                 problems += error.problems
-        if problems:
-            raise ConfigError(problems)
-        return cls(prompts)
+        return cls(prompts), problems
 
     @property
     def refs(self) -> tuple[VersionRef, ...]:
@@ -51,22 +60,20 @@ class PromptLibrary:
 
 
 def _files(folder: Path, problems: list[str]) -> list[Path]:
-    """The prompt files in order; what does not belong there is reported."""
+    """The prompt files in order."""
     if not folder.is_dir():
         problems.append(f"{folder}:1: no such folder, expected <name>/<version>.md in it")
         return []
-    found: list[Path] = []
+    found, strays = [], []
     for child in sorted(folder.iterdir()):
-        if child.name.startswith(".") or child.name == "README.md":
-            continue
         if not child.is_dir() or not _SAFE_NAME.fullmatch(child.name):
-            problems.append(f"{child}:1: not a prompt's folder, expected <name>/<version>.md")
+            strays.append(child)
             continue
         for path in sorted(child.iterdir()):
-            if path.name.startswith("."):
-                continue
-            if path.is_file() and path.suffix == ".md" and _SAFE_NAME.fullmatch(path.stem):
-                found.append(path)
-            else:
-                problems.append(f"{path}:1: not a prompt version, expected <version>.md")
+            fits = path.is_file() and path.suffix == ".md" and path.stem != "README" and _SAFE_NAME.fullmatch(path.stem)
+            (found if fits else strays).append(path)
+    for path in strays:
+        if path.name != "README.md" and not path.name.startswith("."):
+            # Editors leave copies everywhere: they must not keep a server from starting.
+            logger.warning("%s is ignored: it is not a prompt, which is <name>/<version>.md", path)
     return found

@@ -155,8 +155,9 @@ class _PromptReader:
 
     def _check_variables(self, head: FrontMatter) -> None:
         for name, line in self._used.items():
-            if name not in head.variables:
-                self.problems.append((line, f"variable {name!r} is not declared, expected it under variables"))
+            if name not in head.variables and not head.unclear:
+                declared = f"`variables: {{{name}: {{}}}}` in the front matter, with a default if it has one"
+                self.problems.append((line, f"variable {name!r} is not declared, expected {declared}"))
         for name, line in head.lines.items():
             if name not in self._used:
                 self.problems.append((line, f"variable {name!r} is not used, expected {{{{ {name} }}}} in the text"))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
+from trivet.config.schema import patterns
 from trivet.config.schema.base import Count, Name, Positive, Section, Text
 
 
@@ -13,12 +14,10 @@ class HubAdapterSection(Section):
     """One adapter in a repository of a model hub, and what it is called here."""
 
     name: Name
-    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    version: Annotated[str, StringConstraints(pattern=patterns.VERSION)]
     source: Annotated[
         str,
-        Field(
-            alias="from", max_length=300, pattern=r"^hub:[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[A-Za-z0-9][\w./-]*)?$"
-        ),
+        Field(alias="from", max_length=300, pattern=patterns.HUB_ADAPTER),
     ]
 
 
@@ -41,8 +40,8 @@ AdapterEntry = Annotated[
 class AdapterSource(Section):
     """How adapters come from S3 and from a hub, and their limits; `timeout` in seconds."""
 
-    endpoint_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")] | None = None
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")] | None = None
-    hub_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")] | None = None
+    endpoint_url: Annotated[str, StringConstraints(pattern=patterns.URL)] | None = None
+    region: Annotated[str, StringConstraints(pattern=patterns.REGION)] | None = None
+    hub_endpoint: Annotated[str, StringConstraints(pattern=patterns.URL)] | None = None
     max_bytes: Count = 2 << 30
     timeout: Positive = 600.0

@@ -6,18 +6,18 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from trivet.config.schema import patterns
 from trivet.types.encodings import codec_of
-from trivet.types.names import NAME
 from trivet.types.path_pattern import PathPattern
 
-Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
-Ref = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-HostPort = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}$")]
+Name = Annotated[str, StringConstraints(pattern=patterns.NAME)]
+Ref = Annotated[str, StringConstraints(pattern=patterns.REF)]
+Sha256 = Annotated[str, StringConstraints(pattern=patterns.SHA256)]
+HostPort = Annotated[str, StringConstraints(pattern=patterns.HOST_PORT)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-Text = Annotated[str, StringConstraints(pattern=r"\S")]
+Text = Annotated[str, StringConstraints(pattern=patterns.NOT_BLANK)]
 
 
 def _pattern(text: str) -> str:

@@ -17,7 +17,7 @@ from trivet.config.schema.server import Admission, Key, Price, Schemas, Server
 class ConfigFile(Section):
     """The whole of `trivet.yaml`."""
 
-    version: Literal[1]
+    version: Literal[1] = 1
     server: Server = Server()
     admission: Admission = Admission()
     keys: list[Key] = []

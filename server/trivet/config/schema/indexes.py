@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from trivet.config.schema import patterns
 from trivet.config.schema.base import Count, Encoding, Name, Pattern, Section
 
 
 class Qdrant(Section):
     """Where passages live. Without `url`, an embedded engine in the data folder."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")] | None = None
+    url: Annotated[str, StringConstraints(pattern=patterns.QDRANT_URL)] | None = None
     grpc_port: Annotated[int, Field(ge=1, le=65535)] = 6334
     api_key_file: str | None = None
     replicas: Annotated[int, Field(ge=1, le=16)] = 1
@@ -56,7 +57,7 @@ class Chunking(Section):
 class Embedding(Section):
     """Which model, by path or as `hub:organisation/name[@revision]`; the default is installed with Trivet."""
 
-    model: Annotated[str, Field(pattern=r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w./-]+)?|[^:]+)$")] | None = None
+    model: Annotated[str, Field(pattern=patterns.MODEL)] | None = None
     precision: Literal["float32", "int8"] = "int8"
 
 
@@ -71,7 +72,7 @@ class Rerank(Section):
 class IndexFile(Section):
     """`indexes/<name>/index.yaml`."""
 
-    version: Literal[1]
+    version: Literal[1] = 1
     corpus: str = "corpus"
     chunking: Chunking = Chunking()
     embedding: Embedding = Embedding()

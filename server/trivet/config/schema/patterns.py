@@ -1,0 +1,32 @@
+"""The forms that texts have to have: regular expressions for the check, words for messages."""
+
+from __future__ import annotations
+
+from trivet.types.names import NAME as NAME_OF
+
+NAME = f"^{NAME_OF}$"
+REF = r"^[a-z0-9][a-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+VERSION = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+SHA256 = r"^[0-9a-f]{64}$"
+HOST_PORT = r"^(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}$"
+URL = r"^https?://[^/\s?#@]+(/[^\s?#]*)?$"
+QDRANT_URL = r"^https?://[^/\s]+$"
+HUB_ADAPTER = r"^hub:[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[A-Za-z0-9][\w./-]*)?$"
+MODEL = r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w./-]+)?|[^:]+)$"
+REGION = r"^[a-z0-9-]+$"
+NOT_BLANK = r"\S"
+
+# What each of them expects. A pattern without words is shown to readers as it is.
+WORDS = {
+    NAME: "a name: up to 63 lower-case letters, digits, '.', '_' and '-', a letter or digit first",
+    REF: "name@version, such as support@1",
+    VERSION: "a version: up to 63 letters, digits, '.', '_' and '-', a letter or digit first",
+    SHA256: "64 hexadecimal digits, which `trivet key new` prints",
+    HOST_PORT: "host:port, such as 127.0.0.1:7600",
+    URL: "a URL such as https://host:9000, without credentials, a query or a fragment",
+    QDRANT_URL: "a URL without a path, such as https://qdrant.example:6333",
+    HUB_ADAPTER: "hub:organisation/name, with @revision where it matters which",
+    MODEL: "a model's folder, or hub:organisation/name[@revision]",
+    REGION: "a region such as eu-central-1",
+    NOT_BLANK: "text that is not blank",
+}

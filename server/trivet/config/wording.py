@@ -1,0 +1,96 @@
+"""What is wrong with a field, in words: what was expected and what was found. Secrets are never repeated."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trivet.config.schema.patterns import WORDS
+from trivet.quotation import quote
+
+_SECRET = re.compile(r"keys?|(api|.*_)key.*|.*_token|token|sha256|.*(secret|password|credential).*", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(?<=//)[^/\s]*@")
+_KINDS = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping: `name: value` lines",
+    "model_type": "a mapping: `field: value` lines",
+    "model_attributes_type": "a mapping: `field: value` lines",
+    "int_from_float": "a whole number",
+    "finite_number": "a finite number",
+}
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+}
+
+
+def describe(
+    error: Mapping[str, Any], location: Sequence[str | int], known: Sequence[str] = (), pattern: str | None = None
+) -> str:
+    """One of pydantic's errors.
+
+    `known`: the fields there are, if the error is about one that is not among them. `pattern`: what text would have to
+    match, if the error is about what is no text.
+    """
+    kind, context = error["type"], error.get("ctx") or {}
+    if kind == "string_type" and pattern is not None:
+        kind, context = "string_pattern_mismatch", {"pattern": pattern}
+    if kind == "extra_forbidden":
+        return f"unknown field{meant(str(location[-1]), known)}"
+    if kind == "missing":
+        return "required field is missing"
+    return f"{_expected(kind, context, error['msg'])}{_found(error['input'], location)}"
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """The end of a message about an unknown name: the known one that it is close to, or all of them."""
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f", did you mean {close[0]}?"
+    return f", expected one of: {', '.join(sorted(known))}" if known else ""
+
+
+def masked(text: str) -> str:
+    """The text, credentials in its URLs made unreadable."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+def _expected(kind: str, context: Mapping[str, Any], message: str) -> str:
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"expected {words} {context[name]:,}"
+    if kind in _KINDS:
+        return f"expected {_KINDS[kind]}"
+    if kind == "string_pattern_mismatch":
+        pattern = str(context["pattern"])
+        return f"expected {WORDS.get(pattern, f'text that matches {pattern}')}"
+    if kind in {"too_short", "string_too_short"}:
+        return f"expected at least {context['min_length']:,} of them" if kind == "too_short" else "expected text"
+    if kind in {"too_long", "string_too_long"}:
+        what = "of them" if kind == "too_long" else "characters"
+        return f"expected at most {context['max_length']:,} {what}"
+    if kind in {"literal_error", "enum"}:
+        return f"expected {context['expected']}"
+    if kind == "value_error":
+        return str(context["error"])
+    return message[0].lower() + message[1:]
+
+
+def _found(value: Any, location: Sequence[str | int]) -> str:
+    """What stands there, unless it may be a secret that was put into the wrong place."""
+    if any(isinstance(part, str) and _SECRET.fullmatch(part) for part in location):
+        return ""
+    if isinstance(value, Mapping):
+        return ", got a mapping"
+    if isinstance(value, list):
+        return ", got a list"
+    if value is None:
+        return ", got nothing"
+    return f", got {masked(quote(value))}"

@@ -1,0 +1,146 @@
+"""One reading tells everything: no problem hides another, nothing is told that is not so, no secret is repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trivet.config import Examined, Overrides, examine_config
+from trivet.config.schema import ConfigFile, IndexFile
+from trivet.config.schema.patterns import WORDS
+
+BROKEN = """\
+server:
+  listen: 7600
+  speed: 9
+  metrics_listen: 0.0.0.0:99999
+backends:
+  local:
+    kind: embedded
+    model: nowhere
+    max_loras: 0
+  spare:
+    kind: embedded
+indexes:
+  facts: facts
+  notes: nothing
+routes:
+  support:
+    variants:
+      a:
+        weight: 1
+        backend: spare
+        prompt: desk
+      b:
+        weight: 1
+        backend: remote
+        prompt: p@1
+        retrieval: {index: fcts, topk: 2}
+      b:
+        weight: 1
+        backend: local
+        prompt: p@9
+        retrieval: {index: facts, top_k: 0}
+"""
+TOLD = """\
+2: server.listen: expected host:port, such as 127.0.0.1:7600, got 7600
+3: server.speed: unknown field
+4: server.metrics_listen: port 99999, expected 0 to 65535
+8: backends.local.model: no model in
+9: backends.local.max_loras: expected at least 1, got 0
+10: backends.spare.model: required field is missing
+14: indexes.notes: no index.yaml in
+21: routes.support.variants.a.prompt: expected name@version, such as support@1, got 'desk'
+27: routes.support.variants.b: given twice
+30: routes.support.variants.b.prompt: no file
+31: routes.support.variants.b.retrieval.top_k: expected at least 1, got 0
+index.yaml:2: chunking.max_tokens: expected at least 16, got 8
+index.yaml:3: corpus: no folder
+"""
+
+
+NO_OVERRIDES = Overrides()
+
+
+def examined(folder: Path, text: str, overrides: Overrides = NO_OVERRIDES) -> Examined:
+    (folder / "trivet.yaml").write_text(text)
+    return examine_config(folder / "trivet.yaml", overrides)
+
+
+def test_nothing_hides_anything_and_nothing_is_made_up(tmp_path: Path) -> None:
+    (tmp_path / "facts").mkdir()
+    (tmp_path / "facts" / "index.yaml").write_text("chunking:\n  max_tokens: 8\ncorpus: none\n")
+    found = examined(tmp_path, BROKEN)
+    assert found.config is not None
+    told = [
+        line.removeprefix(f"{tmp_path}/").removeprefix("facts/").removeprefix("trivet.yaml:") for line in found.problems
+    ]
+    expected = TOLD.splitlines()
+    assert [line for line in expected if not any(one.startswith(line) for one in told)] == []
+    assert [one for one in told if not any(one.startswith(line) for line in expected)] == []
+
+
+def test_what_is_missing_at_the_top_hides_nothing(tmp_path: Path) -> None:
+    found = examined(tmp_path, "backends:\n  local: {kind: embedded, model: nowhere}\n")
+    assert [line.partition(": ")[2].partition(" in ")[0] for line in found.problems] == [
+        "routes: required field is missing",
+        "backends.local.model: no model",
+    ]
+
+
+def test_an_unknown_field_is_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    (line,) = [line for line in examined(tmp_path, "serve: {}\n").problems if "unknown field" in line]
+    assert line.endswith("serve: unknown field, did you mean server?")
+    (line,) = [line for line in examined(tmp_path, "server: {xyz: 1}\n").problems if "unknown field" in line]
+    assert "xyz: unknown field, expected one of: admin_listen, data_dir," in line
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "hello\n"])
+def test_a_file_without_any_field(tmp_path: Path, text: str) -> None:
+    (line,) = examined(tmp_path, text).problems
+    assert ":1: (file): expected a mapping" in line
+
+
+def test_a_wrong_option_is_blamed_on_the_option(tmp_path: Path) -> None:
+    origins = {"listen": "--listen", "admin_listen": "TRIVET_ADMIN_LISTEN"}
+    told = examined(tmp_path, BROKEN, Overrides(listen="here", admin_listen="0.0.0.0:1", origins=origins)).problems
+    assert [line for line in told if line.startswith("--listen: expected host:port")]
+    assert [line for line in told if line.startswith("TRIVET_ADMIN_LISTEN: 0.0.0.0:1 can be reached")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "keys: [{name: a, sha256: SECRET, tenant: t, role: client}]",
+        "keys: SECRET",
+        "keys: [SECRET]",
+        "keys: [{name: SECRET@, sha256: 1, tenant: SECRET@, role: SECRET}]",
+        "qdrant: {api_key_file: [SECRET], api_key: SECRET}",
+        "qdrant: {url: 'https://me:SECRET@host/path'}",
+        "adapter_source: {endpoint_url: 'https://me:SECRET@host'}",
+        "adapters: ['https://me:SECRET@host/a', 'https://me:SECRET@host/a', 'ftp://me:SECRET@host/a']",
+    ],
+)
+def test_secrets_are_not_repeated(tmp_path: Path, text: str) -> None:
+    found = examined(tmp_path, f"{text}\n")
+    assert len(found.problems) > 2  # those of backends and routes are there always
+    assert "SECRET" not in "\n".join(found.problems)
+
+
+def patterns(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        for inner in schema.values():
+            yield from patterns(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from patterns(inner)
+
+
+def test_no_reader_is_shown_a_regular_expression() -> None:
+    used = {pattern for model in (ConfigFile, IndexFile) for pattern in patterns(model.model_json_schema())}
+    assert used - set(WORDS) == set()
