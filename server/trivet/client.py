@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc, inference_pb2, inference_pb2_grpc
 
@@ -74,6 +75,7 @@ class Client:
         self._metadata = [] if target.key is None else [("authorization", f"Bearer {target.key}")]
         self._channels = [self._channel(target.address), self._channel(target.admin_address)]
         self._inference = inference_pb2_grpc.InferenceStub(self._channels[0])
+        self._health = health_pb2_grpc.HealthStub(self._channels[0])
         self._admin = admin_pb2_grpc.AdminStub(self._channels[1])
 
     def __enter__(self) -> Client:
@@ -112,6 +114,12 @@ class Client:
     def get_receipt(self, request_id: str) -> inference_pb2.GetReceiptResponse:
         """An earlier request's receipt."""
         return self._call(self._inference.GetReceipt, inference_pb2.GetReceiptRequest(request_id=request_id))
+
+    def serving(self) -> bool:
+        """Whether the server says that it serves requests: it does not while it starts or stops."""
+        request = health_pb2.HealthCheckRequest()
+        answer = self._call(self._health.Check, request)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def list_routes(self) -> admin_pb2.ListRoutesResponse:
         """Routes and variants."""

@@ -152,7 +152,7 @@ def test_the_library_holds_every_version(tmp_path: Path) -> None:
 def test_the_library_reports_every_problem_of_every_file_and_ignores_strays(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    strays = ["a/notes.txt", "a/2.bak", "a/2.md~", "b c", "c/deeper", "stray.md"]
+    strays = ["a/2.bak", "a/2.md~", "a/notes.txt", "b c", "c/deeper", "stray.md"]
     for name in ("a/1.md", "a/notes.txt", "a/2.bak", "a/2.md~", "a/.DS_Store", "b c/1.md", "c/1.md", "c/README.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")

@@ -37,16 +37,23 @@ def listener_settings(config: Config) -> ListenerSettings:
 def check_addresses(config: Config) -> None:
     """Try each address now, since the engine takes minutes to start; FailedPrecondition names those that cannot be
     bound."""
+    if problems := address_problems(config):
+        raise FailedPrecondition("\n".join(problems))
+
+
+def address_problems(config: Config) -> list[str]:
+    """One line for each address that cannot be bound now."""
     server = config.file.server
     problems = []
     for name in ("listen", "admin_listen", "metrics_listen"):
         address: str = getattr(server, name)
+        if int(address.rpartition(":")[2]) > 65535:
+            continue  # the configuration's own check tells
         try:
             _bind(address)
         except OSError as error:
             problems.append(f"server.{name}: cannot listen on {address}: {error.strerror or error}")
-    if problems:
-        raise FailedPrecondition("\n".join(problems))
+    return problems
 
 
 def _bind(address: str) -> None:

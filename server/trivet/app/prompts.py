@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trivet.app.backend import variants_of
@@ -13,6 +13,7 @@ from trivet.pipeline.generation import Assemblers
 from trivet.prompts.assembler import PromptAssembler
 from trivet.prompts.chat_tokenizer import ChatTokenizer
 from trivet.prompts.library import PromptLibrary
+from trivet.prompts.source import PromptSource
 from trivet.types.variant import VersionRef
 
 
@@ -54,8 +55,9 @@ class ServedPrompts:
             told = "changed since it is served, expected a new version: versions are immutable"
             raise ConfigError([f"{sources[ref].path}:1: {told}" for ref in changed])
         new = sorted({(variant.backend, variant.prompt) for _, variant in variants_of(config)} - self.assemblers.keys())
-        tokenizers = dict(_tokenizers(config, {backend for backend, _ in new}))
-        found = {key: PromptAssembler(sources[key[1]], tokenizers[key[0]]) for key in new}
+        found, problems = _assemblers(config, {key: sources[key[1]] for key in new})
+        if problems:
+            raise ConfigError(problems)
         return PromptSet(found, digests)
 
     def add(self, prompts: PromptSet) -> None:
@@ -72,6 +74,42 @@ class ServedPrompts:
         self._digests.update(prompts.digests)
 
 
-def _tokenizers(config: Config, backends: set[str]) -> Iterator[tuple[str, ChatTokenizer]]:
-    for name in backends:
-        yield name, ChatTokenizer.load(config.resolve(config.file.backends[name].model))
+def prompt_problems(config: Config) -> list[str]:
+    """What is wrong with the prompt files, and with those that variants name for their models; blocks.
+
+    Variants and models that are not there are told by the configuration's own check.
+    """
+    library, problems = PromptLibrary.load_partly(config.prompts)
+    named = sorted({(variant.backend, variant.prompt) for _, variant in variants_of(config)})
+    fitting = {
+        (backend, ref): library.get(ref)
+        for backend, ref in named
+        if ref in library.refs and _has_model(config, backend)
+    }
+    return [*problems, *_assemblers(config, fitting)[1]]
+
+
+def _has_model(config: Config, backend: str) -> bool:
+    section = config.file.backends.get(backend)
+    return section is not None and (config.resolve(section.model) / "config.json").is_file()
+
+
+def _assemblers(
+    config: Config, sources: Mapping[tuple[str, VersionRef], PromptSource]
+) -> tuple[dict[tuple[str, VersionRef], PromptAssembler], list[str]]:
+    """Those that fit their backend's model, and what is wrong with the others."""
+    found: dict[tuple[str, VersionRef], PromptAssembler] = {}
+    problems: list[str] = []
+    for backend in sorted({backend for backend, _ in sources}):
+        try:
+            tokenizer = ChatTokenizer.load(config.resolve(config.file.backends[backend].model))
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        for key, source in sources.items():
+            try:
+                if key[0] == backend:
+                    found[key] = PromptAssembler(source, tokenizer)
+            except ConfigError as error:
+                problems += error.problems
+    return found, problems

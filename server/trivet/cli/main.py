@@ -9,46 +9,57 @@ from typing import Any
 import click
 
 from trivet.cli.adapter.command import adapter
+from trivet.cli.console.errors import print_failure
 from trivet.cli.demo.command import demo
 from trivet.cli.evaluation.command import evaluate
 from trivet.cli.index.command import index
+from trivet.cli.project.check import check
+from trivet.cli.project.init import init
+from trivet.cli.project.key import key
+from trivet.cli.project.prompt import prompt
 from trivet.cli.request.ask import ask
+from trivet.cli.request.receipt import receipt
+from trivet.cli.request.route import route
 from trivet.cli.server.recovery import backup, doctor, restore
 from trivet.cli.server.reload import reload_routes
 from trivet.cli.server.serve import serve
+from trivet.cli.server.status import status
 from trivet.client import CallFailed
 from trivet.errors import TrivetError
 
 
 class Commands(click.Group):
-    """Turns expected failures into one clear message and exit code 1."""
+    """Turns expected failures into one clear message and an exit code."""
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command."""
+        as_json = "--json" in [*context._protected_args, *context.args]
         try:
             return super().invoke(context)
-        except CallFailed as error:
-            lines = [f"error: {error.message} ({error.code}{', ' + error.reason if error.reason else ''})"]
-            if error.code == "UNAVAILABLE" and not error.reason:
-                lines.append("Is a server running there? Start one with `trivet serve`, or name it with --address.")
-            click.echo("\n".join(lines), err=True)
-        except (TrivetError, OSError) as error:
-            click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except (CallFailed, TrivetError, OSError, click.ClickException) as error:
+            sys.exit(print_failure(error, as_json=as_json))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("trivet"), prog_name="trivet")
 def main() -> None:
-    """Trivet serves a language model on three legs: prompts, indexes and adapters.
+    """Trivet serves a language model with prompts, indexes and adapters, and accounts for each request.
 
     \b
     Examples:
-      trivet demo                             show all of it, with real requests
-      trivet serve                            serve what trivet.yaml says
+      trivet init shop                        write a small project of your own
+      trivet check                            check a project without starting anything
+      trivet serve                            serve what trivet.yaml describes
       trivet ask "How long is the warranty?"  ask a running server
+      trivet demo                             show everything, with real requests
     """
 
 
-for command in (serve, demo, ask, index, adapter, reload_routes, evaluate, backup, restore, doctor):
+COMMANDS = (
+    *(init, check, serve, ask, status, route, prompt, receipt, index, adapter, evaluate, reload_routes, key, demo),
+    *(backup, restore, doctor),
+)
+for command in COMMANDS:
     main.add_command(command)

@@ -40,7 +40,7 @@ adapter.add_command(train)
 
 @adapter.command("ls")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-@target_options
+@target_options("operators")
 def list_adapters(target: Target, as_json: bool) -> None:
     """List the adapters that a running server knows, wants or has loaded.
 
@@ -73,7 +73,7 @@ def check(load: Callable[[], Config], folder: Path, as_json: bool) -> None:
 @adapter.command()
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-@target_options
+@target_options("operators")
 def load(target: Target, name: str, as_json: bool) -> None:
     """Load NAME (name@version) into a running server; it stays loaded, also after restarts, until `unload`."""
     with Client(target) as client:
@@ -83,7 +83,7 @@ def load(target: Target, name: str, as_json: bool) -> None:
 @adapter.command()
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-@target_options
+@target_options("operators")
 def unload(target: Target, name: str, as_json: bool) -> None:
     """Take back `load` of NAME (name@version): it goes when no request uses it; refused while a variant wants it."""
     with Client(target) as client:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -53,11 +55,22 @@ def enum_name(field: Any, value: int) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table for people."""
+    """A table for people. In a terminal long cells are folded; elsewhere nothing is cut, however long a line gets."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        _print_lines([list(columns), *([" ".join(cell.split()) for cell in row] for row in cells)])
+        return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*[str(cell) for cell in row])
+        table.add_column(column, overflow="fold")
+    for row in cells:
+        table.add_row(*row)
     # Neither [brackets] nor :words: of a document's id mean anything.
     Console(markup=False, emoji=False, highlight=False).print(table)
+
+
+def _print_lines(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(cell_len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())

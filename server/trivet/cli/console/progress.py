@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
-import click
+logger = logging.getLogger(__name__)
 
 
-class ConsoleProgress:
-    """One line per stage, with the seconds that it took."""
+class LoggedProgress:
+    """One line of the log per stage, with the seconds that it took."""
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
@@ -16,13 +17,13 @@ class ConsoleProgress:
     def begin(self, stage: str) -> None:
         """A stage has begun."""
         self._started[stage] = time.monotonic()
-        click.echo(f"  starting  {stage}", err=True)
+        logger.info("starting  %s", stage)
 
     def done(self, stage: str, detail: str = "") -> None:
         """A stage is ready."""
         seconds = time.monotonic() - self._started.get(stage, time.monotonic())
-        click.echo(f"  ready     {stage} ({seconds:.1f} s){': ' + detail if detail else ''}", err=True)
+        logger.info("ready     %s (%.1f s)%s", stage, seconds, f": {detail}" if detail else "")
 
     def note(self, text: str) -> None:
         """Something a person needs to know."""
-        click.echo(text, err=True)
+        logger.info("%s", text)

@@ -37,7 +37,7 @@ MARGIN = 2.0
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the page.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @config_options
-@target_options
+@target_options("clients")
 @click.pass_context
 def evaluate(
     context: click.Context,

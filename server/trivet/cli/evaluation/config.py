@@ -157,6 +157,21 @@ def _check_index(config: Config, suite: Suite, arm: Arm) -> None:
             raise ConfigError([f"{at}: no index {name!r}; known: {known}"])
 
 
+def arm_problems(config: Config, suite: Suite) -> list[str]:
+    """What the suite's arms name and neither it nor the configuration has."""
+    problems: list[str] = []
+    distant = any(not isinstance(root, Path) for root in config.adapter_roots)
+    for arm in suite.arms:
+        for looked_up in (_one_prompt, _check_index, _one_backend):
+            try:
+                looked_up(config, suite, arm)
+            except ConfigError as error:
+                problems += error.problems
+        if arm.adapter is not None and not distant and not _adapter_files(config, arm.adapter):
+            problems.append(f"{suite.path}:1: arms.{arm.name}.adapter: no adapter {arm.adapter}")
+    return list(dict.fromkeys(problems))
+
+
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)

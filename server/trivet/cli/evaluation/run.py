@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from trivet.cli.console.bars import bars
 from trivet.cli.evaluation.config import Derived, derive, ingredients
 from trivet.cli.server.process import ServerProcess
 from trivet.client import Client, Target
@@ -101,7 +101,7 @@ class Evaluation:
 
     def _put(self, client: Client, log: OutcomeLog, wanted: Collection[Question], done: int) -> None:
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True)) as bar:
+        with bars(TextColumn("{task.description}"), *columns, transient=False) as bar:
             task = bar.add_task(f"{self.suite.name}: questions", total=len(wanted), completed=done)
             Runner(self.suite, self.digest, log, client, self._wishes.pace).run(wanted, lambda: bar.advance(task))
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trivet.api.v1 import admin_pb2, inference_pb2
+from trivet.cli.console.bars import bars
 from trivet.cli.console.output import plain, print_json, print_table
 from trivet.cli.index.corpus_report import print_report
 from trivet.cli.index.documents import FORMATS_BY_NAME, Given, GivenDocument, Moment, read_documents, survey
@@ -25,15 +25,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 Indexes = Client | OfflineIndexes
 
 
-def indexes_options(command: Callable[..., Any], *, makes_anew: bool = False) -> Callable[..., Any]:
+def indexes_options(
+    command: Callable[..., Any], *, makes_anew: bool = False, listener: str = "operators"
+) -> Callable[..., Any]:
     """Add --offline, --config and the server's options; the command gets a `client`.
 
-    `makes_anew`: offline, the command can do without the embedding model of the index's live snapshot.
+    `makes_anew`: offline, the command can do without the embedding model of the index's live snapshot. `listener`: the
+    one that the command calls.
     """
 
     @click.option("--offline", is_flag=True, help="Without a server: take the data folder's lock and work on it.")
     @config_options
-    @target_options
+    @target_options(listener)
     @wraps(command)
     def with_client(*args: Any, target: Target, offline: bool, **options: Any) -> Any:
         loaded = options.pop("load")
@@ -175,7 +178,7 @@ def rm(client: Indexes, name: str, ids: tuple[str, ...], tenant: str, as_json: b
 @click.option("--top-k", type=click.IntRange(1, 100), help="How many passages at most.")
 @click.option("--tag", "tags", multiple=True, help="Only documents with this tag; repeatable.")
 @json_option
-@indexes_options
+@partial(indexes_options, listener="clients")
 def search(client: Indexes, name: str, text: str, top_k: int | None, tags: tuple[str, ...], as_json: bool) -> None:
     """Search index NAME as a question with this TEXT would."""
     response = client.retrieve(inference_pb2.RetrieveRequest(index=name, text=text, top_k=top_k, filter=tags))
@@ -202,7 +205,7 @@ def list_indexes(client: Indexes, as_json: bool) -> None:
 
 def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return bars(*columns)
 
 
 def _show(

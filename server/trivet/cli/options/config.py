@@ -11,8 +11,10 @@ from typing import Any
 import click
 
 from trivet.config import Config, Environment, Overrides, load_config
+from trivet.config.environment import PREFIX
 
 DEFAULT_CONFIG = Path("trivet.yaml")
+LISTENERS = ("listen", "admin_listen", "metrics_listen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +25,20 @@ class LoadConfig:
     given_data_dir: Path | None
     environment: Environment
 
-    def __call__(self, **overrides: Any) -> Config:
+    def __call__(self) -> Config:
         """The configuration; raises ConfigError."""
-        given = {
-            name: overrides.get(name) or getattr(self.environment, name)
-            for name in ("listen", "admin_listen", "metrics_listen")
-        }
-        insecure = bool(overrides.get("insecure"))
-        return load_config(self.path, Overrides(**given, data_dir=self.given_data_dir, insecure=insecure))
+        return load_config(self.path, self.overrides())
+
+    def overrides(self, *, insecure: bool = False, **options: str | None) -> Overrides:
+        """What the command's `options` (listen, ...) and the environment say instead of the file."""
+        given: dict[str, str | None] = {}
+        origins: dict[str, str] = {}
+        for name in LISTENERS:
+            told, set_ = options.get(name), getattr(self.environment, name)
+            given[name] = told or set_
+            origins[name] = f"--{name.replace('_', '-')}" if told else f"{PREFIX}{name.upper()}"
+        origins = {name: origin for name, origin in origins.items() if given[name]}
+        return Overrides(**given, data_dir=self.given_data_dir, insecure=insecure, origins=origins)
 
 
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:

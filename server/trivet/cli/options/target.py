@@ -9,40 +9,70 @@ from typing import Any
 
 import click
 
-from trivet.client import DEFAULT_ADDRESS, DEFAULT_ADMIN_ADDRESS, Target
+from trivet.client import DEFAULT_ADDRESS, DEFAULT_ADMIN_ADDRESS, CallFailed, Target
 from trivet.config import Environment
 
-
-def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --address, --admin-address, --key-file and --ca-file; the command gets a `target`."""
-
-    @click.option("--address", help=f"Clients' listener (TRIVET_ADDRESS; default {DEFAULT_ADDRESS}).")
-    @click.option(
-        "--admin-address", help=f"Operators' listener (TRIVET_ADMIN_ADDRESS; default {DEFAULT_ADMIN_ADDRESS})."
-    )
-    @click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="File with the key.")
-    @click.option(
+ADDRESSES = {
+    "clients": ("--address", f"Address of the listener for clients (TRIVET_ADDRESS; default {DEFAULT_ADDRESS})."),
+    "operators": (
+        "--admin-address",
+        f"Address of the listener for operators (TRIVET_ADMIN_ADDRESS; default {DEFAULT_ADMIN_ADDRESS}).",
+    ),
+}
+_CREDENTIALS = (
+    click.option(
+        "--key-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="File that holds the key (or TRIVET_KEY holds the key itself).",
+    ),
+    click.option(
         "--ca-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="Certificate authority of the server (TRIVET_CA_FILE); turns TLS on.",
-    )
-    @wraps(command)
-    def with_target(
-        *args: Any,
-        address: str | None,
-        admin_address: str | None,
-        key_file: Path | None,
-        ca_file: Path | None,
-        **options: Any,
-    ) -> Any:
-        environment = Environment.read()
-        authority = ca_file or (Path(environment.ca_file) if environment.ca_file else None)
-        target = Target(
-            address=address or environment.address or DEFAULT_ADDRESS,
-            admin_address=admin_address or environment.admin_address or DEFAULT_ADMIN_ADDRESS,
-            key=key_file.read_text().strip() if key_file else environment.key,
-            ca_file=authority,
-        )
-        return command(*args, target=target, **options)
+    ),
+)
 
-    return with_target
+
+def target_options(*listeners: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add --key-file, --ca-file and the addresses of the `listeners` that the command calls: "clients", "operators".
+
+    The command gets a `target`. A call that reaches no server is told with the option that names another one.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def with_target(
+            *args: Any,
+            key_file: Path | None,
+            ca_file: Path | None,
+            address: str | None = None,
+            admin_address: str | None = None,
+            **options: Any,
+        ) -> Any:
+            environment = Environment.read()
+            authority = ca_file or (Path(environment.ca_file) if environment.ca_file else None)
+            target = Target(
+                address=address or environment.address or DEFAULT_ADDRESS,
+                admin_address=admin_address or environment.admin_address or DEFAULT_ADMIN_ADDRESS,
+                key=key_file.read_text().strip() if key_file else environment.key,
+                ca_file=authority,
+            )
+            try:
+                return command(*args, target=target, **options)
+            except CallFailed as error:
+                if error.code == "UNAVAILABLE" and not error.reason:
+                    name = " or ".join(ADDRESSES[listener][0] for listener in listeners)
+                    error.add_note(f"Is a server running there? Start one with `trivet serve`, or name it with {name}.")
+                raise
+
+        added = [_address_option(listener) for listener in listeners]
+        for option in reversed((*added, *_CREDENTIALS)):
+            with_target = option(with_target)
+        return with_target
+
+    return decorate
+
+
+def _address_option(listener: str) -> Callable[..., Any]:
+    option, help_ = ADDRESSES[listener]
+    return click.option(option, help=help_)

@@ -10,12 +10,13 @@ from google.protobuf import json_format
 from trivet.api.v1 import inference_pb2
 from trivet.cli.console.output import enum_name, plain, print_json
 from trivet.cli.options.target import target_options
-from trivet.client import Client, Target
+from trivet.cli.options.variables import pairs
+from trivet.client import CallFailed, Client, Target
 
 
 @click.command()
 @click.argument("question")
-@click.option("--route", default="support", show_default=True, help="Which route answers.")
+@click.option("--route", help="The route to ask; default: the only one, if there is only one.")
 @click.option("--unit", default="", help="User or session id that sticks to a variant.")
 @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="A template variable; repeatable.")
 @click.option("--schema", help="JSON schema that the answer is constrained to.")
@@ -26,11 +27,11 @@ from trivet.client import Client, Target
 @click.option("--temperature", type=click.FloatRange(0, 2), help="0 is greedy.")
 @click.option("--seed", type=click.IntRange(0), help="Makes sampling repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole response message.")
-@target_options
+@target_options("clients", "operators")
 def ask(
     target: Target,
     question: str,
-    route: str,
+    route: str | None,
     unit: str,
     variables: tuple[str, ...],
     schema: str | None,
@@ -47,13 +48,12 @@ def ask(
     \b
     Examples:
       trivet ask "What is the range of the Veltro scooter?"
-      trivet ask "..." --no-retrieval
+      trivet ask "..." --route support --var company=Kestrel --no-retrieval
       trivet ask "..." --route support-json --json | jq .receipt.cost.total
     """
     request = inference_pb2.GenerateRequest(
-        route=route,
         messages=[inference_pb2.Message(role="user", content=question)],
-        variables=_pairs(variables),
+        variables=pairs(variables),
         unit_id=unit,
         max_tokens=max_tokens,
         temperature=temperature,
@@ -66,6 +66,7 @@ def ask(
         except (ValueError, json_format.ParseError) as error:
             raise click.BadParameter(f"not a JSON object: {error}", param_hint="--schema") from error
     with Client(target) as client:
+        request.route = route or _only_route(client)
         if as_json:
             print_json(plain(client.generate(request)))
             return
@@ -77,14 +78,18 @@ def ask(
                 _print_account(event.final)
 
 
-def _pairs(variables: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for item in variables:
-        name, equals, value = item.partition("=")
-        if not (name and equals):
-            raise click.BadParameter(f"expected NAME=VALUE, got {item!r}", param_hint="--var")
-        pairs[name] = value
-    return pairs
+def _only_route(client: Client) -> str:
+    """The route of a server that has one; click.UsageError names them if there are more."""
+    try:
+        names = [item.name for item in client.list_routes().routes]
+    except CallFailed as error:
+        if error.code not in {"UNAUTHENTICATED", "PERMISSION_DENIED", "UNAVAILABLE"}:
+            raise
+        # Which routes there are is the operators' to know, and their listener may be out of reach.
+        raise click.UsageError(f"the routes cannot be listed ({error.message}): name one with --route") from error
+    if len(names) != 1:
+        raise click.UsageError(f"name a route with --route; the server has: {', '.join(names)}")
+    return names[0]
 
 
 def _print_account(response: inference_pb2.GenerateResponse) -> None:

@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn
 
 from trivet.app.recovery.findings import Diagnosis
 from trivet.app.recovery.manifest import Manifest, Report
+from trivet.cli.console.bars import bars
 from trivet.cli.console.output import print_json
 from trivet.cli.options.config import data_folder_options
 
@@ -111,14 +111,14 @@ def _show(manifest: Manifest, done: str, as_json: bool) -> None:
 def _bars() -> Iterator[Report]:
     """A bar for each thing that is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with bars(*columns) as shown:
         tasks: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 for task in tasks.values():
-                    bars.update(task, visible=False)
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
+                    shown.update(task, visible=False)
+                tasks[what] = shown.add_task(what, total=total)
+            shown.update(tasks[what], completed=done, total=total)
 
         yield report

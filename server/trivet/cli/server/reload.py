@@ -11,7 +11,7 @@ from trivet.client import Client, Target
 
 @click.command("reload")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object: revision and differences.")
-@target_options
+@target_options("operators")
 def reload_routes(target: Target, as_json: bool) -> None:
     """Let a running server read its own configuration again and serve its routes, prices and new prompts.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import click
 
-from trivet.cli.console.progress import ConsoleProgress
-from trivet.cli.options.config import config_options
-from trivet.config import Config
+from trivet.cli.console.log import log_to_console
+from trivet.cli.console.progress import LoggedProgress
+from trivet.cli.options.config import LoadConfig, config_options
 
 
 @click.command()
@@ -19,7 +18,7 @@ from trivet.config import Config
 @click.option("--insecure", is_flag=True, help="Serve other machines without TLS or without keys.")
 @config_options
 def serve(
-    load: Callable[..., Config],
+    load: LoadConfig,
     listen: str | None,
     admin_listen: str | None,
     metrics_listen: str | None,
@@ -33,7 +32,11 @@ def serve(
       trivet serve --config deploy/production.yaml --data-dir /var/lib/trivet
       trivet serve --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:9464
     """
-    from trivet.app.serve import run_server  # here, because it imports the engine: other commands start without
+    from trivet.app.project import read_checked  # here, because it imports the engine: other commands start without
+    from trivet.app.serve import run_server
 
-    read = partial(load, listen=listen, admin_listen=admin_listen, metrics_listen=metrics_listen, insecure=insecure)
-    run_server(read, ConsoleProgress())
+    log_to_console()
+    overrides = load.overrides(
+        listen=listen, admin_listen=admin_listen, metrics_listen=metrics_listen, insecure=insecure
+    )
+    run_server(partial(read_checked, load.path, overrides), LoggedProgress())

@@ -1,0 +1,115 @@
+"""A prompt as the model gets it, made by the code that serves it, without a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from trivet.config import Config
+from trivet.errors import FailedPrecondition, NotFound
+from trivet.prompts.assembler import PromptAssembler
+from trivet.prompts.chat_tokenizer import ChatTokenizer
+from trivet.prompts.library import PromptLibrary
+from trivet.types.passage import Passage
+from trivet.types.request import Message
+from trivet.types.variant import VersionRef
+
+MAX_TOKENS = 16  # room for an answer, where no variant says how much
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What the model is told. `text` is what `token_ids` decode to, and `prefix_text` what the prefix's do.
+
+    `block_size`: tokens per block of the KV cache, None where the engine chooses it. `context_tokens`: what the model
+    takes. `dropped`: how many of the passages found no room.
+    """
+
+    prompt: str
+    variant: str
+    backend: str
+    token_ids: tuple[int, ...]
+    text: str
+    prefix_tokens: int
+    prefix_text: str
+    block_size: int | None
+    context_tokens: int
+    dropped: int
+
+
+def render(
+    config: Config,
+    name: str,
+    *,
+    variant: str = "",
+    question: str,
+    variables: Mapping[str, str],
+    passages: Sequence[str] = (),
+) -> Rendered:
+    """Assemble the prompt of a route's variant, or of a prompt (name@version), with this question; blocks.
+
+    Raises NotFound for unknown names, FailedPrecondition if the route has several variants and none is named, and what
+    assembling raises.
+    """
+    backend, ref, label, max_tokens = _choose(config, name, variant)
+    section = config.file.backends[backend]
+    folder = config.resolve(section.model)
+    source = PromptLibrary.load(config.prompts).get(ref)
+    assembler = PromptAssembler(source, ChatTokenizer.load(folder))
+    context = section.max_model_len or _longest(folder)
+    found = [Passage(f"{n}", f"passage-{n}", "", text, 1.0, 1) for n, text in enumerate(passages, start=1)]
+    made = assembler.assemble(
+        [Message("user", question)],
+        context_tokens=context,
+        max_tokens=max_tokens,
+        variables=variables,
+        passages=found,
+    )
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    prefix = list(made.token_ids[: made.prefix_tokens])
+    return Rendered(
+        prompt=str(ref),
+        variant=label,
+        backend=backend,
+        token_ids=made.token_ids,
+        text=tokenizer.decode(list(made.token_ids), skip_special_tokens=False),
+        prefix_tokens=made.prefix_tokens,
+        prefix_text=tokenizer.decode(prefix, skip_special_tokens=False),
+        block_size=section.block_size,
+        context_tokens=context,
+        dropped=len(made.dropped),
+    )
+
+
+def _choose(config: Config, name: str, variant: str) -> tuple[str, VersionRef, str, int]:
+    """Backend, prompt, the variant's name (empty for a prompt alone), and room for the answer."""
+    if "@" in name:
+        ref = VersionRef.parse(name)
+        for route in config.routes.values():
+            for key, item in route.variants.items():
+                if item.prompt == ref:
+                    return item.backend, ref, f"{route.name}/{key}", item.sampling.max_tokens
+        return next(iter(config.file.backends)), ref, "", MAX_TOKENS
+    if name not in config.routes:
+        raise NotFound(f"no route {name!r}; known: {', '.join(config.routes)}; a prompt is named name@version")
+    variants = config.routes[name].variants
+    if not variant and len(variants) > 1:
+        raise FailedPrecondition(f"route {name} has {len(variants)} variants, name one of: {', '.join(variants)}")
+    key = variant or next(iter(variants))
+    if key not in variants:
+        raise NotFound(f"route {name} has no variant {key!r}; known: {', '.join(variants)}")
+    chosen = variants[key]
+    return chosen.backend, chosen.prompt, f"{name}/{key}", chosen.sampling.max_tokens
+
+
+def _longest(folder: Path) -> int:
+    """What the model's own configuration says of its context; the engine reads the same field."""
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    for field in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        if isinstance(told.get(field), int):
+            return int(told[field])
+    raise FailedPrecondition(f"{folder}/config.json does not say how long a prompt may be: set max_model_len")
