@@ -50,7 +50,7 @@ def test_the_corpus_settings_arrive(folder: Path) -> None:
     [
         ("include: ['!a']", "index.yaml:2: include.0: has a '!' at its beginning"),
         ("ignore: ['a**']", "index.yaml:2: ignore.0: has '**' beside other characters"),
-        ("ignore: [" + "x," * 101 + "]", "index.yaml:2: ignore: expected at most 100 of them"),
+        ("ignore: [" + "x," * 101 + "]", "index.yaml:2: ignore: expected at most 100 entries"),
         ("encoding: punycode", "index.yaml:2: encoding: no encoding of text"),
         ("max_document_bytes: 268435457", "index.yaml:2: max_document_bytes: expected at most"),
         ("max_files: 0", "index.yaml:2: max_files: expected at least"),

@@ -43,6 +43,8 @@ def describe(
     kind, context = error["type"], error.get("ctx") or {}
     if kind == "string_type" and pattern is not None:
         kind, context = "string_pattern_mismatch", {"pattern": pattern}
+        if isinstance(error["input"], int | float) and re.search(pattern, str(error["input"])):
+            return f"expected text, got a number: write {str(error['input'])!r}, in quotes"
     if kind == "extra_forbidden":
         return f"unknown field{meant(str(location[-1]), known)}"
     if kind == "missing":
@@ -72,15 +74,19 @@ def _expected(kind: str, context: Mapping[str, Any], message: str) -> str:
         pattern = str(context["pattern"])
         return f"expected {WORDS.get(pattern, f'text that matches {pattern}')}"
     if kind in {"too_short", "string_too_short"}:
-        return f"expected at least {context['min_length']:,} of them" if kind == "too_short" else "expected text"
+        return f"expected at least {_entries(context['min_length'])}" if kind == "too_short" else "expected text"
     if kind in {"too_long", "string_too_long"}:
-        what = "of them" if kind == "too_long" else "characters"
-        return f"expected at most {context['max_length']:,} {what}"
+        most = context["max_length"]
+        return f"expected at most {_entries(most) if kind == 'too_long' else f'{most:,} characters'}"
     if kind in {"literal_error", "enum"}:
         return f"expected {context['expected']}"
     if kind == "value_error":
         return str(context["error"])
     return message[0].lower() + message[1:]
+
+
+def _entries(count: int) -> str:
+    return f"{count:,} {'entry' if count == 1 else 'entries'}"
 
 
 def _found(value: Any, location: Sequence[str | int]) -> str:

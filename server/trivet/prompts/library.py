@@ -64,7 +64,8 @@ def _files(folder: Path, problems: list[str]) -> list[Path]:
     if not folder.is_dir():
         problems.append(f"{folder}:1: no such folder, expected <name>/<version>.md in it")
         return []
-    found, strays = [], []
+    found: list[Path] = []
+    strays: list[Path] = []
     for child in sorted(folder.iterdir()):
         if not child.is_dir() or not _SAFE_NAME.fullmatch(child.name):
             strays.append(child)

@@ -83,9 +83,9 @@ def _only_route(client: Client) -> str:
     try:
         names = [item.name for item in client.list_routes().routes]
     except CallFailed as error:
-        if error.code not in {"UNAUTHENTICATED", "PERMISSION_DENIED", "UNAVAILABLE"}:
+        if error.code not in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
+            error.add_note("With --route the listener for operators is not asked which routes there are.")
             raise
-        # Which routes there are is the operators' to know, and their listener may be out of reach.
         raise click.UsageError(f"the routes cannot be listed ({error.message}): name one with --route") from error
     if len(names) != 1:
         raise click.UsageError(f"name a route with --route; the server has: {', '.join(names)}")
