@@ -86,7 +86,7 @@ async def test_it_has_a_low_priority_and_dies_when_it_is_closed(make: Make) -> N
 
 
 async def test_a_text_whose_process_dies_is_tried_once_more(make: Make, embedder: OnnxEmbedder) -> None:
-    process = make()
+    process = make(max_queued=24)
     texts = [f"{n} {LONG}" for n in range(24)]
     embedding = asyncio.create_task(process.embed(texts))
     pid = await running(process)
@@ -165,6 +165,19 @@ async def test_callers_wait_for_a_place_and_a_short_document_passes_a_long_one(m
     with pytest.raises(asyncio.CancelledError):
         await long
     await asyncio.sleep(0)
+    assert process.queued == 0
+
+
+async def test_a_tenant_waits_for_one_text_of_another_and_not_for_all(make: Make) -> None:
+    process = make()
+    await process.embed(["a"])
+    many = [asyncio.create_task(process.embed([f"{n} {LONG}"] * 10, "many")) for n in range(20)]
+    await asyncio.sleep(0.05)
+    await process.embed(["one", "two"], "few")
+    assert not any(task.done() for task in many)
+    for task in many:
+        task.cancel()
+    await asyncio.gather(*many, return_exceptions=True)
     assert process.queued == 0
 
 

@@ -8,8 +8,8 @@ from trivet.retrieval.documents.process.fair_queue import FairQueue
 def served(queue: FairQueue[str], costs: dict[str, float]) -> list[str]:
     """Who is served, one after the other, until nobody waits."""
     order = []
-    while len(queue):
-        tenant, _ = queue.take()
+    while (taken := queue.take()) is not None:
+        tenant, _ = taken
         queue.charge(tenant, costs[tenant])
         order.append(tenant)
     return order
@@ -40,7 +40,9 @@ def test_who_was_away_has_no_credit() -> None:
     for n in range(8):
         queue.put("a", f"{n}")
     for _ in range(4):
-        queue.charge(queue.take()[0], 5.0)
+        taken = queue.take()
+        assert taken is not None
+        queue.charge(taken[0], 5.0)
     for n in range(4):
         queue.put("late", f"{n}")
     assert served(queue, {"a": 5.0, "late": 5.0})[:4] in (["late", "a"] * 2, ["a", "late"] * 2)
@@ -56,3 +58,16 @@ def test_what_is_taken_out_is_not_served() -> None:
     assert queue.newest_of_longest() == ("a", "two", 1)
     assert queue.take() == ("a", "two")
     assert len(queue) == 0
+
+
+def test_who_has_its_share_waits_though_there_is_room() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for item in ("one", "two"):
+        queue.put("a", item)
+    assert queue.take(1) == ("a", "one")
+    assert queue.take(1) is None
+    queue.put("b", "other")
+    assert queue.take(1) == ("b", "other")
+    assert (queue.serving("a"), queue.serving("b"), queue.serving("c")) == (1, 1, 0)
+    queue.charge("a", 1.0)
+    assert queue.take(1) == ("a", "two")

@@ -200,7 +200,7 @@ async def test_closing_ends_what_is_being_split_and_what_waits(make: Make) -> No
 
 
 async def test_tenants_take_turns(make: Make) -> None:
-    pool, split = make()
+    pool, split = make(processes=1)
     _, busy = await at_work(pool, split)
     order: list[str] = []
     tasks = []
@@ -215,7 +215,7 @@ async def test_tenants_take_turns(make: Make) -> None:
 
 
 async def test_too_many_are_refused_and_who_has_most_waiting_makes_room(make: Make) -> None:
-    pool, split = make(max_queued=3)
+    pool, split = make(max_queued=3, processes=1)
     await at_work(pool, split)
     many = [split(replace(SMALL, tenant="many"), patient=False) for _ in range(3)]
     await asyncio.sleep(0)
@@ -230,12 +230,25 @@ async def test_too_many_are_refused_and_who_has_most_waiting_makes_room(make: Ma
     assert not other.done()
 
 
-async def test_several_processes_work_at_once(make: Make) -> None:
+async def test_one_process_is_left_to_other_tenants(make: Make) -> None:
     pool, split = make(processes=2)
-    busy = split(SLOW)
-    assert await split(SMALL)
+    busy = split(replace(SLOW, tenant="acme"))
+    mine = split(replace(SMALL, tenant="acme"))
+    assert await split(replace(SMALL, tenant="bolt"))
     assert not busy.done()
+    assert not mine.done()
+    assert pool.queued == 1
     assert len({process.pid for process in pool.processes} - {None}) == 2
+
+
+async def test_a_single_process_takes_whoever_comes(make: Make) -> None:
+    _, split = make(processes=1, max_queued=0)
+    assert await split(SMALL, patient=False)
+    busy = split(SLOW, patient=False)
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="too many documents waiting"):
+        await split(SMALL, patient=False)
+    assert not busy.done()
 
 
 async def test_it_has_a_low_priority_and_none_of_the_environment(make: Make) -> None:

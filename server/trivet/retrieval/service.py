@@ -25,9 +25,10 @@ from trivet.types.passage import Acknowledgement, BuildProgress, Document, Index
 MAX_TOP_K = 100
 MAX_TAGS = 24  # of a request and its variant; the engine takes four times as long for twice as many
 MAX_TAG_CHARACTERS = 256
-# A query's embedding and a search of our own engine are done one at a time: more than two would only wait in there, in
-# the order in which they came. Another engine is a network away, and does many at once.
-SEARCHES_AT_ONCE = 2
+# A query's embedding and a search of our own engine are done one at a time: with one in each, one between them and one
+# that is read, more would only wait in there, in the order in which they came. Another engine is a network away, and
+# does many at once.
+SEARCHES_AT_ONCE = 4
 SEARCHES_AT_ONCE_ELSEWHERE = 32
 DOCUMENTS_VERSION = 2
 

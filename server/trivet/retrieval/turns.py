@@ -22,15 +22,20 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, tenant: str) -> AsyncIterator[None]:
-        """Wait for a turn and have it. Cancelled while it waits, or in the moment of its turn, it leaves nothing."""
+        """Wait for a turn and have it."""
+        await self.take(tenant)
+        try:
+            yield
+        finally:
+            self.pass_on()
+
+    async def take(self, tenant: str) -> None:
+        """Wait for a turn, which ends with `pass_on`. Cancelled while it waits, or in the moment of its turn, it leaves
+        nothing."""
         if self._free:  # then nobody waits
             self._free -= 1
         else:
             await self._wait(tenant)
-        try:
-            yield
-        finally:
-            self._pass_on()
 
     async def _wait(self, tenant: str) -> None:
         come: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -39,11 +44,11 @@ class Turns:
             await come
         except asyncio.CancelledError:
             if come.done() and not come.cancelled():
-                self._pass_on()
+                self.pass_on()
             raise
 
-    def _pass_on(self) -> None:
-        """Give the turn to the next tenant's next call; those that were cancelled meanwhile are passed over."""
+    def pass_on(self) -> None:
+        """End a turn: it goes to the next tenant's next call; those that were cancelled meanwhile are passed over."""
         while self._waiting:
             tenant, calls = self._waiting.popitem(last=False)
             while calls and calls[0].done():

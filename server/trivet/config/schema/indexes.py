@@ -38,7 +38,7 @@ class QuotasSection(QuotaSection):
 class Documents(Section):
     """The processes that read documents and cut them into passages, and what one document may take."""
 
-    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    processes: Annotated[int, Field(ge=1, le=64)] = 2
     max_queued: Annotated[int, Field(ge=0)] = 64
     max_seconds: Annotated[int, Field(ge=1, le=3600)] = 20
     max_memory_bytes: Annotated[int, Field(ge=256 << 20)] = 1 << 30

@@ -110,7 +110,7 @@ class OnnxEmbedder:
         keys = [cache_key(self.fingerprint, text, tenant) for text in prompted]
         found = await self._vectors.get_many(keys) if self._vectors is not None else {}
         missing = {key: text for key, text in zip(keys, prompted, strict=True) if key not in found}
-        made = dict(zip(missing, await self._passages.embed(list(missing.values())), strict=True))
+        made = dict(zip(missing, await self._passages.embed(list(missing.values()), tenant), strict=True))
         if self._vectors is not None:
             await self._vectors.put_many(made)
         return [found[key] if key in found else made[key] for key in keys]

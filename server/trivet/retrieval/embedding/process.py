@@ -17,10 +17,11 @@ from trivet.errors import DocumentRejected, RetrievalUnavailable
 from trivet.retrieval.embedding.onnx_model import Vector
 from trivet.retrieval.processes.child import ChildProcess
 from trivet.retrieval.processes.frames import BrokenFrame, Frame, encode_frame
+from trivet.retrieval.turns import Turns
 
 _log = logging.getLogger(__name__)
 
-_MAX_QUEUED = 64  # texts: a second or so of work
+_MAX_QUEUED = 2  # texts: while one is embedded, the next one is at hand
 _TRIES = 2
 _RETRY_START = 1.0  # seconds after a start that failed in which no other is tried
 
@@ -28,9 +29,9 @@ _RETRY_START = 1.0  # seconds after a start that failed in which no other is tri
 class EmbeddingProcess:
     """Embeds passages in a child process of low priority, one text at a time, so that queries are not slowed by it.
 
-    Callers wait while too many texts are queued; first come, first served, text by text, so that a short document does
-    not wait for all of a long one. A caller that is cancelled gives up its places at once. When the process dies, its
-    text is tried once more in a new one. Use from one event loop.
+    Callers wait while too many texts are queued. Tenants take turns, and within a tenant its callers, text by text: a
+    short document waits neither for all of a long one nor for another tenant's many. A caller that is cancelled gives
+    up its places at once. When the process dies, its text is tried once more in a new one. Use from one event loop.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class EmbeddingProcess:
         self._export = export
         self._start_timeout = start_timeout
         self._text_timeout = text_timeout
-        self._places = asyncio.Semaphore(max_queued)
+        self._turns = Turns(max_queued)
         self._queued = 0
         # It alone talks to the process and starts it: the kernel ends a child with the thread that started it.
         self._thread = ThreadPoolExecutor(1, "embed-passages")
@@ -69,8 +70,8 @@ class EmbeddingProcess:
         """How often it was started again."""
         return max(0, self._starts - 1)
 
-    async def embed(self, texts: Sequence[str]) -> list[Vector]:
-        """Their vectors (dimension,), in order.
+    async def embed(self, texts: Sequence[str], tenant: str = "") -> list[Vector]:
+        """Their vectors (dimension,), in order; `tenant`: whose turns they take.
 
         Raises RetrievalUnavailable when the process cannot be started or dies twice over a text, DocumentRejected when
         the model cannot read one.
@@ -78,7 +79,7 @@ class EmbeddingProcess:
         waiting: list[asyncio.Future[Vector]] = []
         try:
             for text in texts:
-                await self._places.acquire()
+                await self._turns.take(tenant)
                 waiting.append(self._submit(text))
             return await asyncio.gather(*waiting)
         finally:
@@ -99,10 +100,10 @@ class EmbeddingProcess:
     def _submit(self, text: str) -> asyncio.Future[Vector]:
         def done(_future: asyncio.Future[Vector]) -> None:
             self._queued -= 1
-            self._places.release()
+            self._turns.pass_on()
 
         if self._closed:
-            self._places.release()
+            self._turns.pass_on()
             raise RetrievalUnavailable("the embedding process is stopped")
         self._queued += 1
         future = asyncio.get_running_loop().run_in_executor(self._thread, self._embed, text)

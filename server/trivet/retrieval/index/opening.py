@@ -48,7 +48,7 @@ class Opener:
         await live.reconcile()
         await live.current()
         await self._remove_unknown()
-        writer = Writer(self._settings, stores.log, live, replay, locks)
+        writer = Writer(self._settings, stores.log, live, replay, locks, stores.commits)
         shelf = Shelf(
             self._index, stores.log, stores.catalogue, stores.vectors, replay, self._open_serving, writer.logged
         )

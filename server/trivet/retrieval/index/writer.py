@@ -12,13 +12,14 @@ from trivet.retrieval.index.locks import DocumentLocks
 from trivet.retrieval.settings import IndexSettings
 from trivet.retrieval.snapshot.replay import Replay
 from trivet.retrieval.snapshot.snapshot import Prepared, Snapshot
+from trivet.retrieval.turns import Turns
 from trivet.stores.document_log import DocumentLog, LogEntry
 from trivet.stores.records import DocumentKey, Origin
 from trivet.types.passage import Acknowledgement, Document
 
 
 class Writer:
-    """The writers of one index. Those of one document take turns.
+    """The writers of one index. Those of one document take turns, and so do tenants where the log is written.
 
     A document is split and embedded before it is logged, so that a bad one leaves nothing. Once it is logged it is
     durable; if applying it fails, or its writer is cancelled, it is finished later, by the next write of the document,
@@ -26,13 +27,20 @@ class Writer:
     """
 
     def __init__(
-        self, settings: IndexSettings, log: DocumentLog, live: LiveSnapshot, replay: Replay, locks: DocumentLocks
+        self,
+        settings: IndexSettings,
+        log: DocumentLog,
+        live: LiveSnapshot,
+        replay: Replay,
+        locks: DocumentLocks,
+        commits: Turns,
     ) -> None:
         self._settings = settings
         self._log = log
         self._live = live
         self._replay = replay
         self._locks = locks
+        self._commits = commits
         self.logged = asyncio.Event()  # set with each new entry, for those who follow the log
 
     async def upsert(self, document: Document, origin: Origin = Origin.UPSERT) -> Acknowledgement:
@@ -126,7 +134,7 @@ class Writer:
         corpus_digest = newest.corpus_digest if newest is not None else ""
         if origin is Origin.CORPUS:
             corpus_digest = digest
-        async with self._live.gate.passing():
+        async with self._commits.turn(document.tenant), self._live.gate.passing():
             snapshot = self._live.snapshot
             if snapshot is not prepared_for:  # another one has become live meanwhile
                 prepared = await snapshot.prepare(document)
@@ -144,7 +152,7 @@ class Writer:
         return Acknowledgement(document.id, entry.revision, False, len(prepared.chunks))
 
     async def _commit_deletion(self, newest: LogEntry, corpus_digest: str) -> None:
-        async with self._live.gate.passing():
+        async with self._commits.turn(newest.key.tenant), self._live.gate.passing():
             snapshot = self._live.snapshot
             begun = snapshot.applied.begin(newest.key)
             try:

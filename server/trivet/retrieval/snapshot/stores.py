@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trivet.retrieval.documents.process.pool import SplittingPool
 from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.snapshot.builder import SnapshotBuilder
+from trivet.retrieval.turns import Turns
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue
+
+# The log is written by one thread, and syncs each commit: more would only wait there, in the order in which they came.
+COMMITS_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +26,4 @@ class Stores:
     embedders: Embedders
     builder: SnapshotBuilder
     splitting: SplittingPool
+    commits: Turns = field(default_factory=lambda: Turns(COMMITS_AT_ONCE))  # into the log and the vector engine

@@ -6,6 +6,7 @@ documents have taken so far, so that one with a few small documents does not wai
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
@@ -29,13 +30,17 @@ class FairQueue(Generic[Item]):
         self._used[tenant] = max(self._used.get(tenant, 0.0), self._now)
         self._waiting.setdefault(tenant, deque()).append(item)
 
-    def take(self) -> tuple[str, Item]:
-        """The next item, whose cost `charge` is told of; there must be one."""
-        tenant = min(self._waiting, key=lambda one: self._used[one])
+    def take(self, at_most: float = math.inf) -> tuple[str, Item] | None:
+        """The next item, whose cost `charge` is told of; None if there is none, or none of a tenant of which fewer than
+        `at_most` are being served."""
+        tenants = [one for one in self._waiting if self._serving.get(one, 0) < at_most]
+        if not tenants:
+            return None
+        tenant = min(tenants, key=lambda one: self._used[one])
         item = self._waiting[tenant].popleft()
         if not self._waiting[tenant]:
             del self._waiting[tenant]
-        self._now = self._used[tenant]
+        self._now = max(self._now, self._used[tenant])
         self._serving[tenant] = self._serving.get(tenant, 0) + 1
         return tenant, item
 
@@ -67,3 +72,7 @@ class FairQueue(Generic[Item]):
     def waiting(self, tenant: str) -> int:
         """How many items of a tenant wait."""
         return len(self._waiting.get(tenant, ()))
+
+    def serving(self, tenant: str) -> int:
+        """How many items of a tenant are taken and not charged yet."""
+        return self._serving.get(tenant, 0)

@@ -28,12 +28,17 @@ class _Job:
 
 
 class SplittingPool:
-    """For all indexes together. Use from one event loop."""
+    """For all indexes together. Use from one event loop.
 
-    def __init__(self, limits: DocumentLimits = DEFAULT_LIMITS, *, processes: int = 1, max_queued: int = 64) -> None:
+    A tenant's documents are split in all processes but one, so that another tenant's seldom wait for one that takes
+    long. A process is started when it is first needed.
+    """
+
+    def __init__(self, limits: DocumentLimits = DEFAULT_LIMITS, *, processes: int = 2, max_queued: int = 64) -> None:
         """`max_queued`: documents of impatient callers that may wait for their turn."""
         self._all = [SplittingProcess(limits) for _ in range(processes)]
-        self._idle = list(self._all)
+        self._idle = self._all[::-1]  # the one that was last at work first: others need not be started
+        self._of_one_tenant = max(1, processes - 1)
         self._max_queued = max_queued
         self._queue: FairQueue[_Job] = FairQueue()
         self._running: dict[_Job, SplittingProcess] = {}
@@ -62,7 +67,7 @@ class SplittingPool:
             raise RetrievalUnavailable("splitting documents is stopped")
         done: asyncio.Future[list[Chunk]] = asyncio.get_running_loop().create_future()
         job = _Job(SplitRequest(document, settings, export, room), patient, done)
-        if not patient and not self._idle:
+        if not patient and not (self._idle and self._queue.serving(document.tenant) < self._of_one_tenant):
             self._make_room(document.tenant)
         self._queue.put(document.tenant, job)
         self._dispatch()
@@ -76,8 +81,8 @@ class SplittingPool:
         self._closed = True
         for process in self._all:
             process.close()
-        while len(self._queue):
-            tenant, job = self._queue.take()
+        while (taken := self._queue.take()) is not None:
+            tenant, job = taken
             self._queue.charge(tenant, 0.0)
             _fail(job, RetrievalUnavailable("splitting documents is stopped"))
 
@@ -85,16 +90,20 @@ class SplittingPool:
         """Let the newcomer in, if need be at the cost of who has the most waiting; raises Overloaded."""
         if len(self._queue) < self._max_queued:
             return
-        longest, job, count = self._queue.newest_of_longest()
         error = Overloaded("documents", self._max_queued, _RETRY_AFTER)
+        if not len(self._queue):
+            raise error
+        longest, job, count = self._queue.newest_of_longest()
         if count <= self._queue.waiting(tenant) + 1 or job.patient:
             raise error
         self._queue.remove(longest, job)
         _fail(job, error)
 
     def _dispatch(self) -> None:
-        while self._idle and len(self._queue) and not self._closed:
-            tenant, job = self._queue.take()
+        while self._idle and not self._closed:
+            if (taken := self._queue.take(self._of_one_tenant)) is None:
+                return
+            tenant, job = taken
             process = self._running[job] = self._idle.pop()
             task = asyncio.get_running_loop().create_task(self._run(tenant, job, process))
             self._tasks.add(task)
