@@ -156,6 +156,7 @@ async def gateway(
     backend: ScriptedBackend | None = None,
     adapters: AdapterManager | None = None,
     max_message_bytes: int = LIMITS.max_message_bytes,
+    more_prompts: Sequence[PromptSource] = (),
 ) -> AsyncIterator[Gateway]:
     """Serve on a free port. `keys`: (secret, tenant, role). `searched` instead of the scripted retriever.
 
@@ -177,7 +178,10 @@ async def gateway(
         admission=admission,
         adapters=adapters or no_adapters(backend, folder),
         retriever=bounded,
-        prompts={("scripted", PROMPT): PromptAssembler(source, ChatTokenizer.load(family.folder))},
+        prompts={
+            ("scripted", one.ref): PromptAssembler(one, ChatTokenizer.load(family.folder))
+            for one in (source, *more_prompts)
+        },
         backends={"scripted": backend},
         slots={"scripted": slots},
         books=PrefixBooks(),

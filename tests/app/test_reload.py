@@ -105,6 +105,21 @@ async def test_routes_prices_and_new_prompts_are_taken_up(world: World) -> None:
     assert not world.prices
 
 
+async def test_a_variable_that_only_some_variants_require_is_told_once(world: World) -> None:
+    world.prompt("p@2", "---\nvariables: {shop: {}, tone: {default: warm}}\n---\nAnswer for {{ shop }}, {{ tone }}.")
+    world.variants["w"] = {"weight": 1, "backend": "local", "prompt": "p@2"}
+    world.write()
+    told = (await world.reload.reload()).differences
+    assert told == (
+        "route ask: variant w added, weight 1",
+        "route ask: variable shop is required by w and not by v: requests without it fail on some units; a default "
+        "avoids that",
+    )
+    world.variants["v"]["weight"] = 2
+    world.write()
+    assert (await world.reload.reload()).differences == ("route ask: variant v: weight 1 -> 2",)
+
+
 def server(world: World) -> None:
     world.data["server"]["drain_timeout"] = 5.0
 

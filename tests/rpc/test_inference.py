@@ -15,9 +15,11 @@ from gateway_harness import Failure, Gateway, failure, gateway, request
 from trivet.api.v1 import inference_pb2
 from trivet.errors import DeadlineExceeded, RetrievalUnavailable
 from trivet.pipeline.generation import deadline_ended
+from trivet.prompts.source import Placeholder, PromptSource, Turn, Variable
 from trivet.rpc.wire import generate_call
 from trivet.types.receipt import Receipt
 from trivet.types.request import KeyRole
+from trivet.types.variant import Route, Sampling, Variant, VersionRef
 
 KEYS = [("alpha", "acme", KeyRole.CLIENT), ("beta", "globex", KeyRole.CLIENT)]
 
@@ -140,6 +142,33 @@ async def test_a_wrong_field_is_named(served: Gateway, field: str) -> None:
     assert said.code == "INVALID_ARGUMENT"
     assert field in said.fields
     assert served.backend.requests == []
+
+
+async def test_what_any_variant_of_the_route_declares_is_accepted(tmp_path: Path) -> None:
+    names = {"a": "shop", "b": "language"}
+    prompts = [
+        PromptSource(
+            VersionRef(name, "1"),
+            tmp_path / f"{name}.md",
+            (Turn("system", ("Only facts. ", Placeholder(variable))),),
+            {variable: Variable(variable, "none")},
+        )
+        for name, variable in names.items()
+    ]
+    variants = {
+        name: Variant(name, "scripted", VersionRef(name, "1"), sampling=Sampling(max_tokens=64)) for name in names
+    }
+    route = Route("both", variants, {"a": 1, "b": 1}, "both")
+    async with gateway(tmp_path, more_routes=[route], more_prompts=prompts) as served:
+        both = {"shop": "Kestrel", "language": "Welsh"}
+        answers = [
+            await served.stub.Generate(request("both", unit_id=f"u{unit}", variables=both)) for unit in range(20)
+        ]
+        assert {answer.receipt.variant for answer in answers} == {"a", "b"}
+        for answer in answers:
+            assert answer.receipt.code == "OK"
+        said = await fails(served.stub.Generate(request("both", variables={**both, "mood": "x"})))
+        assert said.fields == {"variables.mood": "unknown, expected one of: language, shop"}
 
 
 async def test_all_wrong_fields_are_told_at_once(served: Gateway) -> None:

@@ -41,6 +41,7 @@ from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.readiness import Readiness
 from trivet.pipeline.search import SearchPipeline
+from trivet.pipeline.variables import uneven_variables
 from trivet.pipeline.warmth import PrefixBooks
 from trivet.retrieval.service import IndexService
 from trivet.routing.table import RouteTable
@@ -106,7 +107,10 @@ class Gateway:
         announcement = Announcement(folder.root)
         self._stack.callback(announcement.withdraw)
         self._metrics.build.info({"version": __version__})
-        legs = await self._start_legs(folder, ServedPrompts.of(self._config))
+        prompts = ServedPrompts.of(self._config)
+        for line in uneven_variables(self._config.routes, prompts.assemblers):
+            self._progress.note(line)
+        legs = await self._start_legs(folder, prompts)
         inference, admin = await self._services(folder, legs)
         await self._health.set_ready(False)
         addresses = await self._listen(inference, admin, legs.engines)

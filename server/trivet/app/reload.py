@@ -13,6 +13,7 @@ from trivet.config import Config, needs_restart
 from trivet.errors import ConfigError, TrivetError
 from trivet.metering.prices import Price
 from trivet.pipeline.changeover import Changeover, RouteChange
+from trivet.pipeline.variables import uneven_variables
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class RouteReload:
     async def _next(self) -> RouteChange:
         async with self._turn:
             config, prompts = await asyncio.to_thread(self._checked)
-            prices, old_prices = prices_of(config), dict(self._prices)
+            before, prices, old_prices = self._config.routes, prices_of(config), dict(self._prices)
 
             def with_the_routes() -> None:
                 self._prices.clear()
@@ -100,8 +101,11 @@ class RouteReload:
                 if self._config is not config:
                     self._prompts.withdraw(prompts)
                 raise
+        told = set(uneven_variables(before, self._prompts.assemblers))
+        uneven = [line for line in uneven_variables(config.routes, self._prompts.assemblers) if line not in told]
         names = sorted(name for name in {*prices, *old_prices} if prices.get(name) != old_prices.get(name))
-        return replace(change, differences=(*change.differences, *(f"prices of {name}" for name in names)))
+        changed = (*change.differences, *(f"prices of {name}" for name in names), *uneven)
+        return replace(change, differences=changed)
 
     def _checked(self) -> tuple[Config, PromptSet]:
         config = self._read()

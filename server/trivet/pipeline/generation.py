@@ -22,6 +22,7 @@ from trivet.pipeline.context import Context, ContextRetrieval
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.reader import Reader
 from trivet.pipeline.stream import AnswerStream, sampling_of
+from trivet.pipeline.variables import route_variables
 from trivet.pipeline.warmth import PrefixBooks
 from trivet.ports import Backend, ReceiptSink
 from trivet.prompts.assembler import PromptAssembler
@@ -131,7 +132,7 @@ class GenerationPipeline:
                 context = await self._retrieve(call, resolution, account)
                 if self._falls_short(context, call, resolution.variant, account):
                     return await self._decline(resolution.variant, account, reader), ()
-                prompt, granted = await self._assemble(call, resolution.variant, context, account)
+                prompt, granted = await self._assemble(call, resolution, context, account)
                 text = await self._stream.run(granted, resolution, prompt, adapter, place, account, reader)
         return text, prompt.passages
 
@@ -190,13 +191,14 @@ class GenerationPipeline:
         return text
 
     async def _assemble(
-        self, call: GenerateCall, variant: Variant, context: Context, account: Account
+        self, call: GenerateCall, resolution: Resolution, context: Context, account: Account
     ) -> tuple[AssembledPrompt, GenerateCall]:
         """The prompt, and the request with as many tokens of answer as there is room for.
 
         Passages leave room for the variant's own `max_tokens`, or for fewer if the request wants fewer. What it wants
         beyond that is cut to the rest of the context.
         """
+        variant = resolution.variant
         context_tokens = self._backends[variant.backend].context_tokens
         wanted = sampling_of(call, variant).max_tokens
         few_shot = None if variant.retrieval is None else variant.retrieval.few_shot
@@ -206,6 +208,7 @@ class GenerationPipeline:
             context_tokens=context_tokens,
             max_tokens=min(wanted, variant.sampling.max_tokens),
             variables=call.variables,
+            also_known=route_variables(resolution.route, self._prompts) if call.variables else (),
             passages=context.passages,
             passage_tokens=None if variant.retrieval is None else variant.retrieval.token_budget,
             examples=context.examples,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -14,7 +14,7 @@ from trivet.prompts.chat_tokenizer import ChatTokenizer
 from trivet.prompts.layout import check_conversation, check_variables, encodable, lay_out, place_of
 from trivet.prompts.passage_block import passage_lines
 from trivet.prompts.plan import Plan, common_beginning, fill, fits, make_plan, stable_ids
-from trivet.prompts.source import Placeholder, PromptSource, Role
+from trivet.prompts.source import Placeholder, PromptSource, Role, Variable
 from trivet.prompts.text_tokenizer import LONG_TEXT
 from trivet.prompts.token_bytes import has_more_bytes
 from trivet.types.passage import Passage
@@ -82,6 +82,7 @@ class PromptAssembler:
         context_tokens: int,
         max_tokens: int,
         variables: Mapping[str, str] | None = None,
+        also_known: Collection[str] = (),
         passages: Sequence[Passage] = (),
         passage_tokens: int | None = None,
         examples: Sequence[WorkedExample] = (),
@@ -91,13 +92,15 @@ class PromptAssembler:
 
         Passages come best first, examples nearest first (in the prompt the nearest stands last). First examples and
         then passages are dropped whole, from the end, until the prompt fits, the examples' own text has at most
-        `example_tokens` tokens and the entries of the passages at most `passage_tokens` (None: no such bound). Raises
-        InvalidRequest for wrong roles, variables and half surrogate pairs, PromptTooLong if it does not fit without any
-        of them.
+        `example_tokens` tokens and the entries of the passages at most `passage_tokens` (None: no such bound).
+        Variables that are only `also_known`, to other prompts of the route, are left out. Raises InvalidRequest for
+        wrong roles, variables and half surrogate pairs, PromptTooLong if it does not fit without any of them.
         """
         roles = check_conversation(messages)
         asked = _Asked(
-            roles, tuple(message.content for message in messages), check_variables(self._prompt, variables or {})
+            roles,
+            tuple(message.content for message in messages),
+            check_variables(self._prompt, variables or {}, also_known),
         )
         limit = context_tokens - max_tokens
         told = f"({context_tokens:,} of context less {max_tokens:,} for the answer)"
@@ -113,6 +116,11 @@ class PromptAssembler:
                 with_examples = self._result(draft.ids, passages, len(made.passages))
                 return replace(with_examples, examples=shown[:count], dropped_examples=tuple(examples[count:]))
         return replace(made, dropped_examples=tuple(examples))
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What the prompt declares, by name."""
+        return self._prompt.variables
 
     def bytes_within(self, tokens: int) -> int:
         """Bytes of text that may fit into so many tokens: of what has more, nothing needs to be looked at."""

@@ -15,7 +15,7 @@ Templates that know no system role get the system text and an empty line before 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from trivet.errors import InvalidRequest, Problems
@@ -123,13 +123,18 @@ def encodable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def check_variables(prompt: PromptSource, given: Mapping[str, str]) -> dict[str, str]:
-    """A value for each variable; raises InvalidRequest naming `variables.<name>` for missing and unknown ones."""
+def check_variables(prompt: PromptSource, given: Mapping[str, str], also_known: Collection[str] = ()) -> dict[str, str]:
+    """A value for each of the prompt's variables; those that are only `also_known` are left out.
+
+    Raises InvalidRequest naming `variables.<name>` for missing and unknown ones.
+    """
     problems = Problems()
     values = {name: variable.default for name, variable in prompt.variables.items()}
-    known = ", ".join(prompt.variables) or "none"
+    known = ", ".join(sorted({*prompt.variables, *also_known})) or "none"
     for name, value in given.items():
         if name not in prompt.variables:
+            if name in also_known:
+                continue
             problems.add(f"variables.{shortened(name, 128)}", f"unknown, expected one of: {known}")
             continue
         if problem := unicode_problem(value):
