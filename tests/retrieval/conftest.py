@@ -16,7 +16,7 @@ from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.service import IndexService, open_database
 from trivet.retrieval.settings import EmbeddingSettings, IndexSettings
 from trivet.retrieval.snapshot.builder import InPlace
-from trivet.retrieval.snapshot.stores import Stores
+from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue
@@ -24,7 +24,7 @@ from trivet.stores.sqlite import Database
 from trivet.stores.vector_process import VectorProcess
 
 MakeService = Callable[..., Awaitable[IndexService]]
-OpenStores = Callable[..., Stores]
+OpenStores = Callable[..., IndexResources]
 _numbers = itertools.count()
 
 
@@ -77,11 +77,11 @@ def open_stores(store: QdrantStore, embedder: OnnxEmbedder, tmp_path: Path) -> I
     async def always(_: EmbeddingSettings) -> OnnxEmbedder:
         return embedder
 
-    def opened(vectors: QdrantStore = store) -> Stores:
+    def opened(vectors: QdrantStore = store) -> IndexResources:
         database = open_database(tmp_path / "documents.sqlite")
         databases.append(database)
         log, catalogue = DocumentLog(database), SnapshotCatalogue(database)
-        return Stores(vectors, log, catalogue, Embedders(always), InPlace(vectors), splitting)
+        return IndexResources(vectors, log, catalogue, Embedders(always), InPlace(vectors), splitting)
 
     yield opened
     for database in databases:

@@ -126,11 +126,11 @@ async def test_work_begun_is_finished_and_holds_the_turn() -> None:
         steps.append("finished")
 
     async def first() -> None:
-        async with locks.turn(A) as turn:
-            await turn.finish(work())
+        async with locks.hold(A) as held:
+            await held.finish(work())
 
     async def second() -> None:
-        async with locks.turn(A):
+        async with locks.hold(A):
             steps.append("second")
 
     one = asyncio.create_task(first())
@@ -140,7 +140,7 @@ async def test_work_begun_is_finished_and_holds_the_turn() -> None:
     one.cancel()
     with pytest.raises(asyncio.CancelledError):
         await one
-    async with asyncio.timeout(1), locks.turn(B):
+    async with asyncio.timeout(1), locks.hold(B):
         pass
     assert steps == ["begun"]
     go.set()
@@ -156,12 +156,12 @@ async def test_a_turn_is_given_up_by_one_that_fails_or_is_cancelled_while_waitin
         raise ValueError
 
     with pytest.raises(ValueError):
-        async with locks.turn(A) as turn:
-            await turn.finish(fail())
-    async with locks.turn(A):
-        waiting = asyncio.create_task(locks.turn(A).__aenter__())
+        async with locks.hold(A) as held:
+            await held.finish(fail())
+    async with locks.hold(A):
+        waiting = asyncio.create_task(locks.hold(A).__aenter__())
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(1), locks.turn(A):
+    async with asyncio.timeout(1), locks.hold(A):
         pass

@@ -8,7 +8,7 @@ import pytest
 
 from retrieval_documents import markdown
 from trivet.retrieval.service import IndexService
-from trivet.retrieval.snapshot.duplicates import Copies, text_digest
+from trivet.retrieval.snapshot.duplicates import DuplicateFilter, text_digest
 from trivet.stores.records import DocumentKey, FoundPassage, Revision
 from trivet.types.passage import SearchQuery
 
@@ -45,13 +45,13 @@ async def asked(service: IndexService, text: str, top_k: int, tenant: str = "", 
     ],
 )
 def test_a_copy_says_nothing_else(other: str, copy: bool) -> None:
-    copies = Copies("may I borrow a bicycle in Lisbon?")
+    copies = DuplicateFilter("may I borrow a bicycle in Lisbon?")
     assert copies.add(found(PROSE))
     assert copies.add(found(other, "b")) is not copy
 
 
 def test_the_work_of_comparing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    copies = Copies("x")
+    copies = DuplicateFilter("x")
     counted, split = Mock(wraps=copies._counted), Mock(wraps=copies._split)
     monkeypatch.setattr(copies, "_counted", counted)
     monkeypatch.setattr(copies, "_split", split)

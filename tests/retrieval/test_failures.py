@@ -18,7 +18,7 @@ from retrieval_documents import markdown, search, texts
 from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.settings import IndexSettings
-from trivet.retrieval.snapshot.stores import Stores
+from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.qdrant_connection import QdrantEndpoint
 from trivet.stores.vector_process import VectorProcess
@@ -240,7 +240,7 @@ async def test_an_unchanged_document_is_rid_of_what_a_crash_left(
 
 
 async def test_an_engine_that_cannot_be_reached_is_an_error_in_time(
-    open_stores: Callable[..., Stores], settings: IndexSettings
+    open_stores: Callable[..., IndexResources], settings: IndexSettings
 ) -> None:
     silent = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]

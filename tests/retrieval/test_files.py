@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from trivet.retrieval.corpus.files import FileReader, FoundDocument, RefusedPart, documents_of_file, parse_time
-from trivet.retrieval.corpus.opening import read_at_most
+from trivet.retrieval.corpus.safe_open import read_at_most
 from trivet.stores.records import DocumentKey
 from trivet.types.passage import Document, DocumentFormat
 

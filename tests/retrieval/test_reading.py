@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from trivet.errors import DocumentRejected
-from trivet.retrieval.documents.reading import Reading, Section, read
+from trivet.retrieval.documents.parsing import ParsedDocument, Section, read
 from trivet.types.passage import DocumentFormat
 
 
-def check_ranges(reading: Reading) -> None:
+def check_ranges(reading: ParsedDocument) -> None:
     """Each section stands where it says, in order."""
     at = 0
     for section in reading.sections:

@@ -12,19 +12,19 @@ import pytest
 
 from retrieval_documents import built, markdown, search, texts
 from trivet.errors import FailedPrecondition, NotFound, RetrievalUnavailable
-from trivet.retrieval.index import keeper, shelf
+from trivet.retrieval.index import maintenance, retained
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.settings import IndexSettings
+from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.retrieval.snapshot.search import search as search_snapshot
 from trivet.retrieval.snapshot.snapshot import Snapshot
-from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.collection_builder import CollectionBuilder
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.vector_process import VectorProcess
 from trivet.types.passage import BuildProgress, IndexStatus, Passage, SearchQuery
 
 MakeService = Callable[..., Awaitable[IndexService]]
-OpenStores = Callable[..., Stores]
+OpenStores = Callable[..., IndexResources]
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
 
 TEXT = "\n\n".join(f"Sentence {n} of this document is about the number {n}." for n in range(6))
@@ -338,8 +338,8 @@ async def test_a_worn_snapshot_is_renewed_by_itself_and_is_not_what_a_rollback_r
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(keeper, "_RENEW_NOT_BEFORE", 0.0)
-    monkeypatch.setattr(shelf, "REMOVE_AFTER", 0.0)
+    monkeypatch.setattr(maintenance, "_RENEW_NOT_BEFORE", 0.0)
+    monkeypatch.setattr(retained, "REMOVE_AFTER", 0.0)
     builder = CollectionBuilder(engine, store, tmp_path / "building", tmp_path / "builder.log", tmp_path / "foreign")
     worn_out = replace(settings, rebuild_after=30)
     service = IndexService(replace(open_stores(), builder=builder), {"handbook": worn_out})
@@ -376,7 +376,7 @@ async def test_terms_of_an_earlier_version_are_made_anew_by_themselves(
     assert "earlier version" in old.build_due
     assert await texts(service, "1023-55-A") == ["The bracket is 1023-55-A."], "it serves meanwhile"
     await service.close()
-    monkeypatch.setattr(keeper, "_RENEW_NOT_BEFORE", 0.0)
+    monkeypatch.setattr(maintenance, "_RENEW_NOT_BEFORE", 0.0)
     service = await make_service()
     async with asyncio.timeout(90):
         while (now := await status(service)).snapshot == old.snapshot:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from retrieval_documents import markdown, search
-from trivet.retrieval.documents.reading import read
+from trivet.retrieval.documents.parsing import read
 from trivet.retrieval.documents.splitting import Splitter
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.service import IndexService

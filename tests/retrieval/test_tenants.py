@@ -17,7 +17,7 @@ from trivet.pipeline.context import ContextRetrieval
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.settings import IndexSettings
-from trivet.retrieval.snapshot.stores import Stores
+from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.types.passage import Document, DocumentFormat, SearchQuery
 from trivet.types.request import GenerateCall, Message
 from trivet.types.variant import FewShotSettings, RetrievalSettings, Route
@@ -25,7 +25,7 @@ from trivet.types.variant import FewShotSettings, RetrievalSettings, Route
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
 
 T = TypeVar("T")
-OpenStores = Callable[[], Stores]
+OpenStores = Callable[[], IndexResources]
 TENANTS = ("acme", "acm", "bolt", "a.b", "a-b")  # near each other, and with what ids are made of
 OWNERS = ("", *TENANTS)
 IDS = ("plan", "a/b", "x@1")

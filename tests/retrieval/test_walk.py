@@ -10,7 +10,7 @@ import pytest
 from trivet.errors import DocumentRejected, FailedPrecondition
 from trivet.retrieval.corpus import walk as walk_module
 from trivet.retrieval.corpus.corpus import documents_of_corpus
-from trivet.retrieval.corpus.findings import MAX_NAMED, Findings
+from trivet.retrieval.corpus.report import MAX_NAMED, CorpusReportBuilder
 from trivet.retrieval.corpus.walk import Walk
 from trivet.retrieval.settings import CorpusSelection, IndexSettings
 from trivet.types.path_pattern import PathPattern
@@ -18,8 +18,8 @@ from trivet.types.path_pattern import PathPattern
 ALL = CorpusSelection()
 
 
-def walked(folder: Path, selection: CorpusSelection = ALL) -> tuple[list[str], Findings]:
-    findings = Findings()
+def walked(folder: Path, selection: CorpusSelection = ALL) -> tuple[list[str], CorpusReportBuilder]:
+    findings = CorpusReportBuilder()
     return [name for name in Walk(folder, selection, findings, findings.skip) if name is not None], findings
 
 
@@ -62,7 +62,7 @@ def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_report_is_bounded_however_much_is_found(tmp_path: Path) -> None:
-    findings = Findings()
+    findings = CorpusReportBuilder()
     for number in range(100_000):
         findings.skip(f"{number}.md", "is bad")
         findings.ignore(f".{number}")

@@ -16,7 +16,7 @@ from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.service import IndexService, open_database
 from trivet.retrieval.settings import CorpusSelection, EmbeddingSettings, IndexSettings, Precision
 from trivet.retrieval.snapshot.builder import InPlace, SnapshotBuilder
-from trivet.retrieval.snapshot.stores import Stores
+from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.stores.collection_builder import CollectionBuilder
 from trivet.stores.data_folder import DataFolder, refuse_without
 from trivet.stores.document_log import DocumentLog
@@ -50,7 +50,7 @@ async def open_indexes(
         stack.callback(embedders.close)
         splitting = splitting_pool(config)
         stack.callback(splitting.close)
-        stores = Stores(
+        stores = IndexResources(
             store, DocumentLog(database, _quotas(config)), SnapshotCatalogue(database), embedders, builder, splitting
         )
         service = IndexService(stores, settings)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from trivet.errors import FailedPrecondition, InvalidRequest, NotFound, RetrievalUnavailable
 from trivet.quotation import quote
+from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.index.build import build
 from trivet.retrieval.index.index import DocumentIndex
-from trivet.retrieval.index.opening import Opener
+from trivet.retrieval.index.opener import IndexOpener
 from trivet.retrieval.settings import IndexSettings
-from trivet.retrieval.snapshot.stores import Stores
-from trivet.retrieval.turns import Turns
+from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.stores.document_log import DOCUMENT_LOG_SCHEMA
 from trivet.stores.document_usage import count_usage
 from trivet.stores.records import DocumentKey
@@ -42,13 +42,13 @@ def open_database(path: Path) -> Database:
 class IndexService:
     """All indexes. For one event loop."""
 
-    def __init__(self, stores: Stores, indexes: Mapping[str, IndexSettings]) -> None:
+    def __init__(self, stores: IndexResources, indexes: Mapping[str, IndexSettings]) -> None:
         """`stores` are the caller's to close, after this."""
         self._stores = stores
         self._settings = dict(indexes)
         self._opened: dict[str, DocumentIndex] = {}
         self._building: set[str] = set()
-        self._turns = Turns(SEARCHES_AT_ONCE if stores.vectors.owned else SEARCHES_AT_ONCE_ELSEWHERE)
+        self._semaphore = FairSemaphore(SEARCHES_AT_ONCE if stores.vectors.owned else SEARCHES_AT_ONCE_ELSEWHERE)
 
     async def start(self, *, replace_unusable: str = "") -> None:
         """Open all indexes; when this returns, everything that was ever acknowledged is found.
@@ -57,7 +57,7 @@ class IndexService:
         embedding model that there is no more; for the index named `replace_unusable` a new snapshot is made then.
         """
         for name, settings in self._settings.items():
-            opener = Opener(settings, self._stores)
+            opener = IndexOpener(settings, self._stores)
             index = self._opened[name] = await opener.open(replace_unusable=name == replace_unusable)
             await index.start()
 
@@ -84,7 +84,7 @@ class IndexService:
         index = self._index(query.index)
         if not query.asked.strip():
             return SearchResult((), index.snapshot)
-        async with self._turns.turn(query.tenant):
+        async with self._semaphore.slot(query.tenant):
             return await index.search(query)
 
     async def upsert(self, index: str, document: Document) -> Acknowledgement:

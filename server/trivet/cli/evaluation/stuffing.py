@@ -17,7 +17,7 @@ from trivet.prompts.assembler import PromptAssembler
 from trivet.prompts.chat_tokenizer import ChatTokenizer
 from trivet.prompts.reader import read_prompt
 from trivet.retrieval.corpus.corpus import documents_of_corpus
-from trivet.retrieval.documents.reading import read
+from trivet.retrieval.documents.parsing import read
 from trivet.types.passage import Document, DocumentFormat
 from trivet.types.request import Message
 from trivet.types.variant import VersionRef

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from trivet.retrieval.corpus.files import FileReader, FoundDocument, RefusedPart, documents_of_file
-from trivet.retrieval.corpus.findings import Findings
+from trivet.retrieval.corpus.report import CorpusReportBuilder
 from trivet.retrieval.corpus.walk import Walk
 from trivet.retrieval.settings import IndexSettings
 from trivet.stores.records import DocumentKey
@@ -25,20 +25,20 @@ def documents_of_corpus(settings: IndexSettings) -> Iterator[Document]:
     Raises DocumentRejected, after the last one, if there is anything that a build would skip, and FailedPrecondition
     if there is no such folder.
     """
-    findings = Findings()
+    report = CorpusReportBuilder()
     owners: dict[DocumentKey, str] = {}
-    for name in Walk(settings.corpus, settings.selection, findings, findings.skip):
+    for name in Walk(settings.corpus, settings.selection, report, report.skip):
         for found in read_file(settings, name) if name is not None else ():
             if isinstance(found, RefusedPart):
-                findings.skip(found.where, found.problem)
+                report.skip(found.where, found.problem)
                 continue
             key = DocumentKey(found.document.tenant, found.document.id)
             if (first := owners.setdefault(key, found.where)) != found.where:
-                findings.skip(found.where, taken_by(key, first))
+                report.skip(found.where, taken_by(key, first))
                 continue
             yield found.document
-    if findings.skipped:
-        raise findings.error()
+    if report.skipped:
+        raise report.error()
 
 
 def taken_by(key: DocumentKey, first: str) -> str:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from trivet.errors import FailedPrecondition
-from trivet.retrieval.corpus.findings import Findings
+from trivet.retrieval.corpus.report import CorpusReportBuilder
 from trivet.retrieval.documents.documents import FORMATS
 from trivet.retrieval.documents.ids import printable
 from trivet.retrieval.settings import CorpusSelection
@@ -45,13 +45,17 @@ class Walk:
     """
 
     def __init__(
-        self, corpus: Path, selection: CorpusSelection, findings: Findings, refuse: Callable[[str, str], None]
+        self,
+        corpus: Path,
+        selection: CorpusSelection,
+        report: CorpusReportBuilder,
+        refuse: Callable[[str, str], None],
     ) -> None:
         """`refuse` is called with the path of a file or, with a slash at its end, folder that may not or cannot be
         opened, and why."""
         self._corpus = corpus
         self._selection = selection
-        self._findings = findings
+        self._report = report
         self._refuse = refuse
         self._looked_at = 0
 
@@ -102,16 +106,16 @@ class Walk:
             problem = self._problem(entry, kind, folders)
         folder = kind == stat.S_IFDIR
         if _any_fits(self._selection.ignore, path, folder=folder):
-            self._findings.excluded += 1
+            self._report.excluded += 1
             return None
         included = inside.included or _any_fits(self._selection.include, path, folder=folder)
         name = "/".join(path)
         ending = PurePosixPath(entry.name).suffix.lower()
         if not folder and kind not in _KINDS and ending not in FORMATS:
-            self._findings.ignore(printable(ending))
+            self._report.ignore(printable(ending))
             return None
         if not folder and not included:
-            self._findings.excluded += 1
+            self._report.excluded += 1
             return None
         if problem:
             self._refuse(f"{name}/" if folder else name, problem)

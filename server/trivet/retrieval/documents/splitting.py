@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from trivet.errors import DocumentRejected, FailedPrecondition
 from trivet.retrieval.documents.documents import text_of
-from trivet.retrieval.documents.formats.sections import Reading, Section
+from trivet.retrieval.documents.formats.sections import ParsedDocument, Section
 from trivet.retrieval.documents.limits import DEFAULT_LIMITS, DocumentLimits
-from trivet.retrieval.documents.reading import read
+from trivet.retrieval.documents.parsing import read
 from trivet.retrieval.documents.spans import Span, SpanCutter
 from trivet.retrieval.documents.token_counts import TokenCounts, TokenModel
 from trivet.retrieval.settings import IndexSettings
@@ -27,7 +27,7 @@ _MIN_CHUNK = 16  # no single character has as many tokens, so any text can be sp
 class Chunk:
     """One passage of a document. `title` is the document's with the headings above; `n_tokens` counts `text` alone.
 
-    `start` and `end`: its range in the text as read (see `trivet.retrieval.documents.reading`), in characters. `text`
+    `start` and `end`: its range in the text as read (see `trivet.retrieval.documents.parsing`), in characters. `text`
     is what stands there; in a passage that begins with a later row of a table the table's header comes before it.
     `tags`: those that the document gives itself.
     """
@@ -90,7 +90,7 @@ class Splitter:
             raise DocumentRejected(f"document {document.id!r} has no text")
         return chunks
 
-    def _read(self, document: Document) -> Reading:
+    def _read(self, document: Document) -> ParsedDocument:
         try:
             if document.format is DocumentFormat.PDF:
                 # Imported here: most processes never meet a PDF.

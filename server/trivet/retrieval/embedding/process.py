@@ -15,9 +15,9 @@ import numpy as np
 
 from trivet.errors import DocumentRejected, RetrievalUnavailable
 from trivet.retrieval.embedding.onnx_model import Vector
+from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.processes.child import ChildProcess
 from trivet.retrieval.processes.frames import BrokenFrame, Frame, encode_frame
-from trivet.retrieval.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class EmbeddingProcess:
         self._export = export
         self._start_timeout = start_timeout
         self._text_timeout = text_timeout
-        self._turns = Turns(max_queued)
+        self._semaphore = FairSemaphore(max_queued)
         self._queued = 0
         # It alone talks to the process and starts it: the kernel ends a child with the thread that started it.
         self._thread = ThreadPoolExecutor(1, "embed-passages")
@@ -79,7 +79,7 @@ class EmbeddingProcess:
         waiting: list[asyncio.Future[Vector]] = []
         try:
             for text in texts:
-                await self._turns.take(tenant)
+                await self._semaphore.acquire(tenant)
                 waiting.append(self._submit(text))
             return await asyncio.gather(*waiting)
         finally:
@@ -100,10 +100,10 @@ class EmbeddingProcess:
     def _submit(self, text: str) -> asyncio.Future[Vector]:
         def done(_future: asyncio.Future[Vector]) -> None:
             self._queued -= 1
-            self._turns.pass_on()
+            self._semaphore.release()
 
         if self._closed:
-            self._turns.pass_on()
+            self._semaphore.release()
             raise RetrievalUnavailable("the embedding process is stopped")
         self._queued += 1
         future = asyncio.get_running_loop().run_in_executor(self._thread, self._embed, text)

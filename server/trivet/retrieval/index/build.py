@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
+from trivet.retrieval.index.corpus_import import CorpusImport
 from trivet.retrieval.index.index import DocumentIndex
-from trivet.retrieval.index.takeover import Takeover
 from trivet.stores.document_log import DocumentLog
 from trivet.types.corpus import CorpusReport
 from trivet.types.passage import BuildProgress
@@ -25,7 +25,7 @@ async def build(
     "check" and "swap". Stopping in between leaves whole documents and the live snapshot; the next build goes on from
     there.
     """
-    async for event in Takeover(index, log, strict=strict).run():
+    async for event in CorpusImport(index, log, strict=strict).run():
         yield event
     if rebuild or index.build_due:
         async for progress in index.renew():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 
-from trivet.retrieval.index.keeper import Keeper
 from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.locks import DocumentLocks
+from trivet.retrieval.index.maintenance import Maintenance
 from trivet.retrieval.index.reconciler import Reconciler
 from trivet.retrieval.index.renewal import Renewal
-from trivet.retrieval.index.shelf import Shelf
+from trivet.retrieval.index.retained import RetainedSnapshots
 from trivet.retrieval.index.writer import Writer
 from trivet.retrieval.settings import IndexSettings, with_present_terms
 from trivet.retrieval.snapshot.search import search
@@ -23,14 +23,14 @@ _log = logging.getLogger(__name__)
 
 
 class DocumentIndex:
-    """Opened by `trivet.retrieval.index.opening`. For one event loop, and one process per document log."""
+    """Opened by `trivet.retrieval.index.opener`. For one event loop, and one process per document log."""
 
     def __init__(
         self,
         settings: IndexSettings,
         wanted: SnapshotRecord,
         live: LiveSnapshot,
-        shelf: Shelf,
+        retained: RetainedSnapshots,
         writer: Writer,
         renewal: Renewal,
         reconciler: Reconciler,
@@ -41,22 +41,22 @@ class DocumentIndex:
         self.writer = writer
         self._wanted = wanted
         self._live = live
-        self._shelf = shelf
+        self._retained = retained
         self._renewal = renewal
         self._reconciler = reconciler
         self._locks = locks
-        self._keeper = Keeper(settings, live, shelf, renewal)
+        self._maintenance = Maintenance(settings, live, retained, renewal)
 
     async def start(self) -> None:
         """Look after the snapshots from now on."""
-        await self._shelf.start()
-        self._keeper.start()
+        await self._retained.start()
+        self._maintenance.start()
 
     async def close(self) -> None:
         """Let writes finish whose callers have gone."""
         await self._locks.drain()
-        await self._keeper.close()
-        await self._shelf.close()
+        await self._maintenance.close()
+        await self._retained.close()
         await self._live.close()
 
     @property
@@ -72,7 +72,7 @@ class DocumentIndex:
     @property
     def lag(self) -> int:
         """Documents that the retained snapshot furthest behind does not have as the log has them."""
-        return self._shelf.lag
+        return self._retained.lag
 
     @property
     def unoptimised(self) -> int:
@@ -90,9 +90,9 @@ class DocumentIndex:
         live = self._live.snapshot
         if (with_present_terms(live.way), live.embedder.fingerprint) != (self._wanted.way, self._wanted.fingerprint):
             return "the settings for chunking or embedding are not those of the live snapshot"
-        if self._keeper.outdated:
+        if self._maintenance.outdated:
             return "the live snapshot's terms were made by an earlier version; it is renewed by itself"
-        if self._keeper.worn:
+        if self._maintenance.worn:
             return f"{live.unoptimised} points were written since the live snapshot was optimised"
         return ""
 
@@ -111,7 +111,7 @@ class DocumentIndex:
             passages=await live.store.count(live.collection, Kind.PASSAGE),
             embedding_model=live.embedder.name,
             dimension=live.embedder.dimension,
-            retained=tuple(await self._shelf.names()),
+            retained=tuple(await self._retained.names()),
             build_due=self.build_due,
             unoptimised=live.unoptimised,
             lag=self.lag,
@@ -127,7 +127,7 @@ class DocumentIndex:
 
         Raises NotFound, FailedPrecondition, RetrievalUnavailable.
         """
-        snapshot = await self._shelf.take(name)
+        snapshot = await self._retained.take(name)
         await self._renewal.swap(snapshot)
         _log.warning(
             "index %s: rolled back to snapshot %s: %s", self.settings.name, snapshot.name, reason or "no reason"

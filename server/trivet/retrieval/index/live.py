@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from trivet.errors import CollectionMissing, CollectionUnreadable, DocumentDamaged, DocumentRejected
-from trivet.retrieval.index.locks import DocumentLocks, Gate
+from trivet.retrieval.index.locks import DocumentLocks, SharedExclusiveLock
 from trivet.retrieval.index.reconciler import Reconciler
 from trivet.retrieval.snapshot.builder import SnapshotBuilder
 from trivet.retrieval.snapshot.replay import Replay
@@ -36,7 +36,7 @@ class LiveSnapshot:
         self._reconciler = reconciler
         self._builder = builder
         self._reconciled: tuple[str, QdrantEndpoint] | None = None
-        self.gate = Gate()
+        self.gate = SharedExclusiveLock()
         self._replay = replay
         self._locks = locks
         self._told: QdrantEndpoint | None = None  # the engine that has everything
@@ -79,15 +79,15 @@ class LiveSnapshot:
     def swap(self, snapshot: Snapshot) -> Snapshot:
         """Serve another one, that has caught up; returns the one before. The caller is alone in the gate."""
         before, self.snapshot = self.snapshot, snapshot
-        before.applied.follow()
-        snapshot.applied.caught_up()
+        before.progress.follow()
+        snapshot.progress.caught_up()
         self._told = snapshot.store.endpoint
         return before
 
     async def repair(self) -> None:
         """Finish the writes that have failed; raises RetrievalUnavailable."""
         snapshot = await self.current()
-        for key in snapshot.applied.open:
+        for key in snapshot.progress.open:
             await self._bring(snapshot, key, only_open=True)
 
     async def close(self) -> None:
@@ -103,14 +103,14 @@ class LiveSnapshot:
         except CollectionUnreadable as error:
             await self._set_aside(snapshot, error)
             await self._apply_log(snapshot)
-        snapshot.applied.caught_up()
+        snapshot.progress.caught_up()
         self._told = endpoint
 
     async def _apply_log(self, snapshot: Snapshot) -> None:
         await snapshot.ensure()
         if missing := await self._reconciler.missing_documents(snapshot):
             _log.warning("snapshot %s lacks %d documents: all are looked at", snapshot.collection, missing)
-            snapshot.applied.restart()
+            snapshot.progress.restart()
         async for entries in self._replay.missing(snapshot):
             for entry in entries:
                 await self._bring(snapshot, entry.key)
@@ -123,15 +123,15 @@ class LiveSnapshot:
         _log.error("snapshot %s cannot be read (%s); it is made again from the log", snapshot.collection, error)
 
     async def _bring(self, snapshot: Snapshot, key: DocumentKey, *, only_open: bool = False) -> bool:
-        async with self._locks.turn(key), self.gate.passing():
-            if snapshot is not self.snapshot or (only_open and not snapshot.applied.is_open(key)):
+        async with self._locks.hold(key), self.gate.shared():
+            if snapshot is not self.snapshot or (only_open and not snapshot.progress.is_open(key)):
                 return False  # a snapshot that is live no longer is brought up to the log by who follows with it
             try:
                 return await self._replay.bring(snapshot, key)
             except (DocumentRejected, DocumentDamaged) as error:
                 # It was taken once. One document that can no longer be split must not take the others with it.
                 _log.error("snapshot %s is without a document of the log: %s", snapshot.collection, error)
-                snapshot.applied.abandon(key)
+                snapshot.progress.abandon(key)
                 return False
 
 

@@ -13,40 +13,40 @@ from trivet.stores.records import DocumentKey
 ResultT = TypeVar("ResultT")
 
 
-class Turn:
-    """A writer's turn. What it runs with `finish` is done to its end even if the writer is cancelled."""
+class HeldLock:
+    """A document's lock, held by one writer. `finish` runs work to its end even if the writer is cancelled."""
 
     def __init__(self) -> None:
         self.task: asyncio.Task[Any] | None = None
 
     async def finish(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
-        """Run `work`; when cancelled, it goes on and the turn lasts until its end."""
+        """Run `work`; when cancelled, it goes on and the lock is held until its end."""
         task = self.task = asyncio.create_task(work)
         return await asyncio.shield(task)
 
 
 class DocumentLocks:
-    """Turns by document. For one event loop."""
+    """A lock for each document. For one event loop."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[DocumentKey, asyncio.Lock] = WeakValueDictionary()
         self._unfinished: set[asyncio.Task[Any]] = set()
 
     @contextlib.asynccontextmanager
-    async def turn(self, key: DocumentKey) -> AsyncIterator[Turn]:
-        """Wait for one's turn with a document."""
+    async def hold(self, key: DocumentKey) -> AsyncIterator[HeldLock]:
+        """Wait for a document's lock and hold it."""
         lock = self._locks.get(key)
         if lock is None:
             lock = self._locks[key] = asyncio.Lock()
         await lock.acquire()
-        turn = Turn()
+        held = HeldLock()
         try:
-            yield turn
+            yield held
         finally:
-            if turn.task is None or turn.task.done():
+            if held.task is None or held.task.done():
                 lock.release()
             else:
-                self._outlive(turn.task, lock)
+                self._outlive(held.task, lock)
 
     async def drain(self) -> None:
         """Wait for work whose writers have gone."""
@@ -63,36 +63,36 @@ class DocumentLocks:
         task.add_done_callback(done)
 
 
-class Gate:
-    """Many pass at a time, or one alone: whoever comes while one waits to be alone waits behind it."""
+class SharedExclusiveLock:
+    """Held by many at a time, or by one alone: whoever comes while one waits to be alone waits behind it."""
 
     def __init__(self) -> None:
-        self._inside = 0
+        self._holders = 0
         self._empty = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
 
     @contextlib.asynccontextmanager
-    async def passing(self) -> AsyncIterator[None]:
-        """Be inside with others."""
+    async def shared(self) -> AsyncIterator[None]:
+        """Hold it with others."""
         while not self._open.is_set():
             await self._open.wait()
-        self._inside += 1
+        self._holders += 1
         try:
             yield
         finally:
-            self._inside -= 1
-            if self._inside == 0:
+            self._holders -= 1
+            if self._holders == 0:
                 self._empty.set()
 
     @contextlib.asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """Be inside with nobody else."""
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Hold it with nobody else."""
         while not self._open.is_set():
             await self._open.wait()
         self._open.clear()
         try:
-            while self._inside:
+            while self._holders:
                 self._empty.clear()
                 await self._empty.wait()
             yield

@@ -35,9 +35,9 @@ class Reconciler:
         Two counts: what this does not see, `reconcile` does.
         """
         expected = await self._log.behind(self._index, 0) - await self._log.behind(
-            self._index, snapshot.applied.position
+            self._index, snapshot.progress.position
         )
-        return max(0, expected - len(snapshot.applied.open) - await self._heads(snapshot))
+        return max(0, expected - len(snapshot.progress.open) - await self._heads(snapshot))
 
     async def reconcile(self, snapshot: Snapshot, bring: Bring) -> None:
         """Let `bring` write every document again whose head or passages are not there or not as the log says.
@@ -46,7 +46,7 @@ class Reconciler:
         passages are looked at one by one only if their number is not what the heads say. Says in the log what was
         missing. Raises RetrievalUnavailable.
         """
-        position, lost, passages = snapshot.applied.position, 0, 0
+        position, lost, passages = snapshot.progress.position, 0, 0
         async for entry, head in self._pairs(snapshot):
             if head is None or head.of != entry.of:
                 lost += await bring(snapshot, entry.key) and entry.seq <= position

@@ -9,11 +9,11 @@ from typing import Any
 
 from trivet.errors import CollectionMissing, CollectionUnreadable, FailedPrecondition
 from trivet.retrieval.index.live import LiveSnapshot
-from trivet.retrieval.index.shelf import Shelf
+from trivet.retrieval.index.retained import RetainedSnapshots
 from trivet.retrieval.settings import IndexSettings, way_name
 from trivet.retrieval.snapshot.check import check_counts, check_recall, own_questions
+from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.retrieval.snapshot.snapshot import Snapshot, free_name
-from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotRecord, SnapshotState
 from trivet.types.passage import BuildProgress
@@ -31,13 +31,18 @@ class Renewal:
     """
 
     def __init__(
-        self, settings: IndexSettings, stores: Stores, live: LiveSnapshot, shelf: Shelf, open_in: OpenIn
+        self,
+        settings: IndexSettings,
+        stores: IndexResources,
+        live: LiveSnapshot,
+        retained: RetainedSnapshots,
+        open_in: OpenIn,
     ) -> None:
         self._settings = settings
         self._index = settings.name
         self._stores = stores
         self._live = live
-        self._shelf = shelf
+        self._retained = retained
         self._open_in = open_in
         self._busy = asyncio.Lock()
 
@@ -71,7 +76,7 @@ class Renewal:
         made = await self._open_in(record, self._stores.vectors)
         made.unoptimised = 0
         await made.ensure()
-        await self._shelf.follow(made)
+        await self._retained.follow(made)
         yield BuildProgress("check", 0, 1)
         readable = await self._check(made)
         yield BuildProgress("check", 1, 1)
@@ -84,14 +89,14 @@ class Renewal:
         await asyncio.shield(swapping)  # half of it must not happen
 
     async def _swap(self, snapshot: Snapshot, keep: bool) -> None:
-        await self._shelf.follow(snapshot)
-        async with self._live.gate.alone():
-            await self._shelf.follow(snapshot, to_the_end=True)
+        await self._retained.follow(snapshot)
+        async with self._live.gate.exclusive():
+            await self._retained.follow(snapshot, to_the_end=True)
             await check_counts(snapshot, self._index, self._stores.log)
             await self._stores.catalogue.swap(self._index, snapshot.name, self._settings.retain, keep=keep)
             before = self._live.swap(snapshot)
-            self._shelf.withdraw(snapshot.name)
-        await self._shelf.put(before)
+            self._retained.withdraw(snapshot.name)
+        await self._retained.add(before)
 
     async def _begin(self, way: Mapping[str, Any]) -> SnapshotRecord:
         """The record of the snapshot to make: the one that was begun, if it was in the same way."""
@@ -112,9 +117,9 @@ class Renewal:
 
     async def _fill(self, snapshot: Snapshot) -> AsyncIterator[BuildProgress]:
         """Everything of the log, in order; progress per document."""
-        total = await self._stores.log.behind(self._index, snapshot.applied.position)
+        total = await self._stores.log.behind(self._index, snapshot.progress.position)
         done = 0
-        async for document_id in self._shelf.following(snapshot):
+        async for document_id in self._retained.following(snapshot):
             done += 1
             yield BuildProgress("write", done, max(done, total), document_id)
 

@@ -7,12 +7,12 @@ import asyncio
 from trivet.errors import DocumentDamaged, RetrievalUnavailable
 from trivet.retrieval.documents.documents import check_document, digest_of
 from trivet.retrieval.documents.ids import check_id
+from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.locks import DocumentLocks
 from trivet.retrieval.settings import IndexSettings
 from trivet.retrieval.snapshot.replay import Replay
-from trivet.retrieval.snapshot.snapshot import Prepared, Snapshot
-from trivet.retrieval.turns import Turns
+from trivet.retrieval.snapshot.snapshot import PreparedDocument, Snapshot
 from trivet.stores.document_log import DocumentLog, LogEntry
 from trivet.stores.records import DocumentKey, Origin
 from trivet.types.passage import Acknowledgement, Document
@@ -33,7 +33,7 @@ class Writer:
         live: LiveSnapshot,
         replay: Replay,
         locks: DocumentLocks,
-        commits: Turns,
+        commits: FairSemaphore,
     ) -> None:
         self._settings = settings
         self._log = log
@@ -51,13 +51,13 @@ class Writer:
         digest = await asyncio.to_thread(self._checked, document)
         key = DocumentKey(document.tenant, document.id)
         snapshot = await self._live.current()
-        async with self._locks.turn(key) as turn:
+        async with self._locks.hold(key) as held:
             newest = await self._log.newest(self._settings.name, key)
             if newest is not None and not newest.deleted and newest.digest == digest:
-                return await turn.finish(self._confirm(newest, document, origin))
+                return await held.finish(self._confirm(newest, document, origin))
             await self._log.require_room(self._settings.name, document)
             prepared = await snapshot.prepare(document, patient=origin is Origin.CORPUS)
-            return await turn.finish(self._commit(document, digest, origin, newest, snapshot, prepared))
+            return await held.finish(self._commit(document, digest, origin, newest, snapshot, prepared))
 
     def _checked(self, document: Document) -> str:
         """The digest of a document that can be taken; raises DocumentRejected. Blocking, as long as it is large."""
@@ -68,26 +68,26 @@ class Writer:
         """Delete a document; False if there was none. Raises DocumentRejected, RetrievalUnavailable."""
         check_id(key.id)
         await self._live.current()
-        async with self._locks.turn(key) as turn:
+        async with self._locks.hold(key) as held:
             newest = await self._log.newest(self._settings.name, key)
             if newest is None:
                 return False
             if newest.deleted:
-                return await turn.finish(self._confirm_deletion(newest))
-            await turn.finish(self._commit_deletion(newest, newest.corpus_digest))
+                return await held.finish(self._confirm_deletion(newest))
+            await held.finish(self._commit_deletion(newest, newest.corpus_digest))
         return True
 
     async def forget_file(self, key: DocumentKey) -> bool:
         """Its file has gone from the corpus: delete the document, unless an upsert has replaced it. True if deleted."""
         await self._live.current()
-        async with self._locks.turn(key) as turn:
+        async with self._locks.hold(key) as held:
             newest = await self._log.newest(self._settings.name, key)
             if newest is None or not newest.corpus_digest:
                 return False
             if newest.deleted or newest.origin is Origin.UPSERT:
-                await turn.finish(self._log.note_corpus(newest.seq, newest.origin, ""))
+                await held.finish(self._log.note_corpus(newest.seq, newest.origin, ""))
                 return False
-            await turn.finish(self._commit_deletion(newest, ""))
+            await held.finish(self._commit_deletion(newest, ""))
         return True
 
     async def _confirm(self, newest: LogEntry, document: Document, origin: Origin) -> Acknowledgement:
@@ -97,7 +97,7 @@ class Writer:
             await self._log.note_corpus(newest.seq, origin, corpus_digest)
         if not await self._sound(newest, document):
             await self._log.mend_content(newest.seq, document.content)
-        async with self._live.gate.passing():
+        async with self._live.gate.shared():
             snapshot = self._live.snapshot
             await self._replay.bring(snapshot, newest.key)
             head = await snapshot.head(newest)
@@ -114,7 +114,7 @@ class Writer:
 
     async def _confirm_deletion(self, newest: LogEntry) -> bool:
         """The log has the deletion already; False if the live snapshot had it, too."""
-        async with self._live.gate.passing():
+        async with self._live.gate.shared():
             snapshot = self._live.snapshot
             head = await snapshot.head(newest)
             if head is not None and head.of == newest.of:
@@ -129,38 +129,38 @@ class Writer:
         origin: Origin,
         newest: LogEntry | None,
         prepared_for: Snapshot,
-        prepared: Prepared,
+        prepared: PreparedDocument,
     ) -> Acknowledgement:
         corpus_digest = newest.corpus_digest if newest is not None else ""
         if origin is Origin.CORPUS:
             corpus_digest = digest
-        async with self._commits.turn(document.tenant), self._live.gate.passing():
+        async with self._commits.slot(document.tenant), self._live.gate.shared():
             snapshot = self._live.snapshot
             if snapshot is not prepared_for:  # another one has become live meanwhile
                 prepared = await snapshot.prepare(document)
             key = DocumentKey(document.tenant, document.id)
-            begun = snapshot.applied.begin(key)
+            begun = snapshot.progress.begin(key)
             try:
                 entry = await self._log.append(self._settings.name, document, digest, origin, corpus_digest)
             except BaseException:
                 if begun:
-                    snapshot.applied.abandon(key)
+                    snapshot.progress.abandon(key)
                 raise
             self.logged.set()
             await snapshot.replace(entry, prepared)
-            snapshot.applied.done(key, entry.seq)
+            snapshot.progress.done(key, entry.seq)
         return Acknowledgement(document.id, entry.revision, False, len(prepared.chunks))
 
     async def _commit_deletion(self, newest: LogEntry, corpus_digest: str) -> None:
-        async with self._commits.turn(newest.key.tenant), self._live.gate.passing():
+        async with self._commits.slot(newest.key.tenant), self._live.gate.shared():
             snapshot = self._live.snapshot
-            begun = snapshot.applied.begin(newest.key)
+            begun = snapshot.progress.begin(newest.key)
             try:
                 entry = await self._log.append_deletion(newest, corpus_digest)
             except BaseException:
                 if begun:
-                    snapshot.applied.abandon(newest.key)
+                    snapshot.progress.abandon(newest.key)
                 raise
             self.logged.set()
             await snapshot.retire(entry)
-            snapshot.applied.done(newest.key, entry.seq)
+            snapshot.progress.done(newest.key, entry.seq)

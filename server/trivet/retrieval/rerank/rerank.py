@@ -13,9 +13,9 @@ from pathlib import Path
 from trivet.errors import FailedPrecondition
 from trivet.ports import Retriever
 from trivet.retrieval.embedding.model_export import export_model, is_whole, model_digest
+from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.rerank.export import FORMAT
 from trivet.retrieval.rerank.pair_model import PairModel
-from trivet.retrieval.turns import Turns
 from trivet.types.passage import Passage, SearchQuery, SearchResult
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Reranker:
         self.candidates = candidates
         self._model = model
         self._thread = ThreadPoolExecutor(1, "rerank")
-        self._turns = Turns(1)
+        self._semaphore = FairSemaphore(1)
 
     @classmethod
     async def open(cls, settings: RerankSettings, cache: Path) -> Reranker:
@@ -67,7 +67,7 @@ class Reranker:
         given_up = threading.Event()
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout_at(until), self._turns.turn(tenant):
+            async with asyncio.timeout_at(until), self._semaphore.slot(tenant):
                 await loop.run_in_executor(self._thread, self._score, question, passages, made, given_up)
         except TimeoutError:
             pass

@@ -30,7 +30,7 @@ def text_digest(text: str) -> str:
     return hashlib.blake2b(folded.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-class Copies:
+class DuplicateFilter:
     """Looks at the passages of one search, best first, and tells which only say again what was there before."""
 
     def __init__(self, question: str) -> None:

@@ -26,7 +26,7 @@ class Replay:
         Those up to the seq `until`; otherwise until there are no more, which need not come while others write.
         The position moves on over what is there; what is yielded is the caller's to apply before it goes on.
         """
-        position = snapshot.applied.position
+        position = snapshot.progress.position
         while (until is None or position < until) and (
             entries := await self._log.after(self._index, position, _AT_ONCE)
         ):
@@ -34,13 +34,13 @@ class Replay:
             absent = []
             for entry in entries:
                 head = heads.get(entry.key)
-                if head is not None and head.of == entry.of and not snapshot.applied.is_open(entry.key):
+                if head is not None and head.of == entry.of and not snapshot.progress.is_open(entry.key):
                     continue
                 absent.append(entry)
             if absent:
                 yield absent
             position = entries[-1].seq
-            snapshot.applied.reached(position)
+            snapshot.progress.reached(position)
 
     async def bring(self, snapshot: Snapshot, key: DocumentKey) -> bool:
         """Make a document in the snapshot what the log's newest entry says, whole; whether it had to be written.
@@ -69,5 +69,5 @@ class Replay:
                 break
             # A newer entry has come meanwhile: that one, then.
         if entry is not None:
-            snapshot.applied.done(key, entry.seq)
+            snapshot.progress.done(key, entry.seq)
         return written

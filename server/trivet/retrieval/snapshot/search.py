@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from trivet.errors import RetrievalUnavailable
-from trivet.retrieval.snapshot.duplicates import Copies
+from trivet.retrieval.snapshot.duplicates import DuplicateFilter
 from trivet.retrieval.snapshot.fusion import leg_weights
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.retrieval.snapshot.terms import codes
@@ -36,34 +36,34 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
     terms = snapshot.terms.of_query(asked)
     who = Visible(query.tenant, query.tags, time.time())
     numbers, weights = codes(asked), leg_weights(asked)
-    asking = _Asking((3 if query.max_per_document else 1) * query.top_k + _TIES)
+    round_ = _SearchRound((3 if query.max_per_document else 1) * query.top_k + _TIES)
     for _ in range(_ROUNDS):
         found = await snapshot.store.search(
             snapshot.collection,
             dense,
             terms,
             who,
-            limit=asking.limit,
-            candidates=max(snapshot.settings.candidates, asking.limit),
+            limit=round_.limit,
+            candidates=max(snapshot.settings.candidates, round_.limit),
             rrf_k=snapshot.settings.rrf_k,
             weights=weights,
-            without=sorted(asking.stale),
-            unwanted=asking.unwanted or NOTHING,
+            without=sorted(round_.stale),
+            unwanted=round_.unwanted or NOTHING,
         )
         if numbers and not any(numbers & codes(f"{one.title}\n{one.text}") for one in found):
             numbers, weights = frozenset(), leg_weights(asked, known=False)
             continue
-        copies = Copies(asked)
+        copies = DuplicateFilter(asked)
         chosen = _chosen([one for one in found if one.counts], query, copies)
-        if asking.settled(found, copies, enough=len(chosen) == query.top_k):
+        if round_.settled(found, copies, enough=len(chosen) == query.top_k):
             return [_passage(one) for one in chosen]
-    if asking.current:  # there may be more, but for passages that the query does not want
+    if round_.current:  # there may be more, but for passages that the query does not want
         return [_passage(one) for one in chosen]
     # Also with as many as were asked for: what took the stale ones' place may be better than some of them.
     raise RetrievalUnavailable("documents were replaced faster than they could be searched", retry_after=0.1)
 
 
-class _Asking:
+class _SearchRound:
     """What a round of one search asks for, after what the rounds before have found.
 
     `current`: everything that the last round has found counts, and so does what stood for copies before it.
@@ -75,7 +75,7 @@ class _Asking:
         self.unwanted: Unwanted | None = NOTHING  # None: what stood for copies has gone, so they are all looked at
         self.current = False
 
-    def settled(self, found: Sequence[FoundPassage], copies: Copies, *, enough: bool) -> bool:
+    def settled(self, found: Sequence[FoundPassage], copies: DuplicateFilter, *, enough: bool) -> bool:
         """Whether another round could find nothing more that is wanted; otherwise it is prepared."""
         stale = {one.of for one in found if not one.counts}
         gone = self.unwanted is not None and not {one.id for one in found}.issuperset(self.unwanted.kept)
@@ -98,7 +98,7 @@ class _Asking:
         return True
 
 
-def _chosen(found: Iterable[FoundPassage], query: SearchQuery, copies: Copies) -> list[FoundPassage]:
+def _chosen(found: Iterable[FoundPassage], query: SearchQuery, copies: DuplicateFilter) -> list[FoundPassage]:
     """The best that are wanted. Ranks tie often (first by meaning and second by words, and the reverse), and the engine
     breaks ties by chance: here they are broken the same way each time."""
     now = time.time()

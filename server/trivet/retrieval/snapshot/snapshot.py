@@ -12,8 +12,8 @@ from trivet.retrieval.documents.splitting import Chunk, check_chunk_tokens
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.embedding.onnx_model import Vector
 from trivet.retrieval.settings import IndexSettings, way_name
-from trivet.retrieval.snapshot.applied import Applied
 from trivet.retrieval.snapshot.duplicates import text_digest
+from trivet.retrieval.snapshot.log_progress import LogProgress
 from trivet.retrieval.snapshot.terms import TermVectors
 from trivet.stores.document_log import LogEntry
 from trivet.stores.qdrant import QdrantStore
@@ -23,7 +23,7 @@ from trivet.types.passage import Document
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedDocument:
     """A document cut into passages, with their vectors."""
 
     chunks: Sequence[Chunk]
@@ -61,7 +61,7 @@ class Snapshot:
         self.store = store
         self.embedder = embedder
         self.terms = TermVectors(self.settings.language, self.settings.chunk_tokens)
-        self.applied = Applied(record.applied)
+        self.progress = LogProgress(record.applied)
         self.unoptimised = record.unoptimised
         self._splitting = splitting
         check_chunk_tokens(self.settings, embedder.room)
@@ -74,7 +74,7 @@ class Snapshot:
     async def ensure(self) -> None:
         """Create the collection if need be; then everything is to be applied again."""
         if await self.store.ensure(self.collection, self.embedder.dimension):
-            self.applied.restart()
+            self.progress.restart()
             self.unoptimised = 0
 
     async def drop(self) -> None:
@@ -85,18 +85,18 @@ class Snapshot:
         """Split it for nothing; raises DocumentRejected as `prepare` would."""
         await self._split(document)
 
-    async def prepare(self, document: Document, *, patient: bool = True) -> Prepared:
+    async def prepare(self, document: Document, *, patient: bool = True) -> PreparedDocument:
         """Split and embed; raises DocumentRejected, and Overloaded when too many wait and it is not `patient`."""
         chunks = await self._split(document, patient=patient)
         texts = [chunk.embedded for chunk in chunks]
         terms = await asyncio.to_thread(lambda: [self.terms.of_passage(text) for text in texts])
-        return Prepared(chunks, await self.embedder.embed_passages(texts, document.tenant), terms)
+        return PreparedDocument(chunks, await self.embedder.embed_passages(texts, document.tenant), terms)
 
     async def _split(self, document: Document, *, patient: bool = True) -> Sequence[Chunk]:
         export = self.embedder.exported.folder
         return await self._splitting.split(document, self.settings, export, self.embedder.room, patient=patient)
 
-    async def replace(self, entry: LogEntry, prepared: Prepared) -> None:
+    async def replace(self, entry: LogEntry, prepared: PreparedDocument) -> None:
         """Write a document's passages, then let them count."""
         await self.store.stage(self.collection, self._records(entry, prepared))
         await self.store.publish(self.collection, Head(entry.of, False, len(prepared.chunks)))
@@ -106,7 +106,7 @@ class Snapshot:
         """Write a deleted document's tombstone and remove its passages."""
         await self.store.retire(self.collection, Head(entry.of, True, 0))
 
-    async def restore(self, entry: LogEntry, prepared: Prepared) -> None:
+    async def restore(self, entry: LogEntry, prepared: PreparedDocument) -> None:
         """Write the passages of a head that counts already; searches go on finding those that are there."""
         await self.store.restore(self.collection, self._records(entry, prepared))
 
@@ -122,7 +122,7 @@ class Snapshot:
             count = await self.store.count_passages(self.collection, head.of.key)
         return count == head.passages
 
-    def _records(self, entry: LogEntry, prepared: Prepared) -> list[PassageRecord]:
+    def _records(self, entry: LogEntry, prepared: PreparedDocument) -> list[PassageRecord]:
         return [
             PassageRecord(
                 of=entry.of,

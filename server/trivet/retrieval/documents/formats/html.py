@@ -10,14 +10,14 @@ from lxml import etree
 from trivet.errors import DocumentRejected
 from trivet.retrieval.documents.formats.html_blocks import HtmlBlocks
 from trivet.retrieval.documents.formats.html_visibility import is_left_out, is_sectioning
-from trivet.retrieval.documents.formats.sections import Reading
+from trivet.retrieval.documents.formats.sections import ParsedDocument
 
 _PIECE = 4096  # bytes for the parser at a time
 # The parser looks through all open elements for an end tag that closes none of them: so many steps take a second.
 _MOST_STEPS = 500_000_000
 
 
-def read_html(content: str) -> Reading:
+def read_html(content: str) -> ParsedDocument:
     """Title, and text with headings as in Markdown, blocks as paragraphs, list items and rows of tables as lines.
 
     What is hidden and what surrounds the text of a page (navigation, the page's header and footer, cookie notices) is

@@ -9,7 +9,7 @@ from trivet.retrieval.documents.formats.html_inline import InlineText
 from trivet.retrieval.documents.formats.html_tables import Cell, Grid, Row, SpanBudget, span, table_lines
 from trivet.retrieval.documents.formats.sections import (
     HeadingPath,
-    Reading,
+    ParsedDocument,
     SectionText,
     Table,
     cut_sections,
@@ -132,13 +132,13 @@ class HtmlBlocks:
         else:
             self._into().text(text)
 
-    def reading(self) -> Reading:
+    def reading(self) -> ParsedDocument:
         """What the page says; its title is its `title`, else the heading that it begins with."""
         self._flush()
         self._sections[-1].end = self._length
         text = "".join(self._parts)
         title = self._title.flat() or heading_before_all(text, self._sections)
-        return Reading(title, text, cut_sections(text, self._sections))
+        return ParsedDocument(title, text, cut_sections(text, self._sections))
 
     def _into(self) -> InlineText:
         """Where inline text goes."""

@@ -13,7 +13,7 @@ from markdown_it.token import Token
 from trivet.retrieval.documents.formats.front_matter import read_front_matter
 from trivet.retrieval.documents.formats.sections import (
     HeadingPath,
-    Reading,
+    ParsedDocument,
     SectionText,
     Table,
     cut_sections,
@@ -23,7 +23,7 @@ from trivet.retrieval.documents.formats.sections import (
 _COMMENT, _COMMENT_END = "<!--", "-->"
 
 
-def read_markdown(content: str) -> Reading:
+def read_markdown(content: str) -> ParsedDocument:
     """A section under each heading (`#` or underlined); front matter and comments are not part of the text as read.
 
     Headings inside of code, quotations and lists cut nothing. Time grows linearly with the length.
@@ -34,7 +34,7 @@ def read_markdown(content: str) -> Reading:
     source = _Source(content, tokens)
     sections = list(_sections(source, tokens))
     title = matter.title or heading_before_all(source.text, sections)
-    return Reading(title, source.text, cut_sections(source.text, sections), matter.tags)
+    return ParsedDocument(title, source.text, cut_sections(source.text, sections), matter.tags)
 
 
 @cache

@@ -40,7 +40,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedDocument:
     """A document read: its own title, empty if it names none, its text as read, and its sections in order.
 
     `tags`: those that it gives itself.

@@ -41,7 +41,7 @@ def main() -> int:
     os.dup2(2, 1)
     for which, amount in ((resource.RLIMIT_AS, limits.memory), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         _limit(which, amount)
-    work = _Work(limits)
+    splitters = _Splitters(limits)
     write_frame(answers, Frame.READY)
     read = partial(os.read, 0)
     while True:
@@ -50,7 +50,7 @@ def main() -> int:
         except BrokenFrame:
             return 0
         _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + limits.seconds)
-        kind, said, exhausted = _answer(work, body, answers)
+        kind, said, exhausted = _answer(splitters, body, answers)
         del body
         # Memory that one large document has taken is not given back: the next one gets a new process.
         last = exhausted or _memory() > limits.memory // 2
@@ -59,7 +59,7 @@ def main() -> int:
             return 0
 
 
-class _Work:
+class _Splitters:
     """Splitters and tokenizers, kept for the next document."""
 
     def __init__(self, limits: DocumentLimits) -> None:
@@ -81,11 +81,11 @@ class _Work:
         return self._splitters[key].split(request.document)
 
 
-def _answer(work: _Work, body: bytes, answers: int) -> tuple[Frame, str, bool]:
+def _answer(splitters: _Splitters, body: bytes, answers: int) -> tuple[Frame, str, bool]:
     """Split, and write the passages; the kind and the text of the last frame, and whether memory ran out."""
     request = decode_request(body)
     try:
-        for chunks in encode_chunks(work.split(request)):
+        for chunks in encode_chunks(splitters.split(request)):
             write_frame(answers, Frame.CHUNKS, chunks)
     except DocumentRejected as error:
         return Frame.REFUSED, str(error), False

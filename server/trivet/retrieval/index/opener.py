@@ -12,12 +12,12 @@ from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.locks import DocumentLocks
 from trivet.retrieval.index.reconciler import ForeignCollection, Reconciler
 from trivet.retrieval.index.renewal import Renewal
-from trivet.retrieval.index.shelf import Shelf
+from trivet.retrieval.index.retained import RetainedSnapshots
 from trivet.retrieval.index.writer import Writer
 from trivet.retrieval.settings import IndexSettings, way_name
 from trivet.retrieval.snapshot.replay import Replay
+from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.retrieval.snapshot.snapshot import Snapshot, free_name
-from trivet.retrieval.snapshot.stores import Stores
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotRecord, SnapshotState
 
@@ -26,10 +26,10 @@ _log = logging.getLogger(__name__)
 _SNAPSHOT = re.compile(r"[0-9a-f]{8}(-[0-9]+)?")
 
 
-class Opener:
+class IndexOpener:
     """Opens one index."""
 
-    def __init__(self, settings: IndexSettings, stores: Stores) -> None:
+    def __init__(self, settings: IndexSettings, stores: IndexResources) -> None:
         self._settings = settings
         self._stores = stores
         self._index = settings.name
@@ -49,11 +49,11 @@ class Opener:
         await live.current()
         await self._remove_unknown()
         writer = Writer(self._settings, stores.log, live, replay, locks, stores.commits)
-        shelf = Shelf(
+        retained = RetainedSnapshots(
             self._index, stores.log, stores.catalogue, stores.vectors, replay, self._open_serving, writer.logged
         )
-        renewal = Renewal(self._settings, stores, live, shelf, self._open_in)
-        return DocumentIndex(self._settings, wanted, live, shelf, writer, renewal, reconciler, locks)
+        renewal = Renewal(self._settings, stores, live, retained, self._open_in)
+        return DocumentIndex(self._settings, wanted, live, retained, writer, renewal, reconciler, locks)
 
     async def _wanted(self) -> SnapshotRecord:
         """What a snapshot with the present settings is."""

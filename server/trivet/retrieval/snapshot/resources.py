@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from trivet.retrieval.documents.process.pool import SplittingPool
 from trivet.retrieval.embedding.embedders import Embedders
+from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.snapshot.builder import SnapshotBuilder
-from trivet.retrieval.turns import Turns
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.qdrant import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue
@@ -17,7 +17,7 @@ COMMITS_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
+class IndexResources:
     """For all indexes together."""
 
     vectors: QdrantStore
@@ -26,4 +26,6 @@ class Stores:
     embedders: Embedders
     builder: SnapshotBuilder
     splitting: SplittingPool
-    commits: Turns = field(default_factory=lambda: Turns(COMMITS_AT_ONCE))  # into the log and the vector engine
+    commits: FairSemaphore = field(
+        default_factory=lambda: FairSemaphore(COMMITS_AT_ONCE)
+    )  # into the log and the vector engine

@@ -9,7 +9,7 @@ import time
 from trivet.errors import TrivetError
 from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.renewal import Renewal
-from trivet.retrieval.index.shelf import Shelf
+from trivet.retrieval.index.retained import RetainedSnapshots
 from trivet.retrieval.settings import IndexSettings, with_present_terms
 
 _log = logging.getLogger(__name__)
@@ -19,13 +19,15 @@ _RENEW_NOT_BEFORE = 60.0  # seconds after the start: a start is busy enough
 _RENEW_AGAIN = 900.0  # seconds after one that failed
 
 
-class Keeper:
+class Maintenance:
     """One task; one renewal at a time."""
 
-    def __init__(self, settings: IndexSettings, live: LiveSnapshot, shelf: Shelf, renewal: Renewal) -> None:
+    def __init__(
+        self, settings: IndexSettings, live: LiveSnapshot, retained: RetainedSnapshots, renewal: Renewal
+    ) -> None:
         self._settings = settings
         self._live = live
-        self._shelf = shelf
+        self._retained = retained
         self._renewal = renewal
         self._task: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
@@ -76,9 +78,9 @@ class Keeper:
 
     async def _note(self) -> None:
         snapshot = self._live.snapshot
-        state = (snapshot.applied.position, snapshot.unoptimised)
+        state = (snapshot.progress.position, snapshot.unoptimised)
         if state != self._noted:
-            await self._shelf.note(snapshot)
+            await self._retained.note(snapshot)
             self._noted = state
 
     async def _renew(self) -> None:

@@ -15,7 +15,7 @@ _OTHER = "(other)"
 _NONE = "(none)"
 
 
-class Findings:
+class CorpusReportBuilder:
     """Bounded, however much is found."""
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ _NOTE_EVERY = 32  # entries applied until the catalogue hears of it
 OpenSnapshot = Callable[[SnapshotRecord], Awaitable[Snapshot]]
 
 
-class Shelf:
+class RetainedSnapshots:
     """Keeps retained snapshots up to the log, in order, behind the writers. One task."""
 
     def __init__(
@@ -83,7 +83,7 @@ class Shelf:
         records = await self._catalogue.of(self._index)
         return [record.name for record in records if record.state is SnapshotState.RETAINED]
 
-    async def put(self, snapshot: Snapshot) -> None:
+    async def add(self, snapshot: Snapshot) -> None:
         """Keep one that was live, and do with all of them as the catalogue says."""
         self._kept[snapshot.name] = snapshot
         for record in await self._catalogue.of(self._index):
@@ -115,7 +115,7 @@ class Shelf:
         Raises FailedPrecondition if a document cannot be in it, RetrievalUnavailable.
         """
         async with self._busy:
-            if not snapshot.applied.following:
+            if not snapshot.progress.following:
                 return  # it has become live while this waited: its writers keep it up to the log
             async for _ in self.following(snapshot, to_the_end=to_the_end):
                 pass
@@ -130,7 +130,7 @@ class Shelf:
                     await self._replay.bring(snapshot, entry.key)
                 except (DocumentRejected, DocumentDamaged) as error:
                     raise FailedPrecondition(f"snapshot {snapshot.name} cannot follow the log: {error}") from error
-                snapshot.applied.reached(entry.seq - 1)
+                snapshot.progress.reached(entry.seq - 1)
                 applied += 1
                 if applied % _NOTE_EVERY == 0:
                     await self.note(snapshot)
@@ -181,13 +181,13 @@ class Shelf:
             await snapshot.ensure()
 
     async def _measure(self) -> None:
-        positions = [snapshot.applied.position for snapshot in self._kept.values()]
+        positions = [snapshot.progress.position for snapshot in self._kept.values()]
         self.lag = await self._log.behind(self._index, min(positions)) if positions else 0
 
     async def note(self, snapshot: Snapshot) -> None:
         """Let the catalogue know how far a snapshot is."""
         await self._catalogue.note(
-            self._index, snapshot.name, applied=snapshot.applied.position, unoptimised=snapshot.unoptimised
+            self._index, snapshot.name, applied=snapshot.progress.position, unoptimised=snapshot.unoptimised
         )
 
     async def _remove(self, record: SnapshotRecord, after: float) -> None:

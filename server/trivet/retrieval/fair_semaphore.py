@@ -1,4 +1,4 @@
-"""Turns at what can do only so much at once: the embedding of queries, the vector engine, a reranker."""
+"""Bounded concurrency, fair between tenants: for the embedding of queries, the vector engine, a reranker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Turns:
+class FairSemaphore:
     """At most `at_once` run; of those that wait, one of each tenant in turn (round robin).
 
     So a tenant that asks for much waits for itself: another one's turn comes after one of each tenant that waits, and
@@ -21,17 +21,17 @@ class Turns:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
-    async def turn(self, tenant: str) -> AsyncIterator[None]:
-        """Wait for a turn and have it."""
-        await self.take(tenant)
+    async def slot(self, tenant: str) -> AsyncIterator[None]:
+        """Wait for a slot and hold it."""
+        await self.acquire(tenant)
         try:
             yield
         finally:
-            self.pass_on()
+            self.release()
 
-    async def take(self, tenant: str) -> None:
-        """Wait for a turn, which ends with `pass_on`. Cancelled while it waits, or in the moment of its turn, it leaves
-        nothing."""
+    async def acquire(self, tenant: str) -> None:
+        """Wait for a slot, to be given back with `release`. Cancelled while it waits, or in the moment it gets one, it
+        leaves nothing."""
         if self._free:  # then nobody waits
             self._free -= 1
         else:
@@ -44,11 +44,11 @@ class Turns:
             await come
         except asyncio.CancelledError:
             if come.done() and not come.cancelled():
-                self.pass_on()
+                self.release()
             raise
 
-    def pass_on(self) -> None:
-        """End a turn: it goes to the next tenant's next call; those that were cancelled meanwhile are passed over."""
+    def release(self) -> None:
+        """Give a slot back: the next tenant's next call gets it; those cancelled meanwhile are passed over."""
         while self._waiting:
             tenant, calls = self._waiting.popitem(last=False)
             while calls and calls[0].done():

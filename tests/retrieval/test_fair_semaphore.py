@@ -9,17 +9,17 @@ import pytest
 
 from retrieval_documents import markdown
 from trivet.retrieval.embedding.onnx_model import Vector
+from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.service import SEARCHES_AT_ONCE, IndexService
-from trivet.retrieval.turns import Turns
 from trivet.types.passage import SearchQuery
 
 
 async def test_tenants_take_turns_whoever_came_first() -> None:
-    turns, order, running, most = Turns(2), list[str](), 0, 0
+    semaphore, order, running, most = FairSemaphore(2), list[str](), 0, 0
 
     async def call(tenant: str) -> None:
         nonlocal running, most
-        async with turns.turn(tenant):
+        async with semaphore.slot(tenant):
             running += 1
             most = max(most, running)
             await asyncio.sleep(0)
@@ -33,26 +33,26 @@ async def test_tenants_take_turns_whoever_came_first() -> None:
     assert most == 2
     assert Counter(order) == {"flood": 50, "acme": 2, "bolt": 1}
     assert max(at for at, tenant in enumerate(order) if tenant != "flood") < 10
-    async with asyncio.timeout(5), turns.turn("x"), turns.turn("x"):
+    async with asyncio.timeout(5), semaphore.slot("x"), semaphore.slot("x"):
         pass
 
 
 async def test_a_call_that_is_cancelled_leaves_its_turn_to_others() -> None:
-    turns = Turns(1)
+    semaphore = FairSemaphore(1)
     done: list[str] = []
 
     async def call(name: str) -> None:
-        async with turns.turn(name):
+        async with semaphore.slot(name):
             done.append(name)
 
-    async with turns.turn("first"):
+    async with semaphore.slot("first"):
         waiting = {name: asyncio.create_task(call(name)) for name in ("a", "b", "c")}
         await asyncio.sleep(0)
         waiting["a"].cancel()  # while it waits
     waiting["b"].cancel()  # in the moment of its turn
     await asyncio.gather(*waiting.values(), return_exceptions=True)
     assert done == ["c"]
-    async with asyncio.timeout(5), turns.turn("d"):
+    async with asyncio.timeout(5), semaphore.slot("d"):
         pass
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trivet.stores.records import DocumentKey
 
 
-class Applied:
+class LogProgress:
     """Everything in the log up to `position` is in the snapshot.
 
     At first it follows: entries are applied in order, and `reached` says how far. Once it has caught up, and is the one

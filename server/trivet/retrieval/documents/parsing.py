@@ -10,13 +10,13 @@ from __future__ import annotations
 from trivet.retrieval.documents.formats.html import read_html
 from trivet.retrieval.documents.formats.lines import read_json_lines
 from trivet.retrieval.documents.formats.markdown import read_markdown
-from trivet.retrieval.documents.formats.sections import Reading, Section, SectionText, cut_sections
+from trivet.retrieval.documents.formats.sections import ParsedDocument, Section, SectionText, cut_sections
 from trivet.types.passage import DocumentFormat
 
-__all__ = ["Reading", "Section", "read"]
+__all__ = ["ParsedDocument", "Section", "read"]
 
 
-def read(text: str, format_: DocumentFormat) -> Reading:
+def read(text: str, format_: DocumentFormat) -> ParsedDocument:
     """Take a document's text apart; for a PDF, the text that was extracted. Time grows linearly with its length.
 
     Raises DocumentRejected for what cannot be read.
@@ -30,4 +30,4 @@ def read(text: str, format_: DocumentFormat) -> Reading:
         case DocumentFormat.JSON_LINES:
             return read_json_lines(text)
         case DocumentFormat.TEXT | DocumentFormat.PDF:
-            return Reading("", text, cut_sections(text, [SectionText((), 0, len(text))]))
+            return ParsedDocument("", text, cut_sections(text, [SectionText((), 0, len(text))]))

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from trivet.errors import DocumentRejected, FailedPrecondition, QuotaExceeded
 from trivet.retrieval.corpus.corpus import read_file, taken_by
 from trivet.retrieval.corpus.files import FoundDocument, RefusedPart
-from trivet.retrieval.corpus.findings import Findings
+from trivet.retrieval.corpus.report import CorpusReportBuilder
 from trivet.retrieval.corpus.walk import Walk
 from trivet.retrieval.documents.documents import digest_of
 from trivet.retrieval.documents.ids import id_of_file, printable
@@ -24,7 +24,7 @@ _LOOKED_AT_ONCE = 1_000  # entries of folders, between two reports
 _REPORTS = 1_000  # of files read, whatever their number
 
 
-class Takeover:
+class CorpusImport:
     """One build's. The folder is walked and read in a thread, some files at a time; no content is kept.
 
     A document belongs to the first file, or line of one, that has its id, in the order of the files' paths.
@@ -36,7 +36,7 @@ class Takeover:
         self._settings = index.settings
         self._log = log
         self._strict = strict
-        self._findings = Findings()
+        self._report = CorpusReportBuilder()
         self._names: list[str] = []
         self._known: dict[DocumentKey, str] = {}  # digests of what came from files
         self._owners: dict[DocumentKey, str] = {}  # where each document of the corpus stands
@@ -58,22 +58,22 @@ class Takeover:
         if self._strict:
             async for progress in self._try():
                 yield progress
-            if self._findings.skipped:
-                raise self._findings.error()
+            if self._report.skipped:
+                raise self._report.error()
         async for progress in self._write():
             yield progress
         async for progress in self._forget():
             yield progress
-        yield self._findings.report()
+        yield self._report.report()
 
     async def _scan(self) -> AsyncGenerator[BuildProgress]:
-        walk = iter(Walk(self._settings.corpus, self._settings.selection, self._findings, self._refuse))
+        walk = iter(Walk(self._settings.corpus, self._settings.selection, self._report, self._refuse))
         looked_at = 0
         while entries := await asyncio.to_thread(lambda: list(islice(walk, _LOOKED_AT_ONCE))):
             looked_at += len(entries)
             self._names += [name for name in entries if name is not None]
             yield self._progress("scan", looked_at, 0, printable(self._names[-1]) if self._names else "")
-        self._findings.files = len(self._names)
+        self._report.files = len(self._names)
 
     async def _read(self) -> AsyncGenerator[BuildProgress]:
         """Find what has changed."""
@@ -128,16 +128,16 @@ class Takeover:
                     continue
                 key = _key(found.document)
                 if (first := self._owners.setdefault(key, found.where)) != found.where:
-                    self._findings.skip(found.where, taken_by(key, first))
+                    self._report.skip(found.where, taken_by(key, first))
                     continue
                 if len(self._owners) > self._settings.selection.max_files:
                     raise FailedPrecondition(
                         f"the corpus has more than {self._settings.selection.max_files:,} documents, which is "
                         "max_files in index.yaml"
                     )
-                self._findings.documents += 1
+                self._report.documents += 1
                 if found.guessed:
-                    self._findings.guess(found.where, found.guessed)
+                    self._report.guess(found.where, found.guessed)
                 if self._known.get(key) != digest_of(found.document):
                     self._changed[key] = None
                     self._changed_files[name] = None
@@ -159,7 +159,7 @@ class Takeover:
         path = PurePosixPath(name)
         if name.endswith("/") or path.suffix.lower() == ".jsonl":
             self._unknown.append(printable(name))
-            self._findings.skip(printable(name), problem)
+            self._report.skip(printable(name), problem)
             return
         key = DocumentKey("", id_of_file(path))
         self._reserved.add(key)
@@ -168,14 +168,14 @@ class Takeover:
     def _refuse_part(self, part: RefusedPart, file: str) -> None:
         if part.key is None:
             self._unknown.append(file)
-            self._findings.skip(part.where, part.problem)
+            self._report.skip(part.where, part.problem)
         elif self._owners.setdefault(part.key, part.where) == part.where:
             self._skip(part.where, part.problem, part.key)
         else:
-            self._findings.skip(part.where, part.problem)
+            self._report.skip(part.where, part.problem)
 
     def _skip(self, where: str, problem: str, key: DocumentKey) -> None:
-        self._findings.skip(where, problem, kept=key in self._known)
+        self._report.skip(where, problem, kept=key in self._known)
 
     def _may_be_unread(self, entry: LogEntry) -> bool:
         """Whether a document that no file has may stand in one that was not read."""
@@ -188,7 +188,7 @@ class Takeover:
         return not of_own_file and source.suffix.lower() != ".jsonl"
 
     def _progress(self, stage: str, done: int, total: int, document_id: str) -> BuildProgress:
-        return BuildProgress(stage, done, total, document_id, self._findings.skipped)
+        return BuildProgress(stage, done, total, document_id, self._report.skipped)
 
 
 def _key(document: Document) -> DocumentKey:
