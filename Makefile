@@ -1,12 +1,12 @@
 # make demo   sets everything up and shows it, with real requests
 # make test   sets everything up and passes the tests
-# make check  what CI runs: format, lint, types, layers, contract, tests
+# make check  what CI runs: format, lint, types, layers, vulnerabilities, contract, tests
 ENGINE ?= cpu
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 PROTOS := $(wildcard proto/trivet/api/v1/*.proto)
 
-.PHONY: help setup demo test check lint types layers proto proto-check bench evidence model clean
+.PHONY: help setup demo test check lint types layers audit release-check sbom proto proto-check bench evidence model clean
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo "make bench  the benchmarks; make evidence  the evaluation's tables"
@@ -25,7 +25,7 @@ demo: setup
 test: setup
 	$(PYTEST)
 
-check: setup lint types layers proto-check
+check: setup lint types layers audit proto-check
 	$(PYTEST)
 
 lint:
@@ -37,6 +37,16 @@ types:
 
 layers:
 	$(BIN)/lint-imports
+
+# Known vulnerabilities, from a committed snapshot (docs/security.md); a release asks for a fresh one.
+audit: setup
+	$(BIN)/python deploy/audit/audit.py
+
+release-check: check
+	$(BIN)/python deploy/audit/audit.py --release
+
+sbom: setup
+	$(BIN)/python deploy/audit/sbom.py dist/trivet.cdx.json
 
 # Generated code is committed; receipt.proto has no service, so its stub file would be empty.
 proto: setup
