@@ -22,10 +22,10 @@ COLLECTED = {
 def exported() -> dict[str, tuple[str, set[str]]]:
     """(type, labels) by name, as /metrics has them."""
     metrics = Metrics(CollectorRegistry())
-    found = {}
+    found: dict[str, tuple[str, set[str]]] = {}
     for metric in vars(metrics).values():
         assert isinstance(metric, MetricWrapperBase)
-        kind = metric._type
+        kind = str(metric._type)
         suffix = {"counter": "_total", "info": "_info"}.get(kind, "")
         labels = {"version"} if kind == "info" else set(metric._labelnames)
         found[metric._name + suffix] = ("gauge" if kind == "info" else kind, labels)
