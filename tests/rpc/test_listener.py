@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +22,10 @@ from gateway_harness import LIMITS, gateway, request
 from trivet.rpc.server import Health, Listener, TlsFiles
 
 
-@pytest.fixture
-def tls(tmp_path: Path) -> TlsFiles:
-    """A certificate for 127.0.0.1 that signs itself."""
+def write_pair(files: TlsFiles) -> bytes:
+    """A new certificate for 127.0.0.1 that signs itself, and its key; returns the certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, files.certificate.stem)])
     now = datetime.datetime.now(datetime.UTC)
     address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     certificate = (
@@ -33,12 +34,44 @@ def tls(tmp_path: Path) -> TlsFiles:
         .not_valid_after(now + datetime.timedelta(hours=1))
         .add_extension(address, critical=False)
         .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
     )
-    files = TlsFiles(tmp_path / "certificate.pem", tmp_path / "key.pem")
-    files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files.certificate.write_bytes(certificate)
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     files.key.write_bytes(key.private_bytes(*form))
+    return certificate
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> TlsFiles:
+    """A certificate and its key."""
+    files = TlsFiles(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    write_pair(files)
     return files
+
+
+@asynccontextmanager
+async def listening(tls: TlsFiles) -> AsyncIterator[str]:
+    """A listener with health alone."""
+    health = Health()
+    await health.set_ready(True)
+    listener = Listener(replace(LIMITS, tls=tls), health)
+    try:
+        yield await listener.start("127.0.0.1:0")
+    finally:
+        await listener.stop(0)
+
+
+async def answers(address: str, credentials: grpc.ChannelCredentials) -> bool:
+    """Whether a new connection is served; channels with the same settings would share one."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.secure_channel(address, credentials, options) as channel:
+        try:
+            return await check(channel) == 1
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            return False
 
 
 async def check(channel: grpc.aio.Channel) -> int:
@@ -58,21 +91,61 @@ async def test_tls_serves_those_who_trust_the_certificate_and_nobody_in_the_clea
 
 
 async def test_with_a_client_authority_clients_must_show_a_certificate(tls: TlsFiles) -> None:
-    health = Health()
-    await health.set_ready(True)
-    settings = replace(LIMITS, tls=replace(tls, client_ca=tls.certificate))
-    listener = Listener(settings, health)
-    address = await listener.start("127.0.0.1:0")
     authority = tls.certificate.read_bytes()
-    try:
-        shown = grpc.ssl_channel_credentials(authority, tls.key.read_bytes(), authority)
-        async with grpc.aio.secure_channel(address, shown) as channel:
-            assert await check(channel) == 1
-        async with grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(authority)) as channel:
-            with pytest.raises(grpc.aio.AioRpcError):
-                await check(channel)
-    finally:
-        await listener.stop(0)
+    async with listening(replace(tls, client_ca=tls.certificate)) as address:
+        assert await answers(address, grpc.ssl_channel_credentials(authority, tls.key.read_bytes(), authority))
+        assert not await answers(address, grpc.ssl_channel_credentials(authority))
+
+
+async def test_a_rotated_certificate_is_served_to_new_connections_without_a_restart(tls: TlsFiles) -> None:
+    async with listening(tls) as address:
+        old = grpc.ssl_channel_credentials(tls.certificate.read_bytes())
+        async with grpc.aio.secure_channel(address, old) as open_before:
+            assert await check(open_before) == 1
+            new = grpc.ssl_channel_credentials(write_pair(tls))
+            assert await answers(address, new)
+            assert not await answers(address, old)
+            assert await check(open_before) == 1  # its connection goes on
+
+
+@pytest.mark.parametrize("damage", ["half", "other key", "gone"])
+async def test_a_pair_that_cannot_be_used_leaves_the_one_before(
+    tls: TlsFiles, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    old, key = tls.certificate.read_bytes(), tls.key.read_bytes()
+    async with listening(tls) as address:
+        new = write_pair(tls)
+        if damage == "half":
+            tls.certificate.write_bytes(new[: len(new) // 2])
+        elif damage == "other key":
+            new_key = tls.key.read_bytes()
+            tls.key.write_bytes(key)
+        else:
+            tls.certificate.unlink()
+        assert await answers(address, grpc.ssl_channel_credentials(old))
+        assert "cannot be used, those before go on being served" in caplog.text
+        assert "PRIVATE" not in caplog.text
+        if damage == "other key":
+            tls.key.write_bytes(new_key)
+        else:
+            tls.certificate.write_bytes(new)
+        assert await answers(address, grpc.ssl_channel_credentials(new))
+
+
+async def test_a_rotated_client_authority_is_asked_of_new_connections(tls: TlsFiles, tmp_path: Path) -> None:
+    first, second = (TlsFiles(tmp_path / f"{name}.pem", tmp_path / f"{name}-key.pem") for name in "ab")
+    server, authority = tls.certificate.read_bytes(), tmp_path / "authority.pem"
+    shown = []
+    for client in (first, second):
+        certificate = write_pair(client)
+        shown.append(grpc.ssl_channel_credentials(server, client.key.read_bytes(), certificate))
+    authority.write_bytes(first.certificate.read_bytes())
+    async with listening(replace(tls, client_ca=authority)) as address:
+        assert [await answers(address, one) for one in shown] == [True, False]
+        authority.write_bytes(first.certificate.read_bytes() + second.certificate.read_bytes())
+        assert [await answers(address, one) for one in shown] == [True, True]
+        authority.write_bytes(second.certificate.read_bytes())
+        assert [await answers(address, one) for one in shown] == [False, True]
 
 
 async def test_a_taken_address_is_an_error() -> None:

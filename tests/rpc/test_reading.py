@@ -8,6 +8,8 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from admin_stub import admin_channel
 from gateway_harness import LIMITS, failure, gateway, request
@@ -54,6 +56,22 @@ async def test_a_malformed_message_to_an_operators_method(method: Any) -> None:
             await first(channel, method, b"\x0a\x05ab")
         said = failure(error.value)
         assert (said.code, said.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
+
+
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
+STANDARD = [method for service in (HEALTH, REFLECTION) for method in service.methods if method.name != "List"]
+
+
+@pytest.mark.parametrize("method", [pytest.param(method, id=method.full_name) for method in STANDARD])
+async def test_a_malformed_message_to_health_and_reflection(tmp_path: Path, method: Any) -> None:
+    async with gateway(tmp_path) as served, grpc.aio.insecure_channel(served.address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await first(channel, method, b"\x0a\x05ab")
+        said = failure(error.value)
+        assert (said.code, said.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
+        answered = await first(channel, method, b"") if method.name != "Watch" else True
+        assert answered
 
 
 async def test_a_message_above_the_limit_is_told_the_limit(tmp_path: Path) -> None:

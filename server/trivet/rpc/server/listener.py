@@ -1,30 +1,19 @@
-"""The listeners: gRPC servers with health, reflection, keep-alive rules and TLS."""
+"""A listener: one gRPC server on one address, with keep-alive rules, health, reflection and TLS."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from trivet.api.v1 import admin_pb2, admin_pb2_grpc, inference_pb2, inference_pb2_grpc
+from trivet.api.v1 import admin_pb2_grpc, inference_pb2_grpc
 from trivet.rpc.reading import accepted_bytes, add_service
-
-INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["Inference"].full_name
-ADMIN = admin_pb2.DESCRIPTOR.services_by_name["Admin"].full_name
-LIVENESS = "liveness"
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files. With `client_ca`, clients must show a certificate that it signed."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
+from trivet.rpc.server.health import ADMIN, INFERENCE, Health, Reflection
+from trivet.rpc.server.tls import Certificates, TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +46,6 @@ class ListenerSettings:
         return options
 
 
-class Health:
-    """`grpc.health.v1`: "" and each service say whether requests are served, `liveness` that the process is."""
-
-    def __init__(self) -> None:
-        self.servicer = health.aio.HealthServicer()
-
-    async def set_ready(self, ready: bool) -> None:
-        """Say whether requests are served."""
-        serving = health_pb2.HealthCheckResponse.SERVING
-        status = serving if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in ("", INFERENCE, ADMIN):
-            await self.servicer.set(service, status)
-        await self.servicer.set(LIVENESS, serving)
-
-
 class Listener:
     """One gRPC server on one address."""
 
@@ -79,18 +53,16 @@ class Listener:
         self._tls = settings.tls
         self._max_message_bytes = settings.max_message_bytes
         self._server = grpc.aio.server(options=settings.options())
-        health_pb2_grpc.add_HealthServicer_to_server(health.servicer, self._server)
+        self._add(health_pb2_grpc.add_HealthServicer_to_server, health.servicer)
 
     def serve_inference(self, servicer: inference_pb2_grpc.InferenceServicer) -> None:
         """Add the clients' service."""
-        add = inference_pb2_grpc.add_InferenceServicer_to_server
-        add_service(self._server, add, servicer, self._max_message_bytes)
+        self._add(inference_pb2_grpc.add_InferenceServicer_to_server, servicer)
         self._reflect([INFERENCE])
 
     def serve_admin(self, servicer: admin_pb2_grpc.AdminServicer) -> None:
         """Add the operators' service."""
-        add = admin_pb2_grpc.add_AdminServicer_to_server
-        add_service(self._server, add, servicer, self._max_message_bytes)
+        self._add(admin_pb2_grpc.add_AdminServicer_to_server, servicer)
         self._reflect([ADMIN])
 
     async def start(self, listen: str) -> str:
@@ -99,7 +71,7 @@ class Listener:
             if self._tls is None:
                 port = self._server.add_insecure_port(listen)
             else:
-                port = self._server.add_secure_port(listen, _credentials(self._tls))
+                port = self._server.add_secure_port(listen, Certificates(self._tls).credentials())
         except RuntimeError as error:
             raise OSError(f"cannot listen on {listen}: {error}") from error
         await self._server.start()
@@ -111,13 +83,10 @@ class Listener:
 
     def _reflect(self, services: Sequence[str]) -> None:
         names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        self._add(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, Reflection(names))
 
-
-def _credentials(tls: TlsFiles) -> grpc.ServerCredentials:
-    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
-    client_ca = None if tls.client_ca is None else tls.client_ca.read_bytes()
-    return grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)
+    def _add(self, add: Callable[[Any, Any], None], servicer: Any) -> None:
+        add_service(self._server, add, servicer, self._max_message_bytes)
 
 
 def _ms(seconds: float) -> int:

@@ -1,0 +1,7 @@
+"""The listeners: gRPC servers with health, reflection, keep-alive rules and TLS."""
+
+from trivet.rpc.server.health import ADMIN, INFERENCE, LIVENESS, Health
+from trivet.rpc.server.listener import Listener, ListenerSettings
+from trivet.rpc.server.tls import TlsFiles
+
+__all__ = ["ADMIN", "INFERENCE", "LIVENESS", "Health", "Listener", "ListenerSettings", "TlsFiles"]
