@@ -11,6 +11,7 @@ import pytest
 from trivet.config import Examined, Overrides, examine_config
 from trivet.config.schema import ConfigFile, IndexFile
 from trivet.config.schema.patterns import WORDS
+from trivet.errors import ConfigError
 
 BROKEN = """\
 server:
@@ -128,6 +129,41 @@ def test_secrets_are_not_repeated(tmp_path: Path, text: str) -> None:
     found = examined(tmp_path, f"{text}\n")
     assert len(found.problems) > 2  # those of backends and routes are there always
     assert "SECRET" not in "\n".join(found.problems)
+
+
+DRAWN = ["9f86d081884c7d659a2feaa0c55ad015", "Zk3vQ81bTq7LmX2cR9wN0aYd", "sk-proj-4eC39HqLyjWDarjtT1zdp7dc"]
+
+
+@pytest.mark.parametrize("secret", DRAWN)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "server: {listen: SECRET}",
+        "server: {tls: SECRET}",
+        "server: {drain_timeout: [SECRET]}",
+        "SECRET: 1",
+        "server: {SECRET: 1}",
+        "routes: {SECRET: {variants: {a: {weight: 1, backend: SECRET, prompt: p@1}}}}",
+        "indexes: {SECRET: facts}",
+        "prices: {SECRET: {}}",
+        "server: *SECRET",
+        "server: {listen: SECRET",
+        "SECRET: 1\nSECRET: 2",
+    ],
+)
+def test_a_secret_in_a_wrong_place_is_not_repeated(tmp_path: Path, text: str, secret: str) -> None:
+    try:
+        told = examined(tmp_path, text.replace("SECRET", secret) + "\n").problems
+    except ConfigError as error:
+        told = (str(error),)
+    assert told
+    assert secret not in "\n".join(told)
+    assert secret.rpartition("-")[2] not in "\n".join(told)
+
+
+@pytest.mark.parametrize("name", ["handbook-2024-11-28-price-list", "customer_support_assistant_2", "q" * 40, "1" * 30])
+def test_a_name_is_told_as_it_is(tmp_path: Path, name: str) -> None:
+    assert name in "\n".join(examined(tmp_path, f"server: {{{name}: 1}}\n").problems)
 
 
 def patterns(schema: Any) -> Iterator[str]:

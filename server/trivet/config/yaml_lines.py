@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from trivet import bounded_yaml
 from trivet.config.places import known_fields, pattern_at
-from trivet.config.wording import describe
+from trivet.config.wording import describe, masked
 from trivet.errors import ConfigError
 
 SectionT = TypeVar("SectionT", bound=BaseModel)
@@ -29,12 +29,13 @@ class YamlDocument:
     lines: dict[tuple[str | int, ...], int] = field(default_factory=dict)
 
     def problem(self, location: Sequence[str | int], text: str) -> str:
-        """`file:line: field: text`, with the line of the nearest enclosing field that exists."""
+        """`file:line: field: text`, with the line of the nearest enclosing field that exists; no secrets in it, even
+        where they stand in a wrong place."""
         at = tuple(location)
         while at and at not in self.lines:
             at = at[:-1]
         name = ".".join(str(part) for part in location) or "(file)"
-        return f"{self.path}:{self.lines.get(at, 1)}: {name}: {text}"
+        return f"{self.path}:{self.lines.get(at, 1)}: {masked(f'{name}: {text}')}"
 
     def count(self, location: Sequence[str | int]) -> int:
         """How many fields or items stand at `location`, right or wrong."""
@@ -65,7 +66,7 @@ def read_yaml_partly(path: Path) -> tuple[YamlDocument, list[str]]:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 1
         problem = getattr(error, "problem", None) or error
-        raise ConfigError([f"{path}:{line}: (file): not valid YAML: {problem}"]) from error
+        raise ConfigError([f"{path}:{line}: (file): not valid YAML: {masked(str(problem))}"]) from error
     problems: list[str] = []
     if node is not None:
         _record_lines(node, (), document, problems)
