@@ -49,6 +49,7 @@ from trivet.routing.wanted import wanted_adapters
 from trivet.rpc.admin import AdminServicer
 from trivet.rpc.inference import InferenceServicer
 from trivet.rpc.server import Health, Listener
+from trivet.rpc.server.startup import StartingServicer
 from trivet.rpc.status import code_name_of
 from trivet.rpc.uploads import UnfinishedUploads
 from trivet.stores.data_folder import DataFolder
@@ -98,6 +99,8 @@ class Gateway:
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         self._slots = adapter_slots(config, self._metrics)
         self._follower = HealthFollower(self._health)
+        self._inference, self._admin = StartingServicer(), StartingServicer()
+        self._listeners: list[Listener] = []
 
     async def start(self) -> None:
         """Return when requests are served. Raises what kept it from starting; `stop` is to be called all the same."""
@@ -110,10 +113,12 @@ class Gateway:
         prompts = ServedPrompts.of(self._config)
         for line in uneven_variables(self._config.routes, prompts.assemblers):
             self._progress.note(line)
+        addresses = await self._listen()
         legs = await self._start_legs(folder, prompts)
         inference, admin = await self._services(folder, legs)
-        await self._health.set_ready(False)
-        addresses = await self._listen(inference, admin, legs.engines)
+        addresses["metrics_listen"] = self._expose(legs.engines)
+        self._inference.serve(inference)
+        self._admin.serve(admin)
         await self._follower.start(legs.preparation.can_serve)
         lag = LoopLag(self._metrics.loop_lag.observe)  # from now on: what holds up the start holds up nobody
         lag.start()
@@ -139,6 +144,8 @@ class Gateway:
         except TimeoutError:
             logger.warning("stopped with %d requests in flight", self._admission.in_flight)
         finally:
+            for listener in self._listeners:  # before what stands behind them
+                await listener.stop(LAST_GRACE)
             await self._stack.aclose()
 
     async def _start_legs(self, folder: DataFolder, prompts: ServedPrompts) -> _Legs:
@@ -228,19 +235,29 @@ class Gateway:
         )
         return inference, admin
 
-    async def _listen(self, inference: InferenceServicer, admin: AdminServicer, engines: Engines) -> dict[str, str]:
-        """Bind the three listeners; where each serves, by its name in the configuration."""
+    async def _listen(self) -> dict[str, str]:
+        """Bind both gRPC listeners; where each serves, by its name in the configuration.
+
+        This comes before the engines: from now on health tells that the process lives and is not ready, so that nobody
+        kills it for starting, and calls are told to come back.
+        """
+        await self._health.set_ready(False)
         server, settings = self._config.file.server, listener_settings(self._config)
         clients, operators = Listener(settings, self._health), Listener(settings, self._health)
-        clients.serve_inference(inference)
-        operators.serve_admin(admin)
-        metrics = MetricsListener(server.metrics_listen, [self._registry, REGISTRY, *engines.registries])
-        self._stack.callback(metrics.close)
-        addresses = {"metrics_listen": metrics.address}
+        clients.serve_inference(self._inference)
+        operators.serve_admin(self._admin)
+        addresses: dict[str, str] = {}
         for name, listener, listen in (
             ("admin_listen", operators, server.admin_listen),
             ("listen", clients, server.listen),
         ):
             addresses[name] = await listener.start(listen)
-            self._stack.push_async_callback(listener.stop, LAST_GRACE)
+            self._listeners.append(listener)
         return addresses
+
+    def _expose(self, engines: Engines) -> str:
+        """Bind the listener for metrics; where it serves."""
+        listen = self._config.file.server.metrics_listen
+        metrics = MetricsListener(listen, [self._registry, REGISTRY, *engines.registries])
+        self._stack.callback(metrics.close)
+        return metrics.address

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ from trivet.errors import Unsupported
 from trivet.pipeline.changeover import RouteChange
 from trivet.pipeline.readiness import Readiness
 from trivet.ports import IndexAdministration
+from trivet.quotation import quote
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin_wire import (
     adapter_to_proto,
@@ -27,6 +30,9 @@ from trivet.rpc.call import Context, rpc_call
 from trivet.rpc.document_changes import delete_documents
 from trivet.rpc.uploads import UnfinishedUploads, UploadStream
 from trivet.types.passage import IndexStatus
+
+changes = logging.getLogger(f"{__name__}.changes")
+"""Who changed what."""
 
 
 class AdminServicer(admin_pb2_grpc.AdminServicer):
@@ -61,8 +67,9 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     async def ReloadRoutes(self, request: admin_pb2.ReloadRoutesRequest, context: Context) -> Any:
         """Read the configuration again, warm what is new, serve it."""
         async with rpc_call(context, request) as call:
-            call.require_operator(self._keys)
+            caller = call.require_operator(self._keys)
             change = await self._reload()
+            changes.info("%s had the routes reloaded: revision %d", caller, change.revision)
             return admin_pb2.ReloadRoutesResponse(revision=change.revision, differences=change.differences)
 
     async def ListAdapters(self, request: admin_pb2.ListAdaptersRequest, context: Context) -> Any:
@@ -76,15 +83,17 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     async def LoadAdapter(self, request: admin_pb2.LoadAdapterRequest, context: Context) -> Any:
         """Check, copy, load, and record that it is to stay loaded."""
         async with rpc_call(context, request) as call:
-            call.require_operator(self._keys)
+            caller = call.require_operator(self._keys)
             status = await self._adapters.load(ref_of(request.name))
+            changes.info("%s loaded adapter %s", caller, request.name)
             return admin_pb2.LoadAdapterResponse(adapter=adapter_to_proto(status, adapter_users(self._routes.routes)))
 
     async def UnloadAdapter(self, request: admin_pb2.UnloadAdapterRequest, context: Context) -> Any:
         """Withdraw what was recorded, drain, remove."""
         async with rpc_call(context, request) as call:
-            call.require_operator(self._keys)
+            caller = call.require_operator(self._keys)
             status = await self._adapters.unload(ref_of(request.name))
+            changes.info("%s unloaded adapter %s", caller, request.name)
             return admin_pb2.UnloadAdapterResponse(adapter=adapter_to_proto(status, adapter_users(self._routes.routes)))
 
     async def UpsertDocuments(
@@ -92,14 +101,24 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     ) -> None:
         """One at a time, in order; a refused document is acknowledged as such and the next one taken."""
         async with rpc_call(context) as call:
-            with UploadStream(self._indexes, self._uploads, call.authenticate(self._keys)) as stream:
-                async for answer in stream.answers(requests):
-                    await context.write(answer)
+            caller, counts = call.authenticate(self._keys), Counter[str]()
+            with UploadStream(self._indexes, self._uploads, caller) as stream:
+                try:
+                    async for answer in stream.answers(requests):
+                        counts["refused" if answer.HasField("error") else "taken"] += 1
+                        await context.write(answer)
+                finally:
+                    if counts:
+                        told = (caller, quote(stream.index), counts["taken"], counts["refused"])
+                        changes.info("%s sent documents to index %s: %d taken, %d refused", *told)
 
     async def DeleteDocuments(self, request: admin_pb2.DeleteDocumentsRequest, context: Context) -> Any:
         """Delete by id; says which ids there were."""
         async with rpc_call(context, request) as call:
-            return await delete_documents(self._indexes, request, call.authenticate(self._keys))
+            caller = call.authenticate(self._keys)
+            answer = await delete_documents(self._indexes, request, caller)
+            changes.info("%s deleted %d documents of index %s", caller, len(answer.deleted), request.index)
+            return answer
 
     async def ListIndexes(self, request: admin_pb2.ListIndexesRequest, context: Context) -> Any:
         """Every configured index."""
@@ -111,10 +130,12 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     async def BuildIndex(self, request: admin_pb2.BuildIndexRequest, context: Context) -> None:
         """Bring an index up to its corpus and its settings; streams how far it is."""
         async with rpc_call(context, request) as call:
-            call.require_operator(self._keys)
+            caller = call.require_operator(self._keys)
+            changes.info("%s began to build index %s", caller, quote(request.index))
             async for event in self._indexes.build(request.index, rebuild=request.rebuild, strict=request.strict):
                 await context.write(build_event_to_proto(event))
             built = next(item for item in await self._indexes.status() if item.name == request.index)
+            changes.info("%s has built index %s: snapshot %s", caller, request.index, built.snapshot)
             await context.write(admin_pb2.BuildIndexResponse(built=self._index(built)))
 
     def _index(self, status: IndexStatus) -> admin_pb2.Index:
@@ -123,8 +144,10 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     async def RollbackIndex(self, request: admin_pb2.RollbackIndexRequest, context: Context) -> Any:
         """Return to a retained snapshot: its chunking, embedding model and settings, with today's documents."""
         async with rpc_call(context, request) as call:
-            call.require_operator(self._keys)
+            caller = call.require_operator(self._keys)
             status = await self._indexes.rollback(request.index, request.snapshot, request.reason)
+            why = f": {quote(request.reason)}" if request.reason else ""
+            changes.info("%s rolled index %s back to snapshot %s%s", caller, request.index, status.snapshot, why)
             return admin_pb2.RollbackIndexResponse(index=self._index(status))
 
     async def GetRollout(self, request: admin_pb2.GetRolloutRequest, context: Context) -> Any:

@@ -65,6 +65,11 @@ class UploadStream:
         self._begun: _Begun | None = None
         self._passing_over = False  # pieces of a document that was refused
 
+    @property
+    def index(self) -> str:
+        """The index that documents were last sent to; empty before the first."""
+        return self._index
+
     def __enter__(self) -> UploadStream:
         return self
 

@@ -19,10 +19,14 @@ class KeyRole(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: from the credential, never from the request's body."""
+    """Who asks: from the credential, never from the request's body. `key`: the credential's name, empty without one."""
 
     tenant: str
     role: KeyRole
+    key: str = ""
+
+    def __str__(self) -> str:
+        return f"key {self.key} of tenant {self.tenant}" if self.key else "a caller without a key"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,9 +42,15 @@ adapter.add_command(train)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @target_options("operators")
 def list_adapters(target: Target, as_json: bool) -> None:
-    """List the adapters that a running server knows, wants or has loaded.
+    """List the adapters that a running server knows, and which of them are loaded.
 
-    Held by the routes named, and by an operator where requested is yes.
+    An adapter stays loaded while one of the routes named uses it, and while `requested` is yes: then an operator loaded
+    it.
+
+    \b
+    Examples:
+      trivet adapter ls
+      trivet adapter ls --json | jq '.[] | select(.state == "ready").name'
     """
     with Client(target) as client:
         adapters = [plain(item) for item in client.list_adapters().adapters]
@@ -60,7 +66,13 @@ def list_adapters(target: Target, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @config_options
 def check(load: Callable[[], Config], folder: Path, as_json: bool) -> None:
-    """Check an adapter's FOLDER as a server would, without one: files, base model, rank, shapes, numbers."""
+    """Check the adapter in FOLDER as a server would, without one: files, base model, rank, shapes, numbers.
+
+    \b
+    Examples:
+      trivet adapter check adapters/json-answer/1
+      trivet adapter check adapters/json-answer/1 --config deploy/production.yaml --json
+    """
     from trivet.app.adapters import check_folder  # here, because the other commands need no server's code
 
     ref, checked = check_folder(load(), folder)
@@ -75,7 +87,12 @@ def check(load: Callable[[], Config], folder: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @target_options("operators")
 def load(target: Target, name: str, as_json: bool) -> None:
-    """Load NAME (name@version) into a running server; it stays loaded, also after restarts, until `unload`."""
+    """Load NAME (name@version) into a running server. It stays loaded, also after restarts, until `unload`.
+
+    \b
+    Examples:
+      trivet adapter load json-answer@2
+    """
     with Client(target) as client:
         _print_adapter(client.load_adapter(name).adapter, as_json)
 
@@ -85,7 +102,14 @@ def load(target: Target, name: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @target_options("operators")
 def unload(target: Target, name: str, as_json: bool) -> None:
-    """Take back `load` of NAME (name@version): it goes when no request uses it; refused while a variant wants it."""
+    """Unload NAME (name@version) from a running server, once no request uses it.
+
+    This is refused while a variant of a route uses the adapter.
+
+    \b
+    Examples:
+      trivet adapter unload json-answer@2
+    """
     with Client(target) as client:
         _print_adapter(client.unload_adapter(name).adapter, as_json)
 

@@ -41,8 +41,10 @@ def train(
       trivet adapter train my-recipe.yaml --out /tmp/adapters --steps 20 --no-score
       trivet adapter train my-recipe.yaml --json > adapter.json
     """
+    kept = "nothing has been trained yet"
     try:
         job = _load(recipe, out, steps, threads)
+        kept = f"the last checkpoint is kept, one is made every {job.checkpoint_steps} steps"
         from trivet.training import run  # here, because the other commands need no torch
 
         with StepsProgress() as progress:
@@ -51,7 +53,7 @@ def train(
         click.echo(f"error: {error}", err=True)
         raise click.exceptions.Exit(2) from error
     except KeyboardInterrupt as stop:
-        click.echo("stopped: the same command goes on at the last checkpoint", err=True)
+        click.echo(f"stopped: {kept}. The same command goes on from there.", err=True)
         raise click.exceptions.Exit(1) from stop
     if as_json:
         print_json({"folder": str(job.target), "manifest": manifest})

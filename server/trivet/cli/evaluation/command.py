@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from trivet.cli.console.interrupts import interrupted
 from trivet.cli.console.output import print_json, print_table
 from trivet.cli.options.config import config_options
 from trivet.cli.options.target import target_options
@@ -86,7 +87,12 @@ def evaluate(
         target=target if running else None,
     )
     evaluation = Evaluation(load(), find_suite(suite), wishes)
-    report = evaluation.run()
+    with interrupted(
+        lambda: (
+            f"{evaluation.kept:,} answers are kept in {evaluation.folder}. The same command asks the other questions"
+        )
+    ):
+        report = evaluation.run()
     verdict = evaluation.judge(report, candidate, margin) if candidate else None
     path = html or evaluation.folder / "report.html"
     path.write_text(page(report, verdict), encoding="utf-8")

@@ -59,6 +59,12 @@ class Evaluation:
             refused = self._ask(log)
             return build_report(self.suite, self.digest, log.outcomes, refused)
 
+    @property
+    def kept(self) -> int:
+        """How many answers of this evaluation are on disk."""
+        path = self.folder / RESULTS
+        return path.read_bytes().count(b"\n") if path.exists() else 0
+
     def derive(self) -> Derived:
         """Write a configuration with the arms' routes beside the configuration's own, for a server to be asked by
         `run_on`."""

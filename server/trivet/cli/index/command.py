@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.cli.console.bars import bars
+from trivet.cli.console.interrupts import interrupted
 from trivet.cli.console.output import plain, print_json, print_table
 from trivet.cli.index.corpus_report import print_report
 from trivet.cli.index.documents import FORMATS_BY_NAME, Given, GivenDocument, Moment, read_documents, survey
@@ -76,8 +77,18 @@ def build(client: Indexes, name: str, rebuild: bool, strict: bool, as_json: bool
 
     With other settings for chunking or embedding, a new snapshot is made beside the live one, checked, and takes its
     place; the one before is kept for `trivet index rollback`.
+
+    \b
+    Examples:
+      trivet index build handbook
+      trivet index build handbook --rebuild --strict
+      trivet index build handbook --offline
     """
-    built, corpus = _show(client.build_index(name, rebuild, strict))
+    with interrupted(
+        "the build was cancelled; what it has taken so far stays, and the live snapshot serves on. The same command "
+        "goes on from there"
+    ):
+        built, corpus = _show(client.build_index(name, rebuild, strict))
     if as_json:
         print_json({**plain(built), "corpus": plain(corpus)})
         return
@@ -95,6 +106,11 @@ def rollback(client: Indexes, name: str, snapshot: str, reason: str, as_json: bo
     """Return index NAME to a retained SNAPSHOT, by default the one that was live before.
 
     Its chunking, embedding model and settings come back; the documents stay as they are now.
+
+    \b
+    Examples:
+      trivet index rollback handbook
+      trivet index rollback handbook bc31e5d9 --reason "the new chunks are too short"
     """
     _print_index(client.rollback_index(name, snapshot, reason).index, as_json)
 
@@ -124,13 +140,25 @@ def add(client: Indexes, name: str, files: tuple[Path, ...], as_json: bool, **gi
     """Add or replace documents of index NAME from FILES (Markdown, HTML, text, PDF, JSON lines).
 
     A .jsonl file whose lines have an "id" holds many documents, one a line.
+
+    \b
+    Examples:
+      trivet index add handbook notes/*.md manual.pdf
+      trivet index add handbook offers.jsonl --tag offer --valid-until 2026-12-31T00:00:00Z
     """
     wanted = Given(**given)
     found = survey(files, wanted)
     requests = (
         admin_pb2.UpsertDocumentsRequest(index=name, document=document) for document in read_documents(files, wanted)
     )
-    done = _track(client.upsert_documents(requests), len(found))
+    done: list[admin_pb2.UpsertDocumentsResponse] = []
+    with interrupted(
+        lambda: (
+            f"{_taken(done)} of {len(found)} documents are stored and can be found. The same command leaves them "
+            "unchanged and adds the others"
+        )
+    ):
+        _track(client.upsert_documents(requests), len(found), done)
     for one in found:
         if one.guessed:
             click.echo(f"{one.where}: read as {one.guessed}, which is a guess (save it as UTF-8)", err=True)
@@ -159,7 +187,13 @@ def _print_acknowledgement(given: GivenDocument, item: admin_pb2.UpsertDocuments
 @json_option
 @indexes_options
 def rm(client: Indexes, name: str, ids: tuple[str, ...], tenant: str, as_json: bool) -> None:
-    """Remove documents from index NAME by their IDS."""
+    """Remove documents from index NAME by their IDS.
+
+    \b
+    Examples:
+      trivet index rm handbook notes-2026 manual
+      trivet index rm handbook -- -dash
+    """
     response = client.delete_documents(name, [unicodedata.normalize("NFC", one) for one in ids], tenant)
     if as_json:
         print_json(plain(response))
@@ -180,7 +214,13 @@ def rm(client: Indexes, name: str, ids: tuple[str, ...], tenant: str, as_json: b
 @json_option
 @partial(indexes_options, listener="clients")
 def search(client: Indexes, name: str, text: str, top_k: int | None, tags: tuple[str, ...], as_json: bool) -> None:
-    """Search index NAME as a question with this TEXT would."""
+    """Search index NAME as a question with this TEXT would.
+
+    \b
+    Examples:
+      trivet index search handbook "warranty of the Veltro"
+      trivet index search handbook "warranty" --top-k 5 --tag eu --json
+    """
     response = client.retrieve(inference_pb2.RetrieveRequest(index=name, text=text, top_k=top_k, filter=tags))
     if as_json:
         print_json(plain(response))
@@ -193,7 +233,13 @@ def search(client: Indexes, name: str, text: str, top_k: int | None, tags: tuple
 @json_option
 @indexes_options
 def list_indexes(client: Indexes, as_json: bool) -> None:
-    """List the indexes and what they hold."""
+    """List the indexes and what they hold.
+
+    \b
+    Examples:
+      trivet index ls
+      trivet index ls --offline --json
+    """
     indexes = [plain(item) for item in client.list_indexes().indexes]
     if as_json:
         print_json(indexes)
@@ -230,6 +276,14 @@ def _show(
     raise click.ClickException("the server ended the build without a result")
 
 
-def _track(answers: Iterator[admin_pb2.UpsertDocumentsResponse], total: int) -> list[admin_pb2.UpsertDocumentsResponse]:
+def _track(
+    answers: Iterator[admin_pb2.UpsertDocumentsResponse], total: int, done: list[admin_pb2.UpsertDocumentsResponse]
+) -> None:
+    """Put the acknowledgements into `done` as they come."""
     with _bar() as bar:
-        return list(bar.track(answers, total=total, description="documents"))
+        for answer in bar.track(answers, total=total, description="documents"):
+            done.append(answer)  # one by one: an interruption tells how many there are
+
+
+def _taken(done: list[admin_pb2.UpsertDocumentsResponse]) -> int:
+    return sum(not item.HasField("error") for item in done)

@@ -92,4 +92,4 @@ def _of(variant: str) -> str:
 def _blocks(blocks: int | None, size: int | None) -> str:
     if blocks is None:
         return "of which full blocks are cached (the engine chooses their size unless block_size is set)"
-    return f"of which {blocks} blocks of {size} tokens are cached"
+    return f"of which {blocks} x {size} tokens, the full blocks, can be cached"

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from trivet.api.v1 import admin_pb2_grpc, inference_pb2_grpc
 from trivet.rpc.reading import accepted_bytes, add_service
 from trivet.rpc.server.health import ADMIN, INFERENCE, Health, Reflection
+from trivet.rpc.server.startup import StartingServicer
 from trivet.rpc.server.tls import Certificates, TlsFiles
 
 
@@ -55,12 +56,12 @@ class Listener:
         self._server = grpc.aio.server(options=settings.options())
         self._add(health_pb2_grpc.add_HealthServicer_to_server, health.servicer)
 
-    def serve_inference(self, servicer: inference_pb2_grpc.InferenceServicer) -> None:
+    def serve_inference(self, servicer: inference_pb2_grpc.InferenceServicer | StartingServicer) -> None:
         """Add the clients' service."""
         self._add(inference_pb2_grpc.add_InferenceServicer_to_server, servicer)
         self._reflect([INFERENCE])
 
-    def serve_admin(self, servicer: admin_pb2_grpc.AdminServicer) -> None:
+    def serve_admin(self, servicer: admin_pb2_grpc.AdminServicer | StartingServicer) -> None:
         """Add the operators' service."""
         self._add(admin_pb2_grpc.add_AdminServicer_to_server, servicer)
         self._reflect([ADMIN])
