@@ -29,7 +29,13 @@ def key() -> None:
 @key.command("new")
 @click.option("--name", default="my-key", show_default=True, help="What the key is called in trivet.yaml.")
 @click.option("--tenant", default="public", show_default=True, help="Whose requests and documents it is for.")
-@click.option("--role", type=click.Choice(["client", "operator"]), default="client", show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice(["client", "operator"]),
+    default="client",
+    show_default=True,
+    help="What its holder may do: ask questions, or change the server too.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write the secret into this new file instead of printing it."
 )
