@@ -48,8 +48,7 @@ from trivet.routing.table import RouteTable
 from trivet.routing.wanted import wanted_adapters
 from trivet.rpc.admin import AdminServicer
 from trivet.rpc.inference import InferenceServicer
-from trivet.rpc.server import Health, Listener
-from trivet.rpc.server.startup import StartingServicer
+from trivet.rpc.server import Health, Listener, StartingServicer
 from trivet.rpc.status import code_name_of
 from trivet.rpc.uploads import UnfinishedUploads
 from trivet.stores.data_folder import DataFolder

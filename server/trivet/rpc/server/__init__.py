@@ -2,6 +2,7 @@
 
 from trivet.rpc.server.health import ADMIN, INFERENCE, LIVENESS, Health
 from trivet.rpc.server.listener import Listener, ListenerSettings
+from trivet.rpc.server.startup import StartingServicer
 from trivet.rpc.server.tls import TlsFiles
 
-__all__ = ["ADMIN", "INFERENCE", "LIVENESS", "Health", "Listener", "ListenerSettings", "TlsFiles"]
+__all__ = ["ADMIN", "INFERENCE", "LIVENESS", "Health", "Listener", "ListenerSettings", "StartingServicer", "TlsFiles"]
