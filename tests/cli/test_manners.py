@@ -78,8 +78,8 @@ class Stand:
 def stand() -> Iterator[Stand]:
     server = grpc.server(ThreadPoolExecutor(4))
     admin, checks = Admin(), health.HealthServicer()
-    admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
-    inference_pb2_grpc.add_InferenceServicer_to_server(Inference(), server)
+    admin_pb2_grpc.add_AdminServicer_to_server(admin, server)  # type: ignore[no-untyped-call,unused-ignore]
+    inference_pb2_grpc.add_InferenceServicer_to_server(Inference(), server)  # type: ignore[no-untyped-call,unused-ignore]
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
