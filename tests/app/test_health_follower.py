@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from grpc_health.v1 import health_pb2
 
@@ -45,5 +46,6 @@ async def _told(health: Health, wanted: int) -> bool:
 
 
 async def _status(health: Health, service: str) -> int:
-    answer = await health.servicer.Check(health_pb2.HealthCheckRequest(service=service), None)
+    unused: Any = None
+    answer = await health.servicer.Check(health_pb2.HealthCheckRequest(service=service), unused)
     return int(answer.status)
