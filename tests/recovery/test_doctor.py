@@ -130,6 +130,6 @@ def test_the_command_prints_findings_and_its_exit_code_tells(tmp_path: Path) -> 
     (empty / "vectors" / "collections" / "x").mkdir(parents=True)
     run = CliRunner().invoke(main, ["doctor", "--data-dir", str(empty)])
     assert run.exit_code == 1
-    assert "mends it:" in run.stdout
+    assert "to repair it:" in run.stdout
     run = CliRunner().invoke(main, ["doctor", "--data-dir", str(tmp_path / "nowhere"), "--json"])
     assert (run.exit_code, len(json.loads(run.stdout)["findings"])) == (1, 1)

@@ -14,20 +14,23 @@ from trivet.config import Config
 
 @click.command("import")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--name", required=True, help="NAME or NAME@VERSION; without a version, the next free number.")
-@click.option("--base", help="A backend, or a model's folder; default: the backend that takes adapters.")
+@click.option("--name", required=True, help="NAME or NAME@VERSION; without a version it gets the next free number.")
+@click.option("--base", help="Base model: a backend or a model's folder; default: the backend that takes adapters.")
 @click.option(
-    "--to", "root", type=click.Path(file_okay=False, path_type=Path), help="Folder of adapters; default: the first one."
+    "--to",
+    "root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of adapters to write into; default: the first one of the configuration.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @config_options
 def import_(
     load: Callable[[], Config], folder: Path, name: str, base: str | None, root: Path | None, as_json: bool
 ) -> None:
-    """Take the adapter in FOLDER, as a trainer or a hub left it, into a folder of adapters as NAME@VERSION.
+    """Copy the adapter in FOLDER, as a trainer or a hub left it, into a folder of adapters as NAME@VERSION.
 
-    PEFT's two files are copied, checked against the base model as a server would, and described in an adapter.yaml;
-    whatever else is in FOLDER is left alone, and no pickle is read. Needs no server.
+    PEFT's two files are copied, checked against the base model as a server would check them, and described in an
+    adapter.yaml. Everything else in FOLDER is left alone, and no pickle is read. This needs no server.
 
     \b
     Examples:

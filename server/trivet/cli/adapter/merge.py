@@ -18,8 +18,8 @@ from trivet.config import Config
 @click.option(
     "--to", "target", required=True, type=click.Path(file_okay=False, path_type=Path), help="The new model's folder."
 )
-@click.option("--backend", help="Whose model is the base; default: the backend that takes adapters.")
-@click.option("--replace", is_flag=True, help="Replace the folder if an earlier merge wrote it.")
+@click.option("--backend", help="Backend whose model is the base; default: the one that takes adapters.")
+@click.option("--replace", is_flag=True, help="Replace the folder, if an earlier merge wrote it.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object: folder and what merged.yaml says.")
 @config_options
 def merge(
@@ -27,9 +27,9 @@ def merge(
 ) -> None:
     """Export the base model with ADAPTER (name@version, or any folder with one) merged into its weights.
 
-    The result is an ordinary model folder in the base's dtype and shards: a backend of its own, without what LoRA costs
-    per token, or a model for any other server. What cannot be served as an adapter can be merged: DoRA, modules
-    trained whole (modules_to_save), added tokens; so can a trainer's folder as it is.
+    The result is an ordinary model folder with the base's dtype and shards. Serve it as a backend of its own, without
+    what LoRA costs per token, or with any other server. Adapters that cannot be served can be merged too: DoRA, modules
+    trained whole (modules_to_save), added tokens, and a trainer's folder as it is.
     docs/adapters.md explains how to serve it.
 
     \b

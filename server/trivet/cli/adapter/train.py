@@ -19,21 +19,31 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of adapters; default: RECIPE's.")
-@click.option("--steps", type=click.IntRange(1), help="Steps to train; default: RECIPE's.")
 @click.option(
-    "--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of the processor; decides rounding."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of adapters to write into; default: the recipe's.",
 )
-@click.option("--restart", is_flag=True, help="Throw away what an earlier, unfinished training has learned.")
-@click.option("--no-score", is_flag=True, help="Do not answer the held-out chats.")
+@click.option("--steps", type=click.IntRange(1), help="Number of steps; default: the recipe's.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="CPU threads. Another number rounds differently, so it gives other bytes.",
+)
+@click.option(
+    "--restart", is_flag=True, help="Begin anew instead of going on from an unfinished training's checkpoint."
+)
+@click.option("--no-score", is_flag=True, help="Do not score the adapter on the held-out chats.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object: folder and manifest.")
 def train(
     recipe: Path, out: Path | None, steps: int | None, threads: int, restart: bool, no_score: bool, as_json: bool
 ) -> None:
     """Train the adapter that RECIPE (a YAML file) describes, score it on held-out chats and write its folder.
 
-    Killed and run again, it goes on at its last checkpoint and gives the same bytes. A version that is there is never
-    overwritten. docs/adapters.md explains the recipe.
+    If it is interrupted, the same command goes on from the last checkpoint and gives the same bytes. It never
+    overwrites a version. docs/adapters.md explains the recipe.
 
     \b
     Examples:

@@ -15,4 +15,7 @@ def log_to_console() -> None:
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(True)
+    # An engine that is ended while it loads leaves the lock of a progress bar (tqdm's) to multiprocessing's resource
+    # tracker, which removes it and warns of a leak that there no longer is. The tracker takes over these options.
+    sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
     logging.getLogger("trivet").setLevel(logging.INFO)

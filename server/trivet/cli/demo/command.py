@@ -23,10 +23,10 @@ NEW_DOCUMENT = "brixal-lantern"
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1), help="Only the first so many questions in the table at the end.")
+@click.option("--limit", type=click.IntRange(1), help="Ask only the first N questions for the table at the end.")
 @config_options
 def demo(load: Callable[..., Config], limit: int | None) -> None:
-    """Start a server on the demo's configuration, walk through what it does with real requests, and stop it.
+    """Start a server on the demo's configuration, show with real requests what it does, and stop it.
 
     \b
     Examples:

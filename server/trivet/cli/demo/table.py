@@ -55,9 +55,9 @@ class DemoTable:
             f"  {len(examples)} hand-written questions, {unanswerable} of them without an answer in the handbook,"
         )
         click.echo(
-            f"  put to {len(part.arms)} arms. Right is: the fact, or that there is none, as the JSON object that"
+            f"  put to {len(part.arms)} arms. An answer is right if it gives the fact, or says that there is none,"
         )
-        click.echo("  a service wants.")
+        click.echo("  as the JSON object that was asked for.")
         found = self._evaluation.run_on(client, self._derived).parts[0]
         show_part(found)
         click.secho(f"\n{wording.standing(found, RIVALS)}", bold=True)

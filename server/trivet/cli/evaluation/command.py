@@ -26,16 +26,26 @@ MARGIN = 2.0
 
 @click.command("eval")
 @click.argument("suite")
-@click.option("--arm", "arms", multiple=True, help="Only this arm and the baseline; repeatable.")
+@click.option("--arm", "arms", multiple=True, help="Ask only this arm and the baseline; repeatable.")
 @click.option("--baseline", default="", help="The arm that others are compared with; default: the suite's.")
-@click.option("--gate", is_flag=True, help="Exit 1 unless --candidate beats the baseline and holds the general part.")
-@click.option("--candidate", help="The arm that the gate is about.")
-@click.option("--margin", type=click.FloatRange(0), default=MARGIN, show_default=True, help="Points it must win by.")
-@click.option("--limit", type=click.IntRange(1), help="Only the first so many questions of each part.")
-@click.option("--no-general", is_flag=True, help="Leave the general part out; not for the gate.")
-@click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Requests at a time.")
-@click.option("--fresh", is_flag=True, help="Ask everything again instead of going on with what was answered.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the page.")
+@click.option(
+    "--gate", is_flag=True, help="Exit with 1 unless --candidate beats the baseline and does not fail the general part."
+)
+@click.option("--candidate", help="The arm that the gate judges.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0),
+    default=MARGIN,
+    show_default=True,
+    help="Percentage points by which it must beat the baseline.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Ask only the first N questions of each part.")
+@click.option("--no-general", is_flag=True, help="Leave out the general part; the gate needs it.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Requests in flight at a time."
+)
+@click.option("--fresh", is_flag=True, help="Ask everything again, also what was answered before.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="File to write the HTML page to.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @config_options
 @target_options("clients")
@@ -59,8 +69,8 @@ def evaluate(
 ) -> None:
     """Put the same questions to every arm of SUITE (a file, a folder, or a name below evals/) and compare the answers.
 
-    A server of its own is started with one route for each arm, unless --address names a running one that has these
-    routes (`eval-<arm>`). What was answered is kept in the data folder: killed and run again, it goes on.
+    It starts a server of its own with one route for each arm, unless --address names a running server that has these
+    routes (`eval-<arm>`). Answers are kept in the data folder: if it is interrupted, the same command asks the rest.
 
     \b
     Examples:

@@ -35,7 +35,7 @@ def indexes_options(
     one that the command calls.
     """
 
-    @click.option("--offline", is_flag=True, help="Without a server: take the data folder's lock and work on it.")
+    @click.option("--offline", is_flag=True, help="Work on the data folder itself, while no server runs on it.")
     @config_options
     @target_options(listener)
     @wraps(command)
@@ -65,18 +65,18 @@ def index() -> None:
 
 @index.command()
 @click.argument("name")
-@click.option("--rebuild", is_flag=True, help="Make a new snapshot even if nothing asks for one.")
-@click.option("--strict", is_flag=True, help="Take nothing, and exit with 1, if anything would be skipped.")
+@click.option("--rebuild", is_flag=True, help="Build a new snapshot even if nothing changed.")
+@click.option("--strict", is_flag=True, help="Change nothing, and exit with 1, if any file would be skipped.")
 @json_option
 @partial(indexes_options, makes_anew=True)
 def build(client: Indexes, name: str, rebuild: bool, strict: bool, as_json: bool) -> None:
-    """Bring index NAME up to its corpus folder and its settings; only what changed is embedded.
+    """Bring index NAME up to date with its folder of documents and its settings.
 
-    Files that cannot be taken are skipped, listed and counted; what the index has of them stays. Other files than
-    documents are ignored.
+    Only documents that changed are embedded. Files that cannot be read are skipped, listed and counted, and what the
+    index has of them stays. Files that are not documents are ignored.
 
-    With other settings for chunking or embedding, a new snapshot is made beside the live one, checked, and takes its
-    place; the one before is kept for `trivet index rollback`.
+    If the settings for chunking or embedding changed, a new snapshot is built beside the live one, checked, and takes
+    its place. The one before is kept for `trivet index rollback`.
 
     \b
     Examples:
@@ -99,13 +99,13 @@ def build(client: Indexes, name: str, rebuild: bool, strict: bool, as_json: bool
 @index.command()
 @click.argument("name")
 @click.argument("snapshot", default="")
-@click.option("--reason", default="", help="Why; for the server's log.")
+@click.option("--reason", default="", help="Reason, for the server's log.")
 @json_option
 @indexes_options
 def rollback(client: Indexes, name: str, snapshot: str, reason: str, as_json: bool) -> None:
-    """Return index NAME to a retained SNAPSHOT, by default the one that was live before.
+    """Return index NAME to an earlier SNAPSHOT, by default the one that was live before.
 
-    Its chunking, embedding model and settings come back; the documents stay as they are now.
+    Chunking, embedding model and settings come back; the documents stay as they are now.
 
     \b
     Examples:
@@ -127,19 +127,25 @@ def _print_index(built: admin_pb2.Index, as_json: bool) -> None:
 @index.command()
 @click.argument("name")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--id", "document_id", help="The document's id; default: the file's name without its ending.")
-@click.option("--format", type=click.Choice(list(FORMATS_BY_NAME)), help="Default: by the file's ending.")
-@click.option("--title", default="", help="The document's title; default: what it says itself.")
-@click.option("--tag", "tags", multiple=True, help="Tag the documents; repeatable.")
-@click.option("--tenant", default="", help="Whose the documents are; default: shared by all (client key: its own).")
-@click.option("--valid-from", type=Moment(), help="Show them from this time on, such as 2026-01-31T00:00:00Z.")
-@click.option("--valid-until", type=Moment(), help="Show them until just before this time.")
+@click.option("--id", "document_id", help="The document's id; default: the file's name without its extension.")
+@click.option(
+    "--format", type=click.Choice(list(FORMATS_BY_NAME)), help="The files' format; default: by their extension."
+)
+@click.option("--title", default="", help="The document's title; default: the title that it contains.")
+@click.option("--tag", "tags", multiple=True, help="Tag for the documents; repeatable.")
+@click.option(
+    "--tenant",
+    default="",
+    help="Tenant that owns the documents; default: shared by all tenants (with a client key: its own).",
+)
+@click.option("--valid-from", type=Moment(), help="Time from which they can be found, such as 2026-01-31T00:00:00Z.")
+@click.option("--valid-until", type=Moment(), help="Time from which they can no longer be found.")
 @json_option
 @indexes_options
 def add(client: Indexes, name: str, files: tuple[Path, ...], as_json: bool, **given: Any) -> None:
-    """Add or replace documents of index NAME from FILES (Markdown, HTML, text, PDF, JSON lines).
+    """Add documents to index NAME, or replace them, from FILES (Markdown, HTML, text, PDF, JSON lines).
 
-    A .jsonl file whose lines have an "id" holds many documents, one a line.
+    A .jsonl file whose lines have an "id" holds one document per line.
 
     \b
     Examples:
@@ -183,7 +189,11 @@ def _print_acknowledgement(given: GivenDocument, item: admin_pb2.UpsertDocuments
 @index.command()
 @click.argument("name")
 @click.argument("ids", nargs=-1, required=True)
-@click.option("--tenant", default="", help="Whose the documents are; default: shared by all (client key: its own).")
+@click.option(
+    "--tenant",
+    default="",
+    help="Tenant that owns the documents; default: shared by all tenants (with a client key: its own).",
+)
 @json_option
 @indexes_options
 def rm(client: Indexes, name: str, ids: tuple[str, ...], tenant: str, as_json: bool) -> None:
@@ -209,12 +219,12 @@ def rm(client: Indexes, name: str, ids: tuple[str, ...], tenant: str, as_json: b
 @index.command()
 @click.argument("name")
 @click.argument("text")
-@click.option("--top-k", type=click.IntRange(1, 100), help="How many passages at most.")
-@click.option("--tag", "tags", multiple=True, help="Only documents with this tag; repeatable.")
+@click.option("--top-k", type=click.IntRange(1, 100), help="Return at most this many passages.")
+@click.option("--tag", "tags", multiple=True, help="Search only documents that have this tag; repeatable.")
 @json_option
 @partial(indexes_options, listener="clients")
 def search(client: Indexes, name: str, text: str, top_k: int | None, tags: tuple[str, ...], as_json: bool) -> None:
-    """Search index NAME as a question with this TEXT would.
+    """Search index NAME for TEXT, as a request with this question would.
 
     \b
     Examples:

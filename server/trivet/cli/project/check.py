@@ -22,12 +22,12 @@ _LINE = re.compile(r"(?P<file>.+?):(?P<line>\d+): (?:(?P<field>[^\s:]+): )?(?P<m
 def check(load: LoadConfig, as_json: bool) -> None:
     """Check a project without starting anything, and say everything that is wrong with it at once.
 
-    Looked at are the configuration, prompts and their variables, indexes and their documents' folders, adapters held
-    against the base model, the model's folder, keys, TLS files, the listeners' addresses, and suites below evals/. Each
-    problem comes with file, line and field, what is wrong, and what was expected. Notes are worth knowing, and keep
-    nothing from being served.
+    It reads the configuration, the prompts and their variables, the indexes, the adapters (held against the base
+    model), the model's folder, keys, TLS files, the listeners' addresses, and the suites below evals/. For each problem
+    it tells the file, the line and the field, what is wrong, and what was expected. Notes do not keep anything from
+    being served.
 
-    Exit code 0: nothing is wrong; 1: something is.
+    The exit code is 0 if nothing is wrong, and 1 otherwise.
 
     \b
     Examples:

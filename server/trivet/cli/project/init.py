@@ -40,7 +40,7 @@ def init(folder: Path, model: str | None) -> None:
     """Write a small project that runs into DIR (default: here), with files to change into your own.
 
     It has a configuration, a prompt with a variable and a few-shot example in two versions, an index of three
-    documents, a route with two variants, a suite of five questions, and a README. Nothing that exists is overwritten.
+    documents, a route with two variants, a suite of five questions, and a README. It never overwrites a file.
 
     \b
     Examples:

@@ -16,16 +16,18 @@ from trivet.client import CallFailed, Client, Target
 
 @click.command()
 @click.argument("question")
-@click.option("--route", help="The route to ask; default: the only one, if there is only one.")
-@click.option("--unit", default="", help="User or session id that sticks to a variant.")
+@click.option("--route", help="The route to ask; not needed if the server has only one.")
+@click.option("--unit", default="", help="User or session id: the same id gets the same variant.")
 @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="A template variable; repeatable.")
-@click.option("--schema", help="JSON schema that the answer is constrained to.")
-@click.option("--top-k", type=click.IntRange(1, 100), help="How many passages at most.")
-@click.option("--tag", "tags", multiple=True, help="Only documents with this tag; repeatable.")
+@click.option("--schema", help="JSON schema that the answer has to follow.")
+@click.option("--top-k", type=click.IntRange(1, 100), help="Retrieve at most this many passages.")
+@click.option("--tag", "tags", multiple=True, help="Search only documents that have this tag; repeatable.")
 @click.option("--no-retrieval", is_flag=True, help="Answer without passages.")
-@click.option("--max-tokens", type=click.IntRange(1), help="Length of the answer at most.")
-@click.option("--temperature", type=click.FloatRange(0, 2), help="0 is greedy.")
-@click.option("--seed", type=click.IntRange(0), help="Makes sampling repeatable.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Generate at most this many tokens.")
+@click.option(
+    "--temperature", type=click.FloatRange(0, 2), help="Randomness of the answer; 0 always takes the likeliest token."
+)
+@click.option("--seed", type=click.IntRange(0), help="Seed that makes a random answer repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole response message.")
 @target_options("clients", "operators")
 def ask(
@@ -43,7 +45,7 @@ def ask(
     seed: int | None,
     as_json: bool,
 ) -> None:
-    """Ask a running server one QUESTION, and show the answer with its sources and its account.
+    """Ask a running server one QUESTION, and show the answer, its sources, and what it took.
 
     \b
     Examples:

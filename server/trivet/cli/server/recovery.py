@@ -26,10 +26,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the ma
 @json_option
 @data_folder_options
 def backup(target: Path, data_dir: Path, as_json: bool) -> None:
-    """Copy the data folder, as it is at one moment, to the new folder DEST; a server may go on meanwhile.
+    """Copy the data folder, as it is at one moment, to the new folder DEST. A server may run meanwhile.
 
-    Copied are the document log, what operators asked to be loaded, the staged adapters, the receipts and the cache of
-    passages' vectors. Vectors and exported models are not: the next start makes them again.
+    The backup holds the document log, which adapters operators loaded, copies of those adapters, the receipts and the
+    cache of passages' vectors. It holds no collections and no exported models: the next start makes them again.
 
     \b
     Examples:
@@ -48,9 +48,9 @@ def backup(target: Path, data_dir: Path, as_json: bool) -> None:
 @json_option
 @data_folder_options
 def restore(source: Path, data_dir: Path, as_json: bool) -> None:
-    """Make the data folder from the backup SRC. It must be absent or empty; no server runs on it.
+    """Restore the data folder from the backup SRC. The folder must be absent or empty.
 
-    The backup is verified first. Broken off, the folder is not served; the same command again begins anew.
+    The backup is verified first. If this is interrupted, no server takes the folder; the same command begins anew.
 
     \b
     Examples:
@@ -67,9 +67,10 @@ def restore(source: Path, data_dir: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object: findings, notes and the server's pid.")
 @data_folder_options
 def doctor(data_dir: Path, as_json: bool) -> None:
-    """Examine the data folder and say what is wrong, what it means and what mends it. Nothing is changed.
+    """Examine the data folder, and say what is wrong, what it means and how to repair it. Nothing is changed.
 
-    While a server runs on the folder, its collections are not examined. Exit code 0: sound; 1: something was found.
+    While a server runs on the folder, its collections are not examined. The exit code is 0 if nothing is wrong, and 1
+    otherwise.
 
     \b
     Examples:
@@ -92,7 +93,9 @@ def _tell(data_dir: Path, found: Diagnosis) -> None:
     if found.server_pid:
         click.echo(f"process {found.server_pid} serves {data_dir}: its collections are not examined", err=True)
     for finding in found.findings:
-        click.echo(f"{finding.where}\n  {finding.what}\n  means: {finding.means}\n  mends it: {finding.remedy}")
+        click.echo(
+            f"{finding.where}\n  {finding.what}\n  what it means: {finding.means}\n  to repair it: {finding.remedy}"
+        )
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     click.echo(f"{len(found.findings)} found in {data_dir}" if found.findings else f"{data_dir} is sound")

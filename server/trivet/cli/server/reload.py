@@ -13,11 +13,10 @@ from trivet.client import Client, Target
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object: revision and differences.")
 @target_options("operators")
 def reload_routes(target: Target, as_json: bool) -> None:
-    """Let a running server read its own configuration again and serve its routes, prices and new prompts.
+    """Let a running server read its configuration again and serve its routes, prices and new prompts.
 
-    New and changed variants are made warm first, then all routes change in one step; no request fails and no stream
-    stalls. If anything is wrong, or differs in what needs a restart, nothing changes. SIGHUP to the server does the
-    same.
+    The server first prepares new and changed variants, then changes all routes in one step: no request fails and no
+    stream stalls. If anything is wrong, or a change needs a restart, nothing changes. SIGHUP does the same.
 
     \b
     Examples:

@@ -12,10 +12,10 @@ from trivet.cli.options.config import LoadConfig, config_options
 
 
 @click.command()
-@click.option("--listen", help="Clients' listener, host:port (TRIVET_LISTEN).")
-@click.option("--admin-listen", help="Operators' listener, host:port (TRIVET_ADMIN_LISTEN).")
-@click.option("--metrics-listen", help="Prometheus listener, host:port (TRIVET_METRICS_LISTEN).")
-@click.option("--insecure", is_flag=True, help="Serve other machines without TLS or without keys.")
+@click.option("--listen", help="Address for clients, host:port (TRIVET_LISTEN).")
+@click.option("--admin-listen", help="Address for operators, host:port (TRIVET_ADMIN_LISTEN).")
+@click.option("--metrics-listen", help="Address for Prometheus, host:port (TRIVET_METRICS_LISTEN).")
+@click.option("--insecure", is_flag=True, help="Allow addresses that other machines can reach without TLS or keys.")
 @config_options
 def serve(
     load: LoadConfig,
@@ -24,7 +24,9 @@ def serve(
     metrics_listen: str | None,
     insecure: bool,
 ) -> None:
-    """Serve what the configuration says, until SIGTERM or Ctrl-C; what is in flight is finished first.
+    """Run the server that the configuration describes, until SIGTERM or Ctrl-C.
+
+    Requests in flight are finished first. SIGHUP does what `trivet reload` does.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ from trivet.client import Client, Target
 def status(target: Target, as_json: bool) -> None:
     """Show whether a server is serving, and how many variants, adapters and documents it has.
 
-    Exit code 0: every variant that gets traffic is ready; 1: not all of them are, or the server is starting.
+    The exit code is 0 if every variant that gets traffic is ready, and 1 otherwise, also while the server starts.
 
     \b
     Examples:

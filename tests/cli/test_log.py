@@ -1,0 +1,52 @@
+"""The console of a server: a time and a level on each line, and no alarm about what was put right."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = """
+import logging, multiprocessing, os, signal, sys, time
+from trivet.cli.console.log import log_to_console
+
+def killed(pipe):
+    lock = multiprocessing.get_context("spawn").RLock()
+    pipe.send(True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    if sys.argv[1] == "log":
+        log_to_console()
+    logging.getLogger("trivet.some.part").info("engine %s is ready", "local")
+    logging.getLogger("other").info("chatter")
+    logging.getLogger("other").warning("trouble")
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    child = spawn.Process(target=killed, args=(theirs,))
+    child.start()
+    ours.recv()
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+"""
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO   |WARNING) (.*)")
+
+
+def output(tmp_path: Path, how: str) -> str:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, tmp_path / "script.py", how], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_lines_have_time_and_level_and_a_killed_child_leaves_no_warning(tmp_path: Path) -> None:
+    found = [LINE.fullmatch(line) for line in output(tmp_path, "log").splitlines()]
+    assert [match and (match[1].strip(), match[2]) for match in found] == [
+        ("INFO", "engine local is ready"),
+        ("WARNING", "trouble"),
+    ]
+
+
+def test_without_it_there_would_be_one(tmp_path: Path) -> None:
+    assert "leaked semaphore" in output(tmp_path, "plain")
