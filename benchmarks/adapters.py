@@ -7,7 +7,7 @@ How it is measured
 - A random Llama of the demo model's size and random adapters of rank 8 on all linear layers: the engine does the work
   that it would do for real ones, and no answer ends by itself. Each part starts `trivet serve` on a configuration of
   its own and asks over gRPC, from threads of this process, which takes its share of the same cores.
-- loads: load (with preflight, copy and wish on disk) and unload one adapter after the other, idle and beside 8 streams
+- loads: load (with preflight, copy and record on disk) and unload one adapter after the other, idle and with 8 streams
   (4 of the base, 4 adapters). Inter-token times are those between messages at the client (a message has up to 4
   tokens); windows with swaps and without take turns.
 - first: time to first token with the adapter in a slot of the engine, in its memory, or only in our copy on disk.

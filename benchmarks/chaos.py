@@ -74,7 +74,7 @@ class Chaos:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._reloaded = dict(world.serving)  # what the server is known to have taken
-        self._wished: set[str] = set()
+        self._requested: set[str] = set()
         self._unsure: set[str] = set()  # what a call that failed has done, nobody can tell
 
     def run(self, seconds: float, kills: int) -> None:
@@ -168,18 +168,18 @@ class Chaos:
         self._unsure.add(name)
         loaded = client.load_adapter(name).adapter
         self._unsure.discard(name)
-        self._wished.add(name)
+        self._requested.add(name)
         if loaded.state != admin_pb2.ADAPTER_STATE_READY:
             self.history.problems.append(f"{name} was loaded and is in state {loaded.state}")
 
     def _unload(self, client: Client, draw: random.Random) -> None:
-        """Withdraw a wish; where a route wants the adapter, that is said and nothing changes."""
-        known = sorted(self._wished | self._unsure)
+        """Withdraw a request; where a route wants the adapter, that is said and nothing changes."""
+        known = sorted(self._requested | self._unsure)
         if not known:
             return
         name = draw.choice(known)
-        before = name in self._wished
-        self._wished.discard(name)
+        before = name in self._requested
+        self._requested.discard(name)
         self._unsure.add(name)
         try:
             client.unload_adapter(name)
@@ -191,7 +191,7 @@ class Chaos:
                 raise
             elif before:
                 self._unsure.discard(name)
-                self._wished.add(name)
+                self._requested.add(name)
 
     def _wanted(self) -> set[str]:
         """What routes may want: those of the configuration, and those of before if it was not taken."""
@@ -232,7 +232,7 @@ class Chaos:
         self.history.problems += left
 
     def _left(self, client: Client) -> list[str]:
-        least = {*self._world.serving.values(), *self._wished}
+        least = {*self._world.serving.values(), *self._requested}
         listed = client.list_adapters().adapters
         ready = {item.name for item in listed if item.state == admin_pb2.ADAPTER_STATE_READY}
         leased = [item.name for item in listed if item.tier == admin_pb2.ADAPTER_TIER_LEASED]

@@ -1,4 +1,4 @@
-"""What may be wished after a kill: what was acknowledged, and either way what was under way."""
+"""What may be requested after a kill: what was acknowledged, and either way what was under way."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Desired:
         yield
         self.done(order, ref)
 
-    def settle(self, wished: set[str]) -> list[str]:
-        """What is wrong with the wishes that a restart found; from here on these are certain."""
+    def settle(self, requested: set[str]) -> list[str]:
+        """What is wrong with the requests that a restart found; from here on these are certain."""
         least, most = self._certain - self._open, self._certain | self._open
-        wrong = [f"{ref} was acknowledged and is not wished any more" for ref in sorted(least - wished)]
-        wrong += [f"{ref} is wished, and nobody asked for it" for ref in sorted(wished - most)]
+        wrong = [f"{ref} was acknowledged and is not requested any more" for ref in sorted(least - requested)]
+        wrong += [f"{ref} is requested, and nobody asked for it" for ref in sorted(requested - most)]
         self.undecided += len(self._open)
-        self._certain, self._open = set(wished), set()
+        self._certain, self._open = set(requested), set()
         return wrong

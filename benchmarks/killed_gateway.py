@@ -138,18 +138,18 @@ class Lives:
         desired = self.outcome.desired
         try:
             with Client(server.target, timeout=SETTLED) as client:
-                wished = {item.name for item in client.list_adapters().adapters if item.requested}
+                requested = {item.name for item in client.list_adapters().adapters if item.requested}
                 while not self._killed.is_set():
                     name = draw.choice(names)
                     old, new = (f"{name}@{version}" for version in draw.sample(VERSIONS, 2))
-                    if new not in wished:
+                    if new not in requested:
                         with desired.ordered("load", new):
                             client.load_adapter(new)
-                        wished.add(new)
-                    if old in wished:
+                        requested.add(new)
+                    if old in requested:
                         with desired.ordered("unload", old):
                             client.unload_adapter(old)
-                        wished.remove(old)
+                        requested.remove(old)
         except CallFailed as failure:
             self._explain(failure)
 
@@ -174,9 +174,9 @@ class Lives:
     def _look(self, server: ServerProcess) -> None:
         """Everything that must hold after a start."""
         with Client(server.target, timeout=SETTLED) as client:
-            wished = {item.name for item in client.list_adapters().adapters if item.requested}
-            self.outcome.problems += self.outcome.desired.settle(wished)
-            wanted = wished | set(self._world.serving.values())
+            requested = {item.name for item in client.list_adapters().adapters if item.requested}
+            self.outcome.problems += self.outcome.desired.settle(requested)
+            wanted = requested | set(self._world.serving.values())
             deadline = time.monotonic() + SETTLED
             while (wrong := self._unlike(client, wanted)) and time.monotonic() < deadline:
                 time.sleep(0.2)
@@ -186,7 +186,7 @@ class Lives:
                 if (answer.receipt.adapter, answer.text) != (adapter, expected):
                     told = f"{answer.receipt.adapter} says {answer.text!r}"
                     self.outcome.problems.append(f"{route}: {told}, expected {adapter} and {expected!r}")
-        print(f"kills: {self.outcome.kills}, orders: {self.outcome.orders}, wished: {sorted(wished)}", flush=True)
+        print(f"kills: {self.outcome.kills}, orders: {self.outcome.orders}, requested: {sorted(requested)}", flush=True)
 
     def _unlike(self, client: Client, wanted: set[str]) -> list[str]:
         listed = [item for item in client.list_adapters().adapters if item.requested or item.routes]

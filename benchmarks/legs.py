@@ -11,8 +11,8 @@ from typing import Any
 from qdrant_client import AsyncQdrantClient, models
 
 from trivet.retrieval.snapshot.snapshot import Snapshot
-from trivet.stores import points
-from trivet.stores.records import Visible
+from trivet.stores.qdrant import points
+from trivet.stores.records import Visibility
 from trivet.types.passage import SearchQuery
 
 DENSE, TERMS, HYBRID = "dense", "BM25", "hybrid"
@@ -59,7 +59,7 @@ async def leg(client: AsyncQdrantClient, snapshot: Snapshot, mode: str, text: st
         snapshot.collection,
         query=query,
         using=using,
-        query_filter=points.visible(Visible("", (), time.time()), ()),
+        query_filter=points.visible(Visibility("", (), time.time()), ()),
         limit=top_k,
         with_payload=["document_id", "text"],
     )

@@ -15,8 +15,8 @@ from legs import client_of, searched_for
 from passages import drawn, passage
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.snapshot.snapshot import Snapshot
-from trivet.stores import points
-from trivet.stores.records import DocumentKey, Kind, PassageRecord, Revision, Visible
+from trivet.stores.qdrant import points
+from trivet.stores.records import DocumentKey, PassageRecord, PointKind, Revision, Visibility
 
 TOP_K = 5
 CANDIDATES = 50
@@ -78,7 +78,7 @@ async def llama_index(snapshot: Snapshot, stack: AsyncExitStack) -> Ask | None:
     index = VectorStoreIndex.from_vector_store(store, embed_model=Embedding())
 
     async def ask(text: str) -> int:
-        visible = points.visible(Visible("", (), time.time()), ())
+        visible = points.visible(Visibility("", (), time.time()), ())
         retriever = index.as_retriever(
             vector_store_query_mode="hybrid",
             similarity_top_k=CANDIDATES,
@@ -111,7 +111,7 @@ async def local_mode(snapshot: Snapshot, base: Sequence[str], number: int, stack
         dense: Any = (await snapshot.embedder.embed_query(text)).tolist()
         terms = snapshot.terms.of_query(text)
         sparse: Any = models.SparseVector(indices=list(terms.indices), values=list(terms.values))
-        seen = points.visible(Visible("", (), time.time()), ())
+        seen = points.visible(Visibility("", (), time.time()), ())
         response = await client.query_points(
             "local",
             prefetch=[
@@ -141,4 +141,4 @@ def _point(snapshot: Snapshot, text: str, n: int) -> models.PointStruct:
         dense=drawn(text, snapshot.embedder.dimension).tolist(),
         terms=snapshot.terms.of_passage(text),
     )
-    return points.passage_point(record, Kind.PASSAGE)
+    return points.passage_point(record, PointKind.PASSAGE)

@@ -11,9 +11,9 @@ from pathlib import Path
 import yaml
 
 from tiny_llama import make_model
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.chat_tokenizer import ChatTokenizer
-from trivet.prompts.library import PromptLibrary
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.template.library import PromptLibrary
+from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.types.request import Message
 from trivet.types.variant import VersionRef
 

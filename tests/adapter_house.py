@@ -18,7 +18,7 @@ from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import BackendUnavailable
-from trivet.stores.adapter_wishes import AdapterWishes
+from trivet.stores.desired_adapters import DesiredAdapters
 from trivet.testing.adapters import write_adapter
 from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, StagedAdapter
 from trivet.types.generation import BackendRequest, Chunk
@@ -119,7 +119,7 @@ class House:
             AdapterStaging(self.settings),
             self.engine,
             self.wanted,
-            AdapterWishes.open(self.database),
+            DesiredAdapters.open(self.database),
             self.lifecycle,
             lambda outcome, _: self.loads.append(outcome),
         )

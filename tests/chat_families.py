@@ -21,9 +21,9 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.chat_tokenizer import FIXED_DATE, ChatTokenizer
-from trivet.prompts.source import PromptSource
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.template.source import PromptSource
+from trivet.prompts.tokenizer.chat_tokenizer import FIXED_DATE, ChatTokenizer
 
 CORPUS = (
     "You answer from the handbook. Answer with only the value, nothing else. If the passages do not tell, say so.",

@@ -26,18 +26,18 @@ from trivet.metering.sink import Sink
 from trivet.pipeline.admission import Admission
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.passages import BoundedRetriever
+from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.search import SearchPipeline
-from trivet.pipeline.warmth import PrefixBooks
 from trivet.ports import Retriever
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.chat_tokenizer import ChatTokenizer
-from trivet.prompts.source import PromptSource, Turn
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.template.source import PromptSource, Turn
+from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.routing.table import RouteTable
 from trivet.rpc.auth import Authenticator, KeyEntry
 from trivet.rpc.inference import InferenceServicer
 from trivet.rpc.server import Health, Listener, ListenerSettings, TlsFiles
 from trivet.rpc.status import code_name_of
-from trivet.stores.adapter_wishes import AdapterWishes
+from trivet.stores.desired_adapters import DesiredAdapters
 from trivet.testing import ScriptedBackend, ScriptedRetriever
 from trivet.types.passage import Passage
 from trivet.types.request import KeyRole
@@ -184,7 +184,7 @@ async def gateway(
         },
         backends={"scripted": backend},
         slots={"scripted": slots},
-        books=PrefixBooks(),
+        ledger=PrefixCacheLedger(),
         prices={"scripted": Price(1.0, 0.1, 2.0)},
         sink=Sink(metrics, receipts, lambda: table.routes),
         code_of=code_name_of,
@@ -219,7 +219,7 @@ async def gateway(
 def no_adapters(backend: ScriptedBackend, folder: Path) -> AdapterManager:
     """A manager that manages none."""
     settings = AdapterSettings((folder / "adapters",), folder / "staged", folder, max_rank=16)
-    return AdapterManager(AdapterStaging(settings), backend, {}, AdapterWishes.open(folder / "adapters.sqlite"))
+    return AdapterManager(AdapterStaging(settings), backend, {}, DesiredAdapters.open(folder / "adapters.sqlite"))
 
 
 # A small, fixed flow-control window: without it gRPC's core reads megabytes ahead of a client that does not.

@@ -17,7 +17,7 @@ from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
-from trivet.stores.adapter_wishes import AdapterWishes
+from trivet.stores.desired_adapters import DesiredAdapters
 from trivet.testing import ScriptedBackend
 from trivet.types.adapter import AdapterState
 from trivet.types.variant import VersionRef
@@ -27,13 +27,13 @@ def open_manager(folder: Path, base: Path) -> tuple[AdapterManager, ScriptedBack
     """A manager over a folder with `root`, which holds the adapters."""
     settings = AdapterSettings((folder / "root",), folder / "staged", base, 16)
     backend = ScriptedBackend()
-    wishes = AdapterWishes.open(folder / "adapters.sqlite")
-    manager = AdapterManager(AdapterStaging(settings), backend, {}, wishes, LifecycleSettings(host_places=2))
+    desired = DesiredAdapters.open(folder / "adapters.sqlite")
+    manager = AdapterManager(AdapterStaging(settings), backend, {}, desired, LifecycleSettings(host_places=2))
     return manager, backend
 
 
 async def settled(manager: AdapterManager) -> None:
-    """Everything that was wished is ready."""
+    """Everything that was requested is ready."""
     await manager.reconcile()
     async with asyncio.timeout(60):
         while any(status.state is not AdapterState.READY for status in manager.statuses()):
@@ -45,7 +45,7 @@ async def main(folder: Path, base: Path, chance: random.Random) -> None:
     print("start", flush=True)
     manager, _ = open_manager(folder, base)
     await settled(manager)
-    wished = {status.ref for status in manager.statuses()}
+    requested = {status.ref for status in manager.statuses()}
     names = sorted(path.name for path in (folder / "root").iterdir())
 
     async def order(kind: str, ref: VersionRef) -> None:
@@ -56,12 +56,12 @@ async def main(folder: Path, base: Path, chance: random.Random) -> None:
     async def replace(name: str) -> None:
         """The other version comes before this one goes, as an operator would do it."""
         old, new = (VersionRef(name, version) for version in chance.sample(("1", "2"), 2))
-        if new not in wished:
+        if new not in requested:
             await order("load", new)
-            wished.add(new)
-        if old in wished:
+            requested.add(new)
+        if old in requested:
             await order("unload", old)
-            wished.remove(old)
+            requested.remove(old)
 
     while True:
         await asyncio.gather(*[replace(name) for name in chance.sample(names, 2)])

@@ -12,18 +12,18 @@ import pytest
 from qdrant_client import AsyncQdrantClient, grpc
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
-from trivet.stores.qdrant import QdrantStore
-from trivet.stores.qdrant_connection import QdrantConnection, QdrantEndpoint
+from trivet.stores.qdrant.connection import QdrantConnection, QdrantEndpoint
+from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.records import (
-    NOTHING,
+    NO_EXCLUSIONS,
+    DocumentHead,
     DocumentKey,
+    ExcludedPassages,
     FoundPassage,
-    Head,
     PassageRecord,
     Revision,
-    Terms,
-    Unwanted,
-    Visible,
+    SparseVector,
+    Visibility,
 )
 
 DIMENSION = 8
@@ -109,15 +109,15 @@ def passages(
             valid_from=None,
             valid_until=None,
             dense=vector(angle),
-            terms=Terms(list(terms), [1.0] * len(terms)),
+            terms=SparseVector(list(terms), [1.0] * len(terms)),
         )
         made.append(replace(record, **fields))  # type: ignore[arg-type]
     return made
 
 
-async def put(store: QdrantStore, collection: str, records: Sequence[PassageRecord]) -> Head:
+async def put(store: QdrantStore, collection: str, records: Sequence[PassageRecord]) -> DocumentHead:
     """Stage and publish one document."""
-    head = Head(records[0].of, deleted=False, passages=len(records))
+    head = DocumentHead(records[0].of, deleted=False, passages=len(records))
     await store.stage(collection, records)
     await store.publish(collection, head)
     return head
@@ -135,7 +135,7 @@ async def search(
     limit: int = 10,
     candidates: int = 10,
     without: Sequence[Revision] = (),
-    unwanted: Unwanted = NOTHING,
+    unwanted: ExcludedPassages = NO_EXCLUSIONS,
     weights: tuple[float, float] = (1.0, 1.0),
 ) -> list[FoundPassage]:
     """A hybrid search."""
@@ -143,8 +143,8 @@ async def search(
     return await store.search(
         collection,
         vector(angle),
-        Terms(terms, [1.0] * len(terms)),
-        Visible(tenant, tags, at),
+        SparseVector(terms, [1.0] * len(terms)),
+        Visibility(tenant, tags, at),
         limit=limit,
         candidates=candidates,
         rrf_k=K,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import ClassVar
 
-from trivet.quotation import quote, shortened
+from trivet.excerpt import quote, shortened
 
 MOST_PROBLEMS = 16
 LONGEST_FIELD = 200

@@ -21,7 +21,7 @@ BLOCK = 1000
 
 
 class Reader:
-    """A source that gives what `block` makes of an offset and a wish."""
+    """A source that gives what `block` makes of an offset and a size."""
 
     def __init__(self, offset: int, block: Callable[[int, int], bytes]) -> None:
         self._at = offset

@@ -17,7 +17,7 @@ from trained_folders import NEW_FIELDS, TRAINED, Trained
 from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
-from trivet.app.importing import Imported, import_adapter
+from trivet.app.adapters.importing import Imported, import_adapter
 from trivet.cli.main import main
 from trivet.config import Config
 from trivet.errors import AdapterRejected, FailedPrecondition

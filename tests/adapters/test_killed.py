@@ -57,9 +57,9 @@ async def test_a_hundred_loads_and_replacements(folder: Path, tiny_model: Path) 
         manager, engine = open_manager(folder, tiny_model)
         await settled(manager)
         statuses = manager.statuses()
-        wished = {str(status.ref) for status in statuses if status.requested}
-        assert desired.settle(wished) == []
-        assert {str(status.ref): status.digest for status in statuses} == {ref: digests[ref] for ref in wished}
+        requested = {str(status.ref) for status in statuses if status.requested}
+        assert desired.settle(requested) == []
+        assert {str(status.ref): status.digest for status in statuses} == {ref: digests[ref] for ref in requested}
         assert {status.state for status in statuses} <= {AdapterState.READY}
         assert len(engine.resident) == min(2, len(statuses))
         copies = {path.name: digest(path) for path in (folder / "staged").iterdir()}

@@ -29,7 +29,7 @@ from trivet.errors import (
     NotFound,
     StateUnavailable,
 )
-from trivet.stores.adapter_wishes import AdapterWish, AdapterWishes
+from trivet.stores.desired_adapters import DesiredAdapter, DesiredAdapters
 from trivet.types.adapter import AdapterState, AdapterTier, FetchProgress, StagedAdapter, engine_name
 from trivet.types.generation import BackendRequest
 from trivet.types.variant import VersionRef
@@ -38,7 +38,7 @@ from virtual_time import VirtualLoop
 REFS = tuple(VersionRef(name, "1") for name in "abcde")
 PLACES = 2
 EXPECTED = (AdapterRejected, BackendUnavailable, FailedPrecondition, NotFound, StateUnavailable)
-LOG = logging.getLogger("trivet.adapters.lifecycle.pursuit")  # it tells of every attempt
+LOG = logging.getLogger("trivet.adapters.lifecycle.retry")  # it tells of every attempt
 Result = TypeVar("Result")
 refs = st.sampled_from(REFS)
 pauses = st.sampled_from([0.0, 0.005, 0.01, 0.02, 0.05, 0.3])  # seconds
@@ -112,7 +112,7 @@ class MemoryStaging(AdapterStaging):
                 del self.copies[path]
 
 
-class MemoryWishes(AdapterWishes):
+class MemoryDesired(DesiredAdapters):
     """Wishes that outlive their manager; `full` fails what would be written."""
 
     def __init__(self) -> None:
@@ -122,12 +122,12 @@ class MemoryWishes(AdapterWishes):
     def close(self) -> None:
         pass
 
-    async def all(self, backend: str) -> list[AdapterWish]:
+    async def all(self, backend: str) -> list[DesiredAdapter]:
         await asyncio.sleep(0.01)
-        return [AdapterWish(ref, digest) for ref, digest in self.kept.items()]
+        return [DesiredAdapter(ref, digest) for ref, digest in self.kept.items()]
 
-    async def record(self, backend: str, wish: AdapterWish) -> None:
-        await self._write(functools.partial(self.kept.__setitem__, wish.ref, wish.digest))
+    async def record(self, backend: str, adapter: DesiredAdapter) -> None:
+        await self._write(functools.partial(self.kept.__setitem__, adapter.ref, adapter.digest))
 
     async def withdraw(self, backend: str, ref: VersionRef) -> None:
         await self._write(functools.partial(self.kept.pop, ref, None))
@@ -197,7 +197,7 @@ class Lifecycle(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = VirtualLoop()
-        self.staging, self.wishes = MemoryStaging(), MemoryWishes()
+        self.staging, self.desired = MemoryStaging(), MemoryDesired()
         self.engine = Engine(self.staging)
         self.wanted: dict[VersionRef, list[str]] = {}
         self.orders: list[asyncio.Task[Any]] = []
@@ -209,7 +209,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _start(self) -> None:
         self.manager = AdapterManager(
-            self.staging, self.engine, self.wanted, self.wishes, LifecycleSettings(PLACES, 2, 0.5, 4.0)
+            self.staging, self.engine, self.wanted, self.desired, LifecycleSettings(PLACES, 2, 0.5, 4.0)
         )
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -237,10 +237,10 @@ class Lifecycle(RuleBasedStateMachine):
 
     # What operators, routes and clients do.
 
-    @initialize(wished=st.lists(refs, max_size=4, unique=True), wanted=st.sets(refs, max_size=2))
-    def a_day_begins(self, wished: list[VersionRef], wanted: set[VersionRef]) -> None:
+    @initialize(requested=st.lists(refs, max_size=4, unique=True), wanted=st.sets(refs, max_size=2))
+    def a_day_begins(self, requested: list[VersionRef], wanted: set[VersionRef]) -> None:
         self.routes_change(wanted, 0.3)
-        for ref in wished:
+        for ref in requested:
             self.load(ref, 0.3)
 
     @rule(ref=refs, then=pauses)
@@ -333,7 +333,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(full=st.booleans())
     def disk(self, full: bool) -> None:
-        self.wishes.full = full
+        self.desired.full = full
 
     # What holds at any time, and what once all is quiet.
 
@@ -357,10 +357,10 @@ class Lifecycle(RuleBasedStateMachine):
     def _heal(self) -> None:
         self.staging.broken.clear()
         self.engine.refused.clear()
-        self.wishes.full = False
+        self.desired.full = False
         # Other bytes never stand in for those that were loaded or acknowledged: the source gets those back.
         self.staging.sources.update({status.ref: status.digest for status in self.manager.statuses() if status.digest})
-        self.staging.sources.update(self.wishes.kept)
+        self.staging.sources.update(self.desired.kept)
 
     def teardown(self) -> None:
         try:
@@ -385,11 +385,11 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _check_books(self) -> None:
         statuses = {status.ref: status for status in self.manager.statuses()}
-        expected = {*self.wanted, *self.wishes.kept}
+        expected = {*self.wanted, *self.desired.kept}
         ready = {ref for ref, status in statuses.items() if status.state is AdapterState.READY}
         assert ready == expected, statuses
-        assert {ref for ref, status in statuses.items() if status.requested} == set(self.wishes.kept)
-        for ref, digest in self.wishes.kept.items():
+        assert {ref for ref, status in statuses.items() if status.requested} == set(self.desired.kept)
+        for ref, digest in self.desired.kept.items():
             assert statuses[ref].digest == digest
         held = {status.engine_name for status in statuses.values() if status.tier is not AdapterTier.DISK}
         assert self.engine.resident == held

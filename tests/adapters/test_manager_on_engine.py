@@ -19,7 +19,7 @@ from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import BackendUnavailable, NotFound
-from trivet.stores.adapter_wishes import AdapterWishes
+from trivet.stores.desired_adapters import DesiredAdapters
 from trivet.testing.adapters import write_adapter
 from trivet.types.adapter import AdapterState, AdapterTier, StagedAdapter
 from trivet.types.generation import BackendRequest
@@ -37,8 +37,8 @@ def greedy(engine_name: str, max_tokens: int = 24) -> BackendRequest:
 async def test_life_of_an_adapter(tiny_engine: EmbeddedVllm, tiny_model: Path, tmp_path: Path) -> None:
     folder = write_adapter(tmp_path / "root" / "tone" / "1", adapter_files(60))
     settings = AdapterSettings((tmp_path / "root",), tmp_path / "staged", tiny_model, max_rank=8)
-    wishes = AdapterWishes.open(tmp_path / "adapters.sqlite")
-    manager = AdapterManager(AdapterStaging(settings), tiny_engine, {}, wishes)
+    desired = DesiredAdapters.open(tmp_path / "adapters.sqlite")
+    manager = AdapterManager(AdapterStaging(settings), tiny_engine, {}, desired)
     first = await manager.load(REF)
     async with manager.acquire(REF) as lease:
         assert lease is not None
@@ -68,8 +68,8 @@ async def test_life_of_an_adapter(tiny_engine: EmbeddedVllm, tiny_model: Path, t
 def manager_of(engine: EmbeddedVllm, model: Path, folder: Path) -> AdapterManager:
     """Two places in host memory; sources in `root`."""
     settings = AdapterSettings((folder / "root",), folder / "staged", model, max_rank=8)
-    wishes = AdapterWishes.open(folder / "adapters.sqlite")
-    return AdapterManager(AdapterStaging(settings), engine, {}, wishes, LifecycleSettings(host_places=2))
+    desired = DesiredAdapters.open(folder / "adapters.sqlite")
+    return AdapterManager(AdapterStaging(settings), engine, {}, desired, LifecycleSettings(host_places=2))
 
 
 async def answer(manager: AdapterManager, engine: EmbeddedVllm, ref: VersionRef) -> str:

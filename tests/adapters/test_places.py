@@ -19,7 +19,7 @@ from trivet.adapters.sources.remote_root import RemoteRoot
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
 from trivet.testing.adapters import digest, write_adapter
-from trivet.types.adapter import RemotePlace
+from trivet.types.adapter import RemoteLocation
 from trivet.types.variant import VersionRef
 
 REF = VersionRef("tone", "1")
@@ -66,7 +66,7 @@ def url(request: pytest.FixtureRequest, adapter: Path, tmp_path: Path) -> Iterat
 
 
 def staging(url: str, base: Path, tmp_path: Path) -> AdapterStaging:
-    return AdapterStaging(AdapterSettings((RemotePlace(url),), tmp_path / "staged", base, 16))
+    return AdapterStaging(AdapterSettings((RemoteLocation(url),), tmp_path / "staged", base, 16))
 
 
 def test_staged(url: str, adapter: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_staged(url: str, adapter: Path, tiny_model: Path, tmp_path: Path) -> No
 
 def test_listed(url: str) -> None:
     expected = [] if url.startswith("http") else [REF]  # a web server has no listing to rely on
-    assert list(RemoteRoot(RemotePlace(url)).list()) == expected
+    assert list(RemoteRoot(RemoteLocation(url)).list()) == expected
 
 
 def test_a_pickle_in_the_weights_place(adapter: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ async def test_after_a_restart_the_engine_gets_what_fits_and_the_rest_is_ready_o
         await house.restart()
         await house.manager.reconcile()
         await house.until(lambda: {s.state for s in house.manager.statuses()} == {AdapterState.READY})
-        assert resident(house) == ["third", "tone"]  # the variant's, and the wish recorded last
+        assert resident(house) == ["third", "tone"]  # the variant's, and the request recorded last
         assert house.engine.verbs() == ["load", "load"]
 
 

@@ -23,7 +23,7 @@ from trivet.adapters.sources import download, remote_root
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
 from trivet.testing.adapters import AdapterFiles, digest, write_adapter
-from trivet.types.adapter import FetchProgress, RemotePlace
+from trivet.types.adapter import FetchProgress, RemoteLocation
 from trivet.types.variant import VersionRef
 
 REF = VersionRef("tone", "1")
@@ -88,7 +88,7 @@ def bucket(server: tuple[str, int]) -> Bucket:
 
 @pytest.fixture
 def settings(proxy: CuttingProxy, tmp_path: Path, tiny_model: Path) -> AdapterSettings:
-    root = RemotePlace("s3://models/ours", proxy.url, "us-east-1")
+    root = RemoteLocation("s3://models/ours", proxy.url, "us-east-1")
     return AdapterSettings((tmp_path / "local", root), tmp_path / "staged", tiny_model, 16)
 
 
@@ -234,11 +234,11 @@ from pathlib import Path
 from trivet.adapters.sources import download
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
-from trivet.types.adapter import RemotePlace
+from trivet.types.adapter import RemoteLocation
 from trivet.types.variant import VersionRef
 url, folder, base, block = sys.argv[1:]
 download.BLOCK_BYTES = int(block)
-root = RemotePlace("s3://models/ours", url, "us-east-1")
+root = RemoteLocation("s3://models/ours", url, "us-east-1")
 AdapterStaging(AdapterSettings((root,), Path(folder), Path(base), 16)).stage(VersionRef("tone", "1"))
 """
 
@@ -353,7 +353,7 @@ def test_local_folder_goes_first(
 
 
 def test_missing_bucket(settings: AdapterSettings, bucket: Bucket, proxy: CuttingProxy) -> None:
-    root = RemotePlace("s3://nobodys/ours", proxy.url, "us-east-1")
+    root = RemoteLocation("s3://nobodys/ours", proxy.url, "us-east-1")
     staging = AdapterStaging(AdapterSettings((root,), settings.staging, settings.base_model, 16))
     with pytest.raises(AdapterSourceUnavailable, match="s3://nobodys/ours has no such bucket"):
         staging.stage(REF)

@@ -18,8 +18,8 @@ from tiny_model import HIDDEN, VOCABULARY, adapter_files, module_shapes
 from trained_folders import TRAINED
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
-from trivet.app.importing import import_adapter
-from trivet.app.merging import merge
+from trivet.app.adapters.importing import import_adapter
+from trivet.app.adapters.merging import merge
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.config import Config
 from trivet.testing.adapters import AdapterFiles, random_adapter, write_adapter

@@ -15,7 +15,7 @@ from trivet.app.prompts import ServedPrompts
 from trivet.app.reload import RouteReload, prices_of
 from trivet.config import Config, load_config
 from trivet.errors import BackendUnavailable, ConfigError
-from trivet.pipeline.changeover import Changeover, RouteChange
+from trivet.pipeline.route_update import RouteChange, RouteUpdater
 from trivet.routing.differences import differences
 from trivet.types.variant import Route, VersionRef
 
@@ -63,8 +63,8 @@ class World:
         self.write()
         config = self.read()
         self.prompts, self.prices = ServedPrompts.of(config), prices_of(config)
-        self.changeover = FakeChangeover(config.routes)
-        self.reload = RouteReload(config, self.read, cast(Changeover, self.changeover), self.prompts, self.prices)
+        self.route_updater = FakeChangeover(config.routes)
+        self.reload = RouteReload(config, self.read, cast(RouteUpdater, self.route_updater), self.prompts, self.prices)
 
     def read(self) -> Config:
         return load_config(self.path)
@@ -182,7 +182,7 @@ async def test_what_is_wrong_or_needs_a_restart_changes_nothing(
     world.write()
     with pytest.raises(ConfigError, match=told):
         await world.reload.reload()
-    assert set(world.changeover.routes["ask"].variants) == {"v"}
+    assert set(world.route_updater.routes["ask"].variants) == {"v"}
     assert world.prices["local"].output_per_million_tokens == 2.0
 
 
@@ -193,7 +193,7 @@ async def test_a_cross_encoder_that_nothing_asked_for_at_the_start_needs_a_resta
     index = tmp_path / "facts" / "index.yaml"
     index.write_text("version: 1\ncandidates: 50\nrerank: {model: ../cross}\n")
     started = RouteReload(
-        world.read(), world.read, cast(Changeover, world.changeover), ServedPrompts.of(world.read()), {}
+        world.read(), world.read, cast(RouteUpdater, world.route_updater), ServedPrompts.of(world.read()), {}
     )
     world.variants["v"]["retrieval"] = {"index": "facts", "rerank": True}
     world.write()
@@ -206,12 +206,12 @@ async def test_a_change_that_could_not_be_warmed_leaves_no_trace(world: World) -
     world.variants["v"]["prompt"] = "p@2"
     world.data["prices"]["local"]["output_per_million_tokens"] = 3.0
     world.write()
-    world.changeover.problem = BackendUnavailable("the engine is down")
+    world.route_updater.problem = BackendUnavailable("the engine is down")
     with pytest.raises(BackendUnavailable):
         await world.reload.reload()
     assert set(world.prompts.assemblers) == {("local", VersionRef("p", "1"))}
     assert world.prices["local"].output_per_million_tokens == 2.0
-    world.changeover.problem = None
+    world.route_updater.problem = None
     world.prompt("p@2", "Answer tersely.")  # it was never served, so it may still change
     await world.reload.reload()
     world.prompt("p@2", "Answer curtly.")
@@ -220,35 +220,35 @@ async def test_a_change_that_could_not_be_warmed_leaves_no_trace(world: World) -
 
 
 async def test_one_that_comes_during_another_reads_what_is_there_then(world: World) -> None:
-    world.changeover.gate.clear()
+    world.route_updater.gate.clear()
     world.variants["v"]["weight"] = 2
     world.write()
     first, second = (asyncio.create_task(world.reload.reload()) for _ in range(2))
-    await world.changeover.entered.wait()
+    await world.route_updater.entered.wait()
     world.variants["v"]["weight"] = 3
     world.write()
-    world.changeover.gate.set()
+    world.route_updater.gate.set()
     assert (await first).differences == ("route ask: variant v: weight 1 -> 2",)
     assert (await second).differences == ("route ask: variant v: weight 2 -> 3",)
 
 
 async def test_a_caller_that_goes_away_stops_nothing_and_closing_does(world: World) -> None:
-    world.changeover.gate.clear()
+    world.route_updater.gate.clear()
     world.variants["v"]["weight"] = 2
     world.write()
     caller = asyncio.create_task(world.reload.reload())
-    await world.changeover.entered.wait()
+    await world.route_updater.entered.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    world.changeover.gate.set()
-    while not world.changeover.revision:
+    world.route_updater.gate.set()
+    while not world.route_updater.revision:
         await asyncio.sleep(0.01)
-    world.changeover.gate.clear()
-    world.changeover.entered.clear()
+    world.route_updater.gate.clear()
+    world.route_updater.entered.clear()
     waiting = asyncio.create_task(world.reload.reload())
-    await world.changeover.entered.wait()
+    await world.route_updater.entered.wait()
     await world.reload.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert world.changeover.revision == 1
+    assert world.route_updater.revision == 1

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from trivet.adapters.lifecycle.slots import AdapterSlots
-from trivet.app.slots import adapter_slots
+from trivet.app.adapters.slots import adapter_slots
 from trivet.config import load_config
 from trivet.metering.metrics import Metrics
 from virtual_time import run_virtually

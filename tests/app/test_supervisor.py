@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from trivet.app.supervisor import Backoff, RestartSettings, Supervisor
+from trivet.app.supervision.supervisor import Backoff, RestartSettings, Supervisor
 from trivet.errors import AdapterRejected, BackendUnavailable
 
 SETTINGS = RestartSettings(first_delay=1, max_delay=8, settled_after=1000, start_timeout=60)

@@ -21,9 +21,9 @@ from trivet.metering.prices import Price
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.metering.sink import Sink
 from trivet.pipeline.admission import Admission
-from trivet.pipeline.reader import Reader
+from trivet.pipeline.prefix_ledger import PrefixCacheLedger
+from trivet.pipeline.response_sink import ResponseSink
 from trivet.pipeline.stream import AnswerStream
-from trivet.pipeline.warmth import PrefixBooks
 from trivet.routing.table import Resolution
 from trivet.rpc.status import code_name_of
 from trivet.types.generation import FinishReason
@@ -66,13 +66,13 @@ class Desk:
         self.registry = CollectorRegistry()
         self.receipts: list[Receipt] = []
         self._slots = AdapterSlots(slots=2, quantum=0.1, on_wait=lambda _: None)
-        self._stream = AnswerStream({"tiny": engine}, {"tiny": self._slots}, PrefixBooks())
+        self._stream = AnswerStream({"tiny": engine}, {"tiny": self._slots}, PrefixCacheLedger())
         self._admission = Admission(max_running=64, max_queued=64, max_queued_tokens=1 << 20)
         self._log = ReceiptLog(folder / "receipts.jsonl")
         self._sink = Sink(Metrics(self.registry), self._log, lambda: ["r"])
 
     async def ask(
-        self, number: int, tokens: int, timeout: float | None = None, reader: Reader = SILENT, **fields: Any
+        self, number: int, tokens: int, timeout: float | None = None, reader: ResponseSink = SILENT, **fields: Any
     ) -> None:
         """One request of that many prompt tokens, to its receipt."""
         loop = asyncio.get_running_loop()

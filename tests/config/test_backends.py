@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from trivet.app.adapters import check_folder
+from trivet.app.adapters.manager import check_folder
 from trivet.app.backend import adapter_backend, embedded_settings, restart_settings
-from trivet.app.supervisor import RestartSettings
+from trivet.app.supervision.supervisor import RestartSettings
 from trivet.config import Config, load_config
 from trivet.errors import AdapterRejected, ConfigError
 from trivet.stores.data_folder import DataFolder

@@ -17,7 +17,7 @@ from trivet.cli.adapter.recipe import load_recipe
 from trivet.config.yaml_lines import read_yaml
 from trivet.errors import AdapterRejected, ConfigError
 from trivet.evaluation.suite import load_suite
-from trivet.prompts.front_matter import FrontMatterReader
+from trivet.prompts.template.front_matter import FrontMatterReader
 from trivet.types.variant import VersionRef
 
 LETTERS = "abcdefghijklmnopqrst"

@@ -10,7 +10,7 @@ import pytest
 
 from trivet.config import Environment, Overrides, checks, load_config
 from trivet.errors import ConfigError
-from trivet.types.adapter import HubAdapter, RemotePlace
+from trivet.types.adapter import HubAdapter, RemoteLocation
 from trivet.types.variant import (
     CacheScope,
     ConfidenceFloor,
@@ -387,7 +387,7 @@ def test_adapters_from_s3(write: Write, tmp_path: Path) -> None:
     source = "adapter_source: {endpoint_url: https://host:9000/s3, region: eu-central-1, max_bytes: 5, timeout: 1.5}\n"
     config = load_config(write(S3_PLACES + source + GOOD.replace("lora@2", "unseen@1")))
     at = ("https://host:9000/s3", "eu-central-1")
-    expected = (tmp_path / "adapters", RemotePlace("s3://models", *at), RemotePlace("s3://our.models/a/b-1", *at))
+    expected = (tmp_path / "adapters", RemoteLocation("s3://models", *at), RemoteLocation("s3://our.models/a/b-1", *at))
     assert config.adapter_roots == expected
     assert [str(root) for root in expected[1:]] == ["s3://models", "s3://our.models/a/b-1"]
 
@@ -397,7 +397,7 @@ def test_adapters_from_a_hub_and_by_url(write: Write, tmp_path: Path) -> None:
     source = "adapter_source: {hub_endpoint: 'http://hub.example'}\n"
     config = load_config(write(places + source + GOOD.replace("lora@2", "tone@2")))
     hub = HubAdapter(VersionRef("tone", "2"), "me/tone", "v1", "http://hub.example")
-    assert config.adapter_roots == (tmp_path / "adapters", RemotePlace("https://host/a"), Path("/tmp/b"), hub)
+    assert config.adapter_roots == (tmp_path / "adapters", RemoteLocation("https://host/a"), Path("/tmp/b"), hub)
 
 
 def test_s3_without_its_library(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from trivet.cli.adapter.recipe import RecipeFile
 from trivet.config import Environment
 from trivet.config.schema import ConfigFile, IndexFile
 from trivet.evaluation.suite import SuiteFile
-from trivet.prompts import front_matter
+from trivet.prompts.template import front_matter
 
 DOCS = ROOT / "docs"
 FILES: dict[str, tuple[str, type[BaseModel]]] = {

@@ -33,7 +33,7 @@ PREFIXES = {
 # Put together from parts that are checked, or tried in a process of its own: by file and function.
 MADE_WHILE_RUNNING = {
     ("adapters/preflight/peft_config.py", "_compiled"),  # a plain name of at most a module's length
-    ("prompts/skeleton.py", "__init__"),  # a random word between letters
+    ("prompts/tokenizer/skeleton.py", "__init__"),  # a random word between letters
     ("types/path_pattern.py", "parse"),  # an operator's, within a name: fnmatch makes it without backtracking
 }
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from growth import too_fast
-from trivet.adapters.preflight.module_choice import ModuleChoice
+from trivet.adapters.preflight.target_modules import TargetModules
 from trivet.errors import ConfigError
 from trivet.evaluation.reply import Form, ReplyReader, token_f1
-from trivet.prompts.examples import example_of
-from trivet.prompts.layout import encodable
-from trivet.prompts.passage_block import contained
-from trivet.prompts.plan import without_last_word
-from trivet.prompts.reader import read_prompt
+from trivet.prompts.assembly.layout import encodable
+from trivet.prompts.assembly.passage_block import contained
+from trivet.prompts.assembly.plan import without_last_word
+from trivet.prompts.template.examples import example_of
+from trivet.prompts.template.parser import read_prompt
 from trivet.retrieval.snapshot.fusion import leg_weights
 from trivet.retrieval.snapshot.terms import TermVectors
 from trivet.types.passage import QUERY_CHARACTERS, Passage, SearchQuery
@@ -42,10 +42,10 @@ WORK: dict[str, Callable[[str], Any]] = {
     "an example": example,
     "an answer": READER.read,
     "an answer's words": lambda text: token_f1(text, [text]),
-    "a place of layers": lambda text: ModuleChoice(("q",), layers=frozenset({1}), places=("a.a",)).chosen(
+    "a place of layers": lambda text: TargetModules(("q",), layers=frozenset({1}), places=("a.a",)).chosen(
         [f"{text}.q"]
     ),
-    "the first layer": lambda text: ModuleChoice(("q",), layers=frozenset({1})).chosen([f"{text}.q"]),
+    "the first layer": lambda text: TargetModules(("q",), layers=frozenset({1})).chosen([f"{text}.q"]),
 }
 
 

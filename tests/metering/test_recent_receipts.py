@@ -55,12 +55,12 @@ def test_the_books_agree_with_what_is_kept(steps: list[tuple[str, int, int]]) ->
     recent = RecentReceipts(max_receipts=6, max_bytes=120)
     for tenant, number, size in steps:
         recent.remember(receipt(tenant, number), size)
-        shelves = recent._shelves.values()
-        sizes = [size for shelf in shelves for _, size in shelf.receipts.values()]
+        kept = recent._by_tenant.values()
+        sizes = [size for kept in kept for _, size in kept.receipts.values()]
         assert recent._count == len(sizes) <= 6
         assert recent._size == sum(sizes) <= 120
-        assert sum(shelf.size for shelf in shelves) == recent._size
-        assert all(shelf.receipts for shelf in shelves)
+        assert sum(kept.size for kept in kept) == recent._size
+        assert all(kept.receipts for kept in kept)
 
 
 def test_after_a_restart_the_log_is_recalled_as_fairly(tmp_path: Path) -> None:

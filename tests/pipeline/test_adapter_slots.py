@@ -18,11 +18,11 @@ from trivet.adapters.lifecycle.lease import AdapterLease
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import BackendUnavailable, DeadlineExceeded, Overloaded
+from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.readiness import Readiness
-from trivet.pipeline.warmth import PrefixBooks
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.chat_tokenizer import ChatTokenizer
-from trivet.prompts.source import PromptSource, Turn
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.template.source import PromptSource, Turn
+from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.testing import ScriptedBackend
 from trivet.types.answer import Answer
 from trivet.types.generation import BackendRequest, Chunk
@@ -274,7 +274,7 @@ async def test_priming_takes_a_slot(tmp_path: Path) -> None:
     source = PromptSource(PROMPT, tmp_path / "1.md", (Turn("system", ("Answer briefly. " * 20,)),))
     tokenizer = ChatTokenizer.load(make_family("chatml", tmp_path / "tokenizer").folder)
     prompts = {("scripted", PROMPT): PromptAssembler(source, tokenizer)}
-    readiness = Readiness({"scripted": backend}, {"scripted": slots}, Resident(), prompts, PrefixBooks())
+    readiness = Readiness({"scripted": backend}, {"scripted": slots}, Resident(), prompts, PrefixCacheLedger())
     async with slots.enter(engine_name("green")):
         priming = asyncio.create_task(readiness.prime(route, route.variants["red"]))
         await settled()

@@ -10,11 +10,11 @@ from chat_families import make_family
 from gateway_harness import PROMPT, QUANTUM, no_adapters, routes, variant
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import BackendUnavailable
+from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.readiness import RETRY_DOWN, RETRY_WARMING, Readiness
-from trivet.pipeline.warmth import PrefixBooks
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.chat_tokenizer import ChatTokenizer
-from trivet.prompts.source import PromptSource, Turn
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.template.source import PromptSource, Turn
+from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.testing import ScriptedBackend
 from trivet.types.variant import VersionRef
 
@@ -33,7 +33,7 @@ def readiness(backend: ScriptedBackend, tmp_path: Path) -> Readiness:
     tokenizer = ChatTokenizer.load(make_family("chatml", tmp_path / "tokenizer").folder)
     prompts = {("scripted", PROMPT): PromptAssembler(source, tokenizer)}
     slots = {"scripted": AdapterSlots(slots=2, quantum=QUANTUM)}
-    return Readiness({"scripted": backend}, slots, no_adapters(backend, tmp_path), prompts, PrefixBooks())
+    return Readiness({"scripted": backend}, slots, no_adapters(backend, tmp_path), prompts, PrefixCacheLedger())
 
 
 async def test_a_variant_is_ready_from_its_priming_to_the_engines_death(

@@ -12,9 +12,9 @@ import pytest
 
 from chat_families import CHATML, LLAMA3, Family, make_family
 from trivet.errors import ConfigError, InvalidRequest, PromptTooLong
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.chat_tokenizer import ChatTokenizer
-from trivet.prompts.source import Placeholder, PromptSource, Turn, Variable
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Variable
+from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.types.passage import Passage
 from trivet.types.prompt import AssembledPrompt, WorkedExample
 from trivet.types.request import Message

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chat_families import Family
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.passage_block import contained
-from trivet.prompts.source import Placeholder, PromptSource, Turn, Variable
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.assembly.passage_block import contained
+from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Variable
 from trivet.types.passage import Passage
 from trivet.types.prompt import AssembledPrompt
 from trivet.types.request import Message

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from trivet.errors import ConfigError, NotFound
-from trivet.prompts.library import PromptLibrary
-from trivet.prompts.reader import read_prompt
-from trivet.prompts.source import Placeholder, PromptSource, Turn, Variable
+from trivet.prompts.template.library import PromptLibrary
+from trivet.prompts.template.parser import read_prompt
+from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Variable
 from trivet.types.variant import VersionRef
 
 REF = VersionRef("support", "1")

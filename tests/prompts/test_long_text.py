@@ -12,11 +12,11 @@ from tokenizers import Encoding
 
 from chat_families import Family
 from trivet.errors import PromptTooLong
-from trivet.prompts import text_tokenizer
-from trivet.prompts.chat_tokenizer import ChatTokenizer
-from trivet.prompts.source import Placeholder, PromptSource, Turn, Variable
-from trivet.prompts.text_tokenizer import TextTokenizer
-from trivet.prompts.token_bytes import GENEROUS, bytes_per_token, has_more_bytes
+from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Variable
+from trivet.prompts.tokenizer import text_tokenizer
+from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
+from trivet.prompts.tokenizer.text_tokenizer import TextTokenizer
+from trivet.prompts.tokenizer.token_bytes import GENEROUS, bytes_per_token, has_more_bytes
 from trivet.types.passage import Passage
 from trivet.types.request import Message
 from trivet.types.variant import VersionRef

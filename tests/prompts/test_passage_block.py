@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat_families import Family
-from trivet.prompts.passage_block import contained, passage_lines
-from trivet.prompts.source import PromptSource, SourceMark, Turn
+from trivet.prompts.assembly.passage_block import contained, passage_lines
+from trivet.prompts.template.source import PromptSource, SourceMark, Turn
 from trivet.types.passage import Passage
 from trivet.types.request import Message
 from trivet.types.variant import VersionRef

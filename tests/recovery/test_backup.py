@@ -22,8 +22,8 @@ from trivet.app.recovery.restore import restore
 from trivet.errors import FailedPrecondition
 from trivet.retrieval.documents.documents import digest_of
 from trivet.retrieval.service import open_database
-from trivet.stores.adapter_wishes import AdapterWish, AdapterWishes
 from trivet.stores.data_folder import DataFolder
+from trivet.stores.desired_adapters import DesiredAdapter, DesiredAdapters
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.records import Origin
 from trivet.types.passage import Document, DocumentFormat
@@ -97,16 +97,16 @@ def stage(root: Path, name: str) -> Path:
 
 @pytest.fixture
 async def root(tmp_path: Path) -> Path:
-    """A data folder with twenty documents, a wish, a staged adapter and receipts, the last one cut short."""
+    """A data folder with twenty documents, a request, a staged adapter and receipts, the last one cut short."""
     root = tmp_path / "data"
     root.mkdir()
     database = open_database(root / "documents.sqlite")
     for number in range(20):
         await append(DocumentLog(database), number)
     database.close()
-    wishes = AdapterWishes.open(root / "adapters.sqlite")
-    await wishes.record("local", AdapterWish(VersionRef("a", "1"), "d" * 64))
-    wishes.close()
+    desired = DesiredAdapters.open(root / "adapters.sqlite")
+    await desired.record("local", DesiredAdapter(VersionRef("a", "1"), "d" * 64))
+    desired.close()
     stage(root, "a@1")
     (root / "receipts.jsonl").write_text('{"n": 1}\n{"n": 2}\n{"n"')
     (root / "vectors").mkdir()
@@ -130,9 +130,9 @@ async def test_a_backup_put_back_has_everything_that_cannot_be_made_again(root: 
     assert (again / "receipts.jsonl").read_text() == '{"n": 1}\n{"n": 2}\n'
     (staged,) = (again / "adapters").iterdir()
     assert (staged / "adapter_model.safetensors").read_text() == "a@1"
-    wishes = AdapterWishes.open(again / "adapters.sqlite")
-    assert [wish.ref.name for wish in await wishes.all("local")] == ["a"]
-    wishes.close()
+    desired = DesiredAdapters.open(again / "adapters.sqlite")
+    assert [one.ref.name for one in await desired.all("local")] == ["a"]
+    desired.close()
     assert {entry.name for entry in again.iterdir()} >= {"documents.sqlite", "adapters.sqlite", "lock"}
     assert not (again / "restoring").exists()
     DataFolder.open(again).close()

@@ -14,8 +14,8 @@ import pytest
 import qdrant_edge as edge
 
 from damage import DAMAGE
-from trivet.vector.opening import KEPT
-from trivet.vector.shards import Collections
+from trivet.vector.engine.collection_loader import KEPT
+from trivet.vector.engine.collections import Collections
 
 POINTS = 60
 NOBODY = 65534
@@ -133,7 +133,7 @@ def test_a_machine_that_is_at_fault_sets_nothing_aside(
     copied(sound, tmp_path / "collections")
     for _ in range(4):
         with monkeypatch.context() as patch:
-            patch.setattr("trivet.vector.opening.Collection", full)
+            patch.setattr("trivet.vector.engine.collection_loader.Collection", full)
             with pytest.raises(RuntimeError, match="No space left"):
                 Collections(tmp_path / "collections")
     collections = Collections(tmp_path / "collections")
@@ -152,7 +152,7 @@ def test_files_that_may_not_be_read_are_set_aside(sound: Path) -> None:
             os.chown(path, 0, 0)
             path.chmod(0o600)
         look = (
-            "import os, sys; from pathlib import Path; from trivet.vector.shards import Collections;"
+            "import os, sys; from pathlib import Path; from trivet.vector.engine.collections import Collections;"
             f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY});"
             "print([name for name, _ in Collections(Path(sys.argv[1]))])"
         )

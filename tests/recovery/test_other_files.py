@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from damage import DAMAGE
-from trivet.app.announcement import Announcement
+from trivet.app.runtime_info import RuntimeInfo
 from trivet.errors import FailedPrecondition
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.retrieval.embedding.model_export import is_whole, whole_folder
-from trivet.stores.adapter_wishes import AdapterWishes
 from trivet.stores.data_folder import DataFolder
+from trivet.stores.desired_adapters import DesiredAdapters
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -44,7 +44,7 @@ def test_damaged_lines_of_the_request_log_are_skipped(tmp_path: Path, line: byte
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
 def test_a_half_written_announcement_is_replaced(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "server.json").write_bytes(content)
-    announcement = Announcement(tmp_path)
+    announcement = RuntimeInfo(tmp_path)
     assert not (tmp_path / "server.json").exists()
     announcement.publish({"listen": "127.0.0.1:1"})
     announcement.withdraw()
@@ -59,10 +59,10 @@ def test_a_lock_file_with_nonsense_in_it_locks(tmp_path: Path, content: bytes) -
 @pytest.mark.parametrize("kind", ["truncated", "flipped", "folder"])
 async def test_a_damaged_list_of_wanted_adapters_is_refused_with_the_remedy(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "adapters.sqlite"
-    AdapterWishes.open(path).close()
+    DesiredAdapters.open(path).close()
     if kind == "flipped":
         path.write_bytes(b"X" + path.read_bytes()[1:])
     else:
         DAMAGE[kind](path)
     with pytest.raises(FailedPrecondition, match=r"adapters\.sqlite cannot be opened: .*trivet doctor"):
-        await asyncio.to_thread(AdapterWishes.open, path)
+        await asyncio.to_thread(DesiredAdapters.open, path)

@@ -18,7 +18,7 @@ from trivet.retrieval.settings import EmbeddingSettings, IndexSettings
 from trivet.retrieval.snapshot.builder import InPlace
 from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.stores.document_log import DocumentLog
-from trivet.stores.qdrant import QdrantStore
+from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue
 from trivet.stores.sqlite import Database
 from trivet.stores.vector_process import VectorProcess

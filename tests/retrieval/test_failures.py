@@ -19,8 +19,8 @@ from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.settings import IndexSettings
 from trivet.retrieval.snapshot.resources import IndexResources
-from trivet.stores.qdrant import QdrantStore
-from trivet.stores.qdrant_connection import QdrantEndpoint
+from trivet.stores.qdrant.connection import QdrantEndpoint
+from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.vector_process import VectorProcess
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
@@ -170,7 +170,7 @@ async def test_what_a_killed_gateway_left_behind_is_swept(
     if after == "stage":
         monkeypatch.setattr(store, "publish", die)
     else:
-        monkeypatch.setattr("trivet.stores.points.delete_others", lambda _: NOTHING)
+        monkeypatch.setattr("trivet.stores.qdrant.points.delete_others", lambda _: NOTHING)
     for document in (markdown("old", "Old is new now."), markdown("new", "New is new.")):
         with contextlib.suppress(RetrievalUnavailable):
             await service.upsert("handbook", document)
@@ -231,7 +231,7 @@ async def test_an_unchanged_document_is_rid_of_what_a_crash_left(
     document = markdown("a", "Second.")
     await service.upsert("handbook", markdown("a", "First.\n\nWith two parts."))
     with monkeypatch.context() as patch:
-        patch.setattr("trivet.stores.points.delete_others", lambda _: NOTHING)
+        patch.setattr("trivet.stores.qdrant.points.delete_others", lambda _: NOTHING)
         await service.upsert("handbook", document)
     assert (await service.status())[0].passages == 3
     assert (await service.upsert("handbook", document)).unchanged

@@ -9,7 +9,7 @@ import pytest
 from pdf_files import pdf
 from retrieval_documents import search
 from trivet.errors import DocumentRejected
-from trivet.prompts.examples import example_of
+from trivet.prompts.template.examples import example_of
 from trivet.retrieval.documents.formats.pdf import read_pdf
 from trivet.retrieval.service import IndexService
 from trivet.types.passage import Document, DocumentFormat

@@ -19,7 +19,7 @@ from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.retrieval.snapshot.search import search as search_snapshot
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores.collection_builder import CollectionBuilder
-from trivet.stores.qdrant import QdrantStore
+from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.vector_process import VectorProcess
 from trivet.types.passage import BuildProgress, IndexStatus, Passage, SearchQuery
 

@@ -1,4 +1,4 @@
-"""The adapters' calls of the Admin service, over a real listener and an engine that only keeps books."""
+"""The adapters' calls of the Admin service, over a real listener and an engine that only keeps ledger."""
 
 from __future__ import annotations
 

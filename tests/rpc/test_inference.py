@@ -15,7 +15,7 @@ from gateway_harness import Failure, Gateway, failure, gateway, request
 from trivet.api.v1 import inference_pb2
 from trivet.errors import DeadlineExceeded, RetrievalUnavailable
 from trivet.pipeline.generation import deadline_ended
-from trivet.prompts.source import Placeholder, PromptSource, Turn, Variable
+from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Variable
 from trivet.rpc.wire import generate_call
 from trivet.types.receipt import Receipt
 from trivet.types.request import KeyRole

@@ -13,8 +13,8 @@ import pytest
 
 from gateway_harness import Failure, Gateway, failure, gateway, request
 from trivet.api.v1 import inference_pb2, receipt_pb2
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.text_tokenizer import TextTokenizer
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.tokenizer.text_tokenizer import TextTokenizer
 
 MIB = 1 << 20
 

@@ -15,8 +15,8 @@ import pytest
 
 from qdrant_engines import DIMENSION, K, passages, put, revision, search, server_endpoint, who
 from trivet.errors import CollectionMissing, RetrievalUnavailable
-from trivet.stores.qdrant import QdrantStore
-from trivet.stores.records import DocumentKey, Head, Kind, PassageId, Unwanted
+from trivet.stores.qdrant.store import QdrantStore
+from trivet.stores.records import DocumentHead, DocumentKey, ExcludedPassages, PassageId, PointKind
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -40,7 +40,7 @@ async def test_an_unknown_collection_is_not_found(store: QdrantStore) -> None:
     with pytest.raises(CollectionMissing):
         await search(store, "contract-none")
     with pytest.raises(CollectionMissing):
-        await store.count("contract-none", Kind.HEAD)
+        await store.count("contract-none", PointKind.HEAD)
     with pytest.raises(CollectionMissing):
         await store.stage("contract-none", passages(revision(1)))
 
@@ -52,7 +52,7 @@ async def test_staged_passages_are_found_once_published(store: QdrantStore, coll
     assert await store.count_passages(collection, of.key) == 2
     assert await store.heads_of(collection, [of.key]) == {}
 
-    head = Head(of, deleted=False, passages=2)
+    head = DocumentHead(of, deleted=False, passages=2)
     await store.publish(collection, head)
     found = await search(store, collection)
     assert [(one.of, one.n) for one in found] == [(of, 0), (of, 1)]
@@ -65,7 +65,7 @@ async def test_a_new_revision_takes_the_old_ones_place(store: QdrantStore, colle
     await put(store, collection, passages(revision(1), (0.0, 0.1, 0.2)))
     await store.stage(collection, passages(revision(2), (0.0,)))
     assert who(await search(store, collection)) == {("", "lamp", 1)}, "until it is published, the old one is found"
-    head = Head(revision(2), deleted=False, passages=1)
+    head = DocumentHead(revision(2), deleted=False, passages=1)
     await store.publish(collection, head)
     assert who(await search(store, collection)) == {("", "lamp", 2)}
     assert await store.passage_counts(collection) == {revision(2): 1}
@@ -77,7 +77,7 @@ async def test_a_late_write_does_not_replace_a_newer_head(store: QdrantStore, co
     await put(store, collection, passages(revision(2)))
     assert await store.heads_of(collection, [newer.of.key]) == {newer.of.key: newer}
     assert ("", "lamp", 3) in who(await search(store, collection)), "nor does it remove what the newer one says"
-    await store.retire(collection, Head(revision(2), deleted=True, passages=0))
+    await store.retire(collection, DocumentHead(revision(2), deleted=True, passages=0))
     assert await store.heads_of(collection, [newer.of.key]) == {newer.of.key: newer}
     assert who(await search(store, collection)) == {("", "lamp", 3)}
 
@@ -85,16 +85,16 @@ async def test_a_late_write_does_not_replace_a_newer_head(store: QdrantStore, co
 async def test_a_deletion_is_a_tombstone(store: QdrantStore, collection: str) -> None:
     await put(store, collection, passages(revision(1), (0.0, 1.0)))
     await put(store, collection, passages(revision(1, "hub")))
-    tombstone = Head(revision(2), deleted=True, passages=0)
+    tombstone = DocumentHead(revision(2), deleted=True, passages=0)
     await store.retire(collection, tombstone)
     assert who(await search(store, collection)) == {("", "hub", 1)}
     assert await store.count_passages(collection, tombstone.of.key) == 0
     assert await store.heads_of(collection, [tombstone.of.key]) == {tombstone.of.key: tombstone}
-    assert (await store.count(collection, Kind.HEAD), await store.count(collection, Kind.GONE)) == (1, 1)
+    assert (await store.count(collection, PointKind.HEAD), await store.count(collection, PointKind.GONE)) == (1, 1)
 
     await put(store, collection, passages(revision(3)))
     assert who(await search(store, collection)) == {("", "hub", 1), ("", "lamp", 3)}
-    assert await store.count(collection, Kind.GONE) == 0
+    assert await store.count(collection, PointKind.GONE) == 0
 
 
 async def test_a_tenant_sees_its_own_and_shared_documents(store: QdrantStore, collection: str) -> None:
@@ -106,7 +106,7 @@ async def test_a_tenant_sees_its_own_and_shared_documents(store: QdrantStore, co
     assert who(await search(store, collection)) == {("", "lamp", 1)}
     assert who(await search(store, collection, words=[100], tenant="nobody")) == {("", "lamp", 1)}
 
-    await store.retire(collection, Head(revision(5, tenant="acme"), deleted=True, passages=0))
+    await store.retire(collection, DocumentHead(revision(5, tenant="acme"), deleted=True, passages=0))
     assert who(await search(store, collection, tenant="acme")) == {("", "lamp", 1)}
     assert who(await search(store, collection, tenant="globex")) == {("", "lamp", 1), ("globex", "lamp", 9)}
 
@@ -145,7 +145,7 @@ async def test_copies_that_are_not_wanted_are_not_found_but_for_those_that_are_k
         await put(store, collection, passages(revision(1, name), text_digest="same"))
     await put(store, collection, passages(revision(1, "other"), text_digest="another"))
     await put(store, collection, passages(revision(1, "old")))  # of an earlier version
-    unwanted = Unwanted(("same", "none"), (PassageId(revision(1, "b"), 0),))
+    unwanted = ExcludedPassages(("same", "none"), (PassageId(revision(1, "b"), 0),))
     found = await search(store, collection, words=[100], unwanted=unwanted)
     assert who(found) == {("", "b", 1), ("", "other", 1), ("", "old", 1)}
     assert sorted(one.text_digest for one in found) == ["", "another", "same"]
@@ -203,7 +203,7 @@ async def test_a_passage_counts_if_its_head_names_it(store: QdrantStore, collect
     await put(store, collection, passages(revision(2, "replaced")))
     await store.restore(collection, passages(revision(1, "replaced")))
     await put(store, collection, passages(revision(1, "deleted")))
-    await store.retire(collection, Head(revision(2, "deleted"), deleted=True, passages=0))
+    await store.retire(collection, DocumentHead(revision(2, "deleted"), deleted=True, passages=0))
     await store.restore(collection, [*passages(revision(1, "deleted")), *passages(revision(2, "deleted"))])
     await store.restore(collection, passages(revision(1, "headless")))
     await put(store, collection, passages(revision(1, "lost log")))
@@ -231,7 +231,7 @@ async def test_what_a_crash_left_is_cleaned(store: QdrantStore, collection: str)
     assert await store.passage_counts(collection) == {revision(1): 1, revision(2): 2, revision(3): 1}
     await store.clean(collection, revision(2).key, keep=revision(2))
     assert await store.passage_counts(collection) == {revision(2): 2}
-    assert await store.count(collection, Kind.HEAD) == 1
+    assert await store.count(collection, PointKind.HEAD) == 1
     await store.clean(collection, revision(2).key, keep=None)
     assert await store.passage_counts(collection) == {}
 
@@ -240,8 +240,8 @@ async def test_more_than_a_message_and_a_page_hold(store: QdrantStore, collectio
     large = revision(1, "large")
     await put(store, collection, passages(large, [n / 1000 for n in range(1100)], [[n % 50] for n in range(1100)]))
     assert await store.passage_counts(collection) == {large: 1100}
-    assert await store.count(collection, Kind.PASSAGE) == 1100
-    heads = [Head(revision(1, f"head{n}"), deleted=False, passages=0) for n in range(40)]
+    assert await store.count(collection, PointKind.PASSAGE) == 1100
+    heads = [DocumentHead(revision(1, f"head{n}"), deleted=False, passages=0) for n in range(40)]
     await asyncio.gather(*(store.publish(collection, head) for head in heads))
     assert set(await store.heads(collection)) == {large.key, *(head.of.key for head in heads)}
     keys = [head.of.key for head in heads]

@@ -15,11 +15,11 @@ from qdrant_client.grpc import collections_service_pb2, points_service_pb2
 
 from qdrant_engines import passages, revision, search
 from trivet.errors import RetrievalUnavailable
-from trivet.stores import points
-from trivet.stores.qdrant import QdrantStore
-from trivet.stores.qdrant_connection import QdrantEndpoint
-from trivet.stores.qdrant_layout import CollectionLayout
-from trivet.stores.records import Head, Kind, PassageRecord
+from trivet.stores.qdrant import points
+from trivet.stores.qdrant.connection import QdrantEndpoint
+from trivet.stores.qdrant.layout import CollectionLayout
+from trivet.stores.qdrant.store import QdrantStore
+from trivet.stores.records import DocumentHead, PassageRecord, PointKind
 
 pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 LAYOUT = CollectionLayout(replicas=3, shards=4, write_consistency=2, int8=True)
@@ -68,7 +68,7 @@ def _answer(method: Any, found: list[Any]) -> Any:
 
 def scored(record: PassageRecord, dense: Any) -> Any:
     """A passage that a query finds, with its dense vector as a VectorOutput."""
-    point = points.passage_point(record, Kind.PASSAGE)
+    point = points.passage_point(record, PointKind.PASSAGE)
     assert isinstance(point.payload, dict)
     return proto.ScoredPoint(
         id=proto.PointId(uuid=str(point.id)),
@@ -150,7 +150,7 @@ async def test_only_a_search_is_in_a_hurry(recorder: tuple[Recorder, int]) -> No
     await store.ensure("facts", 8)
     assert await store.collections() == []
     assert await store.heads_of("facts", [revision(1).key]) == {}
-    assert await store.count("facts", Kind.HEAD) == 0
+    assert await store.count("facts", PointKind.HEAD) == 0
     await store.stage("facts", passages(revision(1)))
     await store.close()
 
@@ -165,7 +165,7 @@ async def test_reads_are_by_majority(recorder: tuple[Recorder, int], store: Qdra
 
 
 async def test_writes_wait_and_are_ordered(recorder: tuple[Recorder, int], store: QdrantStore) -> None:
-    head = Head(revision(1), deleted=False, passages=1)
+    head = DocumentHead(revision(1), deleted=False, passages=1)
     await store.stage("facts", passages(revision(1)))
     await store.publish("facts", head)
     await store.retire("facts", head)

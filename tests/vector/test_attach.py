@@ -16,7 +16,7 @@ from qdrant_client import grpc as proto
 
 from trivet.errors import DataFolderInUse, FailedPrecondition, NotFound, RetrievalUnavailable
 from trivet.stores.vector_process import VectorProcess
-from trivet.vector.shards import Collections
+from trivet.vector.engine.collections import Collections
 from vector_client import connect, create, points
 
 
@@ -104,9 +104,9 @@ async def test_what_cannot_be_attached_stays_where_it_is(process: VectorProcess,
 
 
 DEATHS = {
-    "before the move": "shards._move = lambda *_: die()",
-    "after the move": "shards.Collection = lambda *_: die()",
-    "when it is open": "opened = shards.Collection; shards.Collection = lambda folder: (opened(folder), die())",
+    "before the move": "collections._move = lambda *_: die()",
+    "after the move": "collections.Collection = lambda *_: die()",
+    "when it is open": "real = collections.Collection; collections.Collection = lambda folder: (real(folder), die())",
 }
 
 
@@ -120,12 +120,12 @@ async def test_a_kill_in_an_attachment_loses_nothing(when: str, tmp_path: Path) 
     program = f"""
 import os, signal
 from pathlib import Path
-from trivet.vector import shards
+from trivet.vector.engine import collections
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
-collections = shards.Collections(Path({str(tmp_path)!r}) / "vector" / "collections")
+opened = collections.Collections(Path({str(tmp_path)!r}) / "vector" / "collections")
 {DEATHS[when]}
-collections.attach("c", Path({str(tmp_path)!r}) / "made" / "c")
+opened.attach("c", Path({str(tmp_path)!r}) / "made" / "c")
 """
     dying = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
     assert await dying.wait() == -signal.SIGKILL

@@ -10,7 +10,7 @@ import qdrant_edge as edge
 from qdrant_client import grpc as proto
 
 from trivet.vector import server
-from trivet.vector.shards import Collections
+from trivet.vector.engine.collections import Collections
 
 
 @pytest.fixture

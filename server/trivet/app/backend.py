@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trivet.app.supervisor import RestartSettings
+from trivet.app.supervision.supervisor import RestartSettings
 from trivet.backends.grammars.limits import TrialLimits
 from trivet.backends.vllm_settings import EmbeddedSettings
 from trivet.config import Config

@@ -10,9 +10,9 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from trivet.app.backend import embedded_settings, restart_settings
-from trivet.app.preparation import Preparation
 from trivet.app.progress import Progress
-from trivet.app.supervisor import Supervisor
+from trivet.app.supervision.supervisor import Supervisor
+from trivet.app.supervision.warmup import Warmup
 from trivet.backends.grammars.verdict import Outcome
 from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
 from trivet.config import Config
@@ -45,7 +45,7 @@ class Engines:
         """Of the engines' own metrics."""
         return [backend.metrics.registry for backend in self.backends.values()]
 
-    async def start(self, preparation: Preparation, progress: Progress, on_change: Callable[[], None]) -> list[str]:
+    async def start(self, warmup: Warmup, progress: Progress, on_change: Callable[[], None]) -> list[str]:
         """Start every engine and prepare what it serves; what could not be made ready, in words, is tried again later.
 
         `on_change` is called whenever variants may have become ready or not. Raises BackendUnavailable if an engine
@@ -58,14 +58,14 @@ class Engines:
                 backend,
                 restart_settings(self._config, name),
                 turn=turn,
-                prepare=partial(preparation.prepare, name),
+                prepare=partial(warmup.prepare, name),
                 on_change=on_change,
                 on_restart=self._metrics.engine_restarts.labels(name).inc,
             )
             stage = f"engine {name} (vLLM)"
             progress.begin(stage)
             problems += await supervisor.start()
-            progress.done(stage, preparation.summary(name))
+            progress.done(stage, warmup.summary(name))
             self._supervising.append(asyncio.create_task(supervisor.run(), name=f"supervisor of {name}"))
         return problems
 

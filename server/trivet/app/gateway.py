@@ -12,19 +12,19 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from trivet import __version__
 from trivet.adapters.lifecycle.manager import AdapterManager
-from trivet.app.adapters import adapter_manager
-from trivet.app.announcement import Announcement
+from trivet.app.adapters.manager import adapter_manager
+from trivet.app.adapters.slots import adapter_slots
 from trivet.app.backend import adapter_backend
 from trivet.app.engines import Engines
 from trivet.app.health_follower import HealthFollower
 from trivet.app.indexes import open_indexes
 from trivet.app.listeners import authenticator, check_addresses, listener_settings
-from trivet.app.preparation import Preparation
 from trivet.app.progress import Progress
 from trivet.app.prompts import ServedPrompts
 from trivet.app.reload import RouteReload, prices_of
 from trivet.app.reranking import open_reranking
-from trivet.app.slots import adapter_slots
+from trivet.app.runtime_info import RuntimeInfo
+from trivet.app.supervision.warmup import Warmup
 from trivet.config import Config
 from trivet.config.checks import schema_limits
 from trivet.errors import BackendUnavailable, FailedPrecondition
@@ -36,16 +36,16 @@ from trivet.metering.receipt_log import ReceiptLog
 from trivet.metering.sink import Sink
 from trivet.metering.weight_gauge import WeightGauge
 from trivet.pipeline.admission import Admission
-from trivet.pipeline.changeover import Changeover, RouteChange
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.passages import BoundedRetriever
+from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.readiness import Readiness
+from trivet.pipeline.route_update import RouteChange, RouteUpdater
 from trivet.pipeline.search import SearchPipeline
 from trivet.pipeline.variables import uneven_variables
-from trivet.pipeline.warmth import PrefixBooks
 from trivet.retrieval.service import IndexService
+from trivet.routing.required import required_adapters
 from trivet.routing.table import RouteTable
-from trivet.routing.wanted import wanted_adapters
 from trivet.rpc.admin import AdminServicer
 from trivet.rpc.inference import InferenceServicer
 from trivet.rpc.server import Health, Listener, StartingServicer
@@ -62,7 +62,7 @@ LAST_GRACE = 1.0  # seconds for streams that never end by themselves, such as a 
 
 
 @dataclass(frozen=True, slots=True)
-class _Legs:
+class _Components:
     """What a request is answered with, running."""
 
     engines: Engines
@@ -70,10 +70,10 @@ class _Legs:
     adapters: AdapterManager
     prompts: ServedPrompts
     routes: RouteTable
-    books: PrefixBooks
+    ledger: PrefixCacheLedger
     readiness: Readiness
-    preparation: Preparation
-    changeover: Changeover
+    warmup: Warmup
+    route_updater: RouteUpdater
 
 
 class Gateway:
@@ -106,23 +106,23 @@ class Gateway:
         folder = DataFolder.open(self._config.data_dir)
         self._stack.callback(folder.close)
         check_addresses(self._config)
-        announcement = Announcement(folder.root)
-        self._stack.callback(announcement.withdraw)
+        runtime_info = RuntimeInfo(folder.root)
+        self._stack.callback(runtime_info.withdraw)
         self._metrics.build.info({"version": __version__})
         prompts = ServedPrompts.of(self._config)
         for line in uneven_variables(self._config.routes, prompts.assemblers):
             self._progress.note(line)
         addresses = await self._listen()
-        legs = await self._start_legs(folder, prompts)
-        inference, admin = await self._services(folder, legs)
-        addresses["metrics_listen"] = self._expose(legs.engines)
+        components = await self._start_components(folder, prompts)
+        inference, admin = await self._services(folder, components)
+        addresses["metrics_listen"] = self._expose(components.engines)
         self._inference.serve(inference)
         self._admin.serve(admin)
-        await self._follower.start(legs.preparation.can_serve)
+        await self._follower.start(components.warmup.can_serve)
         lag = LoopLag(self._metrics.loop_lag.observe)  # from now on: what holds up the start holds up nobody
         lag.start()
         self._stack.push_async_callback(lag.close)
-        announcement.publish(addresses)
+        runtime_info.publish(addresses)
         self._progress.note(
             f"ready: clients {addresses['listen']}, operators {addresses['admin_listen']}, "
             f"metrics http://{addresses['metrics_listen']}/metrics"
@@ -147,33 +147,33 @@ class Gateway:
                 await listener.stop(LAST_GRACE)
             await self._stack.aclose()
 
-    async def _start_legs(self, folder: DataFolder, prompts: ServedPrompts) -> _Legs:
+    async def _start_components(self, folder: DataFolder, prompts: ServedPrompts) -> _Components:
         engines = Engines(self._config, folder, self._metrics)
         with_adapters = adapter_backend(self._config)
-        wanted = wanted_adapters(self._config.routes)
+        wanted = required_adapters(self._config.routes)
         adapters = adapter_manager(self._config, folder, engines.backends[with_adapters], wanted, self._metrics)
         self._registry.register(AdapterGauge(asyncio.get_running_loop(), adapters.statuses))
-        routes, books = RouteTable(self._config.routes), PrefixBooks()
+        routes, ledger = RouteTable(self._config.routes), PrefixCacheLedger()
         self._registry.register(WeightGauge(lambda: routes.routes))
-        readiness = Readiness(engines.backends, self._slots, adapters, prompts.assemblers, books)
-        preparation = Preparation(routes, adapters, readiness, with_adapters)
-        changeover = Changeover(routes, adapters, wanted, readiness, self._follower.changed)
+        readiness = Readiness(engines.backends, self._slots, adapters, prompts.assemblers, ledger)
+        warmup = Warmup(routes, adapters, readiness, with_adapters)
+        route_updater = RouteUpdater(routes, adapters, wanted, readiness, self._follower.changed)
         self._stack.push_async_callback(engines.close)
         self._stack.push_async_callback(adapters.close)
         self._stack.push_async_callback(engines.end_supervision)
         try:
             async with asyncio.TaskGroup() as group:
-                starting = group.create_task(engines.start(preparation, self._progress, self._follower.changed))
+                starting = group.create_task(engines.start(warmup, self._progress, self._follower.changed))
                 indexes = group.create_task(self._start_indexes(folder))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        self._report(starting.result(), preparation)
+        self._report(starting.result(), warmup)
         found = indexes.result()
-        return _Legs(engines, found, adapters, prompts, routes, books, readiness, preparation, changeover)
+        return _Components(engines, found, adapters, prompts, routes, ledger, readiness, warmup, route_updater)
 
-    def _report(self, problems: Sequence[str], preparation: Preparation) -> None:
+    def _report(self, problems: Sequence[str], warmup: Warmup) -> None:
         """Serve what can be served, and say what cannot; BackendUnavailable if that is everything."""
-        if not preparation.can_serve():
+        if not warmup.can_serve():
             raise BackendUnavailable("\n".join(["no variant can be served", *problems]))
         for problem in problems:
             self._progress.note(f"not ready, and tried again: {problem}")
@@ -188,44 +188,44 @@ class Gateway:
         self._progress.done(stage, ", ".join(held))
         return service
 
-    async def _services(self, folder: DataFolder, legs: _Legs) -> tuple[InferenceServicer, AdminServicer]:
+    async def _services(self, folder: DataFolder, components: _Components) -> tuple[InferenceServicer, AdminServicer]:
         """What the listeners serve."""
         config, keys = self._config, authenticator(self._config)
         prices = prices_of(config)
-        reload = self._reload = RouteReload(config, self._read, legs.changeover, legs.prompts, prices)
+        reload = self._reload = RouteReload(config, self._read, components.route_updater, components.prompts, prices)
         self._stack.push_async_callback(reload.close)
         receipts = ReceiptLog(folder.receipts)
         self._stack.callback(receipts.close)
-        reranking = open_reranking(config, folder, legs.indexes)
+        reranking = open_reranking(config, folder, components.indexes)
         retriever = BoundedRetriever(await self._stack.enter_async_context(reranking), self._metrics)
         generation = GenerationPipeline(
-            routes=legs.routes,
+            routes=components.routes,
             admission=self._admission,
-            adapters=legs.adapters,
+            adapters=components.adapters,
             retriever=retriever,
-            prompts=legs.prompts.assemblers,
-            backends=legs.engines.backends,
+            prompts=components.prompts.assemblers,
+            backends=components.engines.backends,
             slots=self._slots,
-            books=legs.books,
+            ledger=components.ledger,
             prices=prices,
-            sink=Sink(self._metrics, receipts, lambda: legs.routes.routes),
+            sink=Sink(self._metrics, receipts, lambda: components.routes.routes),
             code_of=code_name_of,
-            require_ready=legs.readiness.require,
+            require_ready=components.readiness.require,
         )
         searches = Admission(max_running=MAX_SEARCHES, max_queued=4 * MAX_SEARCHES, max_queued_tokens=1)
         inference = InferenceServicer(
             generation=generation,
-            search=SearchPipeline(legs.routes, retriever, searches),
+            search=SearchPipeline(components.routes, retriever, searches),
             receipts=receipts,
             keys=keys,
             slow_reader_timeout=config.file.server.slow_reader_timeout,
             schema_limits=schema_limits(config.file.schemas),
         )
         admin = AdminServicer(
-            routes=legs.routes,
-            adapters=legs.adapters,
-            indexes=legs.indexes,
-            readiness=legs.readiness,
+            routes=components.routes,
+            adapters=components.adapters,
+            indexes=components.indexes,
+            readiness=components.readiness,
             reload=reload.reload,
             keys=keys,
             uploads=UnfinishedUploads(

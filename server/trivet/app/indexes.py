@@ -20,9 +20,9 @@ from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.stores.collection_builder import CollectionBuilder
 from trivet.stores.data_folder import DataFolder, refuse_without
 from trivet.stores.document_log import DocumentLog
-from trivet.stores.qdrant import QdrantStore
-from trivet.stores.qdrant_connection import QdrantEndpoint
-from trivet.stores.qdrant_layout import CollectionLayout
+from trivet.stores.qdrant.connection import QdrantEndpoint
+from trivet.stores.qdrant.layout import CollectionLayout
+from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue
 from trivet.stores.vector_process import VectorProcess
 from trivet.types.encodings import codec_of

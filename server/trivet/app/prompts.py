@@ -10,10 +10,10 @@ from trivet.app.backend import variants_of
 from trivet.config import Config
 from trivet.errors import ConfigError
 from trivet.pipeline.generation import Assemblers
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.chat_tokenizer import ChatTokenizer
-from trivet.prompts.library import PromptLibrary
-from trivet.prompts.source import PromptSource
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.template.library import PromptLibrary
+from trivet.prompts.template.source import PromptSource
+from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.types.variant import VersionRef
 
 

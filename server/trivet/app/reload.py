@@ -12,7 +12,7 @@ from trivet.app.prompts import PromptSet, ServedPrompts
 from trivet.config import Config, needs_restart
 from trivet.errors import ConfigError, TrivetError
 from trivet.metering.prices import Price
-from trivet.pipeline.changeover import Changeover, RouteChange
+from trivet.pipeline.route_update import RouteChange, RouteUpdater
 from trivet.pipeline.variables import uneven_variables
 
 logger = logging.getLogger(__name__)
@@ -34,13 +34,13 @@ class RouteReload:
         self,
         config: Config,
         read: Callable[[], Config],
-        changeover: Changeover,
+        route_updater: RouteUpdater,
         prompts: ServedPrompts,
         prices: dict[str, Price],
     ) -> None:
         self._config = config
         self._read = read
-        self._changeover = changeover
+        self._route_updater = route_updater
         self._prompts = prompts
         self._prices = prices
         self._reranked = set(_reranked(config))
@@ -96,7 +96,7 @@ class RouteReload:
 
             self._prompts.add(prompts)
             try:
-                change = await self._changeover.replace(config.routes, with_the_routes)
+                change = await self._route_updater.replace(config.routes, with_the_routes)
             except BaseException:
                 if self._config is not config:
                     self._prompts.withdraw(prompts)

@@ -15,7 +15,7 @@ from trivet.backends.engine_metrics import EngineMetrics
 from trivet.backends.engine_sockets import clear_sockets, socket_folder
 from trivet.backends.grammars.process import CompilerProcess, write_vocabulary
 from trivet.backends.grammars.trials import OnTrial, SchemaTrials
-from trivet.backends.lora_book import LoraBook
+from trivet.backends.lora_registry import LoraRegistry
 from trivet.backends.vllm_engine import RETRY_AFTER, EngineStats, VllmEngine
 from trivet.backends.vllm_launch import Launch
 from trivet.backends.vllm_settings import EmbeddedSettings
@@ -58,7 +58,7 @@ class EmbeddedVllm:
         self._engine: VllmEngine | None = None
         self._trials: SchemaTrials | None = None  # as old as the engine, which has what they found harmless
         self._abandoned: asyncio.Future[Any] | None = None
-        self._loras = LoraBook()
+        self._loras = LoraRegistry()
         self._lifecycle = asyncio.Lock()
         self._adapter_changes = asyncio.Lock()
 
@@ -178,7 +178,7 @@ class EmbeddedVllm:
         return await self._trials.admit(schema, tenant)
 
     async def _load(self, adapter: StagedAdapter) -> None:
-        """Not to be cancelled half-way: the engine would hold what the book does not know."""
+        """Not to be cancelled half-way: the engine would hold what the registry does not know."""
         async with self._adapter_changes:
             engine = self._running()
             if adapter.engine_name in self._loras:

@@ -23,7 +23,7 @@ from trivet.config.searches import check_searches
 from trivet.config.wording import describe
 from trivet.config.yaml_lines import YamlDocument, parse_partly, read_yaml_partly
 from trivet.errors import ConfigError
-from trivet.types.adapter import AdapterPlace, HubAdapter, RemotePlace
+from trivet.types.adapter import AdapterPlace, HubAdapter, RemoteLocation
 from trivet.types.variant import (
     CacheScope,
     ConfidenceFloor,
@@ -121,7 +121,7 @@ class Config:
             return Path(path).resolve()
         source = self.file.adapter_source
         s3 = (source.endpoint_url, source.region) if scheme == "s3" else ()
-        return RemotePlace(root.rstrip("/"), *s3)
+        return RemoteLocation(root.rstrip("/"), *s3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trivet.config.schema.patterns import WORDS
-from trivet.quotation import quote
+from trivet.excerpt import quote
 
 _SECRET = re.compile(r"keys?|(api|.*_)key.*|.*_token|token|sha256|.*(secret|password|credential).*", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=//)[^/\s]*@")

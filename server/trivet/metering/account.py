@@ -14,7 +14,7 @@ from trivet.types.variant import Variant
 
 @dataclass(slots=True)
 class Account:
-    """One request's books. Times are seconds of the event loop's clock; None until it happened."""
+    """One request's account. Times are seconds of the event loop's clock; None until it happened."""
 
     call: GenerateCall
     variant: Variant | None = None

@@ -1,4 +1,4 @@
-"""`trivet_adapter_resident` and `trivet_adapter_state`, made at each scrape from the adapters' own books."""
+"""`trivet_adapter_resident` and `trivet_adapter_state`, made at each scrape from the adapters' statuses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PATIENCE = 1.0
 
 
 class AdapterGauge(Collector):
-    """Asks the event loop, to which the books belong, from the scrape's thread."""
+    """Asks the event loop, to which the statuses belong, from the scrape's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, books: Callable[[], Sequence[AdapterStatus]]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, statuses: Callable[[], Sequence[AdapterStatus]]) -> None:
         self._loop = loop
-        self._books = books
+        self._statuses = statuses
 
     def describe(self) -> Iterable[Metric]:
         """The names, so that nothing else takes them; without asking anybody."""
@@ -37,7 +37,7 @@ class AdapterGauge(Collector):
         yield from (_tiers(statuses), _states(statuses))
 
     async def _read(self) -> Sequence[AdapterStatus]:
-        return self._books()
+        return self._statuses()
 
 
 def _tiers(statuses: Sequence[AdapterStatus]) -> GaugeMetricFamily:

@@ -32,7 +32,7 @@ class Metrics:
         self.retrieval = histogram("retrieval_duration_seconds", "Search, embedding included.", "index", "outcome")
         self.tokens = counter("tokens_total", "Tokens, by kind.", *by_variant, "kind")
         self.expected_cached = counter(
-            "expected_cached_tokens_total", "Input tokens that the books say were cached.", *by_variant
+            "expected_cached_tokens_total", "Input tokens that were expected to be cached.", *by_variant
         )
         self.cost = counter("cost_usd_total", "Cost in USD, by component.", *by_variant, "component")
         self.degraded = counter("degraded_total", "Answers that are less than they could be.", "route", "reason")

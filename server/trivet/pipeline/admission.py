@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from trivet.errors import Draining, Overloaded
-from trivet.pipeline.waiting_line import Waiter, WaitingLine
+from trivet.pipeline.fair_queue import FairQueue, Waiter
 
 RETRY_AFTER = 1.0
 MAX_VICTIMS = 64  # for one newcomer
 
 
-class Place:
+class Permit:
     """A request's place among those that run."""
 
     def __init__(self, admission: Admission, tenant: str, tokens: int) -> None:
@@ -28,7 +28,7 @@ class Place:
     async def aside(self) -> AsyncIterator[None]:
         """Let others have the place while this request waits for something else; then it returns before all others.
 
-        Meanwhile it counts among those that wait for a place.
+        Meanwhile it counts among those that wait for a permit.
         """
         self._admission.step_aside(self)
         try:
@@ -53,9 +53,9 @@ class Admission:
         self._running = 0
         self._queued = 0
         self._queued_tokens = 0
-        self._aside = 0  # of those queued; they wait for something else than a place
-        self._places: Counter[str] = Counter()  # by tenant
-        self._line = WaitingLine()
+        self._aside = 0  # of those queued; they wait for something else than a permit
+        self._permits: Counter[str] = Counter()  # by tenant
+        self._queue = FairQueue()
         self._returning: deque[Waiter] = deque()  # they had a place before, and go ahead of all others
         self._tickets = itertools.count()
         self._draining = False
@@ -68,7 +68,7 @@ class Admission:
         return self._running + self._queued
 
     @asynccontextmanager
-    async def enter(self, *, tokens: int, priority: int = 0, tenant: str = "") -> AsyncIterator[Place]:
+    async def enter(self, *, tokens: int, priority: int = 0, tenant: str = "") -> AsyncIterator[Permit]:
         """Hold one place; `tokens` is an estimate of the prompt's length.
 
         Raises Overloaded, without waiting when there is no room to wait, or later when it has to give way to another
@@ -79,42 +79,42 @@ class Admission:
         if self._queued or self._running >= self._max_running:
             self._make_room(tenant, tokens)
         if self._running < self._max_running and self._queued == self._aside:
-            self._take_place(tenant)
+            self._take_permit(tenant)
             self._idle.clear()
         else:
             waiter = self._waiter(tenant, tokens, priority)
-            self._line.join(waiter)
+            self._queue.join(waiter)
             await self._wait(waiter)
-        place = Place(self, tenant, tokens)
+        permit = Permit(self, tenant, tokens)
         try:
-            yield place
+            yield permit
         finally:
-            if place.held:
-                self._free_place(tenant)
+            if permit.held:
+                self._free_permit(tenant)
             self._admit_next()
 
-    def step_aside(self, place: Place) -> None:
-        """See `Place.aside`, which calls these three in turn."""
-        place.held = False
-        self._free_place(place.tenant)
+    def step_aside(self, permit: Permit) -> None:
+        """See `Permit.aside`, which calls these three in turn."""
+        permit.held = False
+        self._free_permit(permit.tenant)
         self._aside += 1
-        self._enter_queue(place.tokens)
+        self._enter_queue(permit.tokens)
         self._admit_next()
 
-    def step_up(self, place: Place) -> None:
+    def step_up(self, permit: Permit) -> None:
         """What it waited for is there, or will not be."""
         self._aside -= 1
-        self._leave_queue(place.tokens)
+        self._leave_queue(permit.tokens)
 
-    async def return_to(self, place: Place) -> None:
+    async def return_to(self, permit: Permit) -> None:
         """Have a place again."""
         if self._running < self._max_running:
-            self._take_place(place.tenant)
+            self._take_permit(permit.tenant)
         else:
-            waiter = self._waiter(place.tenant, place.tokens, 0)
+            waiter = self._waiter(permit.tenant, permit.tokens, 0)
             self._returning.append(waiter)
             await self._wait(waiter)
-        place.held = True
+        permit.held = True
 
     async def drain(self) -> None:
         """Take nothing new and return when what is in flight has ended."""
@@ -125,12 +125,12 @@ class Admission:
         """Let those give way who take up more of the queue; raises Overloaded if that is not enough."""
         victims = 0
         while self.in_flight >= self._max_running + self._max_queued:
-            victim = self._line.fuller_than(tenant)
+            victim = self._queue.fuller_than(tenant)
             if victim is None:
                 raise self._too_many_requests()
             self._turn_away(victim, self._too_many_requests())
         while self._queued_tokens + tokens > self._max_queued_tokens:
-            victim = self._line.longer_than(tenant, tokens) if victims < MAX_VICTIMS else None
+            victim = self._queue.longer_than(tenant, tokens) if victims < MAX_VICTIMS else None
             if victim is None:
                 raise self._too_many_tokens()
             self._turn_away(victim, self._too_many_tokens())
@@ -143,7 +143,7 @@ class Admission:
         return Overloaded("prompt tokens", self._max_queued_tokens, RETRY_AFTER)
 
     def _turn_away(self, waiter: Waiter, error: Overloaded) -> None:
-        self._line.leave(waiter)
+        self._queue.leave(waiter)
         self._stop_waiting(waiter)
         if not waiter.admitted.done():
             waiter.admitted.set_exception(error)
@@ -166,10 +166,10 @@ class Admission:
             if waiter in self._returning:
                 self._returning.remove(waiter)
             else:
-                self._line.leave(waiter)
+                self._queue.leave(waiter)
             self._stop_waiting(waiter)
         elif not waiter.admitted.cancelled() and waiter.admitted.exception() is None:
-            self._free_place(waiter.tenant)  # admitted in the moment of the cancellation: pass the place on
+            self._free_permit(waiter.tenant)  # admitted in the moment of the cancellation: pass the place on
         self._admit_next()
 
     def _stop_waiting(self, waiter: Waiter) -> None:
@@ -177,25 +177,25 @@ class Admission:
         self._leave_queue(waiter.tokens)
 
     def _admit_next(self) -> None:
-        while self._running < self._max_running and (self._returning or self._line):
-            waiter = self._returning.popleft() if self._returning else self._line.take_next(self._places)
+        while self._running < self._max_running and (self._returning or self._queue):
+            waiter = self._returning.popleft() if self._returning else self._queue.take_next(self._permits)
             self._stop_waiting(waiter)
             if not waiter.admitted.done():  # else it was cancelled, and its task has not run since
-                self._take_place(waiter.tenant)
+                self._take_permit(waiter.tenant)
                 waiter.admitted.set_result(None)
         if not self.in_flight:
             self._idle.set()
 
-    def _take_place(self, tenant: str) -> None:
+    def _take_permit(self, tenant: str) -> None:
         self._running += 1
-        self._places[tenant] += 1
-        self._line.had_turn(tenant)
+        self._permits[tenant] += 1
+        self._queue.had_turn(tenant)
 
-    def _free_place(self, tenant: str) -> None:
+    def _free_permit(self, tenant: str) -> None:
         self._running -= 1
-        self._places[tenant] -= 1
-        if not self._places[tenant]:
-            del self._places[tenant]
+        self._permits[tenant] -= 1
+        if not self._permits[tenant]:
+            del self._permits[tenant]
 
     def _enter_queue(self, tokens: int) -> None:
         self._queued += 1

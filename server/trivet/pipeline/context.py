@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from trivet.errors import RetrievalTimeout, RetrievalUnavailable
 from trivet.pipeline.passages import QUERY_CUT, BoundedRetriever, query_of
-from trivet.prompts.examples import example_of
+from trivet.prompts.template.examples import example_of
 from trivet.types.passage import QUERY_CHARACTERS, Passage, SearchResult
 from trivet.types.prompt import WorkedExample
 from trivet.types.request import GenerateCall

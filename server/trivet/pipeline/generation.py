@@ -20,13 +20,13 @@ from trivet.metering.prices import Price
 from trivet.pipeline.admission import Admission
 from trivet.pipeline.context import Context, ContextRetrieval
 from trivet.pipeline.passages import BoundedRetriever
-from trivet.pipeline.reader import Reader
+from trivet.pipeline.prefix_ledger import PrefixCacheLedger
+from trivet.pipeline.response_sink import ResponseSink
 from trivet.pipeline.stream import AnswerStream, sampling_of
 from trivet.pipeline.variables import route_variables
-from trivet.pipeline.warmth import PrefixBooks
 from trivet.ports import Backend, ReceiptSink
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.token_bytes import has_more_bytes
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.tokenizer.token_bytes import has_more_bytes
 from trivet.routing.table import Resolution, RouteTable
 from trivet.types.answer import Answer
 from trivet.types.passage import Passage
@@ -57,7 +57,7 @@ class GenerationPipeline:
         prompts: Assemblers,
         backends: Mapping[str, Backend],
         slots: Mapping[str, AdapterSlots],
-        books: PrefixBooks,
+        ledger: PrefixCacheLedger,
         prices: Mapping[str, Price],
         sink: ReceiptSink,
         code_of: Callable[[BaseException], str],
@@ -70,29 +70,29 @@ class GenerationPipeline:
         self._context = ContextRetrieval(retriever)
         self._prompts = prompts
         self._backends = backends
-        self._stream = AnswerStream(backends, slots, books)
+        self._stream = AnswerStream(backends, slots, ledger)
         self._prices = prices
         self._sink = sink
         self._code_of = code_of
         self._require_ready = require_ready
         self._long_prompts = asyncio.Semaphore(LONG_PROMPTS_AT_ONCE)
 
-    async def generate(self, call: GenerateCall, reader: Reader) -> Answer:
-        """Answer one request; `reader` gets the text as it comes and the receipt in any case.
+    async def generate(self, call: GenerateCall, sink: ResponseSink) -> Answer:
+        """Answer one request; `sink` gets the text as it comes and the receipt in any case.
 
         Raises a TrivetError that says what failed. Cancelling the task aborts the engine's work at once.
         """
         account = Account(call)
         try:
-            text, passages = await self._within_deadline(call, account, reader)
+            text, passages = await self._within_deadline(call, account, sink)
         except BaseException as error:
-            self._close(account, reader, self._failure_code(error, call))
+            self._close(account, sink, self._failure_code(error, call))
             raise
         assert account.finish is not None
-        return Answer(text, account.finish, passages, self._close(account, reader, "OK"))
+        return Answer(text, account.finish, passages, self._close(account, sink, "OK"))
 
     async def _within_deadline(
-        self, call: GenerateCall, account: Account, reader: Reader
+        self, call: GenerateCall, account: Account, sink: ResponseSink
     ) -> tuple[str, tuple[Passage, ...]]:
         route = self._routes.route(call.route)
         deadline = call.arrived + route.max_duration
@@ -103,7 +103,7 @@ class GenerationPipeline:
         self._refuse_hopeless(call, route)
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._answer(replace(call, deadline=deadline), account, reader)
+                return await self._answer(replace(call, deadline=deadline), account, sink)
         except TimeoutError as error:
             raise DeadlineExceeded(f"the deadline passed after {deadline - call.arrived:.3f} s") from error
 
@@ -120,10 +120,12 @@ class GenerationPipeline:
                 "context"
             )
 
-    async def _answer(self, call: GenerateCall, account: Account, reader: Reader) -> tuple[str, tuple[Passage, ...]]:
+    async def _answer(
+        self, call: GenerateCall, account: Account, sink: ResponseSink
+    ) -> tuple[str, tuple[Passage, ...]]:
         loop = asyncio.get_running_loop()
         estimate = size_of(call) // BYTES_PER_TOKEN
-        async with self._admission.enter(tokens=estimate, priority=call.priority, tenant=call.tenant) as place:
+        async with self._admission.enter(tokens=estimate, priority=call.priority, tenant=call.tenant) as permit:
             account.queue = loop.time() - call.arrived
             resolution = self._routes.resolve(call.route, call.unit_id)
             account.resolve(resolution.variant, resolution.route.revision, resolution.unit_source)
@@ -131,9 +133,9 @@ class GenerationPipeline:
             async with self._adapter(resolution.variant, account) as adapter:
                 context = await self._retrieve(call, resolution, account)
                 if self._falls_short(context, call, resolution.variant, account):
-                    return await self._decline(resolution.variant, account, reader), ()
+                    return await self._decline(resolution.variant, account, sink), ()
                 prompt, granted = await self._assemble(call, resolution, context, account)
-                text = await self._stream.run(granted, resolution, prompt, adapter, place, account, reader)
+                text = await self._stream.run(granted, resolution, prompt, adapter, permit, account, sink)
         return text, prompt.passages
 
     @asynccontextmanager
@@ -181,13 +183,13 @@ class GenerationPipeline:
         return bool(below) and call.json_schema is None
 
     @staticmethod
-    async def _decline(variant: Variant, account: Account, reader: Reader) -> str:
+    async def _decline(variant: Variant, account: Account, sink: ResponseSink) -> str:
         """Answer that the documents do not say, without the engine."""
         assert variant.retrieval is not None
         assert variant.retrieval.confidence is not None
         account.decline()
         text = variant.retrieval.confidence.answer
-        await reader.delta(text)
+        await sink.delta(text)
         return text
 
     async def _assemble(
@@ -237,11 +239,11 @@ class GenerationPipeline:
         by_deadline = cancelled and deadline_ended(call, asyncio.get_running_loop().time())
         return self._code_of(DeadlineExceeded("")) if by_deadline else code
 
-    def _close(self, account: Account, reader: Reader, code: str) -> Receipt:
+    def _close(self, account: Account, sink: ResponseSink, code: str) -> Receipt:
         price = self._prices.get(account.variant.backend) if account.variant is not None else None
         receipt = account.close(code=code, now=asyncio.get_running_loop().time(), price=price)
         self._sink.record(receipt, account.token_gaps)
-        reader.closed(receipt)
+        sink.closed(receipt)
         return receipt
 
 

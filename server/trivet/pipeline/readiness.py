@@ -9,7 +9,7 @@ from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import BackendUnavailable
 from trivet.pipeline.generation import Assemblers
-from trivet.pipeline.warmth import PrefixBooks
+from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.ports import Backend
 from trivet.types.generation import BackendRequest
 from trivet.types.variant import CacheScope, Route, Sampling, Variant, VersionRef
@@ -30,13 +30,13 @@ class Readiness:
         slots: Mapping[str, AdapterSlots],
         adapters: AdapterManager,
         prompts: Assemblers,
-        books: PrefixBooks,
+        ledger: PrefixCacheLedger,
     ) -> None:
         self._backends = backends
         self._slots = slots
         self._adapters = adapters
         self._prompts = prompts
-        self._books = books
+        self._ledger = ledger
         self._ready: dict[Bundle, int] = {}
 
     def is_ready(self, route: Route, variant: Variant) -> bool:
@@ -80,7 +80,7 @@ class Readiness:
                 async with slot, aclosing(backend.generate(request)) as chunks:
                     async for _ in chunks:
                         pass
-                self._books.computed(self._books.key(backend, None, engine_name, prefix.fingerprint))
+                self._ledger.computed(self._ledger.key(backend, None, engine_name, prefix.fingerprint))
         self._ready[bundle_of(route, variant)] = incarnation
 
 

@@ -8,7 +8,7 @@ from trivet.errors import DeadlineExceeded, FailedPrecondition
 from trivet.pipeline.admission import Admission
 from trivet.pipeline.passages import QUERY_CUT, BoundedRetriever, query_of
 from trivet.routing.table import RouteTable
-from trivet.types.answer import Found, RetrieveCall
+from trivet.types.answer import RetrieveCall, RetrieveResult
 from trivet.types.passage import QUERY_CHARACTERS
 from trivet.types.variant import RetrievalSettings
 
@@ -23,7 +23,7 @@ class SearchPipeline:
         self._retriever = retriever
         self._admission = admission
 
-    async def search(self, call: RetrieveCall) -> Found:
+    async def search(self, call: RetrieveCall) -> RetrieveResult:
         """Search within the caller's deadline, else the route's maximum.
 
         Raises FailedPrecondition if the variant searches no index; RetrievalUnavailable; DeadlineExceeded.
@@ -39,7 +39,7 @@ class SearchPipeline:
                 result = await self._retriever.search(query, own_deadline=deadline - loop.time(), client_deadline=None)
         except TimeoutError as error:
             raise DeadlineExceeded("the deadline passed during the search") from error
-        return Found(
+        return RetrieveResult(
             passages=result.passages,
             index=settings.index,
             snapshot=result.snapshot,

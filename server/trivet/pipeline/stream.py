@@ -10,9 +10,9 @@ from typing import Any
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import GenerationFailed
 from trivet.metering.account import Account
-from trivet.pipeline.admission import Place
-from trivet.pipeline.reader import Reader
-from trivet.pipeline.warmth import PrefixBooks
+from trivet.pipeline.admission import Permit
+from trivet.pipeline.prefix_ledger import PrefixCacheLedger
+from trivet.pipeline.response_sink import ResponseSink
 from trivet.ports import Backend
 from trivet.routing.table import Resolution
 from trivet.types.generation import BackendRequest, FinishReason
@@ -26,10 +26,12 @@ ANSWERED = (FinishReason.STOP, FinishReason.LENGTH)
 class AnswerStream:
     """Streams answers. `slots`: by backend, like `backends`. All calls come from one event loop."""
 
-    def __init__(self, backends: Mapping[str, Backend], slots: Mapping[str, AdapterSlots], books: PrefixBooks) -> None:
+    def __init__(
+        self, backends: Mapping[str, Backend], slots: Mapping[str, AdapterSlots], ledger: PrefixCacheLedger
+    ) -> None:
         self._backends = backends
         self._slots = slots
-        self._books = books
+        self._ledger = ledger
 
     async def run(
         self,
@@ -37,11 +39,11 @@ class AnswerStream:
         resolution: Resolution,
         prompt: AssembledPrompt,
         adapter: str | None,
-        place: Place,
+        permit: Permit,
         account: Account,
-        reader: Reader,
+        sink: ResponseSink,
     ) -> str:
-        """The whole answer, when `reader` has had it piece by piece. `adapter` is an engine name.
+        """The whole answer, when `sink` has had it piece by piece. `adapter` is an engine name.
 
         The slot is held until the stream has ended, failed or been abandoned. Raises what the backend raises, and
         GenerationFailed for a stream that ends without an answer's end.
@@ -50,7 +52,7 @@ class AnswerStream:
         backend = self._backends[variant.backend]
         schema = call.json_schema or variant.json_schema
         if schema is not None and not backend.schema_known(schema):
-            await self._admit_schema(backend, schema, call.tenant, place, account)
+            await self._admit_schema(backend, schema, call.tenant, permit, account)
         salt = cache_salt(resolution.route, call.tenant)
         request = BackendRequest(
             request_id=call.request_id,
@@ -65,37 +67,37 @@ class AnswerStream:
             on_unread=account.add_unread,
         )
         pieces: list[str] = []
-        async with self._slot(variant.backend, adapter, place, account):
-            key = self._books.key(backend, salt, adapter, prompt.prefix_fingerprint)
-            account.expected_cached_tokens = self._books.expected(key, prompt.prefix_tokens, backend.block_size)
+        async with self._slot(variant.backend, adapter, permit, account):
+            key = self._ledger.key(backend, salt, adapter, prompt.prefix_fingerprint)
+            account.expected_cached_tokens = self._ledger.expected(key, prompt.prefix_tokens, backend.block_size)
             account.submit(loop.time())
             async with aclosing(backend.generate(request)) as chunks:  # closing aborts the engine's work
                 async for chunk in chunks:
                     if account.first_token is None:
-                        self._books.computed(key)
+                        self._ledger.computed(key)
                     account.add(chunk, loop.time())
                     if chunk.text:
                         pieces.append(chunk.text)
-                        await reader.delta(chunk.text)
+                        await sink.delta(chunk.text)
         if account.finish not in ANSWERED:
             raise GenerationFailed("the engine gave the answer up")
         return "".join(pieces)
 
     @staticmethod
     async def _admit_schema(
-        backend: Backend, schema: Mapping[str, Any], tenant: str, place: Place, account: Account
+        backend: Backend, schema: Mapping[str, Any], tenant: str, permit: Permit, account: Account
     ) -> None:
         """A new schema waits for its turn; others have the request's place meanwhile. The wait is the queue's."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            async with place.aside():
+            async with permit.aside():
                 await backend.admit_schema(schema, tenant)
         finally:
             account.queue = (account.queue or 0.0) + loop.time() - started
 
     @asynccontextmanager
-    async def _slot(self, backend: str, adapter: str | None, place: Place, account: Account) -> AsyncIterator[None]:
+    async def _slot(self, backend: str, adapter: str | None, permit: Permit, account: Account) -> AsyncIterator[None]:
         """Hold a slot of the engine; a request that has to wait for one lets others have its place meanwhile."""
         if adapter is None:
             yield
@@ -105,16 +107,18 @@ class AnswerStream:
             if slots.admits(adapter):
                 await held.enter_async_context(slots.enter(adapter))
             else:
-                await self._line_up(slots, adapter, place, account, held)
+                await self._line_up(slots, adapter, permit, account, held)
             yield
 
     @staticmethod
-    async def _line_up(slots: AdapterSlots, adapter: str, place: Place, account: Account, held: AsyncExitStack) -> None:
+    async def _line_up(
+        slots: AdapterSlots, adapter: str, permit: Permit, account: Account, held: AsyncExitStack
+    ) -> None:
         """Enter a slot into `held`. The wait for it is the adapter's; that for a place afterwards is the queue's."""
         loop = asyncio.get_running_loop()
         started = stepped_up = loop.time()
         try:
-            async with place.aside():
+            async with permit.aside():
                 try:
                     await held.enter_async_context(slots.enter(adapter))
                 finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from trivet.prompts.assembler import PromptAssembler
+from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.types.variant import Route, VersionRef
 
 

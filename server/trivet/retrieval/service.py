@@ -7,7 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from trivet.errors import FailedPrecondition, InvalidRequest, NotFound, RetrievalUnavailable
-from trivet.quotation import quote
+from trivet.excerpt import quote
 from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.index.build import build
 from trivet.retrieval.index.index import DocumentIndex

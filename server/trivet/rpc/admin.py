@@ -12,10 +12,10 @@ from google.protobuf.message import Message
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
 from trivet.errors import Unsupported
-from trivet.pipeline.changeover import RouteChange
+from trivet.excerpt import quote
 from trivet.pipeline.readiness import Readiness
+from trivet.pipeline.route_update import RouteChange
 from trivet.ports import IndexAdministration
-from trivet.quotation import quote
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin_wire import (
     adapter_to_proto,

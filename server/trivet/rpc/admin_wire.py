@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from trivet.api.v1 import admin_pb2
 from trivet.errors import DocumentRejected, InvalidRequest
-from trivet.quotation import quote
+from trivet.excerpt import quote
 from trivet.retrieval.documents.documents import FORMATS
 from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier
 from trivet.types.corpus import CorpusReport

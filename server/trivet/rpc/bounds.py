@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
 from trivet.errors import Problems
-from trivet.quotation import shortened
+from trivet.excerpt import shortened
 
 _PACKAGE = "trivet.api.v1"
 _OPAQUE = {Struct.DESCRIPTOR.full_name}  # bounded as a whole, not looked into

@@ -7,10 +7,10 @@ from typing import Any
 
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc
 from trivet.errors import InvalidRequest, NotFound, SlowReader, Unsupported
+from trivet.excerpt import quote
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.search import SearchPipeline
-from trivet.quotation import quote
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.call import Call, Context, rpc_call
 from trivet.rpc.wire import (
@@ -26,7 +26,7 @@ from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall
 
 
-class UnaryReader:
+class UnarySink:
     """Reads nothing on the way: the whole answer is the response."""
 
     def __init__(self, call: Call) -> None:
@@ -40,7 +40,7 @@ class UnaryReader:
         self._call.close(receipt)
 
 
-class StreamReader(UnaryReader):
+class StreamSink(UnarySink):
     """Writes each piece to the client as it comes, and gives up on one that does not read."""
 
     def __init__(self, call: Call, context: Context, timeout: float) -> None:
@@ -84,15 +84,15 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
     async def Generate(self, request: inference_pb2.GenerateRequest, context: Context) -> Any:
         """Answer with one message."""
         async with rpc_call(context, request) as call:
-            answer = await self._generation.generate(self._checked(request, call), UnaryReader(call))
+            answer = await self._generation.generate(self._checked(request, call), UnarySink(call))
             return answer_to_proto(answer)
 
     async def GenerateStream(self, request: inference_pb2.GenerateRequest, context: Context) -> None:
         """Answer as it is generated."""
         async with rpc_call(context, request) as call:
-            reader = StreamReader(call, context, self._slow_reader_timeout)
-            answer = await self._generation.generate(self._checked(request, call), reader)
-            await reader.write(inference_pb2.GenerateStreamResponse(final=answer_to_proto(answer)))
+            sink = StreamSink(call, context, self._slow_reader_timeout)
+            answer = await self._generation.generate(self._checked(request, call), sink)
+            await sink.write(inference_pb2.GenerateStreamResponse(final=answer_to_proto(answer)))
 
     async def Retrieve(self, request: inference_pb2.RetrieveRequest, context: Context) -> Any:
         """Search without answering."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from trivet.schemas.forms import read_form
 from trivet.schemas.limits import DEFAULT_LIMITS
-from trivet.schemas.pattern_form import any_character, pattern_form
+from trivet.schemas.patterns.form import any_character, pattern_form
 from trivet.schemas.places import Place
 from trivet.schemas.size import schema_text
 

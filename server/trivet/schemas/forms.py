@@ -19,7 +19,7 @@ from trivet.schemas.keywords import (
 )
 from trivet.schemas.limits import SchemaLimits
 from trivet.schemas.objects import object_children, object_problems
-from trivet.schemas.patterns import pattern_problem
+from trivet.schemas.patterns.check import pattern_problem
 from trivet.schemas.places import Place, SchemaProblem, shown
 from trivet.schemas.values import matches_type
 

@@ -87,7 +87,7 @@ class DataFolder:
         return self.root / "adapters"
 
     @property
-    def adapter_wishes(self) -> Path:
+    def desired_adapters(self) -> Path:
         """What operators asked to be loaded."""
         return self.root / "adapters.sqlite"
 

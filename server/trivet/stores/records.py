@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 
-class Kind:
+class PointKind:
     """What a point is: a passage that searches find, one not published yet, a document's head, a deleted one's head."""
 
     PASSAGE = "passage"
@@ -25,7 +25,7 @@ class Origin(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SparseVector:
     """A sparse vector: hashed terms and their weights."""
 
     indices: Sequence[int]
@@ -53,7 +53,7 @@ class Revision(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Visible:
+class Visibility:
     """Who looks, and when: shared documents and `tenant`'s own that hold all `tags` and are valid `at` that time."""
 
     tenant: str
@@ -69,14 +69,14 @@ class PassageId(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Unwanted:
+class ExcludedPassages:
     """Passages with a text that has one of these `text_digests`, but for those in `kept`."""
 
     text_digests: tuple[str, ...] = ()
     kept: tuple[PassageId, ...] = ()
 
 
-NOTHING = Unwanted()
+NO_EXCLUSIONS = ExcludedPassages()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class PassageRecord:
     valid_from: float | None
     valid_until: float | None
     dense: Sequence[float]
-    terms: Terms
+    terms: SparseVector
     text_digest: str = ""
 
     def payload(self, kind: str) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class FoundPassage:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class DocumentHead:
     """Which content of a document counts, written last. It outlives a deletion, as a tombstone.
 
     `passages`: how many belong to it, 0 if deleted.
@@ -183,13 +183,13 @@ class Head:
 
     def payload(self) -> dict[str, Any]:
         """As it is stored."""
-        kind = Kind.GONE if self.deleted else Kind.HEAD
+        kind = PointKind.GONE if self.deleted else PointKind.HEAD
         return {"kind": kind, **_revision_payload(self.of), "passages": self.passages}
 
     @classmethod
-    def of_payload(cls, payload: Mapping[str, Any]) -> Head:
+    def of_payload(cls, payload: Mapping[str, Any]) -> DocumentHead:
         """From what is stored."""
-        return cls(Revision.of_payload(payload), payload["kind"] == Kind.GONE, payload["passages"])
+        return cls(Revision.of_payload(payload), payload["kind"] == PointKind.GONE, payload["passages"])
 
 
 def _revision_payload(of: Revision) -> dict[str, Any]:

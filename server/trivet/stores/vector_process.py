@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trivet.errors import DataFolderInUse, FailedPrecondition, RetrievalUnavailable
-from trivet.stores.qdrant_connection import QdrantEndpoint
+from trivet.stores.qdrant.connection import QdrantEndpoint
 from trivet.stores.vector_child import VectorChild
 
 _log = logging.getLogger(__name__)

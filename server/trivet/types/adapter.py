@@ -10,7 +10,7 @@ from trivet.types.variant import VersionRef
 
 
 @dataclass(frozen=True, slots=True)
-class RemotePlace:
+class RemoteLocation:
     """A place with `<name>/<version>/` that is reached by a URL, such as `s3://bucket/prefix` or `https://host/path`.
 
     `endpoint_url` and `region` are for S3; without them its library's own configuration holds, as it does for
@@ -56,7 +56,7 @@ class FolderAdapter:
     folder: Path
 
 
-AdapterPlace = Path | RemotePlace | HubAdapter | FolderAdapter
+AdapterPlace = Path | RemoteLocation | HubAdapter | FolderAdapter
 
 
 class AdapterState(Enum):

@@ -36,7 +36,7 @@ class RetrieveCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RetrieveResult:
     """What a search without a generation gets back."""
 
     passages: tuple[Passage, ...]

@@ -6,8 +6,8 @@ from typing import Any
 
 from qdrant_client import grpc as proto
 
+from trivet.vector.engine.collections import Collections
 from trivet.vector.service import Call
-from trivet.vector.shards import Collections
 
 _VERSION = "1.16.0"  # of the protocol: what a client compares itself with
 

@@ -18,10 +18,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trivet.vector.lock import FolderLock
-from trivet.vector.opening import is_fault
-from trivet.vector.shards import Collections
-from trivet.vector.strict import Missing
+from trivet.vector.engine.collection_loader import is_fault
+from trivet.vector.engine.collections import Collections
+from trivet.vector.engine.lock import FolderLock
+from trivet.vector.protocol.strict import Missing
 
 _log = logging.getLogger(__name__)
 

@@ -9,14 +9,13 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client import grpc as proto
 
-from trivet.vector.bounds import check_batch, check_found, check_ids
-from trivet.vector.filters import filter_of, optional_filter, point_id
-from trivet.vector.queries import query_of
-from trivet.vector.references import follow
-from trivet.vector.service import Call
-from trivet.vector.shards import Collections
-from trivet.vector.strict import Unsupported, allow, variant
-from trivet.vector.values import (
+from trivet.vector.engine.collections import Collections
+from trivet.vector.protocol.bounds import check_batch, check_found, check_ids
+from trivet.vector.protocol.filters import filter_of, optional_filter, point_id
+from trivet.vector.protocol.queries import query_of
+from trivet.vector.protocol.references import follow
+from trivet.vector.protocol.strict import Unsupported, allow, variant
+from trivet.vector.protocol.values import (
     payload_of,
     payload_selector,
     points_of,
@@ -25,6 +24,7 @@ from trivet.vector.values import (
     to_scored,
     without_vectors,
 )
+from trivet.vector.service import Call
 
 # One copy and one call at a time: every write waits, every order is strong, every read is consistent.
 _WRITE = ("collection_name", "wait", "ordering", "timeout")
@@ -128,7 +128,7 @@ class PointsCalls:
         return proto.CountResponse(result=proto.CountResult(count=number))
 
     def query(self, request: Any) -> Any:
-        """The universal query. Follows references: see `trivet.vector.references`."""
+        """The universal query. Follows references: see `trivet.vector.protocol.references`."""
         started = time.perf_counter()
         shard = self._collections[request.collection_name].shard
         found = shard.query(query_of(request))

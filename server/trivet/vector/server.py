@@ -18,14 +18,14 @@ import grpc
 from qdrant_client.grpc import collections_service_pb2, points_service_pb2, qdrant_pb2
 
 from trivet.vector.catalogue import CollectionCalls, health_calls
-from trivet.vector.collection import Collection
 from trivet.vector.commands import Commands
+from trivet.vector.engine.collection import Collection
+from trivet.vector.engine.collections import Collections, sync_tree
+from trivet.vector.engine.lock import FolderLock
 from trivet.vector.key import KeyCheck
-from trivet.vector.lock import FolderLock
 from trivet.vector.points import PointsCalls
+from trivet.vector.protocol.strict import Missing
 from trivet.vector.service import service
-from trivet.vector.shards import Collections, sync_tree
-from trivet.vector.strict import Missing
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 # A flush holds up every call that comes meanwhile, some 0.3 s with 20,000 passages: it waits for so many seconds

@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
-from trivet.vector.opening import is_fault
-from trivet.vector.strict import Missing, Unsupported
+from trivet.vector.engine.collection_loader import is_fault
+from trivet.vector.protocol.strict import Missing, Unsupported
 
 _log = logging.getLogger(__name__)
 

@@ -1,11 +1,11 @@
-"""The books about one adapter."""
+"""What is known of one adapter."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
 
-from trivet.adapters.lifecycle.turns import Turns
+from trivet.adapters.lifecycle.serial_executor import SerialExecutor
 from trivet.errors import BackendUnavailable
 from trivet.types.adapter import AdapterState, StagedAdapter
 from trivet.types.variant import VersionRef
@@ -17,7 +17,7 @@ class AdapterEntry:
 
     `incarnation`: the life of the engine that it was added to; 0 if it is in no engine. One that is ready and in no
     engine is cold: its copy is sound, and it is added again for the request that needs it.
-    `engine` is held while it is added to the engine or taken out; `turns` orders everything else that changes it.
+    `engine` is held while it is added to the engine or taken out; `changes` orders everything else that changes it.
     """
 
     ref: VersionRef
@@ -27,7 +27,7 @@ class AdapterEntry:
     incarnation: int = 0
     leases: int = 0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
-    turns: Turns = field(default_factory=Turns)
+    changes: SerialExecutor = field(default_factory=SerialExecutor)
     engine: asyncio.Lock = field(default_factory=asyncio.Lock)
     reloading: asyncio.Task[None] | None = None
 
@@ -59,7 +59,7 @@ class AdapterEntry:
 
     async def cancel(self) -> None:
         """Stop what is under way; for the end of the process."""
-        await self.turns.cancel()
+        await self.changes.cancel()
         if self.reloading is not None and not self.reloading.done():
             self.reloading.cancel()
             await asyncio.wait({self.reloading})

@@ -16,7 +16,7 @@ LoadObserver = Callable[[str, float], None]
 
 
 class AdapterLoader:
-    """Makes one step after another for an adapter whose turn the caller holds, and writes each into its books.
+    """Makes one step after another for an adapter, called in its serial executor, and writes each into its entry.
 
     At most `max_loads` adapters are fetched, checked and copied at the same time, and as many cold ones added again:
     a slow source does not hold up requests. `on_load` is told of each outcome ("loaded", "reloaded", "rejected",

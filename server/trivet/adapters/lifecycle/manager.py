@@ -11,13 +11,13 @@ from typing import Any
 from trivet.adapters.lifecycle.entry import AdapterEntry
 from trivet.adapters.lifecycle.lease import AdapterLease
 from trivet.adapters.lifecycle.loader import AdapterLoader, LoadObserver
-from trivet.adapters.lifecycle.pursuit import Pursuit
 from trivet.adapters.lifecycle.residency import Residency
+from trivet.adapters.lifecycle.retry import BackoffRetry
 from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import BackendUnavailable, FailedPrecondition, NotFound, TrivetError
 from trivet.ports import Backend
-from trivet.stores.adapter_wishes import AdapterWish, AdapterWishes
+from trivet.stores.desired_adapters import DesiredAdapter, DesiredAdapters
 from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, StagedAdapter, engine_name
 from trivet.types.variant import VersionRef
 
@@ -28,7 +28,7 @@ class AdapterManager:
     """Call everything from one event loop; `close` last.
 
     `wanted` names, for each adapter, the variants that use it; it is read at every call, so it may be live: call
-    `reconcile` when it has changed. `wishes` is what operators asked for, durably; it is closed with the manager.
+    `reconcile` when it has changed. `desired` is what operators asked for, durably; it is closed with the manager.
     Cancelling a caller stops nothing: what was ordered is done, one change at a time for each adapter.
     """
 
@@ -37,7 +37,7 @@ class AdapterManager:
         staging: AdapterStaging,
         backend: Backend,
         wanted: Mapping[VersionRef, Sequence[str]],
-        wishes: AdapterWishes,
+        desired: DesiredAdapters,
         settings: LifecycleSettings | None = None,
         on_load: LoadObserver | None = None,
     ) -> None:
@@ -45,12 +45,12 @@ class AdapterManager:
         self._staging = staging
         self._backend = backend
         self._wanted = wanted
-        self._wishes = wishes
+        self._desired = desired
         self._residency = Residency(backend, settings.host_places, wanted)
         self._loader = AdapterLoader(staging, self._residency, settings.max_loads, on_load)
-        self._pursuit = Pursuit(self._bring_back, settings.retry_first, settings.retry_most)
+        self._retry = BackoffRetry(self._bring_back, settings.retry_first, settings.retry_most)
         self._entries: dict[VersionRef, AdapterEntry] = {}
-        self._wished: dict[VersionRef, str] = {}
+        self._requested: dict[VersionRef, str] = {}
         self._opening = asyncio.Lock()
         self._opened = False
 
@@ -58,7 +58,7 @@ class AdapterManager:
         """Load what is wanted and not there, let go of what nobody wants any more.
 
         To be called at the start, after a restart of the engine and when `wanted` has changed. Returns when what
-        variants want is ready; what operators wished follows in the background, as do drains. What fails is tried again
+        variants want is ready; what operators requested follows in the background, as do drains. What fails is retried
         for as long as it is expected; the first problem of a variant's adapter is raised after all were tried.
         """
         await self._open()
@@ -66,8 +66,8 @@ class AdapterManager:
         wanted = sorted(self._wanted)
         results = await asyncio.gather(*map(self._bring_back, wanted), return_exceptions=True)
         problems = {ref: result for ref, result in zip(wanted, results, strict=True) if isinstance(result, Exception)}
-        for ref in (*problems, *(ref for ref in self._wished if ref not in self._wanted)):
-            self._pursuit.start(ref)
+        for ref in (*problems, *(ref for ref in self._requested if ref not in self._wanted)):
+            self._retry.start(ref)
         for problem in problems.values():
             raise problem
 
@@ -76,7 +76,7 @@ class AdapterManager:
         stays. Loads nothing: `ensure` does, or `reconcile`."""
         for ref, entry in list(self._entries.items()):
             if not self._expected(ref):
-                self._turn(entry, "release", self._release)
+                self._submit(entry, "release", self._release)
             elif ref in self._wanted:
                 entry.idle.set()
 
@@ -86,23 +86,23 @@ class AdapterManager:
         return await self._bring_back(ref)
 
     async def load(self, ref: VersionRef) -> AdapterStatus:
-        """An operator's wish: check, copy and load it, and record that it is to stay so. Fine if it is ready already.
+        """An operator's request: check, copy and load it, and record that it is to stay. Fine if it is ready already.
 
         It is recorded durably, with the digest of its bytes, once it is loaded. Callers at the same time share one
         load. Raises NotFound, AdapterRejected, BackendUnavailable, StateUnavailable, and FailedPrecondition if it is
         loaded and its source has other bytes by now.
         """
         await self._open()
-        return await asyncio.shield(self._turn(self._entry(ref), "load", self._load))
+        return await asyncio.shield(self._submit(self._entry(ref), "load", self._load))
 
     async def unload(self, ref: VersionRef) -> AdapterStatus:
-        """Withdraw the operator's wish, durably; let what uses it finish, take it out of the engine, delete its copy.
+        """Withdraw the operator's request, durably; let what uses it finish, unload it, delete its copy.
 
         Raises NotFound if nobody asked for it, StateUnavailable, and FailedPrecondition if variants want it: then
-        nothing has changed, the wish included. If they begin to want it while it drains it stays, without the wish.
+        nothing has changed, the request included. If they begin to want it while it drains it stays, without a request.
         """
         await self._open()
-        return await asyncio.shield(self._turn(self._entry(ref), "unload", self._unload))
+        return await asyncio.shield(self._submit(self._entry(ref), "unload", self._unload))
 
     @asynccontextmanager
     async def acquire(self, ref: VersionRef | None) -> AsyncIterator[AdapterLease | None]:
@@ -125,54 +125,54 @@ class AdapterManager:
             self._residency.touch(entry)
 
     def statuses(self) -> list[AdapterStatus]:
-        """Every adapter that is loaded, expected or has failed, by name; out of the books alone."""
-        return [self._status(entry) for _, entry in sorted(self._books().items())]
+        """Every adapter that is loaded, expected or has failed, by name; out of what the manager knows alone."""
+        return [self._status(entry) for _, entry in sorted(self._known_entries().items())]
 
     async def list(self) -> list[AdapterStatus]:
         """Every adapter that is loaded, expected, or there in the sources, by name; looks into the sources once."""
         known = await asyncio.to_thread(self._staging.known)
         blank = {ref: AdapterEntry(ref) for ref in known}
-        return [self._status(entry) for _, entry in sorted({**blank, **self._books()}.items())]
+        return [self._status(entry) for _, entry in sorted({**blank, **self._known_entries()}.items())]
 
     async def close(self) -> None:
-        """Stop what is under way. What is half-done is undone at the next start; the wishes are whole."""
+        """Stop what is under way. What is half-done is undone at the next start; the desired state is whole."""
         self._staging.stop()
-        await self._pursuit.close()
+        await self._retry.close()
         await self._residency.close()
         await asyncio.gather(*[entry.cancel() for entry in list(self._entries.values())])
-        await asyncio.to_thread(self._wishes.close)
+        await asyncio.to_thread(self._desired.close)
 
     async def _open(self) -> None:
-        """Read the wishes, and delete what former processes left half-written or is expected no more."""
+        """Read the desired state, and delete what former processes left half-written or is expected no more."""
         async with self._opening:
             if self._opened:
                 return
-            wished = {wish.ref: wish.digest for wish in await self._wishes.all(self._backend.name)}
-            kept = {engine_name(ref, digest) for ref, digest in wished.items()}
+            requested = {one.ref: one.digest for one in await self._desired.all(self._backend.name)}
+            kept = {engine_name(ref, digest) for ref, digest in requested.items()}
             wanted = set(self._wanted)
             await asyncio.to_thread(self._staging.sweep, wanted, kept)
             for ref in wanted:
                 self._entry(ref)  # so that a copy goes with the last one who wants it, also before it is loaded
-            self._wished = wished
+            self._requested = requested
             self._opened = True
 
     def _expected(self, ref: VersionRef) -> bool:
-        return ref in self._wanted or ref in self._wished
+        return ref in self._wanted or ref in self._requested
 
     def _entry(self, ref: VersionRef) -> AdapterEntry:
         return self._entries.setdefault(ref, AdapterEntry(ref))
 
-    def _turn(
+    def _submit(
         self, entry: AdapterEntry, kind: str, change: Callable[[AdapterEntry], Coroutine[Any, Any, AdapterStatus]]
     ) -> asyncio.Task[AdapterStatus]:
-        return entry.turns.take(kind, partial(change, entry), lambda: self._forget(entry))
+        return entry.changes.submit(kind, partial(change, entry), lambda: self._forget(entry))
 
     def _forget(self, entry: AdapterEntry) -> None:
-        if entry.blank and not entry.turns.busy and self._entries.get(entry.ref) is entry:
+        if entry.blank and not entry.changes.busy and self._entries.get(entry.ref) is entry:
             del self._entries[entry.ref]
 
     async def _bring_back(self, ref: VersionRef) -> AdapterStatus:
-        return await asyncio.shield(self._turn(self._entry(ref), "bring back", self._restore))
+        return await asyncio.shield(self._submit(self._entry(ref), "bring back", self._restore))
 
     def _ready(self, entry: AdapterEntry) -> bool:
         return entry.state is AdapterState.READY and (entry.cold or self._residency.holds(entry))
@@ -199,14 +199,14 @@ class AdapterManager:
                 raise
             except Exception as problem:
                 if self._expected(entry.ref):
-                    self._pursuit.start(entry.ref)
+                    self._retry.start(entry.ref)
                 raise BackendUnavailable(f"adapter {entry.ref} is failed: {problem}", RETRY_AFTER) from problem
         if not self._residency.holds(entry):
             raise BackendUnavailable(f"adapter {entry.ref} is not resident: the engine died", RETRY_AFTER)
         self._residency.touch(entry)
 
-    def _books(self) -> dict[VersionRef, AdapterEntry]:
-        return {ref: AdapterEntry(ref) for ref in (*self._wanted, *self._wished)} | self._entries
+    def _known_entries(self) -> dict[VersionRef, AdapterEntry]:
+        return {ref: AdapterEntry(ref) for ref in (*self._wanted, *self._requested)} | self._entries
 
     def _status(self, entry: AdapterEntry) -> AdapterStatus:
         tier, state, staged = AdapterTier.DISK, entry.state, entry.staged
@@ -222,11 +222,11 @@ class AdapterManager:
             digest=staged.digest if staged else "",
             rank=staged.rank if staged else 0,
             problem=entry.problem,
-            requested=entry.ref in self._wished,
+            requested=entry.ref in self._requested,
             fetch=self._staging.progress(entry.ref),
         )
 
-    # What follows is called in the adapter's turn.
+    # What follows runs in the adapter's serial executor.
 
     async def _load(self, entry: AdapterEntry) -> AdapterStatus:
         if self._ready(entry) and entry.staged is not None:
@@ -236,18 +236,18 @@ class AdapterManager:
         else:
             await self._bring_up(entry, must_reside=True)
         assert entry.staged is not None
-        if self._wished.get(entry.ref) != entry.staged.digest:
+        if self._requested.get(entry.ref) != entry.staged.digest:
             await self._record(entry, entry.staged.digest)
         return self._status(entry)
 
     async def _record(self, entry: AdapterEntry, digest: str) -> None:
         try:
-            await self._wishes.record(self._backend.name, AdapterWish(entry.ref, digest))
+            await self._desired.record(self._backend.name, DesiredAdapter(entry.ref, digest))
         except TrivetError:
             if not self._expected(entry.ref):
                 await self._drain(entry)
             raise
-        self._wished[entry.ref] = digest
+        self._requested[entry.ref] = digest
 
     async def _confirm(self, staged: StagedAdapter) -> None:
         found = await asyncio.to_thread(self._staging.source_digest, staged.ref)
@@ -259,7 +259,7 @@ class AdapterManager:
 
     async def _bring_up(self, entry: AdapterEntry, *, must_reside: bool) -> None:
         try:
-            await self._loader.bring_up(entry, self._wished.get(entry.ref), must_reside=must_reside)
+            await self._loader.bring_up(entry, self._requested.get(entry.ref), must_reside=must_reside)
         except Exception as problem:
             if not self._expected(entry.ref):
                 await self._loader.give_up(entry, problem)
@@ -275,11 +275,11 @@ class AdapterManager:
     async def _unload(self, entry: AdapterEntry) -> AdapterStatus:
         if users := self._wanted.get(entry.ref):
             raise FailedPrecondition(f"adapter {entry.ref} is wanted by {', '.join(users)}")
-        if entry.ref not in self._wished and entry.blank:
+        if entry.ref not in self._requested and entry.blank:
             raise NotFound(f"adapter {entry.ref} is not loaded")
-        await self._wishes.withdraw(self._backend.name, entry.ref)
-        self._wished.pop(entry.ref, None)
-        self._pursuit.stop(entry.ref)
+        await self._desired.withdraw(self._backend.name, entry.ref)
+        self._requested.pop(entry.ref, None)
+        self._retry.stop(entry.ref)
         return await self._drain(entry)
 
     async def _release(self, entry: AdapterEntry) -> AdapterStatus:

@@ -1,7 +1,7 @@
 """Residency: which adapters are in the engine's host memory.
 
 The engine has places for so many and drops the one used longest ago when another one comes. The choice is made here
-instead, so that the books are right and an adapter in use is never the one that goes.
+instead, so that what is recorded is right and an adapter in use is never the one that goes.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import yaml
 
 from trivet import bounded_yaml
 from trivet.errors import AdapterRejected
-from trivet.quotation import quote
+from trivet.excerpt import quote
 from trivet.types.variant import VersionRef
 
 FILE = "adapter.yaml"

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable
-from trivet.quotation import quote
+from trivet.excerpt import quote
 
 CPU_SECONDS = 1
 MEMORY_BYTES = 1 << 29

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trivet.adapters.preflight import module_choice
-from trivet.adapters.preflight.module_choice import ModuleChoice, read_module_choice
+from trivet.adapters.preflight import target_modules
+from trivet.adapters.preflight.target_modules import TargetModules, read_module_choice
 from trivet.errors import AdapterRejected
-from trivet.quotation import quote
+from trivet.excerpt import quote
 
-FILE = module_choice.FILE
+FILE = target_modules.FILE
 # Fields that change what the weights mean and that the engine ignores or refuses: only these values are served.
 SERVED_ONLY: Mapping[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
@@ -55,7 +55,7 @@ class PeftConfig:
     """
 
     rank: int
-    choice: ModuleChoice
+    choice: TargetModules
     alpha: float
     rank_pattern: Mapping[re.Pattern[str], int] = field(default_factory=dict)
     alpha_pattern: Mapping[re.Pattern[str], float] = field(default_factory=dict)

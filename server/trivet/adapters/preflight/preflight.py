@@ -16,14 +16,14 @@ FILES = (manifests.FILE, peft_config.FILE, weights.FILE)
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class PreflightResult:
     """What a sound adapter is. `digest`: SHA-256, 64 hex digits."""
 
     digest: str
     rank: int
 
 
-def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int, *, to_merge: bool = False) -> Checked:
+def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int, *, to_merge: bool = False) -> PreflightResult:
     """Check the three files of `ref` in `folder`, which nobody else may be writing to; blocks.
 
     `to_merge`: DoRA and whole modules pass too.
@@ -44,7 +44,7 @@ def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int, *, to_m
             f"but the base model that is served has {base.fingerprint}"
         )
     weights.check_weights(folder / weights.FILE, config, base, to_merge=to_merge)
-    return Checked(found, config.rank)
+    return PreflightResult(found, config.rank)
 
 
 def digest(config: Path, tensors: Path) -> str:

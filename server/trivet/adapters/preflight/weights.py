@@ -17,7 +17,7 @@ from trivet.adapters.preflight.peft_config import LARGEST, PeftConfig
 from trivet.adapters.preflight.safetensors_header import HeaderError, TensorEntry, read_header
 from trivet.adapters.preflight.tensor_name import EMBEDDING_PAIR, MAGNITUDE, PAIR, PREFIX, TensorName
 from trivet.errors import AdapterRejected
-from trivet.quotation import quote
+from trivet.excerpt import quote
 
 FILE = "adapter_model.safetensors"
 CONFIG = peft_config.FILE

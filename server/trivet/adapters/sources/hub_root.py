@@ -41,10 +41,10 @@ class HubRoot:
 
     def _open(self, name: str, commit: str, offset: int) -> BinaryIO:
         with _told():
-            return cast(BinaryIO, _Told(self._repository.open(name, commit, offset)))
+            return cast(BinaryIO, _ReportingFile(self._repository.open(name, commit, offset)))
 
 
-class _Told:
+class _ReportingFile:
     """A file whose errors are those of a source."""
 
     def __init__(self, file: BinaryIO) -> None:

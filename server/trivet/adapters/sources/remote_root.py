@@ -12,7 +12,7 @@ import fsspec
 
 from trivet.adapters.sources.source_file import FoundAdapter, SourceBroken, SourceChanged, SourceFile
 from trivet.errors import AdapterSourceUnavailable
-from trivet.types.adapter import RemotePlace
+from trivet.types.adapter import RemoteLocation
 from trivet.types.variant import VersionRef
 
 BLOCK_BYTES = 4 << 20
@@ -26,7 +26,7 @@ TAGS = ("ETag", "etag", "generation", "md5Hash", "content_md5", "Last-Modified",
 _log = logging.getLogger(__name__)
 
 
-def file_system(place: RemotePlace) -> Any:
+def file_system(place: RemoteLocation) -> Any:
     """The file system of fsspec for a place. It retries nothing: downloads go on where they stopped, in one place."""
     options: dict[str, Any] = {}
     try:
@@ -42,7 +42,7 @@ def file_system(place: RemotePlace) -> Any:
     return system
 
 
-def _s3_options(place: RemotePlace) -> dict[str, Any]:
+def _s3_options(place: RemoteLocation) -> dict[str, Any]:
     return {
         "endpoint_url": place.endpoint_url,
         "client_kwargs": {"region_name": place.region} if place.region else {},
@@ -64,7 +64,7 @@ def _web_options() -> dict[str, Any]:
 class RemoteRoot:
     """An AdapterRoot."""
 
-    def __init__(self, place: RemotePlace, connect: Callable[[RemotePlace], Any] = file_system) -> None:
+    def __init__(self, place: RemoteLocation, connect: Callable[[RemoteLocation], Any] = file_system) -> None:
         self._place = place
         self._connect = connect
         self._web = place.scheme in WEB
@@ -138,7 +138,7 @@ class RemoteRoot:
             file.close()
             raise SourceChanged
         file.seek(offset)
-        return cast(BinaryIO, _Told(file, self._told))
+        return cast(BinaryIO, _ReportingFile(file, self._told))
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -163,7 +163,7 @@ class RemoteRoot:
             raise SourceBroken(f"{self._place} cannot be read now ({kind})") from problem
 
 
-class _Told:
+class _ReportingFile:
     """A file of the place whose errors are ours."""
 
     def __init__(self, file: Any, told: Callable[[], Any]) -> None:

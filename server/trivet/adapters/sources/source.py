@@ -14,7 +14,7 @@ from trivet.adapters.sources.listing import Listing
 from trivet.adapters.sources.remote_root import RemoteRoot
 from trivet.adapters.sources.source_file import AdapterRoot, FoundAdapter, SourceBroken
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
-from trivet.types.adapter import AdapterPlace, FolderAdapter, HubAdapter, RemotePlace
+from trivet.types.adapter import AdapterPlace, FolderAdapter, HubAdapter, RemoteLocation
 from trivet.types.variant import VersionRef
 
 WEIGHTS = FILES[-1]
@@ -123,7 +123,7 @@ def _refuse_without_weights(found: FoundAdapter | None) -> None:
 
 def open_root(place: AdapterPlace) -> AdapterRoot:
     """The place that a setting means; nothing is read yet."""
-    if isinstance(place, RemotePlace):
+    if isinstance(place, RemoteLocation):
         return RemoteRoot(place)
     if isinstance(place, HubAdapter):
         return HubRoot(place)

@@ -16,7 +16,7 @@ from trivet.adapters.preflight.manifest import FILE as MANIFEST
 from trivet.adapters.preflight.manifest import read_manifest
 from trivet.adapters.preflight.preflight import FILES, check, digest
 from trivet.adapters.settings import AdapterSettings
-from trivet.adapters.sources.fetching import AdapterFetching, partial_of
+from trivet.adapters.sources.fetcher import AdapterFetcher, partial_of
 from trivet.adapters.sources.source import AdapterSource
 from trivet.adapters.staging.disk import remove, sync
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
@@ -34,7 +34,7 @@ class AdapterStaging:
         self._max_rank = settings.max_rank
         self._to_merge = settings.to_merge
         self._source = AdapterSource(settings.roots, settings.max_bytes, settings.beside)
-        self._fetching = AdapterFetching(self._source, settings.staging, settings.fetch_seconds)
+        self._fetching = AdapterFetcher(self._source, settings.staging, settings.fetch_seconds)
         self._base = BaseModel(settings.base_model)
 
     def stage(self, ref: VersionRef) -> StagedAdapter:

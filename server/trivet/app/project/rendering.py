@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 
 from trivet.config import Config
 from trivet.errors import FailedPrecondition, NotFound
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.chat_tokenizer import ChatTokenizer
-from trivet.prompts.library import PromptLibrary
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.template.library import PromptLibrary
+from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.types.passage import Passage
 from trivet.types.request import Message
 from trivet.types.variant import VersionRef

@@ -10,8 +10,8 @@ from trivet.app.recovery.manifest import Report
 from trivet.errors import CollectionUnreadable, RetrievalUnavailable
 from trivet.retrieval.service import open_database
 from trivet.stores.document_log import DocumentLog
-from trivet.stores.qdrant import QdrantStore
-from trivet.stores.records import Kind
+from trivet.stores.qdrant.store import QdrantStore
+from trivet.stores.records import PointKind
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue, SnapshotRecord, SnapshotState
 from trivet.stores.vector_process import VectorProcess
 
@@ -99,10 +99,10 @@ async def _compare(log: DocumentLog, store: QdrantStore, record: SnapshotRecord,
         done += len(entries)
         report(f"collection {record.collection}", done, max(done, total))
     problems = [f"{lost} documents of the log are missing or older in it"] if lost else []
-    heads_there = [await store.count(record.collection, kind) for kind in (Kind.HEAD, Kind.GONE)]
+    heads_there = [await store.count(record.collection, kind) for kind in (PointKind.HEAD, PointKind.GONE)]
     if sum(heads_there) > documents:
         problems.append(f"it has {sum(heads_there) - documents} documents that are not in the log")
-    published = await store.count(record.collection, Kind.PASSAGE)
+    published = await store.count(record.collection, PointKind.PASSAGE)
     if published != passages:
         problems.append(f"it has {published} passages, expected {passages}")
     return problems

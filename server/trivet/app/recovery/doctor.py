@@ -16,8 +16,8 @@ from trivet.app.recovery.findings import Diagnosis
 from trivet.app.recovery.manifest import Report
 from trivet.errors import DataFolderInUse
 from trivet.retrieval.service import DOCUMENTS_VERSION
-from trivet.stores.adapter_wishes import ADAPTER_WISHES_VERSION
 from trivet.stores.data_folder import RESTORING, DataFolder
+from trivet.stores.desired_adapters import DESIRED_ADAPTERS_VERSION
 
 LITTLE_SPACE = 1 << 30  # bytes
 _LAST_BYTES = 256 << 10  # of a log file
@@ -62,7 +62,7 @@ def _examine_files(root: Path, found: Diagnosis, report: Report) -> bool:
     examine_lost(root / "documents.sqlite", [root / "vectors" / "collections", root / "vectors" / "set-aside"], found)
     examine_lost(root / "adapters.sqlite", [root / "adapters"], found)
     readable = examine_database(root / "documents.sqlite", DOCUMENTS_VERSION, found)
-    examine_database(root / "adapters.sqlite", ADAPTER_WISHES_VERSION, found)
+    examine_database(root / "adapters.sqlite", DESIRED_ADAPTERS_VERSION, found)
     examine_database(root / "cache" / "passages.sqlite", None, found)
     _examine_adapters(root, found, report)
     _note_kept(root, found)

@@ -10,10 +10,10 @@ from trivet.app.recovery.files import copy_file, digest_of, sync_folders
 from trivet.app.recovery.manifest import Manifest, Report
 from trivet.errors import FailedPrecondition
 from trivet.retrieval.service import DOCUMENTS_VERSION
-from trivet.stores.adapter_wishes import ADAPTER_WISHES_VERSION
 from trivet.stores.data_folder import RESTORING, DataFolder
+from trivet.stores.desired_adapters import DESIRED_ADAPTERS_VERSION
 
-_SCHEMAS = {"documents.sqlite": DOCUMENTS_VERSION, "adapters.sqlite": ADAPTER_WISHES_VERSION}
+_SCHEMAS = {"documents.sqlite": DOCUMENTS_VERSION, "adapters.sqlite": DESIRED_ADAPTERS_VERSION}
 _NOT_DATA = {"lock", "lost+found"}
 
 

@@ -73,7 +73,7 @@ def check(load: Callable[[], Config], folder: Path, as_json: bool) -> None:
       trivet adapter check adapters/json-answer/1
       trivet adapter check adapters/json-answer/1 --config deploy/production.yaml --json
     """
-    from trivet.app.adapters import check_folder  # here, because the other commands need no server's code
+    from trivet.app.adapters.manager import check_folder  # here, because the other commands need no server's code
 
     ref, checked = check_folder(load(), folder)
     if as_json:

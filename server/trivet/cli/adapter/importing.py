@@ -38,7 +38,7 @@ def import_(
       trivet adapter import outputs --name support@2024-06 --base local --json
       trivet adapter import outputs --name support --base models/llama --to adapters
     """
-    from trivet.app.importing import import_adapter  # here, because the other commands need no server's code
+    from trivet.app.adapters.importing import import_adapter  # here, because the other commands need no server's code
 
     found = import_adapter(load, folder, name, base=base, to=root)
     if as_json:

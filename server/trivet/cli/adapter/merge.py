@@ -38,7 +38,7 @@ def merge(
       trivet adapter merge adapters/json-answer/1 --to /tmp/merged --replace
       trivet adapter merge json-answer@1 --to models/json-answer --json
     """
-    from trivet.app.merging import merge_adapter  # here, because the other commands need no server's code
+    from trivet.app.adapters.merging import merge_adapter  # here, because the other commands need no server's code
 
     with StepsProgress() as progress:
         told = merge_adapter(load(), adapter, target, progress, backend=backend, replace=replace)

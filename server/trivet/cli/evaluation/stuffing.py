@@ -13,9 +13,9 @@ from trivet.config import Config
 from trivet.errors import PromptTooLong
 from trivet.evaluation.data import Example
 from trivet.evaluation.suite import Arm
-from trivet.prompts.assembler import PromptAssembler
-from trivet.prompts.chat_tokenizer import ChatTokenizer
-from trivet.prompts.reader import read_prompt
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.template.parser import read_prompt
+from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.retrieval.corpus.corpus import documents_of_corpus
 from trivet.retrieval.documents.parsing import read
 from trivet.types.passage import Document, DocumentFormat

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from trivet.errors import DocumentRejected
-from trivet.quotation import quote
+from trivet.excerpt import quote
 from trivet.retrieval.corpus.encodings import as_utf8
 from trivet.retrieval.corpus.safe_open import opened, read_at_most, size_of
 from trivet.retrieval.documents.documents import check_document, check_tenant, format_of_file, too_large

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from trivet.errors import DocumentRejected
-from trivet.quotation import quote
+from trivet.excerpt import quote
 from trivet.retrieval.documents.ids import check_id
 from trivet.types.names import NAME, is_printable
 from trivet.types.passage import Document, DocumentFormat

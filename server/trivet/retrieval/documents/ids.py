@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import PurePath
 
 from trivet.errors import DocumentRejected
-from trivet.quotation import quote
+from trivet.excerpt import quote
 from trivet.types.names import is_printable
 
 MAX_ID = 255  # characters

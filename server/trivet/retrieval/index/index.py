@@ -15,7 +15,7 @@ from trivet.retrieval.index.writer import Writer
 from trivet.retrieval.settings import IndexSettings, with_present_terms
 from trivet.retrieval.snapshot.search import search
 from trivet.retrieval.snapshot.snapshot import Snapshot
-from trivet.stores.records import Kind
+from trivet.stores.records import PointKind
 from trivet.stores.snapshot_catalogue import SnapshotRecord
 from trivet.types.passage import BuildProgress, IndexStatus, SearchQuery, SearchResult
 
@@ -107,8 +107,8 @@ class DocumentIndex:
         return IndexStatus(
             name=self.settings.name,
             snapshot=live.name,
-            documents=await live.store.count(live.collection, Kind.HEAD),
-            passages=await live.store.count(live.collection, Kind.PASSAGE),
+            documents=await live.store.count(live.collection, PointKind.HEAD),
+            passages=await live.store.count(live.collection, PointKind.PASSAGE),
             embedding_model=live.embedder.name,
             dimension=live.embedder.dimension,
             retained=tuple(await self._retained.names()),

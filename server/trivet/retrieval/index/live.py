@@ -11,7 +11,7 @@ from trivet.retrieval.index.reconciler import Reconciler
 from trivet.retrieval.snapshot.builder import SnapshotBuilder
 from trivet.retrieval.snapshot.replay import Replay
 from trivet.retrieval.snapshot.snapshot import Snapshot
-from trivet.stores.qdrant_connection import QdrantEndpoint
+from trivet.stores.qdrant.connection import QdrantEndpoint
 from trivet.stores.records import DocumentKey
 
 _log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from trivet.retrieval.settings import IndexSettings, way_name
 from trivet.retrieval.snapshot.replay import Replay
 from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.retrieval.snapshot.snapshot import Snapshot, free_name
-from trivet.stores.qdrant import QdrantStore
+from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotRecord, SnapshotState
 
 _log = logging.getLogger(__name__)

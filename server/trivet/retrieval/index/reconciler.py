@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores.document_log import DocumentLog, LogEntry
-from trivet.stores.records import DocumentKey, Head, Kind
+from trivet.stores.records import DocumentHead, DocumentKey, PointKind
 
 _log = logging.getLogger(__name__)
 
@@ -81,8 +81,8 @@ class Reconciler:
 
     async def _reconcile_passages(self, snapshot: Snapshot, expected: int, bring: Bring) -> int:
         """How many documents lacked passages; those that a cut-short write has left over are removed, too."""
-        staged = await snapshot.store.count(snapshot.collection, Kind.STAGED)
-        published = await snapshot.store.count(snapshot.collection, Kind.PASSAGE)
+        staged = await snapshot.store.count(snapshot.collection, PointKind.STAGED)
+        published = await snapshot.store.count(snapshot.collection, PointKind.PASSAGE)
         if staged == 0 and published == expected:
             return 0
         counts = await snapshot.store.passage_counts(snapshot.collection)
@@ -100,7 +100,7 @@ class Reconciler:
             await snapshot.store.clean(snapshot.collection, key, None)
         return repaired
 
-    async def _pairs(self, snapshot: Snapshot) -> AsyncIterator[tuple[LogEntry, Head | None]]:
+    async def _pairs(self, snapshot: Snapshot) -> AsyncIterator[tuple[LogEntry, DocumentHead | None]]:
         """Every document's newest entry, and what the collection has of it."""
         position = 0
         while entries := await self._log.after(self._index, position, _AT_ONCE):
@@ -110,5 +110,5 @@ class Reconciler:
             position = entries[-1].seq
 
     async def _heads(self, snapshot: Snapshot) -> int:
-        counts = [await snapshot.store.count(snapshot.collection, kind) for kind in (Kind.HEAD, Kind.GONE)]
+        counts = [await snapshot.store.count(snapshot.collection, kind) for kind in (PointKind.HEAD, PointKind.GONE)]
         return sum(counts)

@@ -14,7 +14,7 @@ from trivet.retrieval.settings import IndexSettings, way_name
 from trivet.retrieval.snapshot.check import check_counts, check_recall, own_questions
 from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.retrieval.snapshot.snapshot import Snapshot, free_name
-from trivet.stores.qdrant import QdrantStore
+from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotRecord, SnapshotState
 from trivet.types.passage import BuildProgress
 

@@ -18,7 +18,7 @@ from trivet.errors import (
 from trivet.retrieval.snapshot.replay import Replay
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores.document_log import DocumentLog
-from trivet.stores.qdrant import QdrantStore
+from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue, SnapshotRecord, SnapshotState
 
 _log = logging.getLogger(__name__)

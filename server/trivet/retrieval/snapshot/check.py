@@ -12,7 +12,7 @@ from trivet.errors import FailedPrecondition
 from trivet.retrieval.snapshot.search import search
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores.document_log import DocumentLog, LogEntry
-from trivet.stores.records import Kind
+from trivet.stores.records import PointKind
 from trivet.types.passage import SearchQuery
 
 _DEPTH = 10
@@ -45,8 +45,8 @@ async def check_counts(snapshot: Snapshot, index: str, log: DocumentLog) -> None
             f"snapshot {snapshot.name} does not have the log's documents: {len(wrong)} of {len(wanted)} differ ({some})"
         )
     expected = sum(head.passages for head in heads.values())
-    found = await snapshot.store.count(snapshot.collection, Kind.PASSAGE)
-    staged = await snapshot.store.count(snapshot.collection, Kind.STAGED)
+    found = await snapshot.store.count(snapshot.collection, PointKind.PASSAGE)
+    staged = await snapshot.store.count(snapshot.collection, PointKind.STAGED)
     if (found, staged) != (expected, 0):
         raise FailedPrecondition(
             f"snapshot {snapshot.name} has {found} passages and {staged} that were never published, expected {expected}"

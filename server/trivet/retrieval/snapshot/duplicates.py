@@ -13,7 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 
-from trivet.stores.records import FoundPassage, Unwanted
+from trivet.stores.records import ExcludedPassages, FoundPassage
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _PUNCTUATION = frozenset(".,;:!?'\"()[]…–—‘’“”«»*#_`|")  # of prose and its markup; an operator changes what is said
@@ -87,10 +87,10 @@ class DuplicateFilter:
         return self._counts[id(one)]
 
     @property
-    def unwanted(self) -> Unwanted:
+    def unwanted(self) -> ExcludedPassages:
         """What a further search need not find again."""
         kept = {self.digests[digest].id for digest in self.repeated}
-        return Unwanted(tuple(sorted(self.repeated)), tuple(sorted(kept)))
+        return ExcludedPassages(tuple(sorted(self.repeated)), tuple(sorted(kept)))
 
     def _means_nothing(self, token: str) -> bool:
         return token.isalpha() and token not in self._asked

@@ -9,7 +9,7 @@ from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.snapshot.builder import SnapshotBuilder
 from trivet.stores.document_log import DocumentLog
-from trivet.stores.qdrant import QdrantStore
+from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue
 
 # The log is written by one thread, and syncs each commit: more would only wait there, in the order in which they came.

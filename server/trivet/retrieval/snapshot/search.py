@@ -11,7 +11,7 @@ from trivet.retrieval.snapshot.duplicates import DuplicateFilter
 from trivet.retrieval.snapshot.fusion import leg_weights
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.retrieval.snapshot.terms import codes
-from trivet.stores.records import NOTHING, DocumentKey, FoundPassage, Revision, Unwanted, Visible
+from trivet.stores.records import NO_EXCLUSIONS, DocumentKey, ExcludedPassages, FoundPassage, Revision, Visibility
 from trivet.types.passage import Passage, SearchQuery
 
 _TIES = 4  # more passages than asked for, so that a tie at the last place is seen whole
@@ -34,7 +34,7 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
     asked = query.asked
     dense = (await snapshot.embedder.embed_query(asked, query.tenant)).tolist()
     terms = snapshot.terms.of_query(asked)
-    who = Visible(query.tenant, query.tags, time.time())
+    who = Visibility(query.tenant, query.tags, time.time())
     numbers, weights = codes(asked), leg_weights(asked)
     round_ = _SearchRound((3 if query.max_per_document else 1) * query.top_k + _TIES)
     for _ in range(_ROUNDS):
@@ -48,7 +48,7 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
             rrf_k=snapshot.settings.rrf_k,
             weights=weights,
             without=sorted(round_.stale),
-            unwanted=round_.unwanted or NOTHING,
+            unwanted=round_.unwanted or NO_EXCLUSIONS,
         )
         if numbers and not any(numbers & codes(f"{one.title}\n{one.text}") for one in found):
             numbers, weights = frozenset(), leg_weights(asked, known=False)
@@ -72,7 +72,9 @@ class _SearchRound:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.stale: set[Revision] = set()
-        self.unwanted: Unwanted | None = NOTHING  # None: what stood for copies has gone, so they are all looked at
+        self.unwanted: ExcludedPassages | None = (
+            NO_EXCLUSIONS  # None: what stood for copies has gone, so they are all looked at
+        )
         self.current = False
 
     def settled(self, found: Sequence[FoundPassage], copies: DuplicateFilter, *, enough: bool) -> bool:
@@ -89,12 +91,12 @@ class _SearchRound:
             self.limit = min(_MOST, _WIDER * self.limit)
         return False
 
-    def _leave_out(self, more: Unwanted) -> bool:
+    def _leave_out(self, more: ExcludedPassages) -> bool:
         """Whether there are copies that were not left out yet."""
         if self.unwanted is None or set(more.text_digests) <= set(self.unwanted.text_digests):
             return False
         digests = {*self.unwanted.text_digests, *more.text_digests}
-        self.unwanted = Unwanted(tuple(sorted(digests)), tuple(sorted({*self.unwanted.kept, *more.kept})))
+        self.unwanted = ExcludedPassages(tuple(sorted(digests)), tuple(sorted({*self.unwanted.kept, *more.kept})))
         return True
 
 

@@ -16,8 +16,8 @@ from trivet.retrieval.snapshot.duplicates import text_digest
 from trivet.retrieval.snapshot.log_progress import LogProgress
 from trivet.retrieval.snapshot.terms import TermVectors
 from trivet.stores.document_log import LogEntry
-from trivet.stores.qdrant import QdrantStore
-from trivet.stores.records import Head, PassageRecord, Terms
+from trivet.stores.qdrant.store import QdrantStore
+from trivet.stores.records import DocumentHead, PassageRecord, SparseVector
 from trivet.stores.snapshot_catalogue import SnapshotRecord
 from trivet.types.passage import Document
 
@@ -28,7 +28,7 @@ class PreparedDocument:
 
     chunks: Sequence[Chunk]
     vectors: Sequence[Vector]
-    terms: Sequence[Terms]
+    terms: Sequence[SparseVector]
 
 
 class Snapshot:
@@ -99,22 +99,22 @@ class Snapshot:
     async def replace(self, entry: LogEntry, prepared: PreparedDocument) -> None:
         """Write a document's passages, then let them count."""
         await self.store.stage(self.collection, self._records(entry, prepared))
-        await self.store.publish(self.collection, Head(entry.of, False, len(prepared.chunks)))
+        await self.store.publish(self.collection, DocumentHead(entry.of, False, len(prepared.chunks)))
         self.unoptimised += 1 + len(prepared.chunks)
 
     async def retire(self, entry: LogEntry) -> None:
         """Write a deleted document's tombstone and remove its passages."""
-        await self.store.retire(self.collection, Head(entry.of, True, 0))
+        await self.store.retire(self.collection, DocumentHead(entry.of, True, 0))
 
     async def restore(self, entry: LogEntry, prepared: PreparedDocument) -> None:
         """Write the passages of a head that counts already; searches go on finding those that are there."""
         await self.store.restore(self.collection, self._records(entry, prepared))
 
-    async def head(self, entry: LogEntry) -> Head | None:
+    async def head(self, entry: LogEntry) -> DocumentHead | None:
         """What counts of the entry's document."""
         return (await self.store.heads_of(self.collection, [entry.key])).get(entry.key)
 
-    async def is_whole(self, head: Head) -> bool:
+    async def is_whole(self, head: DocumentHead) -> bool:
         """Exactly this head's passages are there, if need be after removing what a cut-short write has left behind."""
         count = await self.store.count_passages(self.collection, head.of.key)
         if count > head.passages:

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from qdrant_edge import Bm25, Bm25Config
 
-from trivet.stores.records import Terms
+from trivet.stores.records import SparseVector
 
 _WORDS_PER_TOKEN = 0.6  # after stop words; only sets how strongly long passages are held back
 _SATURATION, _LENGTH = 1.2, 0.75  # BM25's k1 and b, as the engine's own words have them
@@ -46,7 +46,7 @@ class TermVectors:
         self._average = chunk_tokens * _WORDS_PER_TOKEN
         self._model = Bm25(Bm25Config(language=language, avg_len=self._average, k=_SATURATION, b=_LENGTH))
 
-    def of_passage(self, text: str) -> Terms:
+    def of_passage(self, text: str) -> SparseVector:
         """Weights by frequency, saturated, and length."""
         vector = self._model.embed_document(text)
         held_back = _SATURATION * (1 - _LENGTH + _LENGTH * len(text.split()) / self._average)
@@ -55,7 +55,7 @@ class TermVectors:
         }
         return _together(vector.indices, vector.values, weights)
 
-    def of_query(self, text: str) -> Terms:
+    def of_query(self, text: str) -> SparseVector:
         """Each term once; none at all if there are only stop words."""
         vector = self._model.embed_query(text)
         weights = {_number(name): min(1.0, times) for name, times in _names(text).items()}
@@ -115,9 +115,9 @@ def _number(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=4).digest())
 
 
-def _together(words: Sequence[int], values: Sequence[float], names: Mapping[int, float]) -> Terms:
+def _together(words: Sequence[int], values: Sequence[float], names: Mapping[int, float]) -> SparseVector:
     """One vector. A number occurs once in it: a name's may, once in a billion, be a word's."""
     weights = dict(zip(words, values, strict=True))
     for number, weight in names.items():
         weights[number] = max(weight, weights.get(number, 0.0))
-    return Terms(list(weights), list(weights.values()))
+    return SparseVector(list(weights), list(weights.values()))

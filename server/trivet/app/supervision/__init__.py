@@ -1,0 +1,1 @@
+"""Engines kept running, and made ready after each start."""

@@ -1,0 +1,171 @@
+"""How the messages of one shape become token ids: what is static is tokenized once, the rest is filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tokenizers import Encoding
+
+from trivet.prompts.assembly.layout import Part
+from trivet.prompts.tokenizer.skeleton import Control, Run, Skeleton, Slot
+from trivet.prompts.tokenizer.text_tokenizer import TextTokenizer
+from trivet.prompts.tokenizer.white_space import UNICODE_WHITE_SPACE
+
+_MOST_DROPPED = 8  # characters that a normalizer takes out in a row; where more are, a count is off, no more
+_CONTINUATIONS = (
+    "", "a", "A", "zz", "0", "00", " ", "  ", " a", " A", " 0", "\n", "\n\n", "\n a", " \n", "\t", "\r\n", "\0",
+    ".", ",", "-", "'s", "’s", "_", "/", "<", "<|", "[", '"', ")", " (",
+    "é", "\u0301", "\u200d", "\u3000", "中", "😀", "▁", "ﬁ",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Static ids and runs of text with slots, in turn. `static` is all text before the first thing that varies."""
+
+    steps: tuple[tuple[int, ...] | Run, ...]
+    static: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A plan with its contents put in. `marks[i]`: how many ids stand before the i-th mark asked for."""
+
+    ids: list[int]
+    marks: list[int]
+
+
+def make_plan(skeleton: Skeleton, parts: Sequence[Part], tokenizer: TextTokenizer) -> Plan:
+    """Tokenize everything of the skeleton that is the same for each request."""
+    steps: list[tuple[int, ...] | Run] = []
+    static: list[str] = []
+    ids: list[int] = []
+    for element in skeleton:
+        if isinstance(element, Control):
+            ids.append(element.id)
+            continue
+        run = _with_static_contents(element, parts)
+        if not steps:
+            static.append(_static_text(run, parts))
+        if not any(isinstance(piece, Slot) for piece in run.pieces):
+            ids += tokenizer.encode_text(run.strip("".join(map(str, run.pieces))), run.initial).ids
+            continue
+        steps += [tuple(ids), run]
+        ids = []
+    return Plan((*steps, tuple(ids)), "\0".join(static))
+
+
+def stable_ids(plan: Plan, parts: Sequence[Part], tokenizer: TextTokenizer) -> list[int]:
+    """The ids that every prompt of this plan begins with."""
+    head, run = plan.steps[0], plan.steps[1] if len(plan.steps) > 1 else ()
+    ids = list(head) if isinstance(head, tuple) else []
+    if isinstance(run, Run):
+        ids += _stable_beginning(_static_text(run, parts), run.initial, tokenizer)
+    return ids
+
+
+def _with_static_contents(run: Run, parts: Sequence[Part]) -> Run:
+    """Static contents become text of the template; neighbouring texts become one."""
+    pieces: list[str | Slot] = []
+    for piece in run.pieces:
+        if isinstance(piece, Slot) and parts[piece.message].static:
+            piece = piece.fill(parts[piece.message].text({}, ()))
+        if pieces and isinstance(piece, str) and isinstance(pieces[-1], str):
+            pieces[-1] += piece
+        else:
+            pieces.append(piece)
+    return Run(tuple(pieces), run.initial, run.strip_left, run.strip_right)
+
+
+def _static_text(run: Run, parts: Sequence[Part]) -> str:
+    """The beginning of a run that no request changes."""
+    text = ""
+    for piece in run.pieces:
+        if isinstance(piece, Slot):
+            text += piece.left.left(parts[piece.message].head)
+            break
+        text += piece
+    return text.lstrip(UNICODE_WHITE_SPACE) if run.strip_left else text
+
+
+def _stable_beginning(text: str, initial: bool, tokenizer: TextTokenizer) -> list[int]:
+    """The ids that `text` begins with whatever follows it.
+
+    No token may reach over the end of the text into what follows. Tokens do not reach from one word over blanks into
+    the next, so the last word and the blanks before it are given up; that what is left is stable is tried with a number
+    of continuations.
+    """
+    stable: list[int] = tokenizer.encode_text(without_last_word(text), initial).ids
+    for continuation in _CONTINUATIONS:
+        stable = common_beginning(stable, tokenizer.encode_text(text + continuation, initial).ids)
+    return stable
+
+
+def without_last_word(text: str) -> str:
+    """What stands before the last word and the blanks before it; the blanks at the end, if it ends with some."""
+    words = text.rstrip()
+    if words == text and text:
+        words = text[: len(text) - len(text.rsplit(maxsplit=1)[-1])]
+    return words.rstrip()
+
+
+def common_beginning(one: list[int], other: list[int]) -> list[int]:
+    """The longest beginning that both have."""
+    same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return one[:same]
+
+
+def fits(plan: Plan, contents: Mapping[int, str], tokenizer: TextTokenizer, most: int) -> bool:
+    """Whether the plan with its contents (by message number) has at most `most` ids."""
+    left = most
+    for step in plan.steps:
+        if isinstance(step, tuple):
+            left -= len(step)
+            continue
+        tokens = tokenizer.count_within(_text(step, contents, -1)[0], step.initial, max(0, left))
+        if tokens is None:
+            return False
+        left -= tokens
+    return left >= 0
+
+
+def fill(
+    plan: Plan, contents: Mapping[int, str], tokenizer: TextTokenizer, marked: int = -1, marks: Sequence[int] = ()
+) -> Filled:
+    """Put the contents (by message number) in. `marks` are characters of message `marked`."""
+    ids: list[int] = []
+    found: list[int] = []
+    for step in plan.steps:
+        if isinstance(step, tuple):
+            ids += step
+            continue
+        text, at = _text(step, contents, marked)
+        encoding = tokenizer.encode_text(text, step.initial)
+        if marks and at is not None and not found:
+            found = [len(ids) + _tokens_before(encoding, at + mark) for mark in marks]
+        ids += encoding.ids
+    return Filled(ids, found)
+
+
+def _text(run: Run, contents: Mapping[int, str], marked: int) -> tuple[str, int | None]:
+    """The run's text, and where the content of message `marked` would begin in it if nothing were trimmed off."""
+    text, at = "", None
+    for piece in run.pieces:
+        if isinstance(piece, str):
+            text += piece
+            continue
+        content = contents[piece.message]
+        if piece.message == marked:
+            at = len(text) - (len(content) - len(piece.left.left(content)))
+        text += piece.fill(content)
+    stripped = run.strip(text)
+    return stripped, None if at is None else at - text.find(stripped)
+
+
+def _tokens_before(encoding: Encoding, character: int) -> int:
+    """How many tokens begin before a character: one that reaches over it counts to what is before it."""
+    for at in range(character - 1, max(character - 1 - _MOST_DROPPED, -1), -1):
+        if (token := encoding.char_to_token(at)) is not None:
+            return int(token) + 1
+    return 0

@@ -1,0 +1,1 @@
+"""Regular expressions in schemas: which of them the engine can enforce."""

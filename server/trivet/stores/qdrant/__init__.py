@@ -1,0 +1,1 @@
+"""Passages in Qdrant: collections, writing and searching."""

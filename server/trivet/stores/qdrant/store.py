@@ -1,0 +1,271 @@
+"""The vector store: one code path for the embedded vector process and for a Qdrant server.
+
+A document's new revision is staged (no search finds it), then published, then its head is written, then what is older
+is removed. A search that comes in between, or after a crash in between, can meet two revisions; a passage counts only
+if its revision is its head's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from qdrant_client import models
+
+from trivet.stores.qdrant import points
+from trivet.stores.qdrant.connection import QdrantConnection, QdrantEndpoint
+from trivet.stores.qdrant.layout import ONE_COPY, CollectionLayout
+from trivet.stores.qdrant.query import cosines, payload_of, query_message
+from trivet.stores.records import (
+    NO_EXCLUSIONS,
+    DocumentHead,
+    DocumentKey,
+    ExcludedPassages,
+    FoundPassage,
+    PassageRecord,
+    PointKind,
+    Revision,
+    SparseVector,
+    Visibility,
+)
+
+_PAGE = 1000
+_UPSERT_POINTS = 64  # per message: a call holds up the others, and messages have a size limit
+
+
+class QdrantStore:
+    """Passages and heads in Qdrant. Every method raises RetrievalUnavailable when the engine is down or too slow.
+
+    All writes wait until they are durable and are ordered strongly; all reads are by a majority, where there are more
+    copies than one.
+    """
+
+    def __init__(
+        self,
+        endpoint: Callable[[], QdrantEndpoint | None],
+        *,
+        owned: bool = False,
+        layout: CollectionLayout = ONE_COPY,
+        search_timeout: float = 1.5,
+        timeout: float = 30.0,
+    ) -> None:
+        """`endpoint` is asked at every call and says None while the engine is down.
+
+        Timeouts in seconds, per call. A search has a caller who waits for an answer; everything else, at the start and
+        behind writes, would rather be slow than fail on a machine that is busy.
+
+        `owned`: nobody else uses this engine, so that what is not known here may be removed from it. `layout`: of the
+        collections that are created here.
+        """
+        self.owned = owned
+        self._layout = layout
+        self._connection = QdrantConnection(endpoint, max(search_timeout, timeout))
+        self._search_timeout = search_timeout
+        self._timeout = timeout
+
+    @classmethod
+    def embedded(cls, endpoint: Callable[[], QdrantEndpoint | None]) -> QdrantStore:
+        """Over a vector process; `endpoint` says where it is at present, None while it is down."""
+        return cls(endpoint, owned=True)
+
+    @classmethod
+    def remote(cls, endpoint: QdrantEndpoint, layout: CollectionLayout = ONE_COPY) -> QdrantStore:
+        """Over a Qdrant server or cluster."""
+        return cls(lambda: endpoint, layout=layout)
+
+    @property
+    def endpoint(self) -> QdrantEndpoint:
+        """The present one; another one after each restart of an engine of our own."""
+        return self._connection.endpoint
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._connection.close()
+
+    async def collections(self) -> list[str]:
+        """All names."""
+        async with self._connection.call(self._timeout) as client:
+            return [item.name for item in (await client.get_collections()).collections]
+
+    async def exists(self, collection: str) -> bool:
+        """Whether there is such a collection."""
+        async with self._connection.call(self._timeout) as client:
+            return bool(await client.collection_exists(collection))
+
+    async def ensure(self, collection: str, dimension: int) -> bool:
+        """Create the collection and its payload indexes where they are missing. True if it was not there."""
+        async with self._connection.call(self._timeout) as client:
+            created = not await client.collection_exists(collection)
+            if created:
+                await client.create_collection(
+                    collection,
+                    vectors_config={points.DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)},
+                    sparse_vectors_config={points.TERMS: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+                    **self._layout.creation(),
+                )
+            schemas = dict.fromkeys(points.KEYWORDS, models.PayloadSchemaType.KEYWORD)
+            schemas["revision"] = models.PayloadSchemaType.INTEGER
+            schemas["valid_from"] = schemas["valid_until"] = models.PayloadSchemaType.FLOAT
+            for field, schema in schemas.items():
+                await client.create_payload_index(collection, field, schema, wait=True)
+        return created
+
+    async def drop(self, collection: str) -> None:
+        """Delete a collection; no error if there is none."""
+        async with self._connection.call(self._timeout) as client:
+            await client.delete_collection(collection)
+
+    async def search(
+        self,
+        collection: str,
+        dense: Sequence[float],
+        terms: SparseVector,
+        who: Visibility,
+        *,
+        limit: int,
+        candidates: int,
+        rrf_k: int,
+        weights: tuple[float, float] = (1.0, 1.0),
+        without: Sequence[Revision] = (),
+        unwanted: ExcludedPassages = NO_EXCLUSIONS,
+    ) -> list[FoundPassage]:
+        """Dense and term search, `candidates` of each, fused by reciprocal rank; the best `limit`.
+
+        `dense` is normalised. Vectors and, from an engine of our own, heads come along with what is found: then it is
+        one call. Another engine is asked for the heads afterwards. A rank (from 0) counts
+        1 / ((rank + 1) / weight + `rrf_k` - 1), `weights` of the dense and of the term search. Finds published passages
+        that `who` may see, none of the revisions in `without` and none `unwanted`; says of each whether it counts.
+        """
+        message = query_message(
+            collection,
+            dense,
+            terms,
+            points.visible(who, without, unwanted),
+            self._layout.search(),
+            limit=limit,
+            candidates=candidates,
+            rrf_k=rrf_k,
+            weights=weights,
+        )
+        async with self._connection.call(self._search_timeout) as client:
+            response = await client.grpc_points.Query(message)
+        payloads = [payload_of(point) for point in response.result]
+        current = await self._current(collection, payloads)
+        return [
+            FoundPassage.of_payload(point.score, similarity, current, payload)
+            for point, similarity, payload in zip(
+                response.result, cosines(dense, response.result), payloads, strict=True
+            )
+        ]
+
+    async def _current(self, collection: str, found: Sequence[Mapping[str, Any]]) -> set[Revision]:
+        """What the heads of these passages' documents say that counts, as it is after the search."""
+        heads = [points.head_told(payload) for payload in found]
+        keys = {Revision.of_payload(payload).key for payload, head in zip(found, heads, strict=True) if head is None}
+        asked = await self._heads_of(collection, sorted(keys), self._search_timeout) if keys else {}
+        return {head.of for head in (*heads, *asked.values()) if head is not None and not head.deleted}
+
+    async def heads_of(self, collection: str, keys: Sequence[DocumentKey]) -> dict[DocumentKey, DocumentHead]:
+        """The heads of those documents that have one, tombstones too."""
+        return await self._heads_of(collection, keys, self._timeout)
+
+    async def _heads_of(
+        self, collection: str, keys: Sequence[DocumentKey], timeout: float
+    ) -> dict[DocumentKey, DocumentHead]:
+        async with self._connection.call(timeout) as client:
+            found = await client.retrieve(
+                collection,
+                [points.head_id(key) for key in keys],
+                with_payload=True,
+                consistency=models.ReadConsistencyType.MAJORITY,
+            )
+        heads = [DocumentHead.of_payload(point.payload or {}) for point in found]
+        return {head.of.key: head for head in heads}
+
+    async def heads(self, collection: str) -> dict[DocumentKey, DocumentHead]:
+        """The heads of all documents, tombstones too."""
+        heads = [DocumentHead.of_payload(payload) async for payload in self._scroll(collection, points.HEADS, True)]
+        return {head.of.key: head for head in heads}
+
+    async def passage_counts(self, collection: str) -> Counter[Revision]:
+        """How many passages, staged ones too, there are of each revision."""
+        fields = ["document_id", "tenant", "revision", "digest"]
+        return Counter(
+            [Revision.of_payload(payload) async for payload in self._scroll(collection, points.NOT_HEADS, fields)]
+        )
+
+    async def points(self, collection: str) -> int:
+        """How many points there are of all kinds."""
+        return await self._count(collection, models.Filter())
+
+    async def count(self, collection: str, kind: str) -> int:
+        """How many points there are of a `PointKind`."""
+        return await self._count(collection, points.of_kind(kind))
+
+    async def count_passages(self, collection: str, key: DocumentKey) -> int:
+        """How many passages there are of a document, staged ones too."""
+        return await self._count(collection, points.passages_of(key))
+
+    async def stage(self, collection: str, passages: Sequence[PassageRecord]) -> None:
+        """Write passages so that no search finds them yet; those that are published already stay so."""
+        await self._upsert(collection, passages, PointKind.STAGED, points.NOT_PUBLISHED)
+
+    async def restore(self, collection: str, passages: Sequence[PassageRecord]) -> None:
+        """Write passages of a revision that is published already."""
+        await self._upsert(collection, passages, PointKind.PASSAGE, None)
+
+    async def publish(self, collection: str, head: DocumentHead) -> None:
+        """Let searches find the staged passages of `head`'s revision, write the head, remove what is older."""
+        await self._batch(collection, points.publish(head.of), points.write_head(head), points.delete_others(head))
+
+    async def retire(self, collection: str, head: DocumentHead) -> None:
+        """Write the head of a deleted document and remove its passages."""
+        await self._batch(collection, points.write_head(head), points.delete_others(head))
+
+    async def clean(self, collection: str, key: DocumentKey, keep: Revision | None) -> None:
+        """Remove the passages of a document that do not belong to `keep`: of writes that a crash has cut short."""
+        await self._batch(collection, points.delete_strays(key, keep))
+
+    async def _upsert(
+        self, collection: str, passages: Sequence[PassageRecord], kind: str, over: models.Filter | None
+    ) -> None:
+        made = [points.passage_point(passage, kind) for passage in passages]
+        for start in range(0, len(made), _UPSERT_POINTS):
+            async with self._connection.call(self._timeout) as client:
+                await client.upsert(
+                    collection,
+                    made[start : start + _UPSERT_POINTS],
+                    wait=True,
+                    ordering=models.WriteOrdering.STRONG,
+                    update_filter=over,
+                )
+
+    async def _batch(self, collection: str, *operations: Any) -> None:
+        async with self._connection.call(self._timeout) as client:
+            await client.batch_update_points(
+                collection, list(operations), wait=True, ordering=models.WriteOrdering.STRONG
+            )
+
+    async def _count(self, collection: str, chosen: models.Filter) -> int:
+        async with self._connection.call(self._timeout) as client:
+            return (await client.count(collection, chosen, exact=True)).count
+
+    async def _scroll(
+        self, collection: str, chosen: models.Filter, fields: bool | list[str]
+    ) -> AsyncIterator[dict[str, Any]]:
+        offset = None
+        while True:
+            async with self._connection.call(self._timeout) as client:
+                found, offset = await client.scroll(
+                    collection,
+                    scroll_filter=chosen,
+                    limit=_PAGE,
+                    offset=offset,
+                    with_payload=fields,
+                    consistency=models.ReadConsistencyType.MAJORITY,
+                )
+            for point in found:
+                yield point.payload or {}
+            if offset is None:
+                return
