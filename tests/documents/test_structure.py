@@ -1,0 +1,68 @@
+"""The size of packages: files on one level, and names that others import from a room."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+from markdown_pages import ROOT
+
+MOST_FILES = 14
+MOST_NAMES = 12
+SERVER = ROOT / "server"
+PACKAGES = sorted(
+    file.parent for file in (SERVER / "trivet").rglob("__init__.py") if "api" not in file.relative_to(SERVER).parts
+)
+# Wider than they should be. A number may only become smaller; a room that is not listed has at most MOST_NAMES.
+WIDE = {
+    "trivet.adapters.preflight": 22,
+    "trivet.config.schema": 16,
+    "trivet.retrieval.documents": 17,
+    "trivet.retrieval.embedding": 15,
+    "trivet.vector.protocol": 19,
+}
+# Sub-packages whose order no contract fixes: their package has hardly anything else.
+WITHOUT_CONTRACT = {"trivet.backends", "trivet.config", "trivet.integrations", "trivet.schemas"}
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(SERVER).with_suffix("").parts)
+
+
+def faces() -> dict[str, set[str]]:
+    """By sub-package: the names that modules outside of it import from its modules."""
+    rooms = [dotted(package) for package in PACKAGES if len(package.relative_to(SERVER).parts) > 2]
+    found: dict[str, set[str]] = defaultdict(set)
+    for file in (SERVER / "trivet").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.ImportFrom) or node.module is None:
+                continue
+            for room in rooms:
+                if f"{node.module}.".startswith(f"{room}.") and not dotted(file).startswith(f"{room}."):
+                    found[room] |= {alias.name for alias in node.names}
+    return found
+
+
+def test_a_level_has_few_files() -> None:
+    full = {dotted(package): len(list(package.glob("*.py"))) for package in PACKAGES}
+    assert {name: files for name, files in full.items() if files > MOST_FILES} == {}
+
+
+def test_a_room_has_a_narrow_face() -> None:
+    names = faces()
+    assert len(names) > 20
+    wide = {room: sorted(face) for room, face in names.items() if len(face) > WIDE.get(room, MOST_NAMES)}
+    assert wide == {}
+    assert {room for room in WIDE if len(names[room]) <= MOST_NAMES} == set(), "no longer wide: remove it from WIDE"
+
+
+def test_a_package_with_rooms_has_a_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    ordered = {container for contract in contracts for container in contract.get("containers", ())}
+    outer = {
+        dotted(package.parent) for package in PACKAGES if len(package.relative_to(SERVER).parts) == 3
+    } - WITHOUT_CONTRACT
+    assert {"trivet.adapters", "trivet.retrieval"} <= outer
+    assert outer - ordered == set()
