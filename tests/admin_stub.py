@@ -47,7 +47,9 @@ async def admin_channel(
     uploads: UnfinishedUploads | None = None,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to it. `keys`: each secret, which is its tenant too, and its role; without any, all are operators."""
-    entries = [KeyEntry(hashlib.sha256(name.encode()).hexdigest(), name, role) for name, role in (keys or {}).items()]
+    entries = [
+        KeyEntry(hashlib.sha256(name.encode()).hexdigest(), name, role, name) for name, role in (keys or {}).items()
+    ]
     unused: Any = None
     servicer = AdminServicer(
         routes=RouteTable(dict(routes or {})),

@@ -15,6 +15,7 @@ from admin_stub import admin_stub
 from gateway_harness import failure, variant
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
 from trivet.metering.adapter_gauge import AdapterGauge
+from trivet.types.request import KeyRole
 from trivet.types.variant import Route
 
 NAME = str(REF)
@@ -52,6 +53,20 @@ async def test_who_wants_an_adapter_is_told(stub: admin_pb2_grpc.AdminStub) -> N
     assert (await listed(stub))[NAME] == loaded
     gone = (await stub.UnloadAdapter(admin_pb2.UnloadAdapterRequest(name=NAME))).adapter
     assert (gone.state, gone.requested, gone.engine_name) == (admin_pb2.ADAPTER_STATE_REGISTERED, False, "")
+
+
+async def test_the_log_says_who_loaded_and_unloaded(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "trivet.rpc.admin.changes")
+    async with admin_stub(adapters=house.manager, keys={"ops": KeyRole.OPERATOR, "shop": KeyRole.CLIENT}) as stub:
+        request, ops = admin_pb2.LoadAdapterRequest(name=NAME), (("authorization", "Bearer ops"),)
+        await stub.LoadAdapter(request, metadata=ops)
+        await stub.UnloadAdapter(admin_pb2.UnloadAdapterRequest(name=NAME), metadata=ops)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.LoadAdapter(request, metadata=(("authorization", "Bearer shop"),))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"key ops of tenant ops loaded adapter {NAME}",
+        f"key ops of tenant ops unloaded adapter {NAME}",
+    ]
 
 
 async def test_unload_of_what_a_route_wants_names_it(stub: admin_pb2_grpc.AdminStub) -> None:

@@ -79,6 +79,19 @@ async def test_an_operator_names_anybody(stub: admin_pb2_grpc.AdminStub, memory:
     assert set(memory.documents) == {("", "a"), ("bolt", "a")}
 
 
+async def test_the_log_says_who_sent_and_deleted(
+    stub: admin_pb2_grpc.AdminStub, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "trivet.rpc.admin.changes")
+    await upsert(stub, "acme", request("a"), request("b"), request("c", content=b""))
+    deletion = admin_pb2.DeleteDocumentsRequest(index="facts", ids=["a", "z"])
+    await stub.DeleteDocuments(deletion, metadata=key("acme"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "key acme of tenant acme sent documents to index 'facts': 2 taken, 1 refused",
+        "key acme of tenant acme deleted 1 documents of index facts",
+    ]
+
+
 async def test_a_client_changes_its_own_alone(stub: admin_pb2_grpc.AdminStub, memory: Memory) -> None:
     await upsert(stub, "staff", request("a"), request("a", "bolt"))
     before = dict(memory.documents)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trivet.cli.adapter.recipe import load_recipe
+from trivet.cli.console.errors import print_failure
 from trivet.cli.console.output import print_json
 from trivet.cli.console.steps_progress import StepsProgress
 from trivet.errors import ConfigError, FailedPrecondition
@@ -60,7 +61,7 @@ def train(
         with StepsProgress() as progress:
             manifest = run(job, progress, restart=restart, scored=not no_score)
     except ConfigError as error:  # a recipe or chats that are wrong: wrong usage
-        click.echo(f"error: {error}", err=True)
+        print_failure(error, as_json=as_json)
         raise click.exceptions.Exit(2) from error
     except KeyboardInterrupt as stop:
         click.echo(f"stopped: {kept}. The same command goes on from there.", err=True)
