@@ -40,7 +40,7 @@ async def test_health_and_refusals_come_before_the_engines(tmp_path: Path, monke
         await asyncio.Event().wait()
 
     monkeypatch.setattr(gateway, "_listen", listening)
-    monkeypatch.setattr(gateway, "_start_legs", never)
+    monkeypatch.setattr(gateway, "_start_components", never)
     starting = asyncio.create_task(gateway.start())
     await asyncio.wait_for(reached.wait(), 60)
     async with (
