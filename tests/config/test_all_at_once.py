@@ -131,6 +131,13 @@ def test_secrets_are_not_repeated(tmp_path: Path, text: str) -> None:
     assert "SECRET" not in "\n".join(found.problems)
 
 
+@pytest.mark.parametrize("seed", [1 << 63, -(1 << 63) - 1])
+def test_a_seed_has_64_bits(tmp_path: Path, seed: int) -> None:
+    text = f"routes: {{a: {{variants: {{b: {{weight: 1, backend: c, prompt: p@1, sampling: {{seed: {seed}}}}}}}}}}}\n"
+    told = "\n".join(examined(tmp_path, text).problems)
+    assert "variants.b.sampling.seed: expected" in told
+
+
 DRAWN = ["9f86d081884c7d659a2feaa0c55ad015", "Zk3vQ81bTq7LmX2cR9wN0aYd", "sk-proj-4eC39HqLyjWDarjtT1zdp7dc"]
 
 

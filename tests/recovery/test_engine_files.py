@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,11 +56,32 @@ def copied(source: Path, target: Path) -> None:
     subprocess.run(["cp", "--archive", "--sparse=auto", str(source), str(target)], check=True)
 
 
+MEMORY = Path("/dev/shm")
+ENOUGH = 256 << 20  # bytes; containers often have 64 MiB there
+
+
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory where there is one: these tests open some hundred collections, each of which calls fsync."""
+    if not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < ENOUGH:
+        yield tmp_path_factory.mktemp("engine")
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def tmp_path(place: Path) -> Iterator[Path]:
+    """One for each test, there."""
+    with tempfile.TemporaryDirectory(dir=place) as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def sound(place: Path) -> Path:
     """The `collections` folder of a vector process, with two of them."""
-    folder = tmp_path_factory.mktemp("engine") / "collections"
-    folder.mkdir()
+    folder = place / "sound" / "collections"
+    folder.mkdir(parents=True)
     fill(folder / "one")
     collections = Collections(folder)  # books are written
     collections.close()

@@ -15,7 +15,7 @@ class VariantSampling(Section):
     max_tokens: Count = 256
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | None = None  # 64 bits, as in a request
     stop: list[str] = []
 
 
