@@ -83,7 +83,10 @@ def test_everything_that_is_wrong_is_told_at_once(project: Path) -> None:
     (project / "prompts/assistant/1.bak").write_text("old")
     (project / "indexes/products/index.yaml").write_text("chunking: {max_tokens: 1}\n")
     suite = project / "evals/products/suite.yaml"
-    suite.write_text(suite.read_text().replace("index: products, top_k: 1}\n  candidate", "index: x}\n  candidate"))
+    text = suite.read_text().replace("index: products, top_k: 1}\n  candidate", "index: x}\n  candidate")
+    suite.write_text(f"{text}prompts: own\n")
+    (suite.parent / "own" / "bare").mkdir(parents=True)
+    (suite.parent / "own" / "bare" / "9.md").write_text("")
     result = run("check", "--config", str(path), "--json")
     assert result.exit_code == 1
     told = json.loads(result.stdout)
@@ -95,12 +98,13 @@ def test_everything_that_is_wrong_is_told_at_once(project: Path) -> None:
         ("trivet.yaml", "routes.assistant.variants.candidate.prompt"),
         ("index.yaml", "chunking.max_tokens"),
         ("1.md", None),
+        ("9.md", None),
         ("suite.yaml", "arms.stable.retrieval.index"),
     }
     started = run("serve", "--config", str(path))
     assert started.exit_code == 1
     for item in told["problems"]:
-        if not item["file"].endswith("suite.yaml"):
+        if "/evals/" not in item["file"]:
             assert item["message"] in started.output
 
 

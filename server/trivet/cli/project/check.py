@@ -60,12 +60,17 @@ def suite_problems(config: Config) -> Iterator[str]:
     """What is wrong with the suites beside the configuration, and with their arms."""
     from trivet.cli.evaluation.config import arm_problems  # here, because it imports the evaluation
     from trivet.evaluation.suite import load_suite
+    from trivet.prompts.template.library import PromptLibrary
 
     for path in sorted((config.path.parent / "evals").glob("*/suite.yaml")):
         try:
-            yield from arm_problems(config, load_suite(path))
+            suite = load_suite(path)
         except ConfigError as error:
             yield from error.problems
+            continue
+        if suite.prompts is not None:
+            yield from PromptLibrary.load_partly(suite.prompts)[1]
+        yield from arm_problems(config, suite)
 
 
 def _tell(load: LoadConfig, config: Config | None, problems: list[str], notes: tuple[str, ...]) -> None:
