@@ -19,7 +19,7 @@ from typing import Any
 from machine import describe
 from report import table
 from trivet.adapters.preflight.base_model import BaseModel
-from trivet.cli.evaluation.run import Evaluation, Wishes, find_suite
+from trivet.cli.evaluation.run import Evaluation, EvaluationOptions, find_suite
 from trivet.config import Config, Overrides, load_config
 from trivet.evaluation import wording
 from trivet.evaluation.gate import Verdict
@@ -76,11 +76,13 @@ def main() -> None:
 def page(claim: Claim, config: Config, machine: dict[str, Any], given: argparse.Namespace) -> str:
     """One suite's page; asks what has not been answered."""
     suite = find_suite(str(ROOT / "evals" / claim.suite))
-    evaluation = Evaluation(config, suite, Wishes(limit=given.limit, fresh=given.fresh, pace=Pace(given.concurrency)))
+    evaluation = Evaluation(
+        config, suite, EvaluationOptions(limit=given.limit, fresh=given.fresh, pace=Pace(given.concurrency))
+    )
     report = evaluation.run()
     verdict = evaluation.judge(report, claim.arm, MARGIN)
     # The same answers once more, seen from the arm that the claim is about: nothing is asked.
-    against = Evaluation(config, suite, Wishes(baseline=claim.arm, limit=given.limit)).run().parts[0]
+    against = Evaluation(config, suite, EvaluationOptions(baseline=claim.arm, limit=given.limit)).run().parts[0]
     lines = [f"# Evaluation: {report.suite}", "", report.description, ""]
     lines += [*_about(report, config, machine), "", f"**{_sentence(wording.standing(against, claim.rivals))}**", ""]
     for part in report.parts:

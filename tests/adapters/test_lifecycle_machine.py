@@ -113,7 +113,7 @@ class MemoryStaging(AdapterStaging):
 
 
 class MemoryDesired(DesiredAdapters):
-    """Wishes that outlive their manager; `full` fails what would be written."""
+    """Desired adapters that outlive their manager; `full` fails what would be written."""
 
     def __init__(self) -> None:
         self.kept: dict[VersionRef, str] = {}

@@ -134,7 +134,7 @@ def cache_salt(route: Route, tenant: str) -> str | None:
 
 
 def sampling_of(call: GenerateCall, variant: Variant) -> Sampling:
-    """The variant's sampling with the request's own wishes."""
+    """The variant's sampling with what the request asks for."""
     base = variant.sampling
     return Sampling(
         max_tokens=base.max_tokens if call.max_tokens is None else call.max_tokens,

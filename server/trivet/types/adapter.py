@@ -110,7 +110,7 @@ class FetchProgress:
 class AdapterStatus:
     """One line of `trivet adapter ls`.
 
-    `requested`: an operator's wish holds it, beside the routes that may want it. `fetch`: while it is being copied.
+    `requested`: an operator's request holds it, beside the routes that may want it. `fetch`: while it is being copied.
     """
 
     ref: VersionRef

@@ -39,7 +39,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalOptions:
-    """A request's own wishes; None means the variant's setting."""
+    """What a request asks for itself; None means the variant's setting."""
 
     top_k: int | None = None
     tags: tuple[str, ...] = ()

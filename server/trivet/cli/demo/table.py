@@ -28,15 +28,15 @@ class DemoTable:
         """Reads the suite beside the configuration and writes the server's configuration; raises ConfigError."""
         from trivet.cli.evaluation.run import (
             Evaluation,
-            Wishes,
+            EvaluationOptions,
             find_suite,
         )  # here, because other commands start faster so
         from trivet.evaluation.runner import Pace
 
         arms = (*RIVALS, CONTENDER)
-        wishes = Wishes(arms, CONTENDER, limit, general=False, fresh=True, pace=Pace(CONCURRENCY))
+        options = EvaluationOptions(arms, CONTENDER, limit, general=False, fresh=True, pace=Pace(CONCURRENCY))
         own = replace(config, data_dir=config.data_dir / "demo")
-        self._evaluation = Evaluation(own, find_suite(str(config.path.parent / SUITE)), wishes)
+        self._evaluation = Evaluation(own, find_suite(str(config.path.parent / SUITE)), options)
         self._derived = self._evaluation.derive()
 
     @property

@@ -78,7 +78,11 @@ def evaluate(
       trivet eval handbook --arm rag --arm hybrid --limit 20
       trivet eval handbook --gate --baseline rag --candidate hybrid --margin 2
     """
-    from trivet.cli.evaluation.run import Evaluation, Wishes, find_suite  # here, because others start faster without
+    from trivet.cli.evaluation.run import (  # here, because others start faster without
+        Evaluation,
+        EvaluationOptions,
+        find_suite,
+    )
     from trivet.evaluation.page import page
     from trivet.evaluation.runner import Pace
 
@@ -87,7 +91,7 @@ def evaluate(
     if gate and no_general:
         raise click.UsageError("--gate has to see the general part, expected no --no-general")
     running = context.get_parameter_source("address") is ParameterSource.COMMANDLINE
-    wishes = Wishes(
+    options = EvaluationOptions(
         arms=(*arms, candidate) if candidate else arms,
         baseline=baseline,
         limit=limit,
@@ -96,7 +100,7 @@ def evaluate(
         pace=Pace(concurrency),
         target=target if running else None,
     )
-    evaluation = Evaluation(load(), find_suite(suite), wishes)
+    evaluation = Evaluation(load(), find_suite(suite), options)
     with interrupted(
         lambda: (
             f"{evaluation.kept:,} answers are kept in {evaluation.folder}. The same command asks the other questions"

@@ -26,7 +26,7 @@ RESULTS = "results.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class EvaluationOptions:
     """What the command line says. `arms` and `baseline`: the suite's own if empty. `target`: a running server.
     `general`: whether to ask the general part, if the suite has one."""
 
@@ -42,15 +42,15 @@ class Wishes:
 class Evaluation:
     """One suite with one configuration. Results are kept in `<data>/evals/<suite>/<digest>/`."""
 
-    def __init__(self, config: Config, suite_path: Path, wishes: Wishes) -> None:
+    def __init__(self, config: Config, suite_path: Path, options: EvaluationOptions) -> None:
         """Reads and checks the suite; ConfigError says what is wrong in it."""
         self._config = config
-        self._wishes = wishes
+        self._options = options
         whole = load_suite(suite_path)
-        target = wishes.target
+        target = options.target
         known = ingredients(config, whole) if target is None else {"address": target.address}
         self.digest = whole.digest(known)
-        self.suite = narrow(whole, wishes)
+        self.suite = narrow(whole, options)
         self.folder = config.data_dir / "evals" / whole.name / self.digest
 
     def run(self) -> Report:
@@ -82,7 +82,7 @@ class Evaluation:
         return judge(report, candidate, margin, {arm.name: arm.weights for arm in self.suite.arms})
 
     def _ask(self, log: OutcomeLog) -> Mapping[str, str]:
-        target = self._wishes.target
+        target = self._options.target
         derived = derive(self._config, self.suite, self.folder) if target is None else None
         refused = derived.refused if derived else {}
         wanted = self._wanted(refused)
@@ -97,7 +97,7 @@ class Evaluation:
 
     def _log(self) -> OutcomeLog:
         self.folder.mkdir(parents=True, exist_ok=True)
-        return OutcomeLog(self.folder / RESULTS, fresh=self._wishes.fresh)
+        return OutcomeLog(self.folder / RESULTS, fresh=self._options.fresh)
 
     def _wanted(self, refused: Collection[str]) -> list[Question]:
         return [item for part in self.suite.parts for item in questions(part, refused)]
@@ -109,7 +109,7 @@ class Evaluation:
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         with bars(TextColumn("{task.description}"), *columns, transient=False) as bar:
             task = bar.add_task(f"{self.suite.name}: questions", total=len(wanted), completed=done)
-            Runner(self.suite, self.digest, log, client, self._wishes.pace).run(wanted, lambda: bar.advance(task))
+            Runner(self.suite, self.digest, log, client, self._options.pace).run(wanted, lambda: bar.advance(task))
 
     @contextmanager
     def _server(self, derived: Derived | None, target: Target | None) -> Iterator[Client]:
@@ -127,19 +127,19 @@ class Evaluation:
             yield client
 
 
-def narrow(suite: Suite, wishes: Wishes) -> Suite:
+def narrow(suite: Suite, options: EvaluationOptions) -> Suite:
     """The suite with the wished arms, baseline and number of examples. ConfigError for an arm that it does not have."""
     known = [arm.name for arm in suite.main.arms]
-    baseline = wishes.baseline or suite.main.baseline
-    names = {*wishes.arms, baseline} if wishes.arms else set(known)
+    baseline = options.baseline or suite.main.baseline
+    names = {*options.arms, baseline} if options.arms else set(known)
     missing = sorted((names | {baseline}) - set(known))
     if missing:
         raise ConfigError([f"{suite.path}: no arm {name!r}; known: {', '.join(known)}" for name in missing])
     arms = tuple(arm for arm in suite.main.arms if arm.name in names)
-    narrowed = replace(suite, main=replace(_first(suite.main, wishes.limit), arms=arms, baseline=baseline))
-    if suite.general is None or not wishes.general:
+    narrowed = replace(suite, main=replace(_first(suite.main, options.limit), arms=arms, baseline=baseline))
+    if suite.general is None or not options.general:
         return replace(narrowed, general=None)
-    return replace(narrowed, general=_general(_first(suite.general, wishes.limit), arms))
+    return replace(narrowed, general=_general(_first(suite.general, options.limit), arms))
 
 
 def _first(part: Part, limit: int | None) -> Part:
