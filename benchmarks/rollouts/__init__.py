@@ -1,0 +1,1 @@
+"""Simulated rollouts, judged by the server's own statistics and decisions."""

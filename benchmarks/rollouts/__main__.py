@@ -1,0 +1,104 @@
+"""Simulates rollouts through the server's own statistics and decisions.
+
+    PYTHONPATH=benchmarks python -m rollouts --quick              # some cells; fails if one does not hold
+    PYTHONPATH=benchmarks python -m rollouts --runs 1000          # all cells, and the page of results
+
+Results are kept after each cell in --data, so that a run may be stopped and continued.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from rich.progress import Progress
+
+from machine import describe
+from rollouts.cells import QUICK, Cell, cells
+from rollouts.report import page, verdict
+from rollouts.runs import run
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK_RUNS = 250
+
+
+def main() -> int:
+    """Exit status 1 if a cell does not hold, or a control does not fail."""
+    arguments = _arguments()
+    known = cells()
+    names = QUICK if arguments.quick else tuple(name for name in known if arguments.only in name)
+    runs = QUICK_RUNS if arguments.quick else arguments.runs
+    data: Path | None = None if arguments.quick else arguments.data
+    results = json.loads(data.read_text()) if data is not None and data.exists() else {}
+    with Progress(transient=True) as progress:
+        for name in names:
+            if runs > results.get(name, {}).get("runs", 0):
+                results[name] = _answered(name, known[name], runs, arguments.seed, progress)
+                if data is not None:
+                    data.write_text(json.dumps(results, indent=1))
+            if name in results:
+                progress.console.print(_line(name, known[name], results[name]))
+    if data is not None and arguments.page is not None:
+        arguments.page.write_text(page(known, results, _about(arguments.seed)))
+    verdicts = {verdict(known[name], results[name]) for name in names if name in results}
+    return int(not verdicts <= {"holds", "told", "fails as it should"})
+
+
+def _answered(name: str, cell: Cell, runs: int, seed: int, progress: Progress) -> dict[str, Any]:
+    task = progress.add_task(name, total=runs)
+    begin, happened, answers = time.process_time(), 0, []
+    for number in range(runs):
+        answer = run(cell.question, (seed, crc32(name.encode()), number))
+        if cell.happened(answer):
+            happened += 1
+            answers.append(answer)
+        progress.advance(task)
+    progress.remove_task(task)
+    requests = [found for one in answers if (found := one.rolled_back or one.promoted) is not None]
+    units = [one.units for one in answers if one.units is not None]
+    return {
+        "runs": runs,
+        "happened": happened,
+        "median_requests": statistics.median(requests) if requests else None,
+        "median_units": statistics.median(units) if units else None,
+        "cpu_seconds": round(time.process_time() - begin, 1),
+        "seed": seed,
+    }
+
+
+def _line(name: str, cell: Cell, result: dict[str, Any]) -> str:
+    share = result["happened"] / result["runs"]
+    return f"{name}: {cell.counted.value} {share:.2%} of {result['runs']}, {verdict(cell, result)}"
+
+
+def _about(seed: int) -> str:
+    found = describe(ROOT)
+    return (
+        "Simulated traffic through `trivet.rollouts`: the tests at every look (10 requests, a second), and the "
+        "decision where one crosses and just before. Six guardrails, alpha 0.05 for all of them and all steps "
+        "together, units of Pareto(1.3) activity. `python -m rollouts` writes this page; each run's seed is "
+        f"({seed}, CRC-32 of the cell's name, number of the run).\n\n"
+        f"{found['date'][:10]}, revision {found['revision']}, {found['cpu']}, {found['cores']} cores, "
+        f"Python {found['python']}. The bounds are exact one-sided binomial ones at 95% each."
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Simulates rollouts through the server's own statistics.")
+    parser.add_argument("--quick", action="store_true", help=f"some cells, {QUICK_RUNS} runs each, no page")
+    parser.add_argument("--runs", type=int, default=1000, help="runs of each cell; 0: the page alone")
+    parser.add_argument("--only", default="", help="cells with this in their name")
+    parser.add_argument("--seed", type=int, default=20_261_128)
+    parser.add_argument("--data", type=Path, default=Path("rollouts.json"), help="where results are kept")
+    parser.add_argument("--page", type=Path, help="the page to write")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
