@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 from trivet.rollouts.observation import Arm, Observation, Outcome
 from trivet.rollouts.spec import RolloutSpec
@@ -19,7 +20,7 @@ SPEC = RolloutSpec(
 )
 
 
-def observation(number: int = 0, **changes: object) -> Observation:
+def observation(number: int = 0, **changes: Any) -> Observation:
     """A request that counts and was answered well, unless `changes` say otherwise."""
     plain = Observation(
         request_id=f"request-{number}",
@@ -34,7 +35,7 @@ def observation(number: int = 0, **changes: object) -> Observation:
         cost_nano_usd=1000,
         format_valid=True,
     )
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    return replace(plain, **changes)
 
 
 def drawn(seed: int, count: int, *, share: float = 0.5, step: int = 1, bad: float = 0.05) -> list[Observation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ LIMITS = Thresholds(ttft_ms=200.0, total_ms=1000.0, cost_nano_usd=2000.0)
         ({"synthetic": True, "unit": None}, Exclusion.SYNTHETIC),
     ],
 )
-def test_what_counts(changes: dict[str, object], expected: Exclusion | None) -> None:
+def test_what_counts(changes: dict[str, Any], expected: Exclusion | None) -> None:
     assert exclusion(observation(**changes)) is expected
 
 
@@ -79,7 +80,7 @@ def test_what_counts(changes: dict[str, object], expected: Exclusion | None) -> 
         (GuardrailKind.ERROR, {"shadow": True, "outcome": Outcome.FAILED}, None),
     ],
 )
-def test_the_number_of_a_request(kind: GuardrailKind, changes: dict[str, object], expected: float | None) -> None:
+def test_the_number_of_a_request(kind: GuardrailKind, changes: dict[str, Any], expected: float | None) -> None:
     assert numbers(observation(**changes), ALL, LIMITS).get(kind) == expected
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,8 @@ def test_the_defaults_are_right() -> None:
         ({"guardrails": (*DEFAULT_GUARDRAILS, Guardrail(GuardrailKind.SHADOW_AGREEMENT))}, "without a shadow"),
     ],
 )
-def test_each_problem_says_what_was_expected(changes: dict[str, object], expected: str) -> None:
-    found = problems(replace(SPEC, **changes))  # type: ignore[arg-type]
+def test_each_problem_says_what_was_expected(changes: dict[str, Any], expected: str) -> None:
+    found = problems(replace(SPEC, **changes))
     assert any(expected in problem for problem in found), found
 
 
@@ -47,7 +48,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_whatever_changes_is_another_rollout() -> None:
-    changed: dict[str, object] = {
+    changed: dict[str, Any] = {
         "approval": Approval.EVERY_STEP,
         "guardrails": DEFAULT_GUARDRAILS[:2],
         "steps": (0.5,),
