@@ -155,6 +155,6 @@ def _limits(values: Numbers, stable: Flags, q: float, before: float) -> Numbers:
     seen = np.cumsum(counted) - counted
     of_stable = values[stable]
     full = len(of_stable) // BLOCK_REQUESTS
-    blocks = [quantile(block.tolist(), q) for block in of_stable[: full * BLOCK_REQUESTS].reshape(full, -1)]
+    blocks = [quantile(block.tolist(), q) for block in of_stable[: full * BLOCK_REQUESTS].reshape(full, BLOCK_REQUESTS)]
     found: Numbers = np.array([before, *blocks])[seen // BLOCK_REQUESTS]
     return found

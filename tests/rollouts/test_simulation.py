@@ -48,3 +48,9 @@ def test_the_bounds_are_exact() -> None:
     assert lower(100, 100) == pytest.approx(0.05 ** (1 / 100), abs=1e-9)
     assert upper(50, 1000) == pytest.approx(0.0630, abs=5e-4)
     assert (upper(5, 5), lower(0, 5)) == (1.0, 0.0)
+
+
+def test_a_step_with_less_than_a_block_of_stable_requests_keeps_the_limits_before_it() -> None:
+    steps = draw(World(300, (0.05, 0.5), requests=800), np.random.default_rng(4))
+    assert [len(step.unit) for step in steps] == [400, 400]
+    assert all(0 < step.numbers[GuardrailKind.TTFT].mean() < 0.3 for step in steps)
