@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from trivet.types.adapter import AdapterPlace
+from trivet.types.adapter import AdapterLocation
 
 MAX_BYTES = 2 << 30  # of the weights
 
@@ -19,7 +19,7 @@ class AdapterSettings:
     files that are copied where they are there.
     """
 
-    roots: tuple[AdapterPlace, ...]
+    roots: tuple[AdapterLocation, ...]
     staging: Path
     base_model: Path
     max_rank: int

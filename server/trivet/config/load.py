@@ -23,7 +23,7 @@ from trivet.config.searches import check_searches
 from trivet.config.wording import describe
 from trivet.config.yaml_lines import YamlDocument, parse_partly, read_yaml_partly
 from trivet.errors import ConfigError
-from trivet.types.adapter import AdapterPlace, HubAdapter, RemoteLocation
+from trivet.types.adapter import AdapterLocation, HubAdapter, RemoteLocation
 from trivet.types.variant import (
     CacheScope,
     ConfidenceFloor,
@@ -105,11 +105,11 @@ class Config:
         return self.resolve(self.file.prompts)
 
     @property
-    def adapter_roots(self) -> tuple[AdapterPlace, ...]:
+    def adapter_roots(self) -> tuple[AdapterLocation, ...]:
         """Places that adapters may be loaded from."""
         return tuple(self._adapter_root(root) for root in self.file.adapters)
 
-    def _adapter_root(self, root: str | HubAdapterSection) -> AdapterPlace:
+    def _adapter_root(self, root: str | HubAdapterSection) -> AdapterLocation:
         if isinstance(root, HubAdapterSection):
             repository, _, revision = root.source.removeprefix("hub:").partition("@")
             ref = VersionRef(root.name, root.version)

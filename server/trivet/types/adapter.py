@@ -56,7 +56,7 @@ class FolderAdapter:
     folder: Path
 
 
-AdapterPlace = Path | RemoteLocation | HubAdapter | FolderAdapter
+AdapterLocation = Path | RemoteLocation | HubAdapter | FolderAdapter
 
 
 class AdapterState(Enum):

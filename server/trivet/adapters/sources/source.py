@@ -14,7 +14,7 @@ from trivet.adapters.sources.listing import Listing
 from trivet.adapters.sources.remote_root import RemoteRoot
 from trivet.adapters.sources.source_file import AdapterRoot, FoundAdapter, SourceBroken
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
-from trivet.types.adapter import AdapterPlace, FolderAdapter, HubAdapter, RemoteLocation
+from trivet.types.adapter import AdapterLocation, FolderAdapter, HubAdapter, RemoteLocation
 from trivet.types.variant import VersionRef
 
 WEIGHTS = FILES[-1]
@@ -36,7 +36,7 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class AdapterSource:
     """The allowed roots, first one first."""
 
-    def __init__(self, roots: Sequence[AdapterPlace], max_bytes: int, beside: Sequence[str] = ()) -> None:
+    def __init__(self, roots: Sequence[AdapterLocation], max_bytes: int, beside: Sequence[str] = ()) -> None:
         """`beside`: further files that are taken along where they are there."""
         self._places = tuple(roots)
         self._roots: list[AdapterRoot] = [open_root(root) for root in roots]
@@ -121,7 +121,7 @@ def _refuse_without_weights(found: FoundAdapter | None) -> None:
             raise AdapterRejected(f"{WEIGHTS} is missing, and there is {name}: {advice}")
 
 
-def open_root(place: AdapterPlace) -> AdapterRoot:
+def open_root(place: AdapterLocation) -> AdapterRoot:
     """The place that a setting means; nothing is read yet."""
     if isinstance(place, RemoteLocation):
         return RemoteRoot(place)

@@ -15,7 +15,7 @@ from trivet.adapters.staging.staging import AdapterStaging
 from trivet.app.adapters.manager import folder_ref
 from trivet.config import Config
 from trivet.errors import AdapterRejected, FailedPrecondition
-from trivet.types.adapter import AdapterPlace, FolderAdapter
+from trivet.types.adapter import AdapterLocation, FolderAdapter
 from trivet.types.variant import VersionRef
 
 
@@ -41,7 +41,7 @@ def merge_adapter(
     or the backend is in doubt.
     """
     model = config.resolve(config.file.backends[_backend(config, backend)].model)
-    roots: Sequence[AdapterPlace]
+    roots: Sequence[AdapterLocation]
     if "@" in wanted and not Path(wanted).is_dir():
         try:
             roots, ref = config.adapter_roots, VersionRef.parse(wanted)
@@ -56,7 +56,7 @@ def merge_adapter(
 
 def merge(
     model: Path,
-    roots: Sequence[AdapterPlace],
+    roots: Sequence[AdapterLocation],
     ref: VersionRef,
     target: Path,
     watcher: Watcher,

@@ -19,7 +19,7 @@ from trivet.cli.evaluation.stuffing import Stuffing
 from trivet.config import Config
 from trivet.errors import ConfigError
 from trivet.evaluation.suite import Arm, Suite
-from trivet.types.adapter import AdapterPlace, HubAdapter
+from trivet.types.adapter import AdapterLocation, HubAdapter
 
 RETRIEVAL_DEADLINE_MS = 5000.0  # an answer without passages would say nothing of the arm: wait rather than degrade
 
@@ -217,7 +217,7 @@ def _file(config: Config, suite: Suite, prompts: Path, routes: dict[str, Any], *
     }
 
 
-def _place(place: AdapterPlace) -> str | dict[str, str]:
+def _place(place: AdapterLocation) -> str | dict[str, str]:
     """As it stands in a configuration in another folder."""
     if isinstance(place, HubAdapter):
         return {"name": place.ref.name, "version": place.ref.version, "from": str(place)}

@@ -9,7 +9,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
-_BOOKS = "trivet.json"  # beside the engine's own files
+_MANIFEST = "trivet.json"  # beside the engine's own files
 _BOOKED = 1000  # points: so many may be forgotten by a crash
 _VECTORS = "segments/*/vector_storage-*/vectors/chunk_*"
 
@@ -28,13 +28,13 @@ class Collection:
     def __init__(self, folder: Path) -> None:
         """Open it. Raises VectorsLost, and what the engine raises."""
         self._folder = folder
-        self._books = folder / _BOOKS
-        books = _read(self._books)
-        _check_vectors(folder, books)
+        self._manifest_file = folder / _MANIFEST
+        manifest = _read(self._manifest_file)
+        _check_vectors(folder, manifest)
         self.shard = edge.EdgeShard.load(str(folder))
         self.unflushed = 0
-        self._unoptimised = _number(books.get("unoptimised"))
-        self._booked = {**books, "unoptimised": self._unoptimised}
+        self._unoptimised = _number(manifest.get("unoptimised"))
+        self._noted = {**manifest, "unoptimised": self._unoptimised}
 
     @property
     def points(self) -> int:
@@ -54,7 +54,7 @@ class Collection:
         self.unflushed += 1
         self.shard.update(operation)
         self._unoptimised += max(1, points)
-        if self._unoptimised >= self._booked["unoptimised"] + _BOOKED:
+        if self._unoptimised >= self._noted["unoptimised"] + _BOOKED:
             self._book()
 
     def flush(self) -> None:
@@ -77,12 +77,12 @@ class Collection:
         self.shard.close()
 
     def _book(self) -> None:
-        books = {"unoptimised": self._unoptimised, "vectors": _vector_files(self._folder)}
-        if books != self._booked:
-            unfinished = self._books.with_suffix(".tmp")
-            unfinished.write_text(json.dumps(books))
-            unfinished.replace(self._books)
-            self._booked = books
+        manifest = {"unoptimised": self._unoptimised, "vectors": _vector_files(self._folder)}
+        if manifest != self._noted:
+            unfinished = self._manifest_file.with_suffix(".tmp")
+            unfinished.write_text(json.dumps(manifest))
+            unfinished.replace(self._manifest_file)
+            self._noted = manifest
 
 
 def _vector_files(folder: Path) -> dict[str, int]:
@@ -90,9 +90,9 @@ def _vector_files(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.glob(_VECTORS))}
 
 
-def _check_vectors(folder: Path, books: Mapping[str, Any]) -> None:
-    booked = books.get("vectors")
-    for name, size in (booked if isinstance(booked, dict) else {}).items():
+def _check_vectors(folder: Path, manifest: Mapping[str, Any]) -> None:
+    noted = manifest.get("vectors")
+    for name, size in (noted if isinstance(noted, dict) else {}).items():
         path = folder / name
         if not path.parents[2].is_dir():  # the whole segment: optimised away, or else its points are missed
             continue
@@ -102,9 +102,9 @@ def _check_vectors(folder: Path, books: Mapping[str, Any]) -> None:
             raise VectorsLost(f"{name} has {path.stat().st_size} bytes, expected {size}")
 
 
-def _read(books: Path) -> dict[str, Any]:
+def _read(manifest: Path) -> dict[str, Any]:
     try:
-        found = json.loads(books.read_text())
+        found = json.loads(manifest.read_text())
     except (OSError, ValueError):  # none yet, or half written by a power cut
         return {}
     return found if isinstance(found, dict) else {}
