@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,42 +10,17 @@ from pathlib import Path
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from certificates import self_signed, write_pair
 from gateway_harness import LIMITS, gateway, request
 from trivet.rpc.server import Health, Listener, TlsFiles
 
 
-def write_pair(files: TlsFiles) -> bytes:
-    """A new certificate for 127.0.0.1 that signs itself, and its key; returns the certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, files.certificate.stem)])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(address, critical=False)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    files.certificate.write_bytes(certificate)
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    files.key.write_bytes(key.private_bytes(*form))
-    return certificate
-
-
 @pytest.fixture
 def tls(tmp_path: Path) -> TlsFiles:
-    """A certificate and its key."""
-    files = TlsFiles(tmp_path / "certificate.pem", tmp_path / "key.pem")
-    write_pair(files)
-    return files
+    """A certificate for 127.0.0.1 that signs itself."""
+    return self_signed(tmp_path)
 
 
 @asynccontextmanager
