@@ -110,6 +110,13 @@ def test_what_is_hidden_or_around_the_text_of_a_page_is_left_out(around: str) ->
     ) == ["Text."]
 
 
+@pytest.mark.parametrize("tag", ["nav", "NAV", "header", "footer", "aside"])
+def test_a_part_that_is_never_closed_does_not_take_the_page_with_it(tag: str) -> None:
+    """A browser shows what follows it as well; its own links are the smaller harm."""
+    assert "Text." in "\n".join(texts(f"<{tag} class=a><a href=/>Home</a><p>Text.</p><p>More.</p>"))
+    assert texts(f"<{tag}>Home</{tag}><p>Text.</p>") == ["Text."]
+
+
 def test_an_article_keeps_its_own_header_footer_and_notes_and_a_page_its_headline() -> None:
     page = (
         "<header>Site<h1>Lamps</h1>Log in</header>"

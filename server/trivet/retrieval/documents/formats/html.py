@@ -9,7 +9,7 @@ from lxml import etree
 
 from trivet.errors import DocumentRejected
 from trivet.retrieval.documents.formats.html_blocks import HtmlBlocks
-from trivet.retrieval.documents.formats.html_visibility import is_left_out, is_sectioning
+from trivet.retrieval.documents.formats.html_visibility import is_left_out, is_sectioning, unclosed_parts
 from trivet.retrieval.documents.formats.sections import ParsedDocument
 
 _PIECE = 4096  # bytes for the parser at a time
@@ -21,9 +21,10 @@ def read_html(content: str) -> ParsedDocument:
     """Title, and text with headings as in Markdown, blocks as paragraphs, list items and rows of tables as lines.
 
     What is hidden and what surrounds the text of a page (navigation, the page's header and footer, cookie notices) is
-    left out. Raises DocumentRejected for one with too many end tags in too deep a nesting.
+    left out, unless it is never closed: then it may hold the whole page. Raises DocumentRejected for one with too many
+    end tags in too deep a nesting.
     """
-    target = _Target()
+    target = _Target(unclosed_parts(content))
     parser = etree.HTMLParser(target=target, encoding="utf-8", huge_tree=True)
     data = content.encode("utf-8", "replace")
     steps = 0
@@ -51,8 +52,9 @@ class _Element:
 class _Target:
     """What the parser tells of: elements that are no text are dropped here, the rest goes to the blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, unclosed: frozenset[str]) -> None:
         self.blocks = HtmlBlocks()
+        self._unclosed = unclosed
         self._open: list[_Element] = []
         self._left_out = 0  # open elements that are no text
         self._page_headers = 0  # of these, so many are a page's header
@@ -70,7 +72,7 @@ class _Target:
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""
-        left_out = is_left_out(tag, attributes, sectioned=self._sectioning > 0)
+        left_out = tag not in self._unclosed and is_left_out(tag, attributes, sectioned=self._sectioning > 0)
         in_header = 0 < self._left_out == self._page_headers
         element = _Element(tag, left_out, is_sectioning(tag, attributes), tag == "h1" and in_header and not left_out)
         self._open.append(element)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 _NEVER = frozenset(
@@ -26,12 +27,21 @@ _NOTICE = re.compile(
 )
 _SKIP_LINK = re.compile(r"\bskip[-_]?(?:link|nav|to)")
 _NOTICE_IDS = frozenset(("onetrust-consent-sdk", "cybotcookiebotdialog", "usercentrics-root", "cookie-law-info-bar"))
+_PART_TAG = re.compile(r"<(/?)(nav|header|footer|aside)\b", re.IGNORECASE)
 _MOST_LOOKED_AT = 500  # characters of an attribute
 
 
 def is_sectioning(tag: str, attributes: Mapping[str, str]) -> bool:
     """Whether a header or a footer inside of it is its own and not the page's."""
     return tag in _SECTIONING or attributes.get("role", "").strip().lower() in _SECTIONING_ROLES
+
+
+def unclosed_parts(page: str) -> frozenset[str]:
+    """The kinds of a page's parts with fewer end tags than start tags: the text that follows would count as theirs."""
+    opened: Counter[str] = Counter()
+    for match in _PART_TAG.finditer(page):
+        opened[match[2].lower()] += -1 if match[1] else 1
+    return frozenset(tag for tag, count in opened.items() if count > 0)
 
 
 def is_left_out(tag: str, attributes: Mapping[str, str], *, sectioned: bool) -> bool:
