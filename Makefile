@@ -14,7 +14,7 @@ help:
 
 setup: .venv/installed-$(ENGINE)
 
-.venv/installed-$(ENGINE): pyproject.toml deploy/install.sh deploy/overrides-cpu.txt
+.venv/installed-$(ENGINE): pyproject.toml clients/python/pyproject.toml deploy/install.sh deploy/overrides-cpu.txt
 	@echo "setting up .venv (about 3 GB; a minute or two)"
 	@deploy/install.sh $(ENGINE) --quiet --group dev
 	@touch $@

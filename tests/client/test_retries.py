@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -30,7 +31,7 @@ class Busy(inference_pb2_grpc.InferenceServicer):
         self.chunk_first = False
         self.pushback: str | None = None
 
-    async def _maybe_fail(self, context: grpc.aio.ServicerContext) -> None:
+    async def _maybe_fail(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self.calls.append(time.monotonic())
         self.left.append(context.time_remaining())
         if len(self.calls) > self.failures:
@@ -49,13 +50,13 @@ class Busy(inference_pb2_grpc.InferenceServicer):
         await context.abort(self.code, "busy")
 
     async def Generate(
-        self, request: inference_pb2.GenerateRequest, context: grpc.aio.ServicerContext
+        self, request: inference_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> inference_pb2.GenerateResponse:
         await self._maybe_fail(context)
         return inference_pb2.GenerateResponse(text="done")
 
     async def GenerateStream(
-        self, request: inference_pb2.GenerateRequest, context: grpc.aio.ServicerContext
+        self, request: inference_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[inference_pb2.GenerateStreamResponse]:
         if self.chunk_first:
             yield DELTA
@@ -66,7 +67,7 @@ class Busy(inference_pb2_grpc.InferenceServicer):
 @asynccontextmanager
 async def serving(servicer: Busy) -> AsyncIterator[Target]:
     server = grpc.aio.server()
-    inference_pb2_grpc.add_InferenceServicer_to_server(servicer, server)
+    inference_pb2_grpc.add_InferenceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -167,7 +168,7 @@ async def test_all_attempts_share_one_deadline() -> None:
 async def test_a_stream_is_never_tried_again_after_its_first_chunk(asyncio_client: bool) -> None:
     busy = Busy(1)
     busy.chunk_first = True
-    told = []
+    told: list[inference_pb2.GenerateStreamResponse] = []
     async with serving(busy) as target:
 
         def use() -> None:
@@ -211,7 +212,7 @@ async def test_a_server_that_starts_meanwhile_is_found() -> None:
     async with serving(Busy(0)) as target:
         pass  # a free port, by now closed
     server = grpc.aio.server()
-    inference_pb2_grpc.add_InferenceServicer_to_server(Busy(0), server)
+    inference_pb2_grpc.add_InferenceServicer_to_server(Busy(0), server)  # type: ignore[no-untyped-call]
     async with AsyncClient(target, timeout=20, retry=Retry(attempts=10, first_wait=0.5)) as client:
         asked = asyncio.create_task(client.generate(request()))
         await asyncio.sleep(0.3)

@@ -84,10 +84,11 @@ class AsyncAnswerStream:
         while True:
             try:
                 with failures():
-                    event: inference_pb2.GenerateStreamResponse = await self._call.read()
-                if event is grpc.aio.EOF:
+                    read = await self._call.read()
+                if read is grpc.aio.EOF:
                     raise StopAsyncIteration
                 self._begun = True
+                event: inference_pb2.GenerateStreamResponse = read
                 return event
             except asyncio.CancelledError:
                 if self._cancelled and not _task_is_cancelled():
