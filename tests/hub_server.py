@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 class Hub:
     """`repositories`: by name, the commits; each a folder by its id. `branches`: (repository, branch) to a commit.
 
-    `requests` are those seen; `cut`: after so many bytes of files a connection ends, once.
+    `requests` are those seen; `cut`: after so many bytes of files a connection ends, once. `gated`: repositories
+    that ask for another account. `stated`: by a file's name, a digest of it that is not true.
     """
 
     url: str = ""
@@ -33,6 +35,8 @@ class Hub:
     starts: list[int] = field(default_factory=list)
     cut: int | None = None
     down: bool = False
+    gated: set[str] = field(default_factory=set)
+    stated: dict[str, str] = field(default_factory=dict)
 
     def commit(self, repository: str, number: int, folder: Path, *branches: str) -> str:
         """Put a folder there as a commit, the newest of these branches; gives its id."""
@@ -61,6 +65,17 @@ def hub_server() -> Iterator[Hub]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _entry(path: Path, stated: str | None) -> dict[str, Any]:
+    """A file of a tree, with git's id and, as for all large files, the SHA-256 of its content."""
+    content = path.read_bytes()
+    git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    entry: dict[str, Any] = {"type": "file", "path": path.name, "size": len(content), "oid": git}
+    if path.suffix == ".safetensors":
+        digest = stated or hashlib.sha256(content).hexdigest()
+        entry["lfs"] = {"oid": digest, "size": len(content), "pointerSize": 134}
+    return entry
 
 
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
@@ -92,15 +107,15 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def _api(self, match: re.Match[str], body: bytes) -> None:
             found = hub.folder(match["repository"], match["revision"] or "main")
+            if match["repository"] in hub.gated:
+                self._send(403, b"", {"X-Error-Code": "GatedRepo"})
+                return
             if found is None:
                 known = match["repository"] in hub.repositories
                 self._send(404, b"", {"X-Error-Code": "RevisionNotFound" if known else "RepoNotFound"})
                 return
             commit, folder = found
-            paths = [
-                {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": "0" * 40}
-                for path in sorted(folder.iterdir())
-            ]
+            paths = [_entry(path, hub.stated.get(path.name)) for path in sorted(folder.iterdir())]
             if match["what"] == "paths-info":
                 wanted = json.loads(body)["paths"] if body.startswith(b"{") else re.findall(rb"paths=([^&]+)", body)
                 names = [name if isinstance(name, str) else name.decode() for name in wanted]

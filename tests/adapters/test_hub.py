@@ -11,12 +11,12 @@ import yaml
 from hub_server import Hub, hub_server
 from tiny_model import adapter_files, make_model
 from trained_folders import TRAINED
-from trivet import model_hub
 from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.sources import download
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable
+from trivet.model_hub import repository
 from trivet.testing.adapters import digest
 from trivet.types.adapter import HubAdapter, StagedAdapter
 from trivet.types.variant import VersionRef
@@ -30,7 +30,7 @@ BLOCK = 16 << 10
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(download, "BLOCK_BYTES", BLOCK)
     monkeypatch.setattr(download, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(model_hub, "BLOCK_BYTES", BLOCK)
+    monkeypatch.setattr(repository, "BLOCK_BYTES", BLOCK)
     with hub_server() as hub:
         yield hub
 

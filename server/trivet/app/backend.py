@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from trivet.app.supervision.supervisor import RestartSettings
 from trivet.backends.grammars.limits import TrialLimits
@@ -19,12 +20,16 @@ def embedded_settings(config: Config, folder: DataFolder, name: str) -> Embedded
     backend = config.file.backends[name]
     return EmbeddedSettings(
         name=name,
-        model=config.resolve(backend.model),
+        model=config.model_folder(name),
         cache_folder=folder.cache,
         log_file=folder.logs / f"engine-{name}.log",
         dtype=backend.dtype,
         block_size=backend.block_size,
         kv_cache_memory_bytes=backend.kv_cache_memory_bytes,
+        tensor_parallel_size=backend.tensor_parallel_size,
+        pipeline_parallel_size=backend.pipeline_parallel_size,
+        trust_remote_code=backend.trust_remote_code,
+        engine_args=_engine_args(config, backend.engine_args),
         gpu_memory_utilization=backend.gpu_memory_utilization,
         max_model_len=backend.max_model_len,
         max_num_seqs=backend.max_num_seqs,
@@ -34,6 +39,14 @@ def embedded_settings(config: Config, folder: DataFolder, name: str) -> Embedded
         hang_timeout=backend.hang_timeout,
         trials=_trial_limits(config.file.schemas),
     )
+
+
+def _engine_args(config: Config, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same with the folder of a draft model, which the file may give relative to itself, made absolute."""
+    speculative = arguments.get("speculative_config")
+    if not isinstance(speculative, Mapping) or not isinstance(speculative.get("model"), str):
+        return arguments
+    return {**arguments, "speculative_config": {**speculative, "model": str(config.resolve(speculative["model"]))}}
 
 
 def _trial_limits(schemas: Schemas) -> TrialLimits:

@@ -19,6 +19,7 @@ from trivet.app.engines import Engines
 from trivet.app.health_follower import HealthFollower
 from trivet.app.indexes import open_indexes
 from trivet.app.listeners import authenticator, check_addresses, listener_settings
+from trivet.app.models import fetch_models
 from trivet.app.progress import Progress
 from trivet.app.prompts import ServedPrompts
 from trivet.app.reload import RouteReload, prices_of
@@ -109,10 +110,11 @@ class Gateway:
         runtime_info = RuntimeInfo(folder.root)
         self._stack.callback(runtime_info.withdraw)
         self._metrics.build.info({"version": __version__})
+        addresses = await self._listen()
+        await fetch_models(self._config, self._progress)
         prompts = ServedPrompts.of(self._config)
         for line in uneven_variables(self._config.routes, prompts.assemblers):
             self._progress.note(line)
-        addresses = await self._listen()
         components = await self._start_components(folder, prompts)
         inference, admin = await self._services(folder, components)
         addresses["metrics_listen"] = self._expose(components.engines)

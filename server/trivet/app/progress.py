@@ -16,6 +16,10 @@ class Progress(Protocol):
         """A stage is ready."""
         ...
 
+    def transferred(self, stage: str, done: int, total: int) -> None:
+        """So many bytes of a stage's `total` are here; called often, and from any thread."""
+        ...
+
     def note(self, text: str) -> None:
         """Something a person needs to know."""
         ...

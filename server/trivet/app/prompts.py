@@ -74,6 +74,11 @@ class ServedPrompts:
         self._digests.update(prompts.digests)
 
 
+def chat_tokenizer(config: Config, backend: str) -> ChatTokenizer:
+    """The tokenizer of a backend's model, with the chat template that its configuration names; raises ConfigError."""
+    return ChatTokenizer.load(config.model_folder(backend), template=config.chat_template(backend))
+
+
 def prompt_problems(config: Config) -> list[str]:
     """What is wrong with the prompt files, and with those that variants name for their models; blocks.
 
@@ -90,8 +95,7 @@ def prompt_problems(config: Config) -> list[str]:
 
 
 def _has_model(config: Config, backend: str) -> bool:
-    section = config.file.backends.get(backend)
-    return section is not None and (config.resolve(section.model) / "config.json").is_file()
+    return backend in config.file.backends and (config.model_folder(backend) / "config.json").is_file()
 
 
 def _assemblers(
@@ -102,7 +106,7 @@ def _assemblers(
     problems: list[str] = []
     for backend in sorted({backend for backend, _ in sources}):
         try:
-            tokenizer = ChatTokenizer.load(config.resolve(config.file.backends[backend].model))
+            tokenizer = chat_tokenizer(config, backend)
         except ConfigError as error:
             problems += error.problems
             continue

@@ -15,6 +15,7 @@ from trivet.backends.engine_metrics import EngineMetrics
 from trivet.backends.engine_sockets import clear_sockets, socket_folder
 from trivet.backends.grammars.process import CompilerProcess, write_vocabulary
 from trivet.backends.grammars.trials import OnTrial, SchemaTrials
+from trivet.backends.launch.failure import log_size, told_failure
 from trivet.backends.lora_registry import LoraRegistry
 from trivet.backends.vllm_engine import RETRY_AFTER, EngineStats, VllmEngine
 from trivet.backends.vllm_launch import Launch
@@ -92,6 +93,7 @@ class EmbeddedVllm:
                 return
             await self._discard()
             gc.collect()  # former engines, and starts that failed, are cycles that hold sockets and pipes
+            written = log_size(self._settings.log_file)
             try:
                 engine, trials = await self._launch()
             except asyncio.CancelledError:
@@ -99,8 +101,8 @@ class EmbeddedVllm:
                 raise
             except Exception as problem:
                 self._enter(EngineState.DEAD)
-                where = self._settings.log_file
-                raise BackendUnavailable(f"the engine did not start ({problem}); see {where}", RETRY_AFTER) from problem
+                cause = told_failure(problem, self._settings.log_file, written)
+                raise BackendUnavailable(f"the engine {self.name} did not start: {cause}", RETRY_AFTER) from problem
             self._engine, self._trials = engine, trials
             self.block_size, self.context_tokens = engine.block_size, engine.context_tokens
             self.salts_after_prefix = engine.salts_after_prefix

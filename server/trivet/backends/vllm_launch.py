@@ -1,4 +1,4 @@
-"""Starting vLLM's AsyncLLM: environment, engine arguments, engine process. Source: vLLM 0.32."""
+"""Starting vLLM's AsyncLLM: environment, engine process. Source: vLLM 0.32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 
 from trivet.backends.engine_process import write_logging_config
 from trivet.backends.engine_sockets import new_sockets, socket_folder
-from trivet.backends.vllm_settings import GRAMMAR_BACKEND, EmbeddedSettings
+from trivet.backends.launch.arguments import engine_arguments
+from trivet.backends.launch.cpu_memory import take_share
+from trivet.backends.vllm_settings import EmbeddedSettings
 
 CPU_LORA_PLUGIN = "trivet.vllm_plugin.cpu_lora"
 
@@ -41,7 +43,9 @@ class Launch:
             _prepare_cpu(self._settings)
         preload = os.environ.get("LD_PRELOAD")
         try:
-            config = _engine_config(self._settings, on_cpu, logging_config)
+            config = engine_arguments(self._settings, on_cpu, logging_config).create_engine_config()
+            if on_cpu and self._settings.gpu_memory_utilization is None:
+                take_share(config, self._settings.name, self._settings.model)
             if on_cpu and self._settings.max_loras:
                 _require_mended_lora()
             self._check()
@@ -80,6 +84,7 @@ def _prepare_environment(settings: EmbeddedSettings, logging_config: Path) -> No
         VLLM_RPC_BASE_PATH=str(sockets),
         VLLM_CONFIG_ROOT=str(folder / "vllm-config"),
         HF_HOME=str(folder / "huggingface"),
+        HF_MODULES_CACHE=str(folder / "huggingface" / "modules"),
         TORCHINDUCTOR_CACHE_DIR=str(folder / "inductor"),
         TRITON_CACHE_DIR=str(folder / "triton"),
         FLASHINFER_WORKSPACE_BASE=str(folder / "flashinfer"),
@@ -121,41 +126,6 @@ def _require_mended_lora() -> None:
             f"{CPU_LORA_PLUGIN} is not active in vLLM: install Trivet again so that its entry point is known, make "
             "sure that VLLM_PLUGINS does not leave trivet_cpu_lora out, and use the vLLM version that Trivet pins"
         )
-
-
-def _engine_config(settings: EmbeddedSettings, on_cpu: bool, logging_config: Path) -> Any:
-    from vllm.config import StructuredOutputsConfig
-    from vllm.config.logging import LoggingConfig
-    from vllm.engine.arg_utils import AsyncEngineArgs
-
-    options: dict[str, Any] = {}
-    if settings.gpu_memory_utilization is not None:
-        options["gpu_memory_utilization"] = settings.gpu_memory_utilization
-    if settings.max_loras:
-        options |= {
-            "enable_lora": True,
-            "max_loras": settings.max_loras,
-            "max_cpu_loras": max(settings.max_cpu_loras, settings.max_loras),
-            "max_lora_rank": settings.max_lora_rank,
-        }
-    arguments = AsyncEngineArgs(
-        model=str(settings.model),
-        served_model_name=[settings.name],
-        dtype="float32" if on_cpu and settings.dtype == "auto" else settings.dtype,
-        block_size=settings.block_size,
-        kv_cache_memory_bytes=settings.kv_cache_memory_bytes,
-        max_model_len=settings.max_model_len,
-        max_num_seqs=settings.max_num_seqs,
-        tensor_parallel_size=settings.tensor_parallel_size,
-        enable_prefix_caching=True,
-        enforce_eager=on_cpu,  # compiling for a CPU takes longer than the whole rest of the start
-        scheduling_policy="priority",
-        logging_config=LoggingConfig(pylogging_config_file=str(logging_config)),
-        # Without this a weak model burns its tokens on blanks between the braces.
-        structured_outputs_config=StructuredOutputsConfig(backend=GRAMMAR_BACKEND, disable_any_whitespace=True),
-        **options,
-    )
-    return arguments.create_engine_config()
 
 
 def _start(config: Any, settings: EmbeddedSettings, on_cpu: bool) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from trivet.backends.grammars.limits import TrialLimits
 
@@ -21,6 +22,8 @@ class EmbeddedSettings:
     `coalesce_ms` milliseconds, whichever is first, its first token alone and at once. `start_method` "fork" starts
     faster, but only before this process has other threads that hold locks, gRPC's above all. An engine without a sign
     of life for `hang_timeout` seconds counts as dead; it gives one between two steps, so no step may take as long.
+    With `trust_remote_code` the Python files in the model's folder are run. `engine_args` are further arguments of
+    vLLM's by name, none of which `trivet.config.engine_arguments` refuses.
     """
 
     name: str
@@ -37,6 +40,9 @@ class EmbeddedSettings:
     max_cpu_loras: int = 16
     max_lora_rank: int = 16
     tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    trust_remote_code: bool = False
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
     coalesce_tokens: int = 4
     coalesce_ms: float = 20.0
     cpu_threads: int = 1

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from trivet.config.engine_checks import engine_problems, overcommitted_gpus
 from trivet.config.schema import ConfigFile, HubAdapterSection, RouteSection, Schemas, VariantSection
 from trivet.config.wording import masked
 from trivet.config.yaml_lines import YamlDocument
@@ -140,13 +141,11 @@ def _backends(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterato
             f"{with_lora[0]!r} and {name!r} have enable_lora: true (the default), expected one backend with adapters "
             "at most: set it to false in the others",
         )
-    share = sum(backend.gpu_memory_utilization or 0 for backend in file.backends.values())
-    if share > 1 + 1e-9:
-        yield document.problem(("backends",), f"gpu_memory_utilization adds up to {share:g}, expected at most 1")
+    for problem in overcommitted_gpus(file.backends):
+        yield document.problem(("backends",), problem)
     for name, backend in file.backends.items():
         at = ("backends", name)
-        if not (folder / backend.model / "config.json").is_file():
-            yield document.problem((*at, "model"), f"no model in {folder / backend.model} (expected a config.json)")
+        yield from engine_problems(document, at, backend, folder)
         if backend.max_cpu_loras < backend.max_loras:
             yield document.problem((*at, "max_cpu_loras"), f"expected at least max_loras ({backend.max_loras})")
         if backend.restart.max_delay < backend.restart.first_delay:

@@ -99,6 +99,20 @@ class Config:
         """A path of the file: relative ones are relative to the file's own folder."""
         return (self.path.parent / path).resolve()
 
+    def model_folder(self, backend: str) -> Path:
+        """The folder of a backend's model; for one of a hub, where it is once it has been fetched."""
+        section = self.file.backends[backend]
+        if not section.on_hub:
+            return self.resolve(section.model)
+        name, _, revision = section.model.partition(":")[2].partition("@")
+        with_code = "+code" if section.trust_remote_code else ""
+        return self.data_dir / "models" / (f"{name}@{revision or 'main'}{with_code}".replace("/", "--"))
+
+    def chat_template(self, backend: str) -> Path | None:
+        """The file of the chat template that a backend's prompts are written with; None for the model's own."""
+        template = self.file.backends[backend].chat_template
+        return None if template is None else self.resolve(template)
+
     @property
     def prompts(self) -> Path:
         """Folder of the prompts."""

@@ -119,7 +119,7 @@ def _base(load: Callable[[], Config], base: str | None) -> ImportBase:
         known = ", ".join(config.file.backends)
         raise FailedPrecondition(f"{base!r} is no model's folder (no config.json) and no backend; known: {known}")
     section = config.file.backends[name]
-    return ImportBase(config.resolve(section.model), section.max_lora_rank, config.file.adapter_source.max_bytes)
+    return ImportBase(config.model_folder(name), section.max_lora_rank, config.file.adapter_source.max_bytes)
 
 
 def _first_root(config: Config) -> Path:

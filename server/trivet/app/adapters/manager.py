@@ -30,7 +30,7 @@ def adapter_manager(
     settings = AdapterSettings(
         roots=config.adapter_roots,
         staging=folder.adapters,
-        base_model=config.resolve(section.model),
+        base_model=config.model_folder(backend.name),
         max_rank=section.max_lora_rank,
         max_bytes=config.file.adapter_source.max_bytes,
         fetch_seconds=config.file.adapter_source.timeout,
@@ -51,10 +51,11 @@ def check_folder(config: Config, folder: Path) -> tuple[VersionRef, PreflightRes
 
     Raises AdapterRejected with what is wrong and what was expected.
     """
-    section = config.file.backends[adapter_backend(config)]
+    name = adapter_backend(config)
+    section = config.file.backends[name]
     folder = folder.resolve()
     ref = folder_ref(folder)
-    settings = AdapterSettings((folder.parent.parent,), folder, config.resolve(section.model), section.max_lora_rank)
+    settings = AdapterSettings((folder.parent.parent,), folder, config.model_folder(name), section.max_lora_rank)
     AdapterSource(settings.roots, settings.max_bytes).find(ref)
     return ref, check(folder, ref, BaseModel(settings.base_model), settings.max_rank)
 

@@ -40,7 +40,7 @@ def merge_adapter(
     default the one that takes adapters. Raises NotFound, AdapterRejected, and FailedPrecondition if the target is there
     or the backend is in doubt.
     """
-    model = config.resolve(config.file.backends[_backend(config, backend)].model)
+    model = config.model_folder(_backend(config, backend))
     roots: Sequence[AdapterLocation]
     if "@" in wanted and not Path(wanted).is_dir():
         try:

@@ -11,6 +11,7 @@ from trivet.adapters.preflight.preflight import check
 from trivet.adapters.sources.source import AdapterSource
 from trivet.app.backend import adapter_backend
 from trivet.app.listeners import address_problems
+from trivet.app.models import engine_argument_problems, unfetched_models
 from trivet.app.project.owner import owner_of
 from trivet.app.prompts import prompt_problems
 from trivet.config import Config, Overrides, examine_config
@@ -49,6 +50,8 @@ def check_project(path: Path, overrides: Overrides) -> Findings:
     problems = [*examined.problems, *prompt_problems(config)]
     notes: list[str] = []
     _adapters(config, problems, notes)
+    problems += engine_argument_problems(config)
+    notes += unfetched_models(config)
     if (owner := owner_of(config.data_dir)) is not None:
         notes.append(f"process {owner} serves {config.data_dir}: the listeners' addresses are not tried")
     else:
@@ -60,8 +63,8 @@ def _adapters(config: Config, problems: list[str], notes: list[str]) -> None:
     """Adapters in local folders, as loading would find them; `notes` gets those that nothing is served with."""
     if not config.file.backends:
         return
-    section = config.file.backends[adapter_backend(config)]
-    model = config.resolve(section.model)
+    backend = adapter_backend(config)
+    section, model = config.file.backends[backend], config.model_folder(backend)
     if not (model / "config.json").is_file():
         return  # the configuration's own check has told
     base = BaseModel(model)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from trivet.app.prompts import chat_tokenizer
 from trivet.config import Config
 from trivet.errors import FailedPrecondition, NotFound
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.library import PromptLibrary
-from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.types.passage import Passage
 from trivet.types.request import Message
 from trivet.types.variant import VersionRef
@@ -57,9 +57,9 @@ def render(
     """
     backend, ref, label, max_tokens = _choose(config, name, variant)
     section = config.file.backends[backend]
-    folder = config.resolve(section.model)
+    folder = config.model_folder(backend)
     source = PromptLibrary.load(config.prompts).get(ref)
-    assembler = PromptAssembler(source, ChatTokenizer.load(folder))
+    assembler = PromptAssembler(source, chat_tokenizer(config, backend))
     context = section.max_model_len or _longest(folder)
     found = [Passage(f"{n}", f"passage-{n}", "", text, 1.0, 1) for n, text in enumerate(passages, start=1)]
     made = assembler.assemble(

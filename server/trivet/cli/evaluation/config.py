@@ -39,12 +39,19 @@ def ingredients(config: Config, suite: Suite) -> dict[str, str]:
     What is not there has the digest "missing"; deriving the configuration will say so if it is needed.
     """
     file = config.file
-    beside = {"model", "start_timeout", "restart"}  # the model has a digest of its own; the others decide no answer
+    beside = {
+        "model",
+        "hub_endpoint",
+        "chat_template",
+        "start_timeout",
+        "restart",
+    }  # of the model and its template: a digest of their own
     about = {name: section.model_dump(mode="json", exclude=beside) for name, section in file.backends.items()}
     priced = {name: section.model_dump(mode="json") for name, section in file.prices.items()}
     found = {"configuration": hashlib.sha256(json.dumps([about, priced], sort_keys=True).encode()).hexdigest()}
-    for name, section in file.backends.items():
-        found[f"model {name}"] = _digest(config.resolve(section.model))
+    for name in file.backends:
+        template = config.chat_template(name)
+        found[f"model {name}"] = _digest(config.model_folder(name), *(() if template is None else (template,)))
     for arm in suite.arms:
         found[f"prompt {arm.prompt}"] = _digest(*_prompt_files(config, suite, arm.prompt))
         if arm.adapter is not None:
@@ -200,8 +207,14 @@ def _file(config: Config, suite: Suite, prompts: Path, routes: dict[str, Any], *
     for part in ("backends", "prices"):
         if part in given:
             given[part] = {name: section for name, section in given[part].items() if name in used}
-    for section in given["backends"].values():
-        section["model"] = str(config.resolve(section["model"]))
+    for name, section in given["backends"].items():
+        if (folder := config.model_folder(name)).is_dir():  # one of a hub that is not here yet is fetched again
+            section["model"] = str(folder)
+        if (template := config.chat_template(name)) is not None:
+            section["chat_template"] = str(template)
+        speculative = section.get("engine_args", {}).get("speculative_config")
+        if isinstance(speculative, dict) and "model" in speculative:
+            speculative["model"] = str(config.resolve(speculative["model"]))
     kept: dict[str, Any] = {
         name: given[name] for name in ("version", "admission", "backends", "prices", "adapter_source") if name in given
     }

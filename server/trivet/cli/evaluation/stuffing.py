@@ -30,7 +30,8 @@ class Stuffing:
 
     def __init__(self, config: Config, backend: str) -> None:
         self._config = config
-        self._model = config.resolve(config.file.backends[backend].model)
+        self._model = config.model_folder(backend)
+        self._template = config.chat_template(backend)
         self._max_model_len = config.file.backends[backend].max_model_len
 
     def write(self, source: Path, arm: Arm, examples: Sequence[Example], target: Path) -> str:
@@ -62,7 +63,7 @@ class Stuffing:
 
     @cached_property
     def _tokenizer(self) -> ChatTokenizer:
-        return ChatTokenizer.load(self._model)
+        return ChatTokenizer.load(self._model, template=self._template)
 
     @cached_property
     def _context(self) -> int:

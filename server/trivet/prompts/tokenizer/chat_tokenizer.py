@@ -25,14 +25,17 @@ class ChatTokenizer:
         self.takes_system = self._takes_system()
 
     @classmethod
-    def load(cls, folder: Path, today: datetime = FIXED_DATE) -> ChatTokenizer:
-        """Read a Hugging Face tokenizer folder; raises ConfigError naming the file and what was expected."""
-        files = read_tokenizer_files(folder)
+    def load(cls, folder: Path, today: datetime = FIXED_DATE, template: Path | None = None) -> ChatTokenizer:
+        """Read a Hugging Face tokenizer folder, with `template` instead of its own chat template if it is given.
+
+        Raises ConfigError naming the file and what was expected.
+        """
+        files = read_tokenizer_files(folder, template)
         try:
             return cls(files, today)
         except ValueError as error:
             raise ConfigError(
-                [f"{folder}:1: {error}, expected a Hugging Face tokenizer with a chat template"]
+                [f"{template or folder}:1: {error}, expected a Hugging Face tokenizer with a chat template"]
             ) from None
 
     def skeleton(self, shape: Shape) -> Skeleton:

@@ -22,8 +22,11 @@ class TokenizerFiles:
     special_tokens: dict[str, str]
 
 
-def read_tokenizer_files(folder: Path) -> TokenizerFiles:
-    """Read a tokenizer folder; raises ConfigError naming the file that is missing or broken."""
+def read_tokenizer_files(folder: Path, template: Path | None = None) -> TokenizerFiles:
+    """Read a tokenizer folder; `template` is a file to use instead of its own chat template.
+
+    Raises ConfigError naming the file that is missing or broken.
+    """
     document = _json(folder / "tokenizer.json")
     path = folder / "tokenizer_config.json"
     config = _json(path) if path.exists() else {}
@@ -31,7 +34,8 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     special = {**(_json(path) if path.exists() else {}), **config}
     special_tokens = {name: token for name in _SPECIAL if (token := _content(special.get(name))) is not None}
     _add_configured_tokens(document, config, special_tokens)
-    return TokenizerFiles(document, _template(folder, config), special_tokens)
+    chosen = _template(folder, config) if template is None else _text(template)
+    return TokenizerFiles(document, chosen, special_tokens)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -56,13 +60,20 @@ def _content(token: Any) -> str | None:
 def _template(folder: Path, config: dict[str, Any]) -> str:
     path = folder / "chat_template.jinja"
     if path.exists():
-        return path.read_text(encoding="utf-8")
+        return _text(path)
     template = config.get("chat_template")
     if isinstance(template, list):
         template = next((entry.get("template") for entry in template if entry.get("name") == "default"), None)
     if not isinstance(template, str):
         raise ConfigError([f"{path}:1: no such file, expected it or chat_template in tokenizer_config.json"])
     return template
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}:1: {error}, expected a chat template in UTF-8"]) from None
 
 
 def _add_configured_tokens(document: dict[str, Any], config: dict[str, Any], special_tokens: dict[str, str]) -> None:

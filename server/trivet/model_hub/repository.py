@@ -1,13 +1,10 @@
-"""Repositories of a model hub: whole models fetched once, and single files of one commit, read in blocks by offset."""
+"""Repositories of a model hub: what is in a commit, and its files, read in blocks by offset."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from trivet.errors import FailedPrecondition
@@ -16,9 +13,8 @@ PREFIX = "hub:"
 BLOCK_BYTES = 4 << 20
 SECONDS = 15.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][\w.+-]{0,200}")  # no path, and none of the names that a fetch keeps for itself
 _REFERENCE = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
-_WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*/pytorch_model.bin"]
-_UNWANTED = ["onnx/*", "openvino/*", "*.onnx"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +38,21 @@ class HubReference:
         return f"{self.name}@{self.revision or 'main'}".replace("/", "--")
 
 
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file of a commit: bytes, and its digest as the hub states it (`sha256:` or, for small files, `git:`)."""
+
+    name: str
+    size: int
+    digest: str
+
+
 class HubMissing(Exception):
     """The hub has no such repository or revision, or does not show it with these credentials."""
+
+
+class HubDenied(HubMissing):
+    """The repository is there, for accounts that have accepted its terms."""
 
 
 class HubBroken(Exception):
@@ -77,6 +86,18 @@ class HubRepository:
         except Exception as problem:
             raise _told(self._name, problem) from problem
         return {item.path: int(item.size) for item in found if hasattr(item, "size")}
+
+    def files(self, commit: str) -> Sequence[HubFile]:
+        """The files in the repository's own folder; those in folders below it are other formats of the same."""
+        try:
+            found = list(self._api().list_repo_tree(self._name, revision=commit))
+        except Exception as problem:
+            raise _told(self._name, problem) from problem
+        return [
+            HubFile(item.path, int(item.size), f"sha256:{item.lfs.sha256}" if item.lfs else f"git:{item.blob_id}")
+            for item in found
+            if hasattr(item, "size") and _FILE_NAME.fullmatch(item.path)
+        ]
 
     def open(self, name: str, commit: str, offset: int) -> BinaryIO:
         """A file's bytes from an offset on, asked for in blocks of BLOCK_BYTES."""
@@ -115,42 +136,22 @@ class _HubFile:
 
 def _told(repository: str, problem: Exception) -> Exception:
     """What the hub's library raises, in our words."""
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     kind = type(problem).__name__
-    if isinstance(problem, RepositoryNotFoundError | RevisionNotFoundError | FileNotFoundError):
-        return HubMissing(f"hub:{repository} has no such repository, revision or file, or needs a token ({kind})")
-    return HubBroken(f"hub:{repository} cannot be read now ({kind})")
-
-
-def fetched(reference: HubReference, cache: Path) -> Path:
-    """The model's folder below `cache`, fetched if it is not there; it appears whole or not at all (blocking).
-
-    What is there is never looked for again, so a restart needs no network and gets no other model. Raises
-    FailedPrecondition.
-    """
-    target = cache / reference.folder
-    if target.is_dir():
-        return target
-    from huggingface_hub import snapshot_download
-
-    cache.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".fetch-", dir=cache))
-    try:
-        snapshot_download(
-            reference.name,
-            revision=reference.revision,
-            local_dir=work,
-            allow_patterns=_WANTED,
-            ignore_patterns=_UNWANTED,
+    if isinstance(problem, GatedRepoError):
+        return HubDenied(
+            f"hub:{repository} is gated: accept its terms on its page, and set HF_TOKEN to a token of that account"
         )
-        shutil.rmtree(work / ".cache", ignore_errors=True)  # the hub's own notes
-        if not target.exists():  # else another process was faster
-            work.rename(target)
-    except Exception as error:  # the hub's client raises its own, its transport's and the file system's errors
-        raise FailedPrecondition(
-            f"model {reference.name!r} cannot be fetched from the hub: {type(error).__name__}: {error}"
-        ) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return target
+    if isinstance(problem, OfflineModeIsEnabled):
+        return HubBroken(f"hub:{repository} is not read: HF_HUB_OFFLINE is set")
+    if isinstance(problem, RepositoryNotFoundError | RevisionNotFoundError | FileNotFoundError):
+        return HubMissing(
+            f"hub:{repository} has no such repository, revision or file, or it needs a token (HF_TOKEN) ({kind})"
+        )
+    return HubBroken(f"hub:{repository} cannot be read now ({kind})")
