@@ -1,12 +1,13 @@
 # make demo   sets everything up and shows it, with real requests
 # make test   sets everything up and passes the tests
+# make test-fast  the tests that need no engine, no embedding model and no other process: about a minute
 # make check  what CI runs: format, lint, types, layers, vulnerabilities, contract, tests
 ENGINE ?= cpu
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 PROTOS := $(wildcard proto/trivet/api/v1/*.proto)
 
-.PHONY: help setup demo test check lint types layers audit release-check sbom proto proto-check bench evidence model clean
+.PHONY: help setup demo test test-fast check lint types layers audit release-check sbom proto proto-check bench evidence model clean
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo "make bench  the benchmarks; make evidence  the evaluation's tables"
@@ -24,6 +25,9 @@ demo: setup
 
 test: setup
 	$(PYTEST)
+
+test-fast: setup
+	$(PYTEST) -m "not engine and not embedding and not process"
 
 check: setup lint types layers audit proto-check
 	$(PYTEST)

@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,7 @@ STREAMS = 16
 # the next start collects it. It does not grow with further deaths.
 _OF_THE_DEAD = 20
 RECOVERY = 90.0  # seconds that a killed engine may take to come back, on a busy machine
+PATIENCE = 120.0  # seconds beyond its time that a slow machine may take to do enough
 SWAP_PAUSE = 0.5  # seconds between two changes of adapters
 REFUSALS = ("INVALID_ARGUMENT", "FAILED_PRECONDITION")
 Answers = dict[tuple[str, str], str]
@@ -77,8 +79,8 @@ class Chaos:
         self._requested: set[str] = set()
         self._unsure: set[str] = set()  # what a call that failed has done, nobody can tell
 
-    def run(self, seconds: float, kills: int) -> None:
-        """Let it go for that long."""
+    def run(self, seconds: float, kills: int, enough: Callable[[History], bool]) -> None:
+        """Let it go for that long, and until there is enough to judge by: a slow machine takes longer."""
         work = [threading.Thread(target=self._ask, args=(self._seed + number,)) for number in range(STREAMS)]
         work.append(threading.Thread(target=self._swap, args=(self._seed + 1000,)))
         for thread in work:
@@ -88,6 +90,9 @@ class Chaos:
                 time.sleep(seconds / (kills + 1))
                 self._kill()
             time.sleep(seconds / (kills + 1))
+            patience = time.monotonic() + PATIENCE
+            while not enough(self.history) and time.monotonic() < patience:
+                time.sleep(0.2)
         finally:
             self._stop.set()
             for thread in work:
@@ -281,8 +286,11 @@ def answers_alone(world: World, server: ServerProcess) -> Answers:
     return alone
 
 
-def measure(folder: Path, seconds: float, kills: int, seed: int) -> tuple[History, dict[str, object]]:
-    """The whole run below `folder`: what happened, and the sizes before and after."""
+def measure(
+    folder: Path, seconds: float, kills: int, seed: int, enough: Callable[[History], bool] = lambda _: True
+) -> tuple[History, dict[str, object]]:
+    """The whole run below `folder`, as long as it was given and until there is enough: what happened, and the sizes
+    before and after."""
     world = World(folder)
     world.make()
     with ServerProcess(world.config, folder / "data") as server:
@@ -293,7 +301,7 @@ def measure(folder: Path, seconds: float, kills: int, seed: int) -> tuple[Histor
         chaos = Chaos(world, server, alone, seed)
         chaos.settle()
         before = {"open files": open_files(server.pid), "resident bytes": resident_bytes(server.pid)}
-        chaos.run(seconds, kills)
+        chaos.run(seconds, kills, enough)
         chaos.settle()
         after = {"open files": open_files(server.pid), "resident bytes": resident_bytes(server.pid)}
         if after["open files"] > before["open files"] + STREAMS + _OF_THE_DEAD:

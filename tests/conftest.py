@@ -1,18 +1,25 @@
-"""Fixtures that several areas share, each made when the first test asks for it; and which tests stay together."""
+"""What all tests share: fixtures, each made when the first test asks for it, threads, and where temporary files are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("engine_fixtures",)
-SHARED = ("tiny_engine", "served_config")  # an engine, and the configuration of the end-to-end tests' server
+# One thread for each process: those of several processes would wait for each other's turns on a shared CPU. Must be set
+# before the libraries are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+pytest_plugins = ("engine_fixtures", "exported_models", "groups")
+MEMORY = Path("/dev/shm")
+ROOM = 6 << 30  # bytes
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Function]) -> None:
-    """With several workers a file's tests stay together, and so do all that share an engine: it starts once."""
-    files = {item.path: name for item in items for name in SHARED if name in item.fixturenames}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(files.get(item.path, str(item.path))))
+def pytest_configure(config: pytest.Config) -> None:
+    """Put temporary files in memory where it has the room: what is synced to a disk is waited for."""
+    chosen = config.getoption("basetemp") or "PYTEST_DEBUG_TEMPROOT" in os.environ
+    if not chosen and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)

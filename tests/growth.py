@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-LONGEST = 100_000  # characters
+SHORTEST, LONGEST = 200, 100_000  # characters
 MOST = 2.5  # times as long for twice as much
 DOUBLINGS = 3  # that are looked at in one: a machine that others use too is not that even
-FLOOR = 0.004  # seconds of CPU: less says nothing
+FLOOR = 0.002  # seconds of CPU: less says nothing
 CPU_SECONDS = 60
 RUNS = (
     "x", "7", "_", ".", "-", "/", " ", "\n", "\t\n", "(", "[ ", "{{", "<!--", "# ", '"', "a.", "a_", "1-", "a..",
@@ -37,7 +37,7 @@ def too_fast(work: Callable[[str], Any], prefix: str = "", runs: Sequence[str] =
 
 def _growth(work: Callable[[str], Any], prefix: str, run: str, end: str) -> str:
     """Empty if all is well: the least time that says something, and that of DOUBLINGS more."""
-    size = LONGEST // 64
+    size = SHORTEST
     while _seconds(work, prefix, run, end, size) < FLOOR:
         size *= 2
         if size << DOUBLINGS > LONGEST:
@@ -45,9 +45,10 @@ def _growth(work: Callable[[str], Any], prefix: str, run: str, end: str) -> str:
     more = size << DOUBLINGS
     for _ in range(3):  # only what is slow each time is slow
         before = min(_seconds(work, prefix, run, end, size) for _ in range(3))
-        after = min(_seconds(work, prefix, run, end, more) for _ in range(2))
-        if after <= MOST**DOUBLINGS * max(before, FLOOR):
-            return ""
+        for _ in range(2):
+            after = _seconds(work, prefix, run, end, more)
+            if after <= MOST**DOUBLINGS * max(before, FLOOR):
+                return ""
     return f"{before * 1000:.1f} ms for {size} characters, {after * 1000:.1f} ms for {more}"
 
 

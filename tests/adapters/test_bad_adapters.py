@@ -40,6 +40,7 @@ def spoiled(bad: Bad, good: Path, root: Path) -> Path:
     return folder
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("bad", BAD_ADAPTERS.values(), ids=BAD_ADAPTERS.keys())
 def test_refused(bad: Bad, good: Path, tiny_model: Path, tmp_path: Path) -> None:
     spoiled(bad, good, tmp_path / "root")

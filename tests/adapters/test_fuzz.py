@@ -51,6 +51,7 @@ def verdict(mutant: Mutant, folder: Path, base: BaseModel) -> AdapterRejected | 
     return None
 
 
+@pytest.mark.process
 @pytest.mark.timeout(600)  # a dozen seconds of work, on a machine that may be busy
 def test_every_case_ends_in_a_verdict(folder: Path, tiny_model: Path) -> None:
     print(f"seed {SEED}")

@@ -35,6 +35,7 @@ def take(folder: Path, base: Path, root: Path, name: str = "tone") -> Imported:
     return import_adapter(no_configuration, folder, name, base=str(base), to=root)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("trained", TRAINED.values(), ids=TRAINED.keys())
 def test_what_trainers_leave_becomes_a_version(trained: Trained, tiny_model: Path, tmp_path: Path) -> None:
     folder = trained.write(tmp_path / "outputs", tiny_model)

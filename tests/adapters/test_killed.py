@@ -46,6 +46,7 @@ def live_and_be_killed(folder: Path, base: Path, seed: int, seconds: float, desi
                 (desired.begin if word == "begin" else desired.done)(cast(Order, order), ref)
 
 
+@pytest.mark.process
 async def test_a_hundred_loads_and_replacements(folder: Path, tiny_model: Path) -> None:
     chance, desired, kills = random.Random(11), Desired(), 0
     digests = {

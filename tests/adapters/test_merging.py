@@ -298,6 +298,7 @@ with ExportFolder(Path(sys.argv[1]), mark="merged.yaml") as folder:
 """
 
 
+@pytest.mark.process
 def test_one_at_a_time_and_a_killed_one_is_cleaned_up_after(tmp_path: Path) -> None:
     target = tmp_path / "model"
     process = subprocess.Popen([sys.executable, "-c", HOLDER, str(target)], stdout=subprocess.PIPE)

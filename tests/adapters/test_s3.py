@@ -26,6 +26,8 @@ from trivet.testing.adapters import AdapterFiles, digest, write_adapter
 from trivet.types.adapter import FetchProgress, RemoteLocation
 from trivet.types.variant import VersionRef
 
+pytestmark = pytest.mark.process
+
 REF = VersionRef("tone", "1")
 WEIGHTS = "tone/1/adapter_model.safetensors"
 BLOCK = 16 << 10

@@ -107,6 +107,7 @@ staging.AdapterStaging(AdapterSettings((root,), folder, base, 16)).stage(Version
 """
 
 
+@pytest.mark.process
 def test_killed_half_way(settings: AdapterSettings) -> None:
     """A process killed before its copy was named leaves rubbish that is swept, and never a copy to load."""
     arguments = [str(root_of(settings)), str(settings.staging), str(settings.base_model)]

@@ -19,6 +19,8 @@ from trivet.backends.grammars.limits import TrialLimits
 from trivet.backends.grammars.process import CompilerProcess
 from trivet.backends.grammars.verdict import Outcome, Verdict
 
+pytestmark = pytest.mark.process
+
 VOCABULARY = [*(chr(code) for code in range(0x20, 0x7F)), "</s>"]
 LIMITS = TrialLimits(cpu_seconds=0.3, memory_bytes=256 << 20)
 SLOW: dict[str, Any] = {"enum": [f"value number {number}" for number in range(30_000)]}

@@ -109,6 +109,7 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> No
         time.sleep(0.005)
 
 
+@pytest.mark.process
 def test_killed_with_signal_9_it_goes_on_and_gives_the_same_bytes(base: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, base, training={"steps": 120}, checkpoint_steps=5)
     command = [sys.executable, "-m", "trivet.cli", "adapter", "train", str(recipe), "--no-score"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from exported_models import with_exports
 from trivet.cli.demo.table import DemoTable
 from trivet.cli.server.process import ServerProcess
 from trivet.client import Client
@@ -29,9 +30,12 @@ def served_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(served_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(
+    served_config: Path, embedding_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
     """A running server with its handbook index built."""
-    with ServerProcess(served_config, tmp_path_factory.mktemp("server")) as process:
+    data = with_exports(tmp_path_factory.mktemp("server"), embedding_cache)
+    with ServerProcess(served_config, data) as process:
         with Client(process.target) as client:
             built = [event.built for event in client.build_index("handbook") if event.HasField("built")]
             assert built[0].documents > 40

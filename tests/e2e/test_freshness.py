@@ -1,4 +1,5 @@
-"""A minute of writers and readers through a real server; its vector process and then itself are killed with SIGKILL."""
+"""Writers and readers through a real server; its vector process and then itself are
+killed with SIGKILL."""
 
 from __future__ import annotations
 
@@ -7,12 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from exported_models import with_exports
 from freshness import INDEX, PHASE, ROUTE, measure
 from freshness_history import Read, Write, problems, text
 
 ROOT = Path(__file__).parents[2]
 KILLS = 2  # the vector process, then the whole server
-SECONDS = 60.0  # of writing and reading: a start is not counted
+SECONDS = 30.0  # of writing and reading: a start is not counted
 
 
 def write_config(folder: Path) -> Path:
@@ -41,12 +43,9 @@ def write_config(folder: Path) -> Path:
 @pytest.mark.engine
 @pytest.mark.embedding
 @pytest.mark.timeout(900)  # the starts of a busy machine count too
-def test_a_minute_of_writing_and_reading_with_kills(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+def test_writing_and_reading_with_kills(tmp_path: Path, embedding_cache: Path) -> None:
     """Nothing acknowledged is lost, missing, stale, mixed or cited after its deletion."""
-    assert pytestconfig.cache is not None
-    data = tmp_path / "data"
-    (data / "cache").mkdir(parents=True)
-    (data / "cache" / "embedding").symlink_to(pytestconfig.cache.mkdir("embedding"))  # an export takes half a minute
+    data = with_exports(tmp_path / "data", embedding_cache)
     outcome = measure(write_config(tmp_path), data, SECONDS, KILLS, seed=11)
     assert outcome.problems() == []
     assert outcome.kills == {"the vector process": 1, "the server": 1}

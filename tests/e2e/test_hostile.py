@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from exported_models import with_exports
 from hostile import measure
 from hostile_kinds import kinds
 
@@ -13,7 +14,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 MEMORY = 400 << 20  # bytes that the gateway may grow by: some messages have 9 MB, and several are under way
 
 
-def test_each_kind_is_answered_with_its_reason_and_the_streams_go_on(tmp_path: Path) -> None:
+def test_each_kind_is_answered_with_its_reason_and_the_streams_go_on(tmp_path: Path, embedding_cache: Path) -> None:
+    with_exports(tmp_path / "data", embedding_cache)
     known = kinds()
     results = measure(tmp_path, requests=2 * len(known), rate=30.0, seconds=2.0, per_kind=0, seed=7)
     assert results.problems == []

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from exported_models import with_exports
 from trivet.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -33,8 +34,9 @@ def alive(pid: int) -> bool:
 @pytest.mark.engine
 @pytest.mark.timeout(400)  # two servers are started
 def test_an_evaluation_that_is_killed_goes_on_with_another_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, embedding_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with_exports(tmp_path / "evals" / "server", embedding_cache)
     monkeypatch.chdir(ROOT)
     words = ["eval", "handbook", *(word for arm in ARMS for word in ("--arm", arm)), "--baseline", "base"]
     words += ["--limit", "6", "--data-dir", str(tmp_path), "--json"]

@@ -108,6 +108,7 @@ async def test_every_arm_is_asked_every_question_once(
     assert costs[1].value == pytest.approx(costs[0].value * 20 / 13)
 
 
+@pytest.mark.process
 async def test_killed_in_the_middle_it_goes_on_and_gives_the_same_table(
     served: Gateway, suite: Suite, tmp_path: Path
 ) -> None:

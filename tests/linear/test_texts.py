@@ -24,6 +24,8 @@ from trivet.retrieval.snapshot.terms import TermVectors
 from trivet.types.passage import QUERY_CHARACTERS, Passage, SearchQuery
 from trivet.types.variant import VersionRef
 
+pytestmark = pytest.mark.process
+
 TERMS = TermVectors("english", 180)
 READER = ReplyReader(Form(unknown=("I do not know.",)))
 

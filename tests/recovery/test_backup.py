@@ -177,6 +177,7 @@ async def test_an_older_backup_is_put_back_as_it_was_then(root: Path, tmp_path: 
         assert len(await documents_in(tmp_path / f"from-{name}")) == documents
 
 
+@pytest.mark.process
 async def test_a_backup_that_is_killed_is_not_there_and_the_next_one_is_whole(root: Path, tmp_path: Path) -> None:
     target = tmp_path / "backup"
     killed = 0
@@ -191,6 +192,7 @@ async def test_a_backup_that_is_killed_is_not_there_and_the_next_one_is_whole(ro
     assert len(await documents_in(tmp_path / "again")) == 20
 
 
+@pytest.mark.process
 async def test_a_restore_that_is_killed_is_not_served_and_the_next_one_is_whole(root: Path, tmp_path: Path) -> None:
     manifest = back_up(root, tmp_path / "backup", quiet)
     again = tmp_path / "again"
@@ -205,6 +207,7 @@ async def test_a_restore_that_is_killed_is_not_served_and_the_next_one_is_whole(
     DataFolder.open(again).close()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("most", [1, 4096, 100_000])
 def test_a_full_disk_leaves_nothing_and_says_so(root: Path, tmp_path: Path, most: int) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

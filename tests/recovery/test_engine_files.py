@@ -18,6 +18,8 @@ from damage import DAMAGE
 from trivet.vector.engine.collection_loader import KEPT
 from trivet.vector.engine.collections import Collections
 
+pytestmark = pytest.mark.process
+
 POINTS = 60
 NOBODY = 65534
 

@@ -28,13 +28,6 @@ OpenStores = Callable[..., IndexResources]
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="session")
-def embedding_cache(pytestconfig: pytest.Config) -> Path:
-    """Where the exported models are: kept between runs, an export takes half a minute."""
-    assert pytestconfig.cache is not None
-    return pytestconfig.cache.mkdir("embedding")
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def embedder(embedding_cache: Path) -> AsyncIterator[OnnxEmbedder]:
     """The default model."""

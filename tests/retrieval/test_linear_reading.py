@@ -22,25 +22,22 @@ RUNS = [
     "x\n=\n", "~~~\n", "\r", "\u0301", "w", "0a9f", "漢", "漢。", ".", '."', '"', "a-\n", "A b c d. ", "\\",
     "<sup>1", "<",
 ]  # fmt: skip
-SIZE = 10_000  # repetitions
+SIZE = 5_000  # repetitions
 MOST = 2.5 * 2.5  # times the work for four times the input
-NOISE = 0.2  # seconds of CPU time
+NOISE = 0.05  # seconds of CPU time
 
 
 def work(splitter: Splitter, run: str, format_: DocumentFormat, size: int) -> float:
-    """Seconds of CPU time, the least of two tries."""
+    """Seconds of CPU time."""
     document = Document("d", ("start " + run * size + " end").encode(), format_)
-    taken = []
     gc.disable()  # a collection looks at everything that other tests have left behind
     try:
-        for _ in range(2):
-            started = time.process_time()
-            with contextlib.suppress(DocumentRejected):  # there is no text in some
-                splitter.split(document)
-            taken.append(time.process_time() - started)
+        started = time.process_time()
+        with contextlib.suppress(DocumentRejected):  # there is no text in some
+            splitter.split(document)
+        return time.process_time() - started
     finally:
         gc.enable()
-    return min(taken)
 
 
 @pytest.mark.parametrize("format_", [DocumentFormat.HTML, DocumentFormat.MARKDOWN, DocumentFormat.TEXT])
@@ -50,8 +47,12 @@ def test_four_times_the_input_is_not_much_more_than_four_times_the_work(
 ) -> None:
     limits = DocumentLimits(passages=10**9)
     splitter = Splitter(replace(settings, chunk_tokens=180, pack=True), WordTokens(), 246, limits)
-    small, large = (work(splitter, run, format_, size) for size in (SIZE, 4 * SIZE))
-    assert large <= MOST * small + NOISE, (small, large)
+    small = min(work(splitter, run, format_, SIZE) for _ in range(2))
+    for _ in range(3):  # only what is slow each time is slow
+        large = work(splitter, run, format_, 4 * SIZE)
+        if large <= MOST * small + NOISE:
+            return
+    pytest.fail(f"{small:.3f} s for {SIZE} repetitions, {large:.3f} s for {4 * SIZE}")
 
 
 def test_a_tokenizer_is_given_each_character_a_few_times_at_most(settings: IndexSettings) -> None:

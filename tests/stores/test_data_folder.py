@@ -20,6 +20,7 @@ HOLD = "import sys, time; from pathlib import Path; from trivet.stores.data_fold
 )
 
 
+@pytest.mark.process
 def test_a_second_owner_is_refused_with_the_first_ones_pid_until_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
@@ -63,6 +64,7 @@ def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, user="nobody", group="nogroup", extra_groups=[], capture_output=True, text=True)
 
 
+@pytest.mark.process
 @as_root
 @pytest.mark.parametrize("made_before", [False, True])
 def test_other_users_read_nothing_in_it(made_before: bool, open_place: Path) -> None:

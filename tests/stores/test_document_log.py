@@ -171,6 +171,7 @@ WRITER = textwrap.dedent(
 )
 
 
+@pytest.mark.process
 async def test_what_was_acknowledged_survives_a_kill_of_the_writer(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
     newest: dict[str, tuple[int, int]] = {}

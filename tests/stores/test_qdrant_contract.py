@@ -19,6 +19,7 @@ from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.records import DocumentHead, DocumentKey, ExcludedPassages, PassageId, PointKind
 
 pytestmark = [
+    pytest.mark.process,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs exact"),
 ]

@@ -13,6 +13,8 @@ from trivet.cli.adapter.recipe import RecipeFile
 from trivet.config.yaml_lines import parse, read_yaml
 from trivet.training.chat_files import ChatSet, read_chats, refuse_overlap
 
+pytestmark = pytest.mark.process
+
 DEMO = Path(__file__).parents[2] / "models" / "demo"
 NAMES = ("json-answer", "ticket-sorter", "ticket-sorter-2")
 LABELS = {"billing", "login", "delivery", "bug", "feature", "cancel"}

@@ -20,6 +20,8 @@ import pytest
 import torch
 import yaml
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("short_make.py")
 STAGES: list[dict[str, Any]] = yaml.safe_load((ROOT / "models" / "demo" / "recipe.yaml").read_text())["stages"]

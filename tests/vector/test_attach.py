@@ -19,6 +19,8 @@ from trivet.stores.vector_process import VectorProcess
 from trivet.vector.engine.collections import Collections
 from vector_client import connect, create, points
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 async def builder(tmp_path: Path) -> AsyncIterator[VectorProcess]:

@@ -17,6 +17,8 @@ from qdrant_client.grpc import collections_pb2, collections_service_pb2_grpc, qd
 from trivet.stores.vector_process import VectorProcess
 from vector_client import create
 
+pytestmark = pytest.mark.process
+
 STUBS: dict[str, tuple[Any, str, Any]] = {
     "Collections/List": (
         collections_service_pb2_grpc.CollectionsStub,

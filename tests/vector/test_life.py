@@ -20,6 +20,8 @@ from trivet.errors import DataFolderInUse, RetrievalUnavailable
 from trivet.stores.vector_process import VectorProcess
 from vector_client import connect, create, points
 
+pytestmark = pytest.mark.process
+
 
 async def until_restarted(process: VectorProcess, restarts: int = 1) -> None:
     async with asyncio.timeout(30):

@@ -16,7 +16,7 @@ from qdrant_client import AsyncQdrantClient, models
 from trivet.stores.vector_process import VectorProcess
 from vector_client import DIMENSION, connect, create, points
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.process]
 
 RED_OR_TAGGED = models.Filter(
     should=[

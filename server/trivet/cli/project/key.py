@@ -14,6 +14,7 @@ from trivet.cli.console.output import print_json
 from trivet.types.names import NAME
 
 BYTES = 32  # 256 bits: as hard to guess as its SHA-256
+_NAME = re.compile(NAME)
 
 
 @click.group()
@@ -51,7 +52,7 @@ def new(name: str, tenant: str, role: str, out: Path | None, as_json: bool) -> N
       trivet key new --name ops --role operator --out operator.key
     """
     for option, value in (("--name", name), ("--tenant", tenant)):
-        if not re.fullmatch(NAME, value):
+        if not _NAME.fullmatch(value):
             expected = "expected up to 63 lower-case letters, digits, '.', '_' and '-', a letter or digit first"
             raise click.BadParameter(f"{value!r}: {expected}", param_hint=option)
     secret = secrets.token_urlsafe(BYTES)

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from trivet import bounded_yaml
+
 MAX_CHARACTERS = 16_384
 MAX_TAGS = 32
 MAX_TAG = 64  # characters
@@ -24,7 +26,7 @@ class FrontMatter:
 
 
 def read_front_matter(text: str) -> FrontMatter:
-    """What stands before a Markdown text. What is no mapping in YAML, is too long, or uses aliases is text."""
+    """What stands before a Markdown text. What is no mapping, too long or too deep, or uses aliases is text."""
     first, newline, _ = text[: len(_FENCE) + 80].partition("\n")
     if not newline or first.rstrip() != _FENCE:
         return FrontMatter()
@@ -39,10 +41,8 @@ def read_front_matter(text: str) -> FrontMatter:
 
 def _of(block: str, length: int) -> FrontMatter:
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(block, yaml.SafeLoader)):
-            return FrontMatter()
-        values = yaml.safe_load(block)
-    except (yaml.YAMLError, ValueError, RecursionError):  # a date that is none is a ValueError
+        values = bounded_yaml.load(block, aliases=False)
+    except yaml.YAMLError:
         return FrontMatter()
     if values is None:
         return FrontMatter(length=length)

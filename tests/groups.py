@@ -1,0 +1,32 @@
+"""With several workers: which tests stay together, and in what order."""
+
+from __future__ import annotations
+
+import pytest
+
+SHARED = ("tiny_engine", "served_config")  # an engine, and the configuration of the end-to-end tests' server
+SLOW = ("engine", "embedding", "process")  # markers, slowest first
+
+
+def slowness(item: pytest.Item) -> int:
+    """The place of its slowest marker in `SLOW`; after them all if it has none."""
+    return next((place for place, name in enumerate(SLOW) if item.get_closest_marker(name)), len(SLOW))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    """A file's tests stay together, and so do all that share an engine: it starts once.
+
+    The slowest come first, so that no worker waits long for another at the end.
+    """
+    shared = {item.path: name for item in items for name in SHARED if name in item.fixturenames}
+    groups: dict[pytest.Function, str] = {}
+    slowest: dict[str, int] = {}
+    for item in items:
+        marker = item.get_closest_marker("xdist_group")
+        groups[item] = group = marker.args[0] if marker else shared.get(item.path, str(item.path))
+        slowest[group] = min(slowest.get(group, len(SLOW)), slowness(item))
+        if not marker:
+            item.add_marker(pytest.mark.xdist_group(group))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: (slowest[groups[item]], groups[item] not in SHARED, groups[item]))
