@@ -11,9 +11,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway_harness import LIMITS
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc
-from trivet.client import DETAILS_TRAILER
 from trivet.rpc.server import LIVENESS, Health, Listener
 from trivet.rpc.server.startup import RETRY_AFTER, StartingServicer
+from trivet.rpc.status import DETAILS_TRAILER
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
