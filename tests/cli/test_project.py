@@ -108,6 +108,15 @@ def test_everything_that_is_wrong_is_told_at_once(project: Path) -> None:
             assert item["message"] in started.output
 
 
+def test_a_variable_that_only_one_variant_requires_is_noted(project: Path) -> None:
+    prompt = project / "prompts/assistant/2.md"
+    text = prompt.read_text().replace("variables:\n", "variables:\n  shop: {}\n", 1)
+    prompt.write_text(text.replace("{{ company }}.", "{{ company }} in {{ shop }}.", 1))
+    result = run("check", "--config", str(on_free_ports(project)))
+    assert result.exit_code == 0, result.output
+    assert "variable shop is required by candidate and not by stable" in result.output
+
+
 def test_an_adapter_that_does_not_fit_the_model_is_a_problem_where_a_variant_wants_it(project: Path) -> None:
     path = on_free_ports(project)
     for version in ("1", "2"):

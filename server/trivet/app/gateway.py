@@ -113,7 +113,7 @@ class Gateway:
         addresses = await self._listen()
         await fetch_models(self._config, self._progress)
         prompts = ServedPrompts.of(self._config)
-        for line in uneven_variables(self._config.routes, prompts.assemblers):
+        for line in uneven_variables(self._config.routes, prompts.variables_of):
             self._progress.note(line)
         components = await self._start_components(folder, prompts)
         inference, admin = await self._services(folder, components)

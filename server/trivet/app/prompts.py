@@ -10,11 +10,12 @@ from trivet.app.backend import variants_of
 from trivet.config import Config
 from trivet.errors import ConfigError
 from trivet.pipeline.generation import Assemblers
+from trivet.pipeline.variables import uneven_variables
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.library import PromptLibrary
-from trivet.prompts.template.source import PromptSource
+from trivet.prompts.template.source import PromptSource, Variable
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
-from trivet.types.variant import VersionRef
+from trivet.types.variant import Variant, VersionRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,10 @@ class ServedPrompts:
             raise ConfigError(problems)
         return PromptSet(found, digests)
 
+    def variables_of(self, variant: Variant) -> Mapping[str, Variable]:
+        """What the prompt of a variant declares, by name."""
+        return self.assemblers[variant.backend, variant.prompt].variables
+
     def add(self, prompts: PromptSet) -> None:
         """Let these be served."""
         self.assemblers.update(prompts.assemblers)
@@ -92,6 +97,21 @@ def prompt_problems(config: Config) -> list[str]:
         if ref in library.refs and _has_model(config, backend)
     }
     return [*problems, *_assemblers(config, fitting)[1]]
+
+
+def uneven_prompts(config: Config) -> list[str]:
+    """A line for each variable that only some variants of a route require; blocks. Of prompts that can be read."""
+    library, _ = PromptLibrary.load_partly(config.prompts)
+
+    def variables_of(variant: Variant) -> Mapping[str, Variable]:
+        return library.get(variant.prompt).variables
+
+    whole = {
+        name: route
+        for name, route in config.routes.items()
+        if all(variant.prompt in library.refs for variant in route.variants.values())
+    }
+    return list(uneven_variables(whole, variables_of))
 
 
 def _has_model(config: Config, backend: str) -> bool:

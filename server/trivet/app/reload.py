@@ -101,8 +101,8 @@ class RouteReload:
                 if self._config is not config:
                     self._prompts.withdraw(prompts)
                 raise
-        told = set(uneven_variables(before, self._prompts.assemblers))
-        uneven = [line for line in uneven_variables(config.routes, self._prompts.assemblers) if line not in told]
+        told = set(uneven_variables(before, self._prompts.variables_of))
+        uneven = [line for line in uneven_variables(config.routes, self._prompts.variables_of) if line not in told]
         names = sorted(name for name in {*prices, *old_prices} if prices.get(name) != old_prices.get(name))
         changed = (*change.differences, *(f"prices of {name}" for name in names), *uneven)
         return replace(change, differences=changed)

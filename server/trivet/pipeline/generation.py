@@ -26,6 +26,7 @@ from trivet.pipeline.stream import AnswerStream, sampling_of
 from trivet.pipeline.variables import route_variables
 from trivet.ports import Backend, ReceiptSink
 from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.template.source import Variable
 from trivet.prompts.tokenizer.token_bytes import has_more_bytes
 from trivet.routing.table import Resolution, RouteTable
 from trivet.types.answer import Answer
@@ -210,7 +211,7 @@ class GenerationPipeline:
             context_tokens=context_tokens,
             max_tokens=min(wanted, variant.sampling.max_tokens),
             variables=call.variables,
-            also_known=route_variables(resolution.route, self._prompts) if call.variables else (),
+            also_known=route_variables(resolution.route, self._variables_of) if call.variables else (),
             passages=context.passages,
             passage_tokens=None if variant.retrieval is None else variant.retrieval.token_budget,
             examples=context.examples,
@@ -227,6 +228,9 @@ class GenerationPipeline:
         account.example_ids = tuple(example.id for example in prompt.examples)
         account.passage_ids = tuple(passage.id for passage in prompt.passages)
         return prompt, replace(call, max_tokens=min(wanted, room))
+
+    def _variables_of(self, variant: Variant) -> Mapping[str, Variable]:
+        return self._prompts[variant.backend, variant.prompt].variables
 
     async def _off_the_loop(self, assemble: Callable[[], AssembledPrompt]) -> AssembledPrompt:
         """In a thread: the tokenizer lets others run meanwhile. A few at once, so that they do not take every core."""

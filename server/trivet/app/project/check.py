@@ -13,7 +13,7 @@ from trivet.app.backend import adapter_backend
 from trivet.app.listeners import address_problems
 from trivet.app.models import engine_argument_problems, unfetched_models
 from trivet.app.project.owner import owner_of
-from trivet.app.prompts import prompt_problems
+from trivet.app.prompts import prompt_problems, uneven_prompts
 from trivet.config import Config, Overrides, examine_config
 from trivet.errors import AdapterRejected, ConfigError, NotFound
 from trivet.types.variant import VersionRef
@@ -48,7 +48,7 @@ def check_project(path: Path, overrides: Overrides) -> Findings:
         return Findings(examined.problems, (), None)
     config = examined.config
     problems = [*examined.problems, *prompt_problems(config)]
-    notes: list[str] = []
+    notes = uneven_prompts(config)
     _adapters(config, problems, notes)
     problems += engine_argument_problems(config)
     notes += unfetched_models(config)
