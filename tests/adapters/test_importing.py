@@ -144,7 +144,7 @@ def test_a_pickle_is_not_read(tiny_model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Tone", "../tone", "", "tone@", "tone@../x", "a@b@c", "x" * 80])
 def test_names_that_are_none(name: str, tiny_model: Path, tmp_path: Path) -> None:
     folder = Trained(NEW_FIELDS, ()).write(tmp_path / "outputs", tiny_model)
-    refused(folder, tiny_model, tmp_path, "is no (name|version): expected", name)
+    refused(folder, tiny_model, tmp_path, "is not a (name|version): expected", name)
 
 
 def test_links_of_a_hub_cache_are_followed(tiny_model: Path, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_the_command_takes_base_and_place_from_the_configuration(tiny_model: Pat
     assert Path(told["folder"]) == tmp_path / "here" / "tone" / "1"
     again = CliRunner().invoke(main, [*command, "--base", "nobody"])
     assert again.exit_code == 1
-    assert "'nobody' is no model's folder (no config.json) and no backend; known: local" in again.output
+    assert "'nobody' is neither a model's folder (no config.json) nor a backend; known: local" in again.output
     described = CliRunner().invoke(main, [*command[:2], told["folder"], *command[3:]])
     assert "has an adapter.yaml already" in described.output
 

@@ -322,7 +322,7 @@ def test_refused(settings: AdapterSettings, bucket: Bucket, tmp_path: Path) -> N
     with pytest.raises(NotFound, match="adapter tone@2: none of the 2 places in `adapters` has tone/2"):
         staging.stage(VersionRef("tone", "2"))
     for name in ("..", "a/b", "?versionId=1"):
-        with pytest.raises(AdapterRejected, match="is no name: expected letters, digits"):
+        with pytest.raises(AdapterRejected, match="is not a name: expected letters, digits"):
             staging.stage(VersionRef(name, "1"))
     assert names(settings) == []
 

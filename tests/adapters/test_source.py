@@ -39,9 +39,9 @@ def test_unknown(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["..", "../root/tone", "a/b", "", ".hidden", "/etc", "a\0b", "x" * 101])
 def test_names_that_are_paths(root: Path, name: str) -> None:
-    with pytest.raises(AdapterRejected, match="is no name: expected letters, digits"):
+    with pytest.raises(AdapterRejected, match="is not a name: expected letters, digits"):
         find(root, VersionRef(name, "1"))
-    with pytest.raises(AdapterRejected, match="is no name"):
+    with pytest.raises(AdapterRejected, match="is not a name"):
         find(root, VersionRef("tone", name))
 
 

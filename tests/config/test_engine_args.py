@@ -43,9 +43,12 @@ def load(folder: Path, lines: str = "", model: str = "base") -> Config:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ("engine_args: {quantisation: awq}", "quantisation: quantisation is no engine argument of vLLM; did you mean "),
+        (
+            "engine_args: {quantisation: awq}",
+            "quantisation: quantisation is not an engine argument of vLLM; did you mean ",
+        ),
         ("engine_args: {max-num-batched-tokens: 5}", "did you mean max_num_batched_tokens"),
-        ("engine_args: {frobnicate: 1}", "frobnicate is no engine argument of vLLM; docs/models.md lists those"),
+        ("engine_args: {frobnicate: 1}", "frobnicate is not an engine argument of vLLM; docs/models.md lists those"),
         ("engine_args: {tensor_parallel_size: 2}", "is a setting of its own: write it one level up, as backends"),
         ("engine_args: {load_format: pt}", "load_format is not taken: Trivet loads safetensors only"),
         ("engine_args: {seed: 1}", r"set routes.<r>.variants.<v>.sampling.seed instead"),

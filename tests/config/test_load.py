@@ -161,7 +161,7 @@ CASES = {
     "credentials in a place": (
         "indexes:",
         "adapters: [adapters, 'https://me:secret@host/a']\nindexes:",
-        "9: adapters.1: https://***@host/a is no place: expected https://name/path, without credentials",
+        "9: adapters.1: https://***@host/a is not a location: expected https://name/path, without credentials",
     ),
     "hub adapter without its version": (
         "indexes:",
@@ -192,7 +192,7 @@ CASES = {
     "bucket left by its prefix": (
         "indexes:",
         "adapters: [adapters, s3://bucket/a/../../b]\nindexes:",
-        "9: adapters.1: s3://bucket/a/../../b is no place: expected s3://name/path",
+        "9: adapters.1: s3://bucket/a/../../b is not a location: expected s3://name/path",
     ),
     "place of adapters twice": (
         "indexes:",

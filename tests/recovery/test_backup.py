@@ -249,7 +249,7 @@ def test_a_manifest_that_names_a_path_outside_is_refused(root: Path, tmp_path: P
 def test_a_half_written_manifest_is_refused(root: Path, tmp_path: Path, text: str) -> None:
     back_up(root, tmp_path / "backup", quiet)
     (tmp_path / "backup" / "manifest.json").write_text(text)
-    with pytest.raises(FailedPrecondition, match="no manifest of a backup"):
+    with pytest.raises(FailedPrecondition, match="not the manifest of a backup"):
         Manifest.read(tmp_path / "backup")
 
 
@@ -261,7 +261,7 @@ def test_nothing_is_written_over(root: Path, tmp_path: Path) -> None:
         back_up(root, root / "backup", quiet)
     with pytest.raises(FailedPrecondition, match="is not empty"):
         restore(tmp_path / "backup", root, quiet)
-    with pytest.raises(FailedPrecondition, match="is no data folder"):
+    with pytest.raises(FailedPrecondition, match="is not a data folder"):
         back_up(tmp_path / "nothing", tmp_path / "other", quiet)
 
 

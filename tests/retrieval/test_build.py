@@ -124,7 +124,7 @@ async def test_what_cannot_be_read_is_skipped_and_told_and_the_rest_is_taken(
         "empty.txt": "document 'empty' is empty",
         "lines.jsonl": "line 2",
         "many.jsonl:2": "'text' is not a string",
-        "binary.md": "is no text in a known encoding",
+        "binary.md": "is not text in a known encoding",
         "a.md": "document 'a' is a.html already",
         "pipe.md": "is a named pipe",
         "nowhere.md": "is a link to nothing",

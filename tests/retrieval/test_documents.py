@@ -56,14 +56,14 @@ def test_a_validity_that_would_never_show_the_document_is_refused() -> None:
     for first, last in ((2.0, 2.0), (3.0, 2.0)):
         with pytest.raises(DocumentRejected, match="valid_until is not after valid_from"):
             check_document(replace(GOOD, valid_from=first, valid_until=last), 10)
-    with pytest.raises(DocumentRejected, match="valid_from is no time"):
+    with pytest.raises(DocumentRejected, match="valid_from is not a time"):
         check_document(replace(GOOD, valid_from=float("nan")), 10)
 
 
 def test_a_pdf_is_known_by_its_first_bytes() -> None:
     pdf = replace(GOOD, format=DocumentFormat.PDF)
     check_document(replace(pdf, content=b"\xff\n%PDF-1.7 ..."), 100)
-    with pytest.raises(DocumentRejected, match="is no PDF"):
+    with pytest.raises(DocumentRejected, match="is not a PDF"):
         check_document(pdf, 100)
     with pytest.raises(DocumentRejected, match="has 11 bytes, allowed are 9"):
         check_document(replace(pdf, content=b"%PDF-1.7 .."), 9)

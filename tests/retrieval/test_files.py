@@ -89,7 +89,7 @@ def test_lines_without_an_id_are_passages_of_one_document(tmp_path: Path) -> Non
         ({"id": "b", "text": "x", "content": "x"}, "expected exactly one of text"),
         ({"id": "b", "question": "x"}, "expected exactly one of text"),
         ({"id": "b", "text": 5}, "'text' is not a string"),
-        ({"id": "b", "text": "x", "tags": "y"}, "'tags' is no list"),
+        ({"id": "b", "text": "x", "tags": "y"}, "'tags' is not a list"),
         ({"id": "b", "text": "x", "tags": ["y" * 129]}, "tag 'yyy"),
         ({"id": "b", "text": "x", "tenant": "B Ltd"}, "tenant 'B Ltd'"),
         ({"id": "b", "text": " "}, "is empty"),
@@ -168,9 +168,9 @@ def test_what_a_file_was_taken_for_is_said(tmp_path: Path) -> None:
 
 def test_a_special_file_is_refused_at_once_without_being_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.md")  # opening it to read would wait for a writer
-    assert refused(tmp_path / "a.md", "a.md").problem == "is no regular file"
+    assert refused(tmp_path / "a.md", "a.md").problem == "is not a regular file"
     (tmp_path / "b.md").symlink_to("/dev/zero")
-    assert refused(tmp_path / "b.md", "b.md").problem == "is no regular file"
+    assert refused(tmp_path / "b.md", "b.md").problem == "is not a regular file"
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

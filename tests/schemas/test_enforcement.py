@@ -144,7 +144,7 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     ),
     "endless object": (thing(properties={"a": {"$ref": "#"}}, required=["a"]), "/", "without an end"),
     "endless list": ({"type": "array", "items": {"$ref": "#"}, "minItems": 1}, "/", "without an end"),
-    "unknown type": ({"type": "strin"}, "/type", "is no type"),
+    "unknown type": ({"type": "strin"}, "/type", "is not a type"),
     "half a bound": ({"type": "integer", "minimum": 1.5}, "/minimum", "whole number"),
     "negative length": ({"type": "string", "maxLength": -1}, "/maxLength", "from 0"),
     "no schema": ([], "/", "expected a schema"),

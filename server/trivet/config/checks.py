@@ -197,7 +197,7 @@ def _remote_problem(root: str) -> str:
     if scheme not in DRIVERS:
         return f"{root} is neither a folder nor one of {known}, file:///"
     if not _PLACE.fullmatch(root) or (scheme == "s3" and not _S3_PLACE.fullmatch(root)):
-        return f"{root} is no place: expected {scheme}://name/path, without credentials, a query or '..'"
+        return f"{root} is not a location: expected {scheme}://name/path, without credentials, a query or '..'"
     module, package = DRIVERS[scheme]
     return f"needs {module}: install {package}" if find_spec(module) is None else ""
 

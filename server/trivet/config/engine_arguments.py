@@ -177,7 +177,7 @@ def refused_arguments(arguments: Mapping[str, Any]) -> Iterator[tuple[tuple[str,
         if name in ACCEPTED:
             continue
         reason = OURS.get(name) or NOT_SERVED.get(name)
-        yield (name,), f"is not taken: {reason}" if reason else f"is no engine argument of vLLM{_near(name)}"
+        yield (name,), f"is not taken: {reason}" if reason else f"is not an engine argument of vLLM{_near(name)}"
     speculative = arguments.get("speculative_config")
     if isinstance(speculative, Mapping):
         for name in speculative:

@@ -55,4 +55,4 @@ def _answer(document: YamlDocument, at: tuple[str, ...], variant: VariantSection
     except jsonschema.ValidationError as error:
         yield document.problem(where, f"does not fit the variant's json_schema: {error.message}")
     except jsonschema.SchemaError as error:
-        yield document.problem((*at[:-1], "json_schema"), f"is no JSON schema: {error.message}")
+        yield document.problem((*at[:-1], "json_schema"), f"is not a JSON schema: {error.message}")

@@ -136,7 +136,9 @@ class _Fetch:
             try:
                 names = sorted(set(json.loads((self._work / _INDEX).read_text())["weight_map"].values()))
             except (ValueError, KeyError, TypeError, AttributeError) as problem:
-                raise FailedPrecondition(f"{_INDEX} of hub:{self._reference.name} is no index of weights") from problem
+                raise FailedPrecondition(
+                    f"{_INDEX} of hub:{self._reference.name} is not an index of weights"
+                ) from problem
         else:
             names = [_SINGLE]
         missing = [name for name in names if name not in files or not fnmatch(name, _WEIGHTS)]

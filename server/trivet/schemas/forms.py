@@ -142,7 +142,9 @@ def _typed(found: Found, limits: SchemaLimits) -> Iterator[SchemaProblem]:
         return
     for name in found.types:
         if name not in KEYWORDS_OF_TYPE:
-            yield SchemaProblem(place.at("type"), f"{shown(name)!r} is no type; known: {', '.join(KEYWORDS_OF_TYPE)}")
+            yield SchemaProblem(
+                place.at("type"), f"{shown(name)!r} is not a type; known: {', '.join(KEYWORDS_OF_TYPE)}"
+            )
             return
     if not isinstance(told, str | list):
         yield SchemaProblem(place.at("type"), "expected a name or a list of names")

@@ -22,7 +22,7 @@ def size_problem(schema: object, limits: SchemaLimits) -> SchemaProblem | None:
             if depth > limits.max_depth:
                 return SchemaProblem(place, f"nested deeper than {limits.max_depth} (max_depth)")
             if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
-                return SchemaProblem(place, "has a key that is no text")
+                return SchemaProblem(place, "has a key that is not text")
             items = value.items() if isinstance(value, dict) else enumerate(value)
             stack.extend((item, place.at(key), depth + 1) for key, item in items)
         elif isinstance(value, float) and not math.isfinite(value):

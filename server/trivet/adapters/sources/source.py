@@ -56,7 +56,9 @@ class AdapterSource:
         """
         for part in (ref.name, ref.version):
             if not _SAFE_NAME.fullmatch(part):
-                raise AdapterRejected(f"adapter {ref}: {part!r} is no name: expected letters, digits, '.', '_' and '-'")
+                raise AdapterRejected(
+                    f"adapter {ref}: {part!r} is not a name: expected letters, digits, '.', '_' and '-'"
+                )
         try:
             for root in self._roots:
                 found = root.find(ref, (*FILES, *self._beside))

@@ -117,7 +117,7 @@ def _base(load: Callable[[], Config], base: str | None) -> ImportBase:
     name = adapter_backend(config) if base is None else base
     if name not in config.file.backends:
         known = ", ".join(config.file.backends)
-        raise FailedPrecondition(f"{base!r} is no model's folder (no config.json) and no backend; known: {known}")
+        raise FailedPrecondition(f"{base!r} is neither a model's folder (no config.json) nor a backend; known: {known}")
     section = config.file.backends[name]
     return ImportBase(config.model_folder(name), section.max_lora_rank, config.file.adapter_source.max_bytes)
 
@@ -132,9 +132,9 @@ def _first_root(config: Config) -> Path:
 def _reference(name: str, root: Path) -> VersionRef:
     name, at, version = name.partition("@")
     if not _NAME.fullmatch(name):
-        raise AdapterRejected(f"{name!r} is no name: expected small letters, digits, '.', '_' and '-'")
+        raise AdapterRejected(f"{name!r} is not a name: expected small letters, digits, '.', '_' and '-'")
     if at and not _VERSION.fullmatch(version):
-        raise AdapterRejected(f"{version!r} is no version: expected letters, digits, '.', '_' and '-'")
+        raise AdapterRejected(f"{version!r} is not a version: expected letters, digits, '.', '_' and '-'")
     return VersionRef(name, version or _next_version(root / name))
 
 

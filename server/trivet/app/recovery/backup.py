@@ -33,11 +33,11 @@ def back_up(root: Path, target: Path, report: Report) -> Manifest:
     root, target = root.resolve(), target.resolve()
     databases = _databases(root)
     if not databases:
-        raise FailedPrecondition(f"{root} is no data folder: it has no database")
+        raise FailedPrecondition(f"{root} is not a data folder: it has no database")
     if target.is_relative_to(root):
         raise FailedPrecondition(f"{target} is inside the data folder: choose another place for the backup")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FailedPrecondition(f"{target} exists and is no empty folder: choose a new one for each backup")
+        raise FailedPrecondition(f"{target} exists and is not an empty folder: choose a new one for each backup")
     with _unfinished(target) as work:
         copying = _Copying(root, work, report)
         for path in databases:

@@ -62,14 +62,16 @@ class Manifest(BaseModel):
         path = backup / NAME
         try:
             if path.stat().st_size > _MOST_BYTES:
-                raise FailedPrecondition(f"{path} has more than {_MOST_BYTES} bytes: it is no manifest of a backup")
+                raise FailedPrecondition(
+                    f"{path} has more than {_MOST_BYTES} bytes: it is not the manifest of a backup"
+                )
             manifest = cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise FailedPrecondition(f"{backup} is no whole backup: {path.name}: {error.strerror}") from error
+            raise FailedPrecondition(f"{backup} is not a whole backup: {path.name}: {error.strerror}") from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise FailedPrecondition(f"{path} is no manifest of a backup: {where}: {first['msg']}") from error
+            raise FailedPrecondition(f"{path} is not the manifest of a backup: {where}: {first['msg']}") from error
         if manifest.format != FORMAT:
             raise FailedPrecondition(
                 f"{path} has format {manifest.format}, this version of Trivet reads {FORMAT}: use the version that "

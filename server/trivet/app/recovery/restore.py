@@ -28,7 +28,7 @@ def restore(source: Path, root: Path, report: Report) -> Manifest:
     _verify(manifest, source, report)
     existed = root.exists()
     if existed and not root.is_dir():
-        raise FailedPrecondition(f"{root} is no folder")
+        raise FailedPrecondition(f"{root} is not a folder")
     _check_free(root, manifest)
     folder = DataFolder.open(root, restoring=True)
     try:

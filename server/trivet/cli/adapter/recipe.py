@@ -101,7 +101,7 @@ def _paths(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
 def _missing(document: YamlDocument, file: RecipeFile, folder: Path) -> Iterator[str]:
     base = folder / file.base.path
     if not base.is_dir():
-        yield document.problem(("base", "path"), f"{base} is no folder")
+        yield document.problem(("base", "path"), f"{base} is not a folder")
     else:
         for name in _BASE_FILES:
             if not (base / name).is_file():
@@ -112,6 +112,6 @@ def _missing(document: YamlDocument, file: RecipeFile, folder: Path) -> Iterator
         whole = not isinstance(document.data[field], list) if names else True
         for index, name in enumerate(names):
             if not (folder / name).is_file():
-                yield document.problem((field,) if whole else (field, index), f"{folder / name} is no file")
+                yield document.problem((field,) if whole else (field, index), f"{folder / name} is not a file")
             elif names.index(name) != index:
                 yield document.problem((field, index), f"{name} is named twice")

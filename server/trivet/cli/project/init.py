@@ -103,7 +103,7 @@ def _model(given: str | None, target: Path) -> str:
         folder = Path(given).resolve()
         if not (folder / "config.json").is_file():
             raise FailedPrecondition(
-                f"{given} is no model: expected a folder with a config.json, or hub:organisation/name"
+                f"{given} is not a model: expected a folder with a config.json, or hub:organisation/name"
             )
         return str(folder)
     for root in (REPOSITORY, Path.cwd()):

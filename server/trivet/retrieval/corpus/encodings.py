@@ -53,7 +53,7 @@ def as_utf8(content: bytes, *, html: bool = False, otherwise: str | None = None)
     for codec in (*_without_mark(content), *_by_statistics(content)):
         if (text := _decoded(content, codec)) is not None and not _NOT_IN_TEXT.search(text):
             return Decoded(text.encode(), public_name(codec))
-    raise DocumentRejected("is no text in a known encoding, expected UTF-8 (or `encoding` in index.yaml)")
+    raise DocumentRejected("is not text in a known encoding, expected UTF-8 (or `encoding` in index.yaml)")
 
 
 def _decoded(content: bytes, codec: str) -> str | None:

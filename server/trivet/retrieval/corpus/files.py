@@ -173,7 +173,7 @@ def _document(value: dict[str, Any], where: str) -> Document:
         raise ValueError(f"unknown field {quote(unknown[0])}, expected one of {', '.join(sorted(_FIELDS))}")
     tags = value.get("tags", [])
     if not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
-        raise ValueError("'tags' is no list of strings")
+        raise ValueError("'tags' is not a list of strings")
     for field, part in value.items():
         if field != "tags" and not isinstance(part, str):
             raise ValueError(f"{field!r} is not a string")

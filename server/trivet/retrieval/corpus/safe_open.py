@@ -20,13 +20,13 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     was read in between is not one state of it."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise DocumentRejected("is no regular file")
+            raise DocumentRejected("is not a regular file")
         # What has taken its place meanwhile must not make us wait.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         with os.fdopen(descriptor, "rb") as file:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
-                raise DocumentRejected("is no regular file")
+                raise DocumentRejected("is not a regular file")
             yield file
             after = os.fstat(descriptor)
     except OSError as error:

@@ -44,7 +44,7 @@ def check_document(document: Document, max_bytes: int) -> None:
     if document.format is not DocumentFormat.PDF:
         text_of(document)
     elif _PDF_HEADER not in document.content[:_PDF_HEADER_WITHIN]:
-        raise DocumentRejected(f"document {document.id!r} is no PDF: it does not begin with {_PDF_HEADER.decode()}")
+        raise DocumentRejected(f"document {document.id!r} is not a PDF: it does not begin with {_PDF_HEADER.decode()}")
 
 
 def check_about(document: Document) -> None:
@@ -108,7 +108,7 @@ def _check_text(name: str, value: str, most: int) -> None:
 def _check_validity(first: float | None, last: float | None) -> None:
     for name, bound in (("valid_from", first), ("valid_until", last)):
         if bound is not None and not math.isfinite(bound):
-            raise ValueError(f"{name} is no time")
+            raise ValueError(f"{name} is not a time")
     if first is not None and last is not None and not first < last:
         raise ValueError("valid_until is not after valid_from")
 

@@ -128,7 +128,7 @@ class Collections:
             _move(target, folder)
             if not is_fault(error):
                 raise
-            raise ValueError(f"{folder} is no collection that can be opened: {error}") from error
+            raise ValueError(f"{folder} is not a collection that can be opened: {error}") from error
 
     def detach(self, name: str, folder: Path) -> None:
         """The reverse: flush and close it, and move its folder to `folder`, which must not exist yet.
