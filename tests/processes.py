@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -18,3 +19,9 @@ def gone(pid: int, within: float = 10) -> bool:
         if time.monotonic() >= end:
             return False
         time.sleep(0.02)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time so far, in steps of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

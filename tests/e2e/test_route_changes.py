@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,10 +17,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from serving import metrics, until
+from exported_models import with_exports
+from processes import cpu_seconds, gone
+from serving import child, metrics, until
 from tiny_model import adapter_files
 from training_base import make_base
-from trivet.api.v1 import inference_pb2, receipt_pb2
+from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
 from trivet.cli.main import main
 from trivet.cli.server.process import ServerProcess
 from trivet.client import CallFailed, Client
@@ -42,6 +45,8 @@ class Served:
             write_adapter(folder / "adapters" / ref.replace("@", "/"), adapter_files(seed))
         (folder / "prompts" / "p").mkdir(parents=True)
         (folder / "prompts" / "p" / "1.md").write_text("Answer the question. " * 8)
+        (folder / "facts" / "corpus").mkdir(parents=True)
+        (folder / "facts" / "index.yaml").write_text("corpus: corpus\n")
         self.write("one")
 
     def write(self, name: str, **server: Any) -> None:
@@ -56,6 +61,8 @@ class Served:
                     "kv_cache_memory_bytes": 32 << 20, "max_loras": 2, "max_lora_rank": 8,
                 }
             },
+            "indexes": {"facts": "facts"},
+            "documents": {"max_seconds": 600},
             "routes": {"ask": {"variants": {name: {**variant, "sampling": {"max_tokens": 24}}}}},
         }  # fmt: skip
         draft = self.path.with_suffix(".new")
@@ -69,8 +76,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
 
 
 @pytest.fixture(scope="module")
-def server(served: Served) -> Iterator[ServerProcess]:
-    with ServerProcess(served.path, served.folder / "data") as process:
+def server(served: Served, embedding_cache: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(served.path, with_exports(served.folder / "data", embedding_cache)) as process:
         yield process
 
 
@@ -197,17 +204,34 @@ def test_a_refused_configuration_changes_nothing(served: Served, server: ServerP
         assert answer(client, QUESTIONS[0])[1].adapter == "tone@2"
 
 
-def test_sigterm_finishes_what_is_in_flight(server: ServerProcess) -> None:
+def test_sigterm_finishes_what_is_in_flight_and_ends_what_is_parsed(server: ServerProcess) -> None:
     """The last one: the server is gone after it."""
+    uploading = ThreadPoolExecutor(1)
+    parsed = uploading.submit(upload_what_takes_long, server)
+    parser = child(server.pid, "documents.process.worker")
+    until(lambda: cpu_seconds(parser) > 2)
     message = inference_pb2.Message(role="user", content=QUESTIONS[0])
     with Client(server.target, timeout=60) as client:
         events = client.generate_stream(inference_pb2.GenerateRequest(route="ask", messages=[message], max_tokens=700))
         text = next(events).delta.text
         assert metrics(server)["trivet_requests_in_flight"] == 1
         os.kill(server.pid, signal.SIGTERM)
+        told = time.monotonic()
         *deltas, last = events
     assert deltas
     assert last.final.text == text + "".join(event.delta.text for event in deltas)
     assert (last.final.receipt.code, last.final.receipt.output_tokens) == ("OK", 700)
     assert server.wait() == 0
+    assert time.monotonic() - told < 25, "not when the document is parsed"
+    assert gone(parser)
+    with pytest.raises(CallFailed, match=r"UNAVAILABLE|CANCELLED"):
+        parsed.result(timeout=10)
+    uploading.shutdown()
     assert not (server.data_dir / "server.json").exists()
+
+
+def upload_what_takes_long(server: ServerProcess) -> None:
+    """A document of more than half a minute of CPU time, which its process gets at low priority."""
+    document = admin_pb2.Document(id="slow", content=b"- x\n" * 1_000_000, format=admin_pb2.DOCUMENT_FORMAT_MARKDOWN)
+    with Client(server.target, timeout=60) as client:
+        list(client.upsert_documents([admin_pb2.UpsertDocumentsRequest(index="facts", document=document)]))

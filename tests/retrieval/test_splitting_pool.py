@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from pdf_files import pdf, pdf_of_streams
-from processes import gone
+from processes import cpu_seconds, gone
 from retrieval_documents import markdown
 from trivet.errors import DocumentRejected, Overloaded, RetrievalUnavailable
 from trivet.retrieval.documents.limits import DEFAULT_LIMITS, DocumentLimits
@@ -74,16 +74,11 @@ async def at_work(
     """A process that is busy with this document."""
     await split(SMALL)
     pid = await running(pool)
-    before = _cpu(pid)
+    before = cpu_seconds(pid)
     busy = split(document)
-    while _cpu(pid) < before + 0.3:
+    while cpu_seconds(pid) < before + 0.3:
         await asyncio.sleep(0.01)
     return pid, busy
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def test_its_passages_are_those_of_a_splitter_here(
@@ -154,7 +149,7 @@ async def test_one_whose_process_is_killed_is_tried_once_more_and_then_refused(m
     pid, busy = await at_work(pool, split)
     os.kill(pid, signal.SIGKILL)
     second = await running(pool, pid)
-    while _cpu(second) < 0.6:  # it has started
+    while cpu_seconds(second) < 0.6:  # it has started
         await asyncio.sleep(0.01)
     os.kill(second, signal.SIGKILL)
     with pytest.raises(DocumentRejected, match="document 'slow': it cannot be read: the process that reads it crashed"):

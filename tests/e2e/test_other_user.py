@@ -1,0 +1,186 @@
+"""Another user of the machine, beside a whole running server: what it reaches, reads and learns."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from qdrant_client.grpc import collections_pb2, collections_service_pb2_grpc
+
+from serving import children, engine
+from trivet.cli.server.process import ServerProcess
+from trivet.client import Client
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
+]
+
+LISTENING = "0A"  # of TCP, as /proc/net/tcp writes it
+
+# Run as "nobody": for each thing to try, whether it could be done.
+ATTACK = r"""
+import json, os, socket, sys
+
+def list_folder(path): os.listdir(path)
+def read(path): open(path, "rb").read(1)
+def write(path): open(path, "ab").close()
+def connect_unix(path): socket.socket(socket.AF_UNIX).connect(path)
+def connect_any_unix(path):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+        try:
+            return socket.socket(socket.AF_UNIX, kind).connect(path)
+        except OSError as error:
+            last = error
+    raise last
+def read_memory(pid): open(f"/proc/{pid}/mem", "rb").read(1)
+def stop(pid): os.kill(int(pid), 19)
+
+done = []
+for action, target in json.load(sys.stdin):
+    try:
+        globals()[action](target)
+        done.append([action, target])
+    except OSError:
+        pass
+print(json.dumps({"uid": os.getuid(), "done": done}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A TCP socket that waits for connections. `address` as host:port."""
+
+    pid: int
+    address: str
+
+
+def tree(pid: int) -> Iterator[int]:
+    """The process and all below it."""
+    yield pid
+    for one in children(pid):
+        yield from tree(one.pid)
+
+
+def sockets(pid: int) -> set[str]:
+    """The inodes of a process's sockets."""
+    found = (str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink())
+    return {target[8:-1] for target in found if target.startswith("socket:[")}
+
+
+def listening(pids: list[int]) -> list[Listening]:
+    """What these processes listen on; a socket that several of them have is the first one's."""
+    found: dict[str, Listening] = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] != LISTENING:
+                continue
+            owner = next((pid for pid in pids if fields[9] in sockets(pid)), None)
+            if owner is not None:
+                host, port = fields[1].split(":")
+                found[fields[9]] = Listening(owner, f"{_host(host)}:{int(port, 16)}")
+    return list(found.values())
+
+
+def unix_paths(pids: list[int]) -> set[str]:
+    """The named Unix sockets of these processes."""
+    mine = set().union(*map(sockets, pids))
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return {fields[7] for fields in lines if len(fields) > 7 and fields[6] in mine}
+
+
+def _host(written: str) -> str:
+    """IPv4 in the byte order of the machine, hexadecimal; of IPv6 only what stands for an IPv4 address."""
+    four = written[-8:]
+    return ".".join(str(int(four[at : at + 2], 16)) for at in (6, 4, 2, 0))
+
+
+def as_nobody(tries: list[tuple[str, str]]) -> list[list[str]]:
+    """What another user got done of these."""
+    done = subprocess.run(
+        ["/usr/bin/python3", "-I", "-c", ATTACK],
+        input=json.dumps(tries),
+        user="nobody",
+        group="nogroup",
+        extra_groups=[],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert told["uid"] != 0
+    found: list[list[str]] = told["done"]
+    return found
+
+
+def test_it_reads_and_changes_nothing_of_the_server(server: ServerProcess) -> None:
+    pids = list(tree(server.pid))
+    files = [path for path in server.data_dir.rglob("*") if path.is_file()]
+    named = unix_paths(pids)
+    assert len(pids) >= 4, "the server, the vector engine, the engine, the embedding of passages"
+    assert {path.name for path in files} >= {"documents.sqlite", "receipts.jsonl", "server.json"}
+    assert any(str(server.data_dir) in name for name in named), "the engine's message queues"
+    tries = [("list_folder", str(server.data_dir)), ("list_folder", str(server.data_dir / "logs"))]
+    tries += [(action, str(path)) for path in files for action in ("read", "write")]
+    tries += [("connect_any_unix", name) for name in named if not name.startswith("@")]
+    for pid in pids:
+        tries += [("read", f"/proc/{pid}/environ"), ("list_folder", f"/proc/{pid}/fd")]
+        tries += [("read_memory", str(pid)), ("stop", str(pid))]
+    assert as_nobody([("read", "/etc/passwd")]) == [["read", "/etc/passwd"]], "else nothing is tried at all"
+    assert as_nobody(tries) == []
+
+
+def test_what_is_written_elsewhere_is_not_for_others(server: ServerProcess) -> None:
+    for pid in tree(server.pid):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            target = link.readlink()
+            outside = target.is_absolute() and not target.is_relative_to(server.data_dir)
+            if not outside or not target.is_file() or not _written(pid, link.name):
+                continue
+            closed = [folder for folder in target.parents if not folder.stat().st_mode & 0o001]
+            assert closed or not target.stat().st_mode & 0o077, f"{target} of process {pid}"
+
+
+def test_no_command_line_holds_a_secret(server: ServerProcess) -> None:
+    for pid in tree(server.pid):
+        command = Path(f"/proc/{pid}/cmdline").read_text()
+        assert not re.search(r"[0-9a-fA-F]{64}", command), "the vector process's key has 64 digits"
+
+
+def test_nothing_listens_but_what_the_documentation_says(server: ServerProcess) -> None:
+    pids = list(tree(server.pid))
+    found = listening(pids)
+    assert {one.address.rpartition(":")[0] for one in found} == {"127.0.0.1"}
+    assert server.target.admin_address is not None
+    own = {server.target.address, server.target.admin_address, server.metrics_address}
+    assert {one.address for one in found if one.pid == server.pid} == own
+    engines = set(tree(engine(server, "local")))
+    rest = [one for one in found if one.pid != server.pid and one.pid not in engines]
+    assert len(rest) == 1, "the vector process"
+    channel = grpc.insecure_channel(rest[0].address)
+    service: Any = collections_service_pb2_grpc
+    with pytest.raises(grpc.RpcError) as refused:
+        service.CollectionsStub(channel).List(collections_pb2.ListCollectionsRequest(), timeout=10)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    channel.close()
+
+
+def test_the_server_goes_on_meanwhile(client: Client) -> None:
+    assert client.list_routes().routes
+
+
+def _written(pid: int, fd: str) -> bool:
+    """Whether the process has the file open for writing."""
+    flags = re.search(r"^flags:\s+(\d+)", Path(f"/proc/{pid}/fdinfo/{fd}").read_text(), re.MULTILINE)
+    assert flags is not None
+    return int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
