@@ -105,4 +105,5 @@ def test_a_reader_of_the_page_gets_what_it_promises(reader: Reader) -> None:
     assert "shop" in checked, checked
     assert re.search(r"polite@1.*ready", after("trivet check\ntrivet reload")), after("trivet check\ntrivet reload")
     lines = re.findall(r"^(\w+) (stable|candidate) (polite@1)?", after("import grpc"), re.MULTILINE)
-    assert len(lines) == 4 and all((adapter == "polite@1") == (name == "candidate") for _, name, adapter in lines)
+    assert len(lines) == 4
+    assert all((adapter == "polite@1") == (name == "candidate") for _, name, adapter in lines)
