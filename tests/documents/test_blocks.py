@@ -20,8 +20,9 @@ from markdown_pages import ROOT, Block, Page, pages
 from trivet.adapters.preflight.manifest import parse_manifest
 from trivet.cli.adapter.recipe import RecipeFile
 from trivet.config.schema import ConfigFile, IndexFile
+from trivet.config.schema.backends import EmbeddedBackend
 from trivet.evaluation.suite import SuiteFile
-from trivet.prompts.reader import read_prompt
+from trivet.prompts.template.parser import read_prompt
 from trivet.types.variant import VersionRef
 
 PAGES = pages()
@@ -39,6 +40,7 @@ WHOLE: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
             "routes": {"route": {"variants": {"one": {"weight": 1, "backend": "local", "prompt": "prompt@1"}}}},
         },
     ),
+    "a backend": (EmbeddedBackend, {"kind": "embedded", "model": "model"}),
     "index.yaml": (IndexFile, {}),
     "suite.yaml": (SuiteFile, {}),
     "recipe": (RecipeFile, {}),
