@@ -16,7 +16,9 @@ from pdf_files import pdf
 from trivet.cli.server.process import ServerProcess
 from trivet.client import Client
 
-OWN_TEST = "your_use_case.md"  # test_use_case.py plays it from its first line to its last
+# Pages that other tests hold: test_use_case.py plays the first from its first line to its last, the examples of the second
+# are parsed against the real command (tests/cli), packages are installed by tests/e2e/test_wheels.py and tests/client.
+OWN_TESTS = {"your_use_case.md", "cli.md", "install.md", "clients.md"}
 FILES = {
     "notes/opening.md": b"# Opening\n\nThe shop opens at nine.\n",
     "notes/parking.md": b"# Parking\n\nThere are ten places.\n",
@@ -29,7 +31,7 @@ ADDED = ["opening", "parking", "manual", "offer"]
 
 def blocks() -> list[Any]:
     """Every block of commands that no comment excepts."""
-    found = [block for page in pages() if page.path.name != OWN_TEST for block in page.blocks]
+    found = [block for page in pages() if page.path.name not in OWN_TESTS for block in page.blocks]
     found = [block for block in found if block.language in ("sh", "console") and block.note[0] != "not run"]
     return [pytest.param(block, id=str(block)) for block in found]
 
