@@ -16,7 +16,7 @@ from pdf_files import pdf
 from trivet.cli.server.process import ServerProcess
 from trivet.client import Client
 
-# Pages that other tests hold: test_use_case.py plays the first from its first line to its last, the examples of the second
+# Pages that other tests hold: test_use_case.py plays the first from start to end, the examples of the second
 # are parsed against the real command (tests/cli), packages are installed by tests/e2e/test_wheels.py and tests/client.
 OWN_TESTS = {"your_use_case.md", "cli.md", "install.md", "clients.md"}
 FILES = {
