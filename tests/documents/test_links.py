@@ -42,6 +42,13 @@ def test_every_page_of_docs_is_in_the_index_of_pages() -> None:
     assert missing == []
 
 
+def test_each_decision_has_a_number_of_its_own() -> None:
+    titles = {path.name: path.read_text().splitlines()[0] for path in (ROOT / "docs" / "decisions").glob("*.md")}
+    numbers = sorted(int(name[:4]) for name in titles)
+    assert numbers == list(range(1, len(titles) + 1))
+    assert [name for name, title in titles.items() if not title.startswith(f"# {int(name[:4])}. ")] == []
+
+
 def test_the_glossary_explains_the_words_and_is_in_order() -> None:
     words = [re.sub(r" \(.*\)", "", heading).lower() for heading in PAGES[GLOSSARY].headings[1:]]
     assert words == sorted(words)

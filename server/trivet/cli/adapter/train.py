@@ -78,7 +78,7 @@ def _load(recipe: Path, out: Path | None, steps: int | None, threads: int) -> Jo
     except ModuleNotFoundError as error:
         if error.name not in {"peft", "torch"}:
             raise
-        raise FailedPrecondition(f"training needs {error.name}: pip install 'trivet[cpu,train]'") from error
+        raise FailedPrecondition(f"training needs {error.name}: pip install 'peft>=0.17'") from error
 
 
 def _show(folder: Path, manifest: Mapping[str, Any]) -> None:
