@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the environment: deploy/install.sh [cpu|gpu|none] [extra uv arguments]
-#   cpu   with vLLM for processors (default)
+#   cpu   with vLLM for CPUs (default)
 #   gpu   with vLLM for CUDA
 #   none  without an engine in this process
 set -eu
