@@ -105,6 +105,22 @@ async def test_documents_that_a_collection_has_lost_are_counted_and_written_agai
     assert "1 lacked passages" in said
 
 
+async def test_what_a_retained_snapshot_has_lost_is_there_again_when_it_serves(
+    root: Path, opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(root) as service:
+        kept = service.indexes["handbook"].live
+        async for _ in service.build("handbook", rebuild=True):
+            pass
+        assert service.indexes["handbook"].live is not kept
+        await forget(kept, "doc1", heads=True)
+        await forget(kept, "doc3", heads=False)
+        status = await service.rollback("handbook")
+        assert status.snapshot == kept.name
+        assert await found(service) == set(DOCUMENTS.values())
+    assert "1 were not there or older than in the log, 1 lacked passages" in caplog.text
+
+
 async def forget(live: Any, document_id: str, *, heads: bool) -> None:
     """Let the engine lose points of a document, as a damaged segment does."""
     from qdrant_client import models

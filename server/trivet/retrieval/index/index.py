@@ -128,6 +128,7 @@ class DocumentIndex:
         Raises NotFound, FailedPrecondition, RetrievalUnavailable.
         """
         snapshot = await self._retained.take(name)
+        await self._retained.mend(snapshot, self._reconciler)
         await self._renewal.swap(snapshot)
         _log.warning(
             "index %s: rolled back to snapshot %s: %s", self.settings.name, snapshot.name, reason or "no reason"

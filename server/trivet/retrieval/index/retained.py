@@ -15,6 +15,7 @@ from trivet.errors import (
     NotFound,
     RetrievalUnavailable,
 )
+from trivet.retrieval.index.reconciler import Reconciler
 from trivet.retrieval.snapshot.replay import Replay
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores.document_log import DocumentLog
@@ -119,6 +120,19 @@ class RetainedSnapshots:
                 return  # it has become live while this waited: its writers keep it up to the log
             async for _ in self.following(snapshot, to_the_end=to_the_end):
                 pass
+
+    async def mend(self, snapshot: Snapshot, reconciler: Reconciler) -> None:
+        """Compare all of a snapshot with the log, before it serves, and write again what its collection has lost.
+
+        Raises FailedPrecondition if a document cannot be in it, RetrievalUnavailable.
+        """
+        async with self._busy:
+            if not snapshot.progress.following:
+                return
+            try:
+                await reconciler.reconcile(snapshot, self._replay.bring)
+            except (DocumentRejected, DocumentDamaged) as error:
+                raise FailedPrecondition(f"snapshot {snapshot.name} cannot follow the log: {error}") from error
 
     async def following(self, snapshot: Snapshot, *, to_the_end: bool = False) -> AsyncIterator[str]:
         """The same, step by step: the ids of the documents that were missing. Nobody else follows with it meanwhile."""
