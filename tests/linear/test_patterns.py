@@ -35,6 +35,8 @@ PREFIXES = {
 MADE_WHILE_RUNNING = {
     ("config/wording.py", "describe"),  # a field's own pattern, over a number
     ("adapters/preflight/peft_config.py", "_compiled"),  # a plain name of at most a module's length
+    ("backends/launch/failure.py", "_shortened"),  # 4,096 characters of the engine's log, when it did not start
+    ("backends/launch/failure.py", "remedy_of"),  # what that leaves
     ("prompts/tokenizer/skeleton.py", "__init__"),  # a random word between letters
     ("types/path_pattern.py", "parse"),  # an operator's, within a name: fnmatch makes it without backtracking
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 READ_BYTES = 1 << 20
 _LONGEST = 700
+_MOST_LOOKED_AT = 4096  # characters of a message: some patterns take the square of it
 _PREFIX = re.compile(r"^\([^()]*pid=\d+\) ?")  # that vLLM puts before each line of a child's output
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Exit|Interrupt|Fault): .+")
 _BARE = re.compile(r"^(?:[A-Za-z_]\w*\.)*(?P<name>[A-Za-z_]\w*): ")
@@ -125,7 +126,7 @@ def _continued(lines: list[str]) -> list[str]:
 
 
 def _shortened(text: str) -> str:
-    text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"\s+", " ", text[:_MOST_LOOKED_AT]).strip()
     text = re.sub(r" ?\[type=\w+, input_value=.*$", "", text)
     text = re.sub(r" For further information visit \S+", "", text)
     kind = _BARE.match(text)
