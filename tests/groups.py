@@ -30,3 +30,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Func
             item.add_marker(pytest.mark.xdist_group(group))
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: (slowest[groups[item]], groups[item] not in SHARED, groups[item]))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Say so if pytest-xdist does not see the groups: it reads them from the ids, which it changes before this."""
+    config = session.config
+    grouped = hasattr(config, "workerinput") and config.getoption("loadgroup")
+    if grouped and not all("@" in item.nodeid for item in session.items):
+        raise pytest.UsageError("the groups of tests do not hold: this pytest does not fit pytest-xdist")
