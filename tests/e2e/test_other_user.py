@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 from qdrant_client.grpc import collections_pb2, collections_service_pb2_grpc
 
 from serving import children, engine
+from trivet.backends.engine_sockets import socket_folder
 from trivet.cli.server.process import ServerProcess
 from trivet.client import Client
 
@@ -33,7 +35,6 @@ import json, os, socket, sys
 def list_folder(path): os.listdir(path)
 def read(path): open(path, "rb").read(1)
 def write(path): open(path, "ab").close()
-def connect_unix(path): socket.socket(socket.AF_UNIX).connect(path)
 def connect_any_unix(path):
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
         try:
@@ -70,10 +71,19 @@ def tree(pid: int) -> Iterator[int]:
         yield from tree(one.pid)
 
 
+def descriptors(pid: int) -> Iterator[tuple[str, str]]:
+    """A process's open files: number and what it is; nothing of one that has ended."""
+    try:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # it was closed meanwhile
+                yield link.name, str(link.readlink())
+    except FileNotFoundError:
+        return
+
+
 def sockets(pid: int) -> set[str]:
     """The inodes of a process's sockets."""
-    found = (str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink())
-    return {target[8:-1] for target in found if target.startswith("socket:[")}
+    return {target[8:-1] for _, target in descriptors(pid) if target.startswith("socket:[")}
 
 
 def listening(pids: list[int]) -> list[Listening]:
@@ -129,7 +139,8 @@ def test_it_reads_and_changes_nothing_of_the_server(server: ServerProcess) -> No
     named = unix_paths(pids)
     assert len(pids) >= 4, "the server, the vector engine, the engine, the embedding of passages"
     assert {path.name for path in files} >= {"documents.sqlite", "receipts.jsonl", "server.json"}
-    assert any(str(server.data_dir) in name for name in named), "the engine's message queues"
+    queues = socket_folder(server.data_dir / "cache", "local")
+    assert any(Path(name).parent == queues for name in named), "the engine's message queues"
     tries = [("list_folder", str(server.data_dir)), ("list_folder", str(server.data_dir / "logs"))]
     tries += [(action, str(path)) for path in files for action in ("read", "write")]
     tries += [("connect_any_unix", name) for name in named if not name.startswith("@")]
@@ -142,13 +153,13 @@ def test_it_reads_and_changes_nothing_of_the_server(server: ServerProcess) -> No
 
 def test_what_is_written_elsewhere_is_not_for_others(server: ServerProcess) -> None:
     for pid in tree(server.pid):
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            target = link.readlink()
-            outside = target.is_absolute() and not target.is_relative_to(server.data_dir)
-            if not outside or not target.is_file() or not _written(pid, link.name):
+        for number, target in descriptors(pid):
+            path = Path(target)
+            outside = path.is_absolute() and not path.is_relative_to(server.data_dir)
+            if not outside or not path.is_file() or not _written(pid, number):
                 continue
-            closed = [folder for folder in target.parents if not folder.stat().st_mode & 0o001]
-            assert closed or not target.stat().st_mode & 0o077, f"{target} of process {pid}"
+            closed = [folder for folder in path.parents if not folder.stat().st_mode & 0o001]
+            assert closed or not path.stat().st_mode & 0o077, f"{path} of process {pid}"
 
 
 def test_no_command_line_holds_a_secret(server: ServerProcess) -> None:
