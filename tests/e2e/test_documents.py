@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ def folder(server: ServerProcess, served_config: Path, tmp_path_factory: pytest.
     """A folder like the repository, with `trivet` in .venv/bin and some files of somebody's own."""
     folder = tmp_path_factory.mktemp("reader")
     for name in ("adapters", "evals", "indexes", "models", "prompts"):
-        (folder / name).symlink_to(ROOT / name)
+        shutil.copytree(ROOT / name, folder / name)  # what commands write must not land in the repository
     (folder / "trivet.yaml").symlink_to(served_config)
     for name, content in FILES.items():
         (folder / name).parent.mkdir(exist_ok=True)
