@@ -138,7 +138,7 @@ async def test_one_that_cannot_start_says_so_at_once_and_is_started_when_it_can(
     assert len(await process.embed(["a"])) == 1
 
 
-@pytest.mark.parametrize("text", ["short", "x" * 200_000])
+@pytest.mark.parametrize("text", ["short", "x" * 200_000], ids=["short", "long"])
 async def test_one_that_hangs_is_replaced(text: str, make: Make, embedder: OnnxEmbedder) -> None:
     process = make(text_timeout=5)
     await process.embed(["a"])
