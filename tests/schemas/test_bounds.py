@@ -32,7 +32,7 @@ CASES: dict[str, tuple[Any, str, str]] = {
     "pattern": ({"items": {"type": "string", "pattern": "a" * 13}}, "/items/pattern", "max_pattern_length"),
     "not finite": ({"const": float("nan")}, "/const", "finite"),
     "long integer": ({"const": 2**64}, "/const", "64 bits"),
-    "no JSON": ({"const": {1: 2}}, "/const", "no text"),
+    "no JSON": ({"const": {1: 2}}, "/const", "not text"),
     "no JSON value": ({"const": {1, 2}}, "/const", "set"),
 }
 
