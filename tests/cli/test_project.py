@@ -115,6 +115,18 @@ def test_a_variable_that_only_one_variant_requires_is_noted(project: Path) -> No
     result = run("check", "--config", str(on_free_ports(project)))
     assert result.exit_code == 0, result.output
     assert "variable shop is required by candidate and not by stable" in result.output
+    shown = run(
+        "prompt",
+        "render",
+        "assistant",
+        "--variant",
+        "stable",
+        "--var",
+        "shop=Kestrel",
+        "--config",
+        str(project / "trivet.yaml"),
+    )
+    assert shown.exit_code == 0, "what any variant of the route declares is accepted, as by the server"
 
 
 def test_an_adapter_that_does_not_fit_the_model_is_a_problem_where_a_variant_wants_it(project: Path) -> None:

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from trivet.app.prompts import chat_tokenizer
 from trivet.config import Config
 from trivet.errors import FailedPrecondition, NotFound
+from trivet.pipeline.variables import route_variables
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.library import PromptLibrary
 from trivet.types.passage import Passage
@@ -58,8 +59,10 @@ def render(
     backend, ref, label, max_tokens = _choose(config, name, variant)
     section = config.file.backends[backend]
     folder = config.model_folder(backend)
-    source = PromptLibrary.load(config.prompts).get(ref)
-    assembler = PromptAssembler(source, chat_tokenizer(config, backend))
+    library = PromptLibrary.load(config.prompts)
+    route = config.routes.get(label.partition("/")[0])
+    also_known = () if route is None else route_variables(route, lambda item: library.get(item.prompt).variables)
+    assembler = PromptAssembler(library.get(ref), chat_tokenizer(config, backend))
     context = section.max_model_len or _longest(folder)
     found = [Passage(f"{n}", f"passage-{n}", "", text, 1.0, 1) for n, text in enumerate(passages, start=1)]
     made = assembler.assemble(
@@ -67,6 +70,7 @@ def render(
         context_tokens=context,
         max_tokens=max_tokens,
         variables=variables,
+        also_known=also_known,
         passages=found,
     )
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
