@@ -52,10 +52,10 @@ release-check: check
 sbom: setup
 	$(BIN)/python deploy/audit/sbom.py dist/trivet.cdx.json
 
-# Generated code is committed; receipt.proto has no service, so its stub file would be empty.
+# Generated code is committed; receipt.proto and rollout.proto have no service, so their stub files would be empty.
 proto: setup
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=server --pyi_out=server --grpc_python_out=server $(PROTOS)
-	rm -f server/trivet/api/v1/receipt_pb2_grpc.py
+	rm -f server/trivet/api/v1/receipt_pb2_grpc.py server/trivet/api/v1/rollout_pb2_grpc.py
 
 proto-check: proto
 	git diff --exit-code -- server/trivet/api

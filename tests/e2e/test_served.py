@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from serving import child, metrics, total, until
-from trivet.api.v1 import admin_pb2, inference_pb2
+from trivet.api.v1 import admin_pb2, inference_pb2, rollout_pb2
 from trivet.cli.server.process import ServerProcess
 from trivet.client import CallFailed, Client
 
@@ -93,7 +93,7 @@ def test_adapters_are_listed_loaded_and_unloaded(client: Client) -> None:
 
 def test_what_is_not_there_yet_says_so(client: Client) -> None:
     with pytest.raises(CallFailed, match=r"UNIMPLEMENTED.*rollouts"):
-        client._call(client._admin.GetRollout, admin_pb2.GetRolloutRequest(route="support"))
+        client._call(client._admin.GetRollout, rollout_pb2.GetRolloutRequest(route="support"))
 
 
 def test_routes_tell_their_variants_and_that_they_are_warm(client: Client) -> None:

@@ -17,7 +17,7 @@ from grpc_tools import protoc
 
 from admin_stub import admin_stub
 from gateway_harness import Failure, Gateway, failure, gateway, request
-from trivet.api.v1 import admin_pb2, inference_pb2
+from trivet.api.v1 import admin_pb2, inference_pb2, rollout_pb2
 from trivet.errors import InvalidRequest
 from trivet.rpc.bounds import BOUNDS, Bound, check_bounds, is_large
 from trivet.types.request import KeyRole
@@ -208,8 +208,9 @@ async def test_a_bound_comes_before_the_work_of_an_operators_call() -> None:
         assert said.fields == {"ids": "expected at most 1,000, got 1,001"}
         said = await fails(stub.LoadAdapter(admin_pb2.LoadAdapterRequest(name="n" * 10_000)))
         assert said.fields == {"name": "expected at most 128 characters, got 10,000"}
-        said = await fails(stub.StartRollout(admin_pb2.StartRolloutRequest(steps=[1.0] * 33)))
-        assert said.fields == {"steps": "expected at most 32, got 33"}
+        change = rollout_pb2.RolloutChange(route="r", reason="x" * 1025)
+        said = await fails(stub.StartRollout(rollout_pb2.StartRolloutRequest(change=change)))
+        assert said.fields == {"change.reason": "expected at most 1,024 characters, got 1,025"}
 
 
 async def test_a_document_out_of_bounds_is_acknowledged_as_refused_and_the_next_one_taken() -> None:

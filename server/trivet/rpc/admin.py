@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from trivet.adapters.lifecycle.manager import AdapterManager
-from trivet.api.v1 import admin_pb2, admin_pb2_grpc
+from trivet.api.v1 import admin_pb2, admin_pb2_grpc, rollout_pb2
 from trivet.errors import Unsupported
 from trivet.excerpt import quote
 from trivet.pipeline.readiness import Readiness
@@ -150,34 +150,57 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             changes.info("%s rolled index %s back to snapshot %s%s", caller, request.index, status.snapshot, why)
             return admin_pb2.RollbackIndexResponse(index=self._index(status))
 
-    async def GetRollout(self, request: admin_pb2.GetRolloutRequest, context: Context) -> Any:
+    async def GetRollout(self, request: rollout_pb2.GetRolloutRequest, context: Context) -> Any:
         """Not yet."""
-        return await self._unsupported(request, context, ROLLOUTS)
+        return await self._unsupported(request, context)
 
-    async def StartRollout(self, request: admin_pb2.StartRolloutRequest, context: Context) -> Any:
+    async def ListRollouts(self, request: rollout_pb2.ListRolloutsRequest, context: Context) -> Any:
         """Not yet."""
-        return await self._unsupported(request, context, ROLLOUTS)
+        return await self._unsupported(request, context)
 
-    async def AdvanceRollout(self, request: admin_pb2.AdvanceRolloutRequest, context: Context) -> Any:
+    async def ListRolloutTransitions(self, request: rollout_pb2.ListRolloutTransitionsRequest, context: Context) -> Any:
         """Not yet."""
-        return await self._unsupported(request, context, ROLLOUTS)
+        return await self._unsupported(request, context)
 
-    async def PromoteRollout(self, request: admin_pb2.PromoteRolloutRequest, context: Context) -> Any:
+    async def StartRollout(self, request: rollout_pb2.StartRolloutRequest, context: Context) -> Any:
         """Not yet."""
-        return await self._unsupported(request, context, ROLLOUTS)
+        return await self._unsupported(request, context)
 
-    async def RollbackRollout(self, request: admin_pb2.RollbackRolloutRequest, context: Context) -> Any:
+    async def AdvanceRollout(self, request: rollout_pb2.AdvanceRolloutRequest, context: Context) -> Any:
         """Not yet."""
-        return await self._unsupported(request, context, ROLLOUTS)
+        return await self._unsupported(request, context)
 
-    async def WatchRollout(self, request: admin_pb2.WatchRolloutRequest, context: Context) -> None:
+    async def ApproveRollout(self, request: rollout_pb2.ApproveRolloutRequest, context: Context) -> Any:
         """Not yet."""
-        await self._unsupported(request, context, ROLLOUTS)
+        return await self._unsupported(request, context)
 
-    async def _unsupported(self, request: Message, context: Context, what: str) -> None:
+    async def ResumeRollout(self, request: rollout_pb2.ResumeRolloutRequest, context: Context) -> Any:
+        """Not yet."""
+        return await self._unsupported(request, context)
+
+    async def PromoteRollout(self, request: rollout_pb2.PromoteRolloutRequest, context: Context) -> Any:
+        """Not yet."""
+        return await self._unsupported(request, context)
+
+    async def RollbackRollout(self, request: rollout_pb2.RollbackRolloutRequest, context: Context) -> Any:
+        """Not yet."""
+        return await self._unsupported(request, context)
+
+    async def CancelRollout(self, request: rollout_pb2.CancelRolloutRequest, context: Context) -> Any:
+        """Not yet."""
+        return await self._unsupported(request, context)
+
+    async def ReadRolloutObservations(
+        self, request: rollout_pb2.ReadRolloutObservationsRequest, context: Context
+    ) -> None:
+        """Not yet."""
+        await self._unsupported(request, context)
+
+    async def WatchRollout(self, request: rollout_pb2.WatchRolloutRequest, context: Context) -> None:
+        """Not yet."""
+        await self._unsupported(request, context)
+
+    async def _unsupported(self, request: Message, context: Context) -> None:
         async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
-            raise Unsupported(what)
-
-
-ROLLOUTS = "rollouts with steps and guardrails are not in this version; weights are set in the configuration"
+            raise Unsupported("rollouts are not in this version yet; weights are set in the configuration")

@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from trivet.api.v1 import rollout_pb2 as _rollout_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -35,15 +36,6 @@ class DocumentFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DOCUMENT_FORMAT_HTML: _ClassVar[DocumentFormat]
     DOCUMENT_FORMAT_PDF: _ClassVar[DocumentFormat]
     DOCUMENT_FORMAT_JSON_LINES: _ClassVar[DocumentFormat]
-
-class RolloutState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    ROLLOUT_STATE_UNSPECIFIED: _ClassVar[RolloutState]
-    ROLLOUT_STATE_SHADOW: _ClassVar[RolloutState]
-    ROLLOUT_STATE_CANARY: _ClassVar[RolloutState]
-    ROLLOUT_STATE_HALTED: _ClassVar[RolloutState]
-    ROLLOUT_STATE_PROMOTED: _ClassVar[RolloutState]
-    ROLLOUT_STATE_ROLLED_BACK: _ClassVar[RolloutState]
 ADAPTER_STATE_UNSPECIFIED: AdapterState
 ADAPTER_STATE_REGISTERED: AdapterState
 ADAPTER_STATE_STAGED: AdapterState
@@ -61,12 +53,6 @@ DOCUMENT_FORMAT_MARKDOWN: DocumentFormat
 DOCUMENT_FORMAT_HTML: DocumentFormat
 DOCUMENT_FORMAT_PDF: DocumentFormat
 DOCUMENT_FORMAT_JSON_LINES: DocumentFormat
-ROLLOUT_STATE_UNSPECIFIED: RolloutState
-ROLLOUT_STATE_SHADOW: RolloutState
-ROLLOUT_STATE_CANARY: RolloutState
-ROLLOUT_STATE_HALTED: RolloutState
-ROLLOUT_STATE_PROMOTED: RolloutState
-ROLLOUT_STATE_ROLLED_BACK: RolloutState
 
 class ListRoutesRequest(_message.Message):
     __slots__ = ()
@@ -395,119 +381,3 @@ class RollbackIndexResponse(_message.Message):
     INDEX_FIELD_NUMBER: _ClassVar[int]
     index: Index
     def __init__(self, index: _Optional[_Union[Index, _Mapping]] = ...) -> None: ...
-
-class Rollout(_message.Message):
-    __slots__ = ("route", "stable", "candidate", "state", "step", "steps", "revision", "reason", "actor", "changed_at")
-    ROUTE_FIELD_NUMBER: _ClassVar[int]
-    STABLE_FIELD_NUMBER: _ClassVar[int]
-    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
-    STATE_FIELD_NUMBER: _ClassVar[int]
-    STEP_FIELD_NUMBER: _ClassVar[int]
-    STEPS_FIELD_NUMBER: _ClassVar[int]
-    REVISION_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    ACTOR_FIELD_NUMBER: _ClassVar[int]
-    CHANGED_AT_FIELD_NUMBER: _ClassVar[int]
-    route: str
-    stable: str
-    candidate: str
-    state: RolloutState
-    step: int
-    steps: _containers.RepeatedScalarFieldContainer[float]
-    revision: int
-    reason: str
-    actor: str
-    changed_at: _timestamp_pb2.Timestamp
-    def __init__(self, route: _Optional[str] = ..., stable: _Optional[str] = ..., candidate: _Optional[str] = ..., state: _Optional[_Union[RolloutState, str]] = ..., step: _Optional[int] = ..., steps: _Optional[_Iterable[float]] = ..., revision: _Optional[int] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
-
-class GetRolloutRequest(_message.Message):
-    __slots__ = ("route",)
-    ROUTE_FIELD_NUMBER: _ClassVar[int]
-    route: str
-    def __init__(self, route: _Optional[str] = ...) -> None: ...
-
-class GetRolloutResponse(_message.Message):
-    __slots__ = ("rollout",)
-    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
-    rollout: Rollout
-    def __init__(self, rollout: _Optional[_Union[Rollout, _Mapping]] = ...) -> None: ...
-
-class StartRolloutRequest(_message.Message):
-    __slots__ = ("route", "candidate", "steps", "shadow", "reason")
-    ROUTE_FIELD_NUMBER: _ClassVar[int]
-    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
-    STEPS_FIELD_NUMBER: _ClassVar[int]
-    SHADOW_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    route: str
-    candidate: str
-    steps: _containers.RepeatedScalarFieldContainer[float]
-    shadow: bool
-    reason: str
-    def __init__(self, route: _Optional[str] = ..., candidate: _Optional[str] = ..., steps: _Optional[_Iterable[float]] = ..., shadow: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
-
-class StartRolloutResponse(_message.Message):
-    __slots__ = ("rollout",)
-    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
-    rollout: Rollout
-    def __init__(self, rollout: _Optional[_Union[Rollout, _Mapping]] = ...) -> None: ...
-
-class AdvanceRolloutRequest(_message.Message):
-    __slots__ = ("route", "reason", "revision")
-    ROUTE_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    REVISION_FIELD_NUMBER: _ClassVar[int]
-    route: str
-    reason: str
-    revision: int
-    def __init__(self, route: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
-
-class AdvanceRolloutResponse(_message.Message):
-    __slots__ = ("rollout",)
-    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
-    rollout: Rollout
-    def __init__(self, rollout: _Optional[_Union[Rollout, _Mapping]] = ...) -> None: ...
-
-class PromoteRolloutRequest(_message.Message):
-    __slots__ = ("route", "reason", "revision")
-    ROUTE_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    REVISION_FIELD_NUMBER: _ClassVar[int]
-    route: str
-    reason: str
-    revision: int
-    def __init__(self, route: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
-
-class PromoteRolloutResponse(_message.Message):
-    __slots__ = ("rollout",)
-    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
-    rollout: Rollout
-    def __init__(self, rollout: _Optional[_Union[Rollout, _Mapping]] = ...) -> None: ...
-
-class RollbackRolloutRequest(_message.Message):
-    __slots__ = ("route", "reason", "revision")
-    ROUTE_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    REVISION_FIELD_NUMBER: _ClassVar[int]
-    route: str
-    reason: str
-    revision: int
-    def __init__(self, route: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
-
-class RollbackRolloutResponse(_message.Message):
-    __slots__ = ("rollout",)
-    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
-    rollout: Rollout
-    def __init__(self, rollout: _Optional[_Union[Rollout, _Mapping]] = ...) -> None: ...
-
-class WatchRolloutRequest(_message.Message):
-    __slots__ = ("route",)
-    ROUTE_FIELD_NUMBER: _ClassVar[int]
-    route: str
-    def __init__(self, route: _Optional[str] = ...) -> None: ...
-
-class WatchRolloutResponse(_message.Message):
-    __slots__ = ("rollout",)
-    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
-    rollout: Rollout
-    def __init__(self, rollout: _Optional[_Union[Rollout, _Mapping]] = ...) -> None: ...

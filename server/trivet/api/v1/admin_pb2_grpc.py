@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from trivet.api.v1 import admin_pb2 as trivet_dot_api_dot_v1_dot_admin__pb2
+from trivet.api.v1 import rollout_pb2 as trivet_dot_api_dot_v1_dot_rollout__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -86,33 +87,63 @@ class AdminStub:
                 _registered_method=True)
         self.GetRollout = channel.unary_unary(
                 '/trivet.api.v1.Admin/GetRollout',
-                request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.GetRolloutRequest.SerializeToString,
-                response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.GetRolloutResponse.FromString,
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.GetRolloutRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.GetRolloutResponse.FromString,
+                _registered_method=True)
+        self.ListRollouts = channel.unary_unary(
+                '/trivet.api.v1.Admin/ListRollouts',
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutsRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutsResponse.FromString,
+                _registered_method=True)
+        self.ListRolloutTransitions = channel.unary_unary(
+                '/trivet.api.v1.Admin/ListRolloutTransitions',
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutTransitionsRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutTransitionsResponse.FromString,
+                _registered_method=True)
+        self.ReadRolloutObservations = channel.unary_stream(
+                '/trivet.api.v1.Admin/ReadRolloutObservations',
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ReadRolloutObservationsRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ReadRolloutObservationsResponse.FromString,
                 _registered_method=True)
         self.StartRollout = channel.unary_unary(
                 '/trivet.api.v1.Admin/StartRollout',
-                request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.StartRolloutRequest.SerializeToString,
-                response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.StartRolloutResponse.FromString,
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.StartRolloutRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.StartRolloutResponse.FromString,
                 _registered_method=True)
         self.AdvanceRollout = channel.unary_unary(
                 '/trivet.api.v1.Admin/AdvanceRollout',
-                request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.AdvanceRolloutRequest.SerializeToString,
-                response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.AdvanceRolloutResponse.FromString,
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.AdvanceRolloutRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.AdvanceRolloutResponse.FromString,
+                _registered_method=True)
+        self.ApproveRollout = channel.unary_unary(
+                '/trivet.api.v1.Admin/ApproveRollout',
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ApproveRolloutRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ApproveRolloutResponse.FromString,
+                _registered_method=True)
+        self.ResumeRollout = channel.unary_unary(
+                '/trivet.api.v1.Admin/ResumeRollout',
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ResumeRolloutRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ResumeRolloutResponse.FromString,
                 _registered_method=True)
         self.PromoteRollout = channel.unary_unary(
                 '/trivet.api.v1.Admin/PromoteRollout',
-                request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.PromoteRolloutRequest.SerializeToString,
-                response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.PromoteRolloutResponse.FromString,
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.PromoteRolloutRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.PromoteRolloutResponse.FromString,
                 _registered_method=True)
         self.RollbackRollout = channel.unary_unary(
                 '/trivet.api.v1.Admin/RollbackRollout',
-                request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.RollbackRolloutRequest.SerializeToString,
-                response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.RollbackRolloutResponse.FromString,
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.RollbackRolloutRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.RollbackRolloutResponse.FromString,
+                _registered_method=True)
+        self.CancelRollout = channel.unary_unary(
+                '/trivet.api.v1.Admin/CancelRollout',
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.CancelRolloutRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.CancelRolloutResponse.FromString,
                 _registered_method=True)
         self.WatchRollout = channel.unary_stream(
                 '/trivet.api.v1.Admin/WatchRollout',
-                request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.WatchRolloutRequest.SerializeToString,
-                response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.WatchRolloutResponse.FromString,
+                request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutResponse.FromString,
                 _registered_method=True)
 
 
@@ -195,19 +226,57 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRollout(self, request, context):
+        """NOT_FOUND for a route that is not served or never had a rollout.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRollouts(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRolloutTransitions(self, request, context):
+        """The audit log: who changed what, when and why, and what each decision rested on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadRolloutObservations(self, request, context):
+        """What a step's decisions were made from, while the store keeps it: until a week after the rollout's end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StartRollout(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Changes by hand. ABORTED, naming the revision that is, if `revision` is another; FAILED_PRECONDITION, naming what
+        applies, for a change that does not apply; UNAVAILABLE while the state store is away. RollbackRollout works even
+        then, on the gateway that was asked alone, which tells the store when it is back.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AdvanceRollout(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveRollout(self, request, context):
+        """Agrees to what AWAITING_APPROVAL waits for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRollout(self, request, context):
+        """After a halt: warms the candidate again and goes on where the step was.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -224,8 +293,17 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def WatchRollout(self, request, context):
+    def CancelRollout(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchRollout(self, request, context):
+        """The route's rollout at once, then after each change and each look, at most once a second; it goes on with the next
+        rollout of the route. A caller may have 4 at a time, else RESOURCE_EXHAUSTED. ABORTED for a reader that is too slow;
+        UNAVAILABLE when the server stops.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -285,33 +363,63 @@ def add_AdminServicer_to_server(servicer, server):
             ),
             'GetRollout': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRollout,
-                    request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.GetRolloutRequest.FromString,
-                    response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.GetRolloutResponse.SerializeToString,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.GetRolloutRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.GetRolloutResponse.SerializeToString,
+            ),
+            'ListRollouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRollouts,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutsRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutsResponse.SerializeToString,
+            ),
+            'ListRolloutTransitions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRolloutTransitions,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutTransitionsRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutTransitionsResponse.SerializeToString,
+            ),
+            'ReadRolloutObservations': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadRolloutObservations,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ReadRolloutObservationsRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ReadRolloutObservationsResponse.SerializeToString,
             ),
             'StartRollout': grpc.unary_unary_rpc_method_handler(
                     servicer.StartRollout,
-                    request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.StartRolloutRequest.FromString,
-                    response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.StartRolloutResponse.SerializeToString,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.StartRolloutRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.StartRolloutResponse.SerializeToString,
             ),
             'AdvanceRollout': grpc.unary_unary_rpc_method_handler(
                     servicer.AdvanceRollout,
-                    request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.AdvanceRolloutRequest.FromString,
-                    response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.AdvanceRolloutResponse.SerializeToString,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.AdvanceRolloutRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.AdvanceRolloutResponse.SerializeToString,
+            ),
+            'ApproveRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveRollout,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ApproveRolloutRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ApproveRolloutResponse.SerializeToString,
+            ),
+            'ResumeRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRollout,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ResumeRolloutRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.ResumeRolloutResponse.SerializeToString,
             ),
             'PromoteRollout': grpc.unary_unary_rpc_method_handler(
                     servicer.PromoteRollout,
-                    request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.PromoteRolloutRequest.FromString,
-                    response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.PromoteRolloutResponse.SerializeToString,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.PromoteRolloutRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.PromoteRolloutResponse.SerializeToString,
             ),
             'RollbackRollout': grpc.unary_unary_rpc_method_handler(
                     servicer.RollbackRollout,
-                    request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.RollbackRolloutRequest.FromString,
-                    response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.RollbackRolloutResponse.SerializeToString,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.RollbackRolloutRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.RollbackRolloutResponse.SerializeToString,
+            ),
+            'CancelRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRollout,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.CancelRolloutRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.CancelRolloutResponse.SerializeToString,
             ),
             'WatchRollout': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRollout,
-                    request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.WatchRolloutRequest.FromString,
-                    response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.WatchRolloutResponse.SerializeToString,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -609,8 +717,89 @@ class Admin:
             request,
             target,
             '/trivet.api.v1.Admin/GetRollout',
-            trivet_dot_api_dot_v1_dot_admin__pb2.GetRolloutRequest.SerializeToString,
-            trivet_dot_api_dot_v1_dot_admin__pb2.GetRolloutResponse.FromString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.GetRolloutRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.GetRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRollouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.api.v1.Admin/ListRollouts',
+            trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutsRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRolloutTransitions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.api.v1.Admin/ListRolloutTransitions',
+            trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutTransitionsRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.ListRolloutTransitionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadRolloutObservations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trivet.api.v1.Admin/ReadRolloutObservations',
+            trivet_dot_api_dot_v1_dot_rollout__pb2.ReadRolloutObservationsRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.ReadRolloutObservationsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -636,8 +825,8 @@ class Admin:
             request,
             target,
             '/trivet.api.v1.Admin/StartRollout',
-            trivet_dot_api_dot_v1_dot_admin__pb2.StartRolloutRequest.SerializeToString,
-            trivet_dot_api_dot_v1_dot_admin__pb2.StartRolloutResponse.FromString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.StartRolloutRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.StartRolloutResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -663,8 +852,62 @@ class Admin:
             request,
             target,
             '/trivet.api.v1.Admin/AdvanceRollout',
-            trivet_dot_api_dot_v1_dot_admin__pb2.AdvanceRolloutRequest.SerializeToString,
-            trivet_dot_api_dot_v1_dot_admin__pb2.AdvanceRolloutResponse.FromString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.AdvanceRolloutRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.AdvanceRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.api.v1.Admin/ApproveRollout',
+            trivet_dot_api_dot_v1_dot_rollout__pb2.ApproveRolloutRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.ApproveRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.api.v1.Admin/ResumeRollout',
+            trivet_dot_api_dot_v1_dot_rollout__pb2.ResumeRolloutRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.ResumeRolloutResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -690,8 +933,8 @@ class Admin:
             request,
             target,
             '/trivet.api.v1.Admin/PromoteRollout',
-            trivet_dot_api_dot_v1_dot_admin__pb2.PromoteRolloutRequest.SerializeToString,
-            trivet_dot_api_dot_v1_dot_admin__pb2.PromoteRolloutResponse.FromString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.PromoteRolloutRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.PromoteRolloutResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -717,8 +960,35 @@ class Admin:
             request,
             target,
             '/trivet.api.v1.Admin/RollbackRollout',
-            trivet_dot_api_dot_v1_dot_admin__pb2.RollbackRolloutRequest.SerializeToString,
-            trivet_dot_api_dot_v1_dot_admin__pb2.RollbackRolloutResponse.FromString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.RollbackRolloutRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.RollbackRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.api.v1.Admin/CancelRollout',
+            trivet_dot_api_dot_v1_dot_rollout__pb2.CancelRolloutRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.CancelRolloutResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -744,8 +1014,8 @@ class Admin:
             request,
             target,
             '/trivet.api.v1.Admin/WatchRollout',
-            trivet_dot_api_dot_v1_dot_admin__pb2.WatchRolloutRequest.SerializeToString,
-            trivet_dot_api_dot_v1_dot_admin__pb2.WatchRolloutResponse.FromString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutResponse.FromString,
             options,
             channel_credentials,
             insecure,
