@@ -10,8 +10,9 @@ import pytest
 from evaluation_suites import answered, by_key, make_suite
 from trivet.evaluation import wording
 from trivet.evaluation.page import page
-from trivet.evaluation.plots import Mark, dot_plot, scatter_plot, ticks
+from trivet.evaluation.plots import Mark, dot_plot, scatter_plot
 from trivet.evaluation.report import Report, build_report
+from trivet.svg import ticks
 
 N = 100
 LINES = [{"question": "?", "answer": "yes", "document": "hub"}] * N

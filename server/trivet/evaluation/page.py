@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: style and plots inside, no script, no resource from elsewhere."""
+"""A report as one HTML page."""
 
 from __future__ import annotations
 
@@ -10,40 +10,18 @@ from trivet.evaluation.gate import Verdict
 from trivet.evaluation.plots import Mark, dot_plot, scatter_plot
 from trivet.evaluation.report import CORRECT, ArmReport, Estimate, PartReport, Report
 from trivet.evaluation.statistics import DRAWS
+from trivet.html_page import html_page, html_table
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1c1e21; --soft: #6a7078; --rule: #d9dce0; --accent: #0b6e99; --back: #fff; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8ea; --soft: #9aa1a9; --rule: #3a3f45; --accent: #5bb8e0; --back: #17191c; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); max-width: 1000px;
-  margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
-.lead { font-size: 1.1rem; } .soft { color: var(--soft); }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem .3rem 0; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } th { font-weight: 600; }
-svg { max-width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
-svg .tick { fill: var(--soft); } svg .grid { stroke: var(--rule); } svg .zero { stroke: var(--ink); }
 svg .whisker { stroke: var(--soft); stroke-width: 2; } svg .dot { fill: var(--soft); }
 svg .whisker.strong { stroke: var(--accent); } svg .dot.strong { fill: var(--accent); }
 svg .name.strong { font-weight: 600; }
-.passed { color: #1a7f37; } .failed { color: #c0392b; }
 """
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page(report: Report, verdict: Verdict | None = None) -> str:
     """The whole page."""
-    body = "\n".join(_body(report, verdict))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f"<title>{escape(report.suite)}: evaluation</title>\n"
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
-    )
+    return html_page(f"{report.suite}: evaluation", "\n".join(_body(report, verdict)), _STYLE)
 
 
 def _body(report: Report, verdict: Verdict | None) -> Iterator[str]:
@@ -77,9 +55,9 @@ def _part(report: Report, part: PartReport) -> Iterator[str]:
         yield f"<h2>Against {escape(part.baseline)}, on the same questions</h2>"
         bound = -report.general_margin if part.name == "general" else 0.0
         yield dot_plot(list(_differences(asked)), unit="points", span=(-5, 5), line=bound)
-        yield _table(*wording.comparisons(part))
+        yield html_table(*wording.comparisons(part))
     yield "<h2>What it is made of</h2>"
-    yield _table(*wording.cells(part, wording.QUALITY_COLUMNS))
+    yield html_table(*wording.cells(part, wording.QUALITY_COLUMNS))
     yield "<h2>What it takes</h2>"
     priced = [
         (arm.name, cost / 1000, 100 * (right or 0.0), arm.name == part.baseline)
@@ -88,7 +66,7 @@ def _part(report: Report, part: PartReport) -> Iterator[str]:
     ]
     if priced:
         yield scatter_plot(priced, across="millionths of a dollar per request", up="% right")
-    yield _table(*wording.cells(part, wording.COST_COLUMNS))
+    yield html_table(*wording.cells(part, wording.COST_COLUMNS))
     remarks = wording.remarks(part)
     if remarks:
         yield "<ul>" + "".join(f"<li>{escape(remark)}</li>" for remark in remarks) + "</ul>"
@@ -113,12 +91,6 @@ def _mark(name: str, estimate: Estimate, written: str, strong: bool) -> Mark:
     interval = estimate.interval
     low, high = (None, None) if interval is None else (100 * interval.low, 100 * interval.high)
     return Mark(name, 100 * (estimate.value or 0.0), low, high, written, strong)
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(header)}</th>" for header in headers)
-    lines = ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
 
 
 def _method(report: Report) -> str:

@@ -1,11 +1,12 @@
-"""Plots as SVG text, without any resource from elsewhere. Colours come from the page's style sheet by class."""
+"""An evaluation's plots."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+
+from trivet.svg import open_svg, svg_line, svg_text, ticks
 
 _LEFT, _WIDTH, _ROW, _RIGHT, _TOP, _BOTTOM = 170, 460, 26, 160, 10, 34
 
@@ -30,23 +31,21 @@ def dot_plot(marks: Sequence[Mark], *, unit: str, span: tuple[float, float], lin
     def x(value: float) -> float:
         return _LEFT + _WIDTH * (value - low) / (high - low)
 
-    parts = [_open(height)]
+    parts = [open_svg(_LEFT + _WIDTH + _RIGHT, height)]
     for tick in ticks(low, high):
-        parts.append(f'<line class="grid" x1="{x(tick):.1f}" y1="{_TOP}" x2="{x(tick):.1f}" y2="{height - _BOTTOM}"/>')
-        parts.append(_text(x(tick), height - _BOTTOM + 16, f"{tick:g}", "tick", "middle"))
+        parts.append(svg_line(x(tick), _TOP, x(tick), height - _BOTTOM, "grid"))
+        parts.append(svg_text(x(tick), height - _BOTTOM + 16, f"{tick:g}", "tick", "middle"))
     if line is not None:
-        parts.append(f'<line class="zero" x1="{x(line):.1f}" y1="{_TOP}" x2="{x(line):.1f}" y2="{height - _BOTTOM}"/>')
+        parts.append(svg_line(x(line), _TOP, x(line), height - _BOTTOM, "zero"))
     for number, mark in enumerate(marks):
         y = _TOP + _ROW * (number + 0.5)
         kind = "strong" if mark.strong else "plain"
-        parts.append(_text(_LEFT - 10, y + 4, mark.name, f"name {kind}", "end"))
+        parts.append(svg_text(_LEFT - 10, y + 4, mark.name, f"name {kind}", "end"))
         if mark.low is not None and mark.high is not None:
-            parts.append(
-                f'<line class="whisker {kind}" x1="{x(mark.low):.1f}" y1="{y}" x2="{x(mark.high):.1f}" y2="{y}"/>'
-            )
+            parts.append(svg_line(x(mark.low), y, x(mark.high), y, f"whisker {kind}"))
         parts.append(f'<circle class="dot {kind}" cx="{x(mark.value):.1f}" cy="{y}" r="5"/>')
-        parts.append(_text(_LEFT + _WIDTH + 12, y + 4, mark.written, "tick", "start"))
-    parts.append(_text(_LEFT + _WIDTH / 2, height - 3, unit, "tick", "middle"))
+        parts.append(svg_text(_LEFT + _WIDTH + 12, y + 4, mark.written, "tick", "start"))
+    parts.append(svg_text(_LEFT + _WIDTH / 2, height - 3, unit, "tick", "middle"))
     return "".join([*parts, "</svg>"])
 
 
@@ -58,14 +57,14 @@ def scatter_plot(marks: Sequence[tuple[str, float, float, bool]], *, across: str
     scaled = [math.log10(value) if logarithmic else value for value in values]
     pad = (max(scaled) - min(scaled)) * 0.08 or 0.5
     low, high = min(scaled) - pad, max(scaled) + pad
-    parts = [_open(height)]
+    parts = [open_svg(_LEFT + _WIDTH + _RIGHT, height)]
     for tick in (0, 25, 50, 75, 100):
         y = bottom - (bottom - top) * tick / 100
-        parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_LEFT + _WIDTH}" y2="{y:.1f}"/>')
-        parts.append(_text(_LEFT - 8, y + 4, str(tick), "tick", "end"))
+        parts.append(svg_line(_LEFT, y, _LEFT + _WIDTH, y, "grid"))
+        parts.append(svg_text(_LEFT - 8, y + 4, str(tick), "tick", "end"))
     for value in _decades(low, high) if logarithmic else ticks(low, high):
         x = _LEFT + _WIDTH * ((math.log10(value) if logarithmic else value) - low) / (high - low)
-        parts.append(_text(x, bottom + 18, f"{value:g}", "tick", "middle"))
+        parts.append(svg_text(x, bottom + 18, f"{value:g}", "tick", "middle"))
     labels: list[tuple[float, float, int]] = []
     for (name, _, y_value, strong), place in zip(marks, scaled, strict=True):
         x = _LEFT + _WIDTH * (place - low) / (high - low)
@@ -73,9 +72,9 @@ def scatter_plot(marks: Sequence[tuple[str, float, float, bool]], *, across: str
         kind = "strong" if strong else "plain"
         parts.append(f'<circle class="dot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
         label_y = _free(labels, x, y + 4, len(name))
-        parts.append(_text(x + 9, label_y, name, f"name {kind}", "start"))
-    parts.append(_text(_LEFT + _WIDTH / 2, height - 4, across, "tick", "middle"))
-    parts.append(_text(_LEFT - 40, top + 4, up, "tick", "end"))
+        parts.append(svg_text(x + 9, label_y, name, f"name {kind}", "start"))
+    parts.append(svg_text(_LEFT + _WIDTH / 2, height - 4, across, "tick", "middle"))
+    parts.append(svg_text(_LEFT - 40, top + 4, up, "tick", "end"))
     return "".join([*parts, "</svg>"])
 
 
@@ -95,15 +94,6 @@ def _free(labels: list[tuple[float, float, int]], x: float, y: float, length: in
     return y
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """About five round numbers between the two."""
-    raw = (high - low) / 6
-    size: float = 10 ** math.floor(math.log10(raw))
-    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw)
-    first = math.ceil(low / step - 1e-9)
-    return [round(number * step, 10) for number in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
 def _decades(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten between 10^low and 10^high."""
     powers = range(math.floor(low), math.ceil(high) + 1)
@@ -118,12 +108,3 @@ def _axis(marks: Sequence[Mark], span: tuple[float, float], line: float | None) 
         ends += [end for end in (mark.value, mark.low, mark.high) if end is not None]
     low, high = min(ends), max(ends)
     return (low, high) if high > low else (low - 1, high + 1)
-
-
-def _open(height: float) -> str:
-    width = _LEFT + _WIDTH + _RIGHT
-    return f'<svg viewBox="0 0 {width} {height:g}" width="{width}" role="img" xmlns="http://www.w3.org/2000/svg">'
-
-
-def _text(x: float, y: float, text: str, kind: str, anchor: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
