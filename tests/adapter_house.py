@@ -52,10 +52,10 @@ class EngineFake:
         self.in_use: Counter[str] = Counter()
         self.faults: list[str] = []
 
-    def schema_known(self, schema: Mapping[str, Any]) -> bool:
+    def schema_known(self, schema: Mapping[str, Any], owner: str) -> bool:
         raise NotImplementedError
 
-    async def admit_schema(self, schema: Mapping[str, Any], tenant: str) -> None:
+    async def admit_schema(self, schema: Mapping[str, Any], owner: str) -> None:
         raise NotImplementedError
 
     def generate(self, request: BackendRequest) -> AsyncGenerator[Chunk, None]:

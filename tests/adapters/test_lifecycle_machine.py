@@ -157,10 +157,10 @@ class Engine:
         self.faults: list[str] = []
         self._staging = staging
 
-    def schema_known(self, schema: Mapping[str, Any]) -> bool:
+    def schema_known(self, schema: Mapping[str, Any], owner: str) -> bool:
         raise NotImplementedError
 
-    async def admit_schema(self, schema: Mapping[str, Any], tenant: str) -> None:
+    async def admit_schema(self, schema: Mapping[str, Any], owner: str) -> None:
         raise NotImplementedError
 
     def generate(self, request: BackendRequest) -> Any:

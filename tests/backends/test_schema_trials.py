@@ -1,4 +1,4 @@
-"""Schemas are tried out one at a time, tenants by turns, within a bounded queue; each once."""
+"""Schemas are tried out one at a time, owners by turns, within a bounded queue; each once for each owner."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def asked(trials: SchemaTrials, tenant: str, *names: str) -> list[asyncio.
     for name in names:
         tasks.append(asyncio.create_task(trials.admit({"const": name}, tenant)))
         for _ in range(500):
-            if tasks[-1].done() or module._key({"const": name}) in trials._open:
+            if tasks[-1].done() or (tenant, module._key({"const": name})) in trials._open:
                 break
             await asyncio.sleep(0.002)
         await asyncio.sleep(0)
@@ -76,14 +76,31 @@ async def test_tenants_take_turns(trials: SchemaTrials, compiler: SlowCompiler) 
     assert compiler.order == ["g1", "g2", "m1", "g3"]
 
 
-async def test_a_schema_is_tried_out_once(trials: SchemaTrials, compiler: SlowCompiler) -> None:
-    assert not trials.known({"const": "x"})
-    tasks = [*await asked(trials, "one", "x"), *await asked(trials, "two", "x")]
+async def test_an_owners_schema_is_tried_out_once(trials: SchemaTrials, compiler: SlowCompiler) -> None:
+    assert not trials.known({"const": "x"}, "one")
+    tasks = [*await asked(trials, "one", "x"), *await asked(trials, "one", "x")]
     compiler.let(1)
     assert await asyncio.gather(*tasks) == ['{"const":"x"}'] * 2
-    assert trials.known({"const": "x"})
-    assert await trials.admit({"const": "x"}, "three") == '{"const":"x"}'
+    assert trials.known({"const": "x"}, "one")
+    assert await trials.admit({"const": "x"}, "one") == '{"const":"x"}'
     assert compiler.order == ["x"]
+
+
+async def test_no_owner_has_anything_of_anothers_trial(trials: SchemaTrials, compiler: SlowCompiler) -> None:
+    """Neither while it runs nor when it is over, whatever it found."""
+    tasks = [*await asked(trials, "one", "x"), *await asked(trials, "two", "x")]
+    compiler.let(1)
+    await tasks[0]
+    assert not tasks[1].done()
+    assert not trials.known({"const": "x"}, "two")
+    compiler.verdict = Verdict(Outcome.TOO_SLOW, "takes for ever")
+    compiler.let(1)
+    with pytest.raises(InvalidRequest):
+        await tasks[1]
+    compiler.let(1)
+    with pytest.raises(InvalidRequest):
+        await trials.admit({"const": "x"}, "")
+    assert compiler.order == ["x", "x", "x"]
 
 
 async def test_a_refusal_is_remembered(trials: SchemaTrials, compiler: SlowCompiler) -> None:
@@ -133,7 +150,7 @@ async def test_who_leaves_takes_the_schema_out_of_the_queue(trials: SchemaTrials
 
 async def test_another_who_waits_keeps_it_in_the_queue(trials: SchemaTrials, compiler: SlowCompiler) -> None:
     await asked(trials, "one", "x")
-    first, second = [*await asked(trials, "one", "y"), *await asked(trials, "two", "y")]
+    first, second = [*await asked(trials, "one", "y"), *await asked(trials, "one", "y")]
     first.cancel()
     await asyncio.wait({first})
     compiler.let(2)
@@ -157,12 +174,23 @@ async def test_closing_fails_who_waits_and_who_comes(trials: SchemaTrials) -> No
             await task
 
 
-@pytest.mark.parametrize("bound", ["REMEMBERED", "REMEMBERED_BYTES"])
-async def test_what_is_remembered_is_bounded(
-    trials: SchemaTrials, compiler: SlowCompiler, bound: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("bound", ["verdicts", "bytes"])
+async def test_what_is_remembered_is_bounded_for_each_owner(
+    compiler: SlowCompiler, bound: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, bound, 3 if bound == "REMEMBERED" else 3100)
-    compiler.let(6)
+    owners = 8
+    if bound == "verdicts":
+        monkeypatch.setattr(module, "REMEMBERED", 3 * owners)
+        monkeypatch.setattr(module, "LEAST_REMEMBERED", 1)
+    else:
+        compiler.verdict = Verdict(Outcome.ACCEPTED, memory_bytes=12 << 20)  # each owner has 64 MiB in the engine
+        monkeypatch.setattr(module, "REMEMBERED", 10_000)
+    compiler.let(9)
+    trials = SchemaTrials(compiler, TrialLimits(owners=owners), lambda _seconds, _outcome: None)
+    await trials.admit({"const": "a"}, "other")
     for name in "abcd":
         await trials.admit({"const": name}, "one")
-    assert [trials.known({"const": name}) for name in "abcd"] == [False, True, True, True]
+    kept = [False, True, True, True] if bound == "verdicts" else [False, False, True, True]
+    assert [trials.known({"const": name}, "one") for name in "abcd"] == kept
+    assert trials.known({"const": "a"}, "other")
+    await trials.close()

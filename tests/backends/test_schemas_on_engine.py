@@ -62,9 +62,9 @@ async def test_a_slow_schema_does_not_hold_up_others(tiny_engine: EmbeddedVllm) 
     """Minutes of compiling in the engine's one thread otherwise: others' schemas would wait behind it."""
     patterns = [f"^([a-z]{{1,{90 - number}}}[0-9]{{1,90}}){{1,90}}$" for number in range(40)]
     slow = {"anyOf": [{"type": "string", "pattern": pattern} for pattern in patterns]}
-    refused = asyncio.create_task(collect(tiny_engine, request(PROMPT, json_schema=slow, tenant="hostile")))
+    refused = asyncio.create_task(collect(tiny_engine, request(PROMPT, json_schema=slow, schema_owner="hostile")))
     await asyncio.sleep(0)
-    quick = request(PROMPT, max_tokens=8, json_schema={"type": "boolean"}, tenant="other")
+    quick = request(PROMPT, max_tokens=8, json_schema={"type": "boolean"}, schema_owner="other")
     async with asyncio.timeout(60):
         assert text(await collect(tiny_engine, quick)) in ("true", "false")
         with pytest.raises(InvalidRequest, match="compiling it takes"):
@@ -82,8 +82,8 @@ async def test_bounded_strings_are_json(tiny_engine: EmbeddedVllm) -> None:
 
 async def test_a_schema_is_compiled_once_for_its_trial(tiny_engine: EmbeddedVllm) -> None:
     schema = {"type": "object", "properties": {"only": {"const": "here"}}, "required": ["only"]}
-    assert not tiny_engine.schema_known(schema)
+    assert not tiny_engine.schema_known(schema, "")
     for _ in range(2):
         assert text(await collect(tiny_engine, request(PROMPT, json_schema=schema))) == '{"only":"here"}'
-        assert tiny_engine.schema_known(schema)
+        assert tiny_engine.schema_known(schema, "")
     assert tiny_engine.schemas_waiting == 0

@@ -24,11 +24,11 @@ class WaitingBackend(ScriptedBackend):
         self.open = asyncio.Event()
         self.asked: list[str] = []
 
-    def schema_known(self, schema: Mapping[str, Any]) -> bool:
+    def schema_known(self, schema: Mapping[str, Any], owner: str) -> bool:
         return False
 
-    async def admit_schema(self, schema: Mapping[str, Any], tenant: str) -> None:
-        self.asked.append(tenant)
+    async def admit_schema(self, schema: Mapping[str, Any], owner: str) -> None:
+        self.asked.append(owner)
         await self.open.wait()
 
 

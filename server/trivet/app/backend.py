@@ -37,7 +37,7 @@ def embedded_settings(config: Config, folder: DataFolder, name: str) -> Embedded
         max_cpu_loras=backend.max_cpu_loras,
         max_lora_rank=backend.max_lora_rank,
         hang_timeout=backend.hang_timeout,
-        trials=_trial_limits(config.file.schemas),
+        trials=_trial_limits(config.file.schemas, len({key.tenant for key in config.file.keys}) or 1),
     )
 
 
@@ -49,12 +49,13 @@ def _engine_args(config: Config, arguments: Mapping[str, Any]) -> Mapping[str, A
     return {**arguments, "speculative_config": {**speculative, "model": str(config.resolve(speculative["model"]))}}
 
 
-def _trial_limits(schemas: Schemas) -> TrialLimits:
+def _trial_limits(schemas: Schemas, tenants: int) -> TrialLimits:
     return TrialLimits(
         cpu_seconds=schemas.compile_cpu_ms / 1000,
         step_seconds=schemas.step_cpu_ms / 1000,
         memory_bytes=schemas.compile_memory_bytes,
         max_waiting=schemas.max_waiting,
+        owners=tenants,
         schema=schema_limits(schemas),
     )
 

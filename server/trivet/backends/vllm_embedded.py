@@ -122,13 +122,13 @@ class EmbeddedVllm:
             raise self._unavailable()
         return await asyncio.shield(self._engine.death)
 
-    def schema_known(self, schema: Mapping[str, Any]) -> bool:
+    def schema_known(self, schema: Mapping[str, Any], owner: str) -> bool:
         """See `ports.Backend.schema_known`."""
-        return self._trials is not None and self._trials.known(schema)
+        return self._trials is not None and self._trials.known(schema, owner)
 
-    async def admit_schema(self, schema: Mapping[str, Any], tenant: str) -> None:
+    async def admit_schema(self, schema: Mapping[str, Any], owner: str) -> None:
         """See `ports.Backend.admit_schema`."""
-        await self._admitted(schema, tenant)
+        await self._admitted(schema, owner)
 
     async def generate(self, request: BackendRequest) -> AsyncGenerator[Chunk, None]:
         """See `ports.Backend.generate`. Also raises PromptTooLong, and InvalidRequest for what vLLM refuses."""
@@ -141,7 +141,9 @@ class EmbeddedVllm:
             raise PromptTooLong(f"the prompt has {length} tokens, and the context {self.context_tokens}")
         seconds = self._settings.coalesce_ms / 1000
         collector = Coalescer(asyncio.get_running_loop(), self._settings.coalesce_tokens, seconds, length)
-        schema = None if request.json_schema is None else await self._admitted(request.json_schema, request.tenant)
+        schema = None
+        if request.json_schema is not None:
+            schema = await self._admitted(request.json_schema, request.schema_owner)
         ticket = await engine.submit(request, lora, schema, collector)
         try:
             while not collector.finished:
@@ -174,10 +176,10 @@ class EmbeddedVllm:
         """The engine's own view of what is unfinished; raises BackendUnavailable."""
         return await self._running().stats()
 
-    async def _admitted(self, schema: Mapping[str, Any], tenant: str) -> str:
+    async def _admitted(self, schema: Mapping[str, Any], owner: str) -> str:
         self._running()
         assert self._trials is not None
-        return await self._trials.admit(schema, tenant)
+        return await self._trials.admit(schema, owner)
 
     async def _load(self, adapter: StagedAdapter) -> None:
         """Not to be cancelled half-way: the engine would hold what the registry does not know."""
@@ -223,7 +225,7 @@ class EmbeddedVllm:
             running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody else will ask
             self._abandoned = running
             raise
-        engine = VllmEngine(llm, self._settings.hang_timeout)
+        engine = VllmEngine(llm, self._settings.hang_timeout, self._settings.trials.owner_bytes)
         self.metrics.adopt()
         try:
             await engine.warm_up()

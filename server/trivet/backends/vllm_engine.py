@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from trivet.backends.hang_watch import HangWatch
 from trivet.backends.vllm_settings import GRAMMAR_BACKEND
 from trivet.errors import BackendUnavailable, InvalidRequest
 from trivet.types.generation import BackendRequest
+from trivet.vllm_plugin import tenant_grammars
 from trivet.vllm_plugin.prefix_salt import active, salt_after
 
+logger = logging.getLogger(__name__)
 RETRY_AFTER = 5.0
 STOP_SECONDS = 5.0
 _Result = TypeVar("_Result")
@@ -37,14 +40,16 @@ class VllmEngine:
     Requests take the same road as in `AsyncLLM.add_request`, but for the collector at its end, which is ours.
     """
 
-    def __init__(self, llm: Any, hang_timeout: float) -> None:
+    def __init__(self, llm: Any, hang_timeout: float, grammar_bytes: int) -> None:
         """Must be made on the event loop that will use it.
 
-        It counts as dead when it gives no sign of life for `hang_timeout` seconds.
+        It counts as dead when it gives no sign of life for `hang_timeout` seconds. `grammar_bytes`: how much it may
+        cache of the grammars of each owner of schemas.
         """
         self.block_size = int(llm.vllm_config.cache_config.block_size)
         self.context_tokens = int(llm.vllm_config.model_config.max_model_len)
         self.salts_after_prefix = _salts_after_prefix()
+        _warn_of_shared_grammars()
         self._llm = llm
         self._open: dict[str, Coalescer] = {}
         self._tasks: tuple[str, ...] = ()
@@ -52,6 +57,7 @@ class VllmEngine:
         self._processes = list(llm.engine_core.resources.engine_manager.processes)
         self._watch = DeathWatch(self._processes, self._declare_dead)
         self._hang_timeout = hang_timeout
+        self._grammar_bytes = grammar_bytes
         self._hang_watch: HangWatch | None = None
 
     @property
@@ -93,6 +99,10 @@ class VllmEngine:
         prepared = self._prepare(request, lora)
         if schema is not None:
             _constrain(prepared.sampling_params, schema)
+            if request.schema_owner:
+                prepared.sampling_params.extra_args = tenant_grammars.owned_by(
+                    request.schema_owner, self._grammar_bytes
+                )
         self._llm.input_processor.assign_request_id(prepared)
         ticket = str(prepared.request_id)
         self._open[ticket] = collector
@@ -206,6 +216,17 @@ def _salts_after_prefix() -> bool:
     from vllm.v1.core import kv_cache_utils
 
     return active(kv_cache_utils)
+
+
+def _warn_of_shared_grammars() -> None:
+    from vllm.v1.structured_output import StructuredOutputManager
+
+    if not tenant_grammars.active(StructuredOutputManager):
+        logger.warning(
+            "this version of vLLM compiles JSON schemas once for all tenants: the time of an answer tells whether "
+            "others use the same one (checked versions: %s)",
+            ", ".join(tenant_grammars.CHECKED_VERSIONS),
+        )
 
 
 def _is_engine_death(problem: BaseException) -> bool:

@@ -21,6 +21,7 @@ from trivet.types.request import GenerateCall
 from trivet.types.variant import CacheScope, Route, Sampling, Variant
 
 ANSWERED = (FinishReason.STOP, FinishReason.LENGTH)
+OPERATOR = ""  # whose a variant's schema is
 
 
 class AnswerStream:
@@ -50,9 +51,9 @@ class AnswerStream:
         """
         loop, variant = asyncio.get_running_loop(), resolution.variant
         backend = self._backends[variant.backend]
-        schema = call.json_schema or variant.json_schema
-        if schema is not None and not backend.schema_known(schema):
-            await self._admit_schema(backend, schema, call.tenant, permit, account)
+        schema, owner = (call.json_schema, call.tenant) if call.json_schema else (variant.json_schema, OPERATOR)
+        if schema is not None and not backend.schema_known(schema, owner):
+            await self._admit_schema(backend, schema, owner, permit, account)
         salt = cache_salt(resolution.route, call.tenant)
         request = BackendRequest(
             request_id=call.request_id,
@@ -63,7 +64,7 @@ class AnswerStream:
             unsalted_tokens=prompt.prefix_tokens,
             json_schema=schema,
             priority=call.priority,
-            tenant=call.tenant,
+            schema_owner=owner,
             on_unread=account.add_unread,
         )
         pieces: list[str] = []
@@ -85,14 +86,14 @@ class AnswerStream:
 
     @staticmethod
     async def _admit_schema(
-        backend: Backend, schema: Mapping[str, Any], tenant: str, permit: Permit, account: Account
+        backend: Backend, schema: Mapping[str, Any], owner: str, permit: Permit, account: Account
     ) -> None:
         """A new schema waits for its turn; others have the request's place meanwhile. The wait is the queue's."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
             async with permit.aside():
-                await backend.admit_schema(schema, tenant)
+                await backend.admit_schema(schema, owner)
         finally:
             account.queue = (account.queue or 0.0) + loop.time() - started
 

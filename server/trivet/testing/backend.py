@@ -31,11 +31,11 @@ class ScriptedBackend:
         self.resident: set[str] = set()
         self._seen: set[tuple[str | None, str | None, tuple[int, ...]]] = set()
 
-    def schema_known(self, schema: Mapping[str, Any]) -> bool:
+    def schema_known(self, schema: Mapping[str, Any], owner: str) -> bool:
         """No schema constrains a script."""
         return True
 
-    async def admit_schema(self, schema: Mapping[str, Any], tenant: str) -> None:
+    async def admit_schema(self, schema: Mapping[str, Any], owner: str) -> None:
         """No schema constrains a script."""
 
     async def generate(self, request: BackendRequest) -> AsyncGenerator[Chunk, None]:

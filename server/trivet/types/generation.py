@@ -25,7 +25,8 @@ class BackendRequest:
 
     Requests share KV blocks with those of the same `cache_salt` alone, but for blocks that lie wholly within the first
     `unsalted_tokens` tokens: these all requests of the adapter share, where the backend can tell them apart.
-    `tenant`: whose turn it is where tenants wait for each other. `on_unread` is told, when a reader leaves before the
+    `schema_owner`: the tenant whose schema it is, empty for the operator's; nothing that is computed for it is another
+    owner's. `on_unread` is told, when a reader leaves before the
     end, of what the engine had handed over by then and nobody had fetched.
     """
 
@@ -37,7 +38,7 @@ class BackendRequest:
     unsalted_tokens: int = 0
     json_schema: Mapping[str, Any] | None = None
     priority: int = 0
-    tenant: str = ""
+    schema_owner: str = ""
     on_unread: Callable[[Chunk], None] = lambda _: None
 
 

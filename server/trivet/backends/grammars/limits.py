@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
+from trivet.vllm_plugin.tenant_grammars import ALL_BYTES
+
+_LEAST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +16,17 @@ class TrialLimits:
 
     `cpu_seconds` for one, since the engine spends as much again; `step_seconds` of the engine's main thread for the
     mask of one token, on average; `memory_bytes` of the compiling process beyond its own; `max_waiting` schemas at
-    once. `schema`: what may be compiled at all.
+    once. `owners`: how many there may be whose schemas are kept apart. `schema`: what may be compiled at all.
     """
 
     cpu_seconds: float = 0.5
     step_seconds: float = 0.002
     memory_bytes: int = 512 << 20
     max_waiting: int = 16
+    owners: int = 1
     schema: SchemaLimits = DEFAULT_LIMITS
+
+    @property
+    def owner_bytes(self) -> int:
+        """What the engine may keep of one owner's compiled grammars."""
+        return max(ALL_BYTES // self.owners, _LEAST_BYTES)

@@ -1,9 +1,12 @@
-"""Trials: every schema is compiled outside of the engine first, one at a time, tenants by turns.
+"""Trials: every schema is compiled outside of the engine first, one at a time, its owners by turns.
 
 vLLM compiles the schemas of all requests in few threads of the engine's process (one, on two cores) and stops for
 nobody: one that takes minutes keeps every other waiting. So only schemas whose compiling is known to be short reach the
 engine. It gets a new one no faster than one at a time is tried, and it takes no longer for it than the trial did, so
 what waits in it is one schema or two.
+
+Owners are the tenants, and the operator. What is known of a schema is known for its owner alone: whoever finds an
+answer ready must not learn that somebody else uses the same schema.
 """
 
 from __future__ import annotations
@@ -29,9 +32,8 @@ logger = logging.getLogger(__name__)
 
 FIELD = "json_schema"
 RETRY_AFTER = 1.0
-REMEMBERED = 4096  # verdicts
-# Of all accepted grammars. vLLM keeps 512 MiB of compiled ones; what is known here must be found there again.
-REMEMBERED_BYTES = 256 << 20
+REMEMBERED = 4096  # verdicts of all owners that there may be; each has the same share
+LEAST_REMEMBERED = 64  # of one
 
 OnTrial = Callable[[float, Outcome], None]  # told of each one's seconds
 
@@ -52,15 +54,20 @@ class SchemaCompiler(Protocol):
 class _Trial:
     key: str
     text: str
-    tenant: str
+    owner: str
     done: asyncio.Future[Verdict]
     waiters: int = 0
 
 
 @dataclass(slots=True)
 class _Verdicts:
-    """The newest verdicts, the one that was asked for last at the end."""
+    """The newest verdicts of one owner, the one that was asked for last at the end.
 
+    `most_bytes`: of its accepted grammars.
+    """
+
+    most: int
+    most_bytes: int
     known: OrderedDict[str, tuple[Verdict, str]] = field(default_factory=OrderedDict)
     held_bytes: int = 0
 
@@ -74,7 +81,7 @@ class _Verdicts:
         text = text if verdict.outcome is Outcome.ACCEPTED else ""
         self.known[key] = verdict, text
         self.held_bytes += verdict.memory_bytes + len(text)
-        while len(self.known) > REMEMBERED or (self.held_bytes > REMEMBERED_BYTES and len(self.known) > 1):
+        while len(self.known) > self.most or (self.held_bytes > self.most_bytes and len(self.known) > 1):
             _, (old, old_text) = self.known.popitem(last=False)
             self.held_bytes -= old.memory_bytes + len(old_text)
 
@@ -86,9 +93,9 @@ class SchemaTrials:
         self._compiler = compiler
         self._limits = limits
         self._on_trial = on_trial
-        self._verdicts = _Verdicts()
-        self._open: dict[str, _Trial] = {}  # waiting and under way
-        self._queues: OrderedDict[str, deque[_Trial]] = OrderedDict()  # by tenant; whose turn it is first
+        self._verdicts: dict[str, _Verdicts] = {}  # by owner
+        self._open: dict[tuple[str, str], _Trial] = {}  # by owner and key; waiting and under way
+        self._queues: OrderedDict[str, deque[_Trial]] = OrderedDict()  # by owner; whose turn it is first
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -97,21 +104,21 @@ class SchemaTrials:
         """Schemas that wait for their trial."""
         return sum(map(len, self._queues.values()))
 
-    def known(self, schema: Mapping[str, Any]) -> bool:
+    def known(self, schema: Mapping[str, Any], owner: str) -> bool:
         """Whether `admit` has its answer at once."""
-        return _key(schema) in self._verdicts.known
+        return _key(schema) in self._known(owner).known
 
-    async def admit(self, schema: Mapping[str, Any], tenant: str) -> str:
-        """The text that the engine is given for this schema, once it is known to be harmless.
+    async def admit(self, schema: Mapping[str, Any], owner: str) -> str:
+        """The text that the engine is given for this schema of the owner's, once it is known to be harmless.
 
         Raises InvalidRequest with what is wrong, Overloaded where too many wait, BackendUnavailable if it cannot be
         found out. Who is cancelled leaves the queue; a trial under way goes on to its own limit, since ending it costs
         more than it could still take.
         """
         key = _key(schema)
-        found = self._verdicts.find(key)
+        found = self._known(owner).find(key)
         if found is None:
-            trial = self._open.get(key) or await self._line_up(key, dict(schema), tenant)
+            trial = self._open.get((owner, key)) or await self._line_up(key, dict(schema), owner)
             verdict, text = await self._outcome(trial), trial.text
         else:
             verdict, text = found
@@ -132,35 +139,42 @@ class SchemaTrials:
         self._queues.clear()
         await self._compiler.stop()
 
-    async def _line_up(self, key: str, schema: dict[str, Any], tenant: str) -> _Trial:
-        self._giving_way(tenant)  # before any work is done on it
+    def _known(self, owner: str) -> _Verdicts:
+        if owner not in self._verdicts:
+            most = max(REMEMBERED // self._limits.owners, LEAST_REMEMBERED)
+            # Half of what the engine keeps: what is known here must be found there again.
+            self._verdicts[owner] = _Verdicts(most, self._limits.owner_bytes // 2)
+        return self._verdicts[owner]
+
+    async def _line_up(self, key: str, schema: dict[str, Any], owner: str) -> _Trial:
+        self._giving_way(owner)  # before any work is done on it
         # In a thread: tens of milliseconds for the largest that is allowed, and the event loop is everybody's.
         text = await asyncio.to_thread(_checked_form, schema, self._limits.schema)
         if self._closed:
             raise BackendUnavailable("the engine is stopped", RETRY_AFTER)
-        if key in self._open:  # another one came in between
-            return self._open[key]
-        self._make_room(tenant)
-        trial = self._open[key] = _Trial(key, text, tenant, asyncio.get_running_loop().create_future())
-        self._queues.setdefault(tenant, deque()).append(trial)
+        if (owner, key) in self._open:  # another one came in between
+            return self._open[owner, key]
+        self._make_room(owner)
+        trial = self._open[owner, key] = _Trial(key, text, owner, asyncio.get_running_loop().create_future())
+        self._queues.setdefault(owner, deque()).append(trial)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run(), name="schema-trials")
         return trial
 
-    def _giving_way(self, tenant: str) -> _Trial | None:
-        """Which one has to give way to one of this tenant, None if there is room; Overloaded if none has to.
+    def _giving_way(self, owner: str) -> _Trial | None:
+        """Which one has to give way to one of this owner, None if there is room; Overloaded if none has to.
 
-        It is the newest of the tenant that has the most in a queue that is full.
+        It is the newest of the owner that has the most in a queue that is full.
         """
         if self.waiting < self._limits.max_waiting:
             return None
         greediest = max(self._queues, key=lambda name: len(self._queues[name]))
-        if len(self._queues.get(tenant, ())) + 1 >= len(self._queues[greediest]):
+        if len(self._queues.get(owner, ())) + 1 >= len(self._queues[greediest]):
             raise self._overloaded()
         return self._queues[greediest][-1]
 
-    def _make_room(self, tenant: str) -> None:
-        newest = self._giving_way(tenant)
+    def _make_room(self, owner: str) -> None:
+        newest = self._giving_way(owner)
         if newest is not None:
             self._withdraw(newest)
             _fail(newest, self._overloaded())
@@ -179,20 +193,20 @@ class SchemaTrials:
 
     def _withdraw(self, trial: _Trial) -> None:
         """Out of the queue, if it is still in it."""
-        queue = self._queues.get(trial.tenant)
+        queue = self._queues.get(trial.owner)
         if queue is None or trial not in queue:
             return
         queue.remove(trial)
         if not queue:
-            del self._queues[trial.tenant]
-        self._open.pop(trial.key, None)
+            del self._queues[trial.owner]
+        self._open.pop((trial.owner, trial.key), None)
 
     async def _run(self) -> None:
         while self._queues:
-            tenant, queue = self._queues.popitem(last=False)
+            owner, queue = self._queues.popitem(last=False)
             trial = queue.popleft()
             if queue:
-                self._queues[tenant] = queue
+                self._queues[owner] = queue
             started = time.monotonic()
             try:
                 verdict = await self._compiler.compile(trial.text)
@@ -206,11 +220,11 @@ class SchemaTrials:
                 _fail(trial, BackendUnavailable("the schema could not be tried out", RETRY_AFTER))
             else:
                 self._on_trial(time.monotonic() - started, verdict.outcome)
-                self._verdicts.add(trial.key, verdict, trial.text)
+                self._known(trial.owner).add(trial.key, verdict, trial.text)
                 if not trial.done.done():
                     trial.done.set_result(verdict)
             finally:
-                self._open.pop(trial.key, None)
+                self._open.pop((trial.owner, trial.key), None)
 
 
 def _checked_form(schema: dict[str, Any], limits: SchemaLimits) -> str:
