@@ -178,3 +178,22 @@ def test_a_long_conversation_that_fits_is_assembled_with_what_passages_fit_besid
     assert 1 <= len(made.passages) < 5
     with pytest.raises(PromptTooLong, match="more than"):
         assembler.assemble(asked, context_tokens=bare, max_tokens=1, passages=passages)
+
+
+@pytest.mark.parametrize("text", ["the lamp is here. ", "x", "中文"], ids=["words", "one word", "chinese"])
+def test_room_is_required_exactly_where_a_prompt_without_passages_needs_it(family: Family, text: str) -> None:
+    assembler = family.assembler(PROMPT)
+    asked = [Message("user", text * 40)]
+    needed = len(assembler.assemble(asked, context_tokens=10_000, max_tokens=10).token_ids)
+    assembler.require_room(asked, context_tokens=needed + 10, max_tokens=10)
+    with pytest.raises(PromptTooLong, match=rf"{needed} tokens .* at most {needed - 1} fit"):
+        assembler.require_room(asked, context_tokens=needed + 9, max_tokens=10)
+
+
+def test_what_is_short_is_not_counted(chatml: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    assembler = chatml.assembler(PROMPT)
+    asked = [Message("user", "x" * 100)]
+    assembler.assemble(asked, context_tokens=900, max_tokens=100)  # its plan is made
+    watched = Watched(monkeypatch)
+    assembler.require_room(asked, context_tokens=900, max_tokens=100)
+    assert watched.characters == 0

@@ -120,3 +120,20 @@ async def test_a_request_for_less_makes_room_for_a_longer_prompt_and_one_for_mor
         assert said.reason == "PROMPT_TOO_LONG"
         assert "2,048 of context less 1,024 for the answer" in said.message
     assert list((await used(served, text=text, max_tokens=100)).degraded) == []
+
+
+async def test_what_cannot_fit_is_refused_before_its_search(served: Gateway) -> None:
+    for text in ("word " * 250, "word " * 4000):  # a little over, and much
+        said = await fails(served.stub.Generate(request("rag", text=text)))
+        assert said.reason == "PROMPT_TOO_LONG"
+        assert "2,048 of context less 1,024 for the answer" in said.message
+        assert said.receipt is not None
+        assert not said.receipt.HasField("retrieval_ms")
+    assert served.retriever.queries == []
+
+
+async def test_what_the_prompt_does_not_take_is_refused_before_its_search(served: Gateway) -> None:
+    asked = request("rag")
+    asked.variables["unknown"] = "x"
+    assert (await fails(served.stub.Generate(asked))).reason == "INVALID_REQUEST"
+    assert served.retriever.queries == []

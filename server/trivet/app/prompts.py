@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from trivet.app.backend import variants_of
 from trivet.config import Config
 from trivet.errors import ConfigError
-from trivet.pipeline.generation import Assemblers
+from trivet.pipeline.assembly import Assemblers
 from trivet.pipeline.variables import uneven_variables
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.library import PromptLibrary

@@ -1,7 +1,8 @@
 """One request, from arrival to receipt.
 
-admit -> resolve (route, unit) to a variant and take its references -> retrieve under its own deadline -> assemble
-tokens, stable first -> slot -> stream from the backend -> receipt, also for a cancelled or failed request.
+admit -> resolve (route, unit) to a variant -> refuse what cannot fit -> take its references -> retrieve under its own
+deadline -> assemble tokens, stable first -> slot -> stream from the backend -> receipt, also for a cancelled or failed
+request.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots
@@ -18,29 +18,22 @@ from trivet.errors import DeadlineExceeded, PromptTooLong
 from trivet.metering.account import Account
 from trivet.metering.prices import Price
 from trivet.pipeline.admission import Admission
+from trivet.pipeline.assembly import Assemblers, PromptAssembly
 from trivet.pipeline.context import Context, ContextRetrieval
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.response_sink import ResponseSink
-from trivet.pipeline.stream import AnswerStream, sampling_of
-from trivet.pipeline.variables import route_variables
+from trivet.pipeline.stream import AnswerStream
 from trivet.ports import Backend, ReceiptSink
-from trivet.prompts.assembly.assembler import PromptAssembler
-from trivet.prompts.template.source import Variable
 from trivet.prompts.tokenizer.token_bytes import has_more_bytes
 from trivet.routing.table import Resolution, RouteTable
 from trivet.types.answer import Answer
 from trivet.types.passage import Passage
-from trivet.types.prompt import AssembledPrompt
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall
-from trivet.types.variant import Route, Variant, VersionRef
+from trivet.types.variant import Route, Variant
 
-Assemblers = Mapping[tuple[str, VersionRef], PromptAssembler]  # by backend and prompt
 BYTES_PER_TOKEN = 3  # an estimate for admission alone, made before anything is tokenized
-LONG_PROMPT = 8192  # characters
-MANY_MESSAGES = 16
-LONG_PROMPTS_AT_ONCE = 2
 ON_THE_WAY = 0.025  # seconds between a client and its server
 TIMEOUT_ROUNDING = 0.01
 
@@ -71,12 +64,12 @@ class GenerationPipeline:
         self._context = ContextRetrieval(retriever)
         self._prompts = prompts
         self._backends = backends
+        self._assembly = PromptAssembly(prompts, backends)
         self._stream = AnswerStream(backends, slots, ledger)
         self._prices = prices
         self._sink = sink
         self._code_of = code_of
         self._require_ready = require_ready
-        self._long_prompts = asyncio.Semaphore(LONG_PROMPTS_AT_ONCE)
 
     async def generate(self, call: GenerateCall, sink: ResponseSink) -> Answer:
         """Answer one request; `sink` gets the text as it comes and the receipt in any case.
@@ -131,11 +124,12 @@ class GenerationPipeline:
             resolution = self._routes.resolve(call.route, call.unit_id)
             account.resolve(resolution.variant, resolution.route.revision, resolution.unit_source)
             self._require_ready(resolution.route, resolution.variant)
+            await self._assembly.require_room(call, resolution)
             async with self._adapter(resolution.variant, account) as adapter:
                 context = await self._retrieve(call, resolution, account)
                 if self._falls_short(context, call, resolution.variant, account):
                     return await self._decline(resolution.variant, account, sink), ()
-                prompt, granted = await self._assemble(call, resolution, context, account)
+                prompt, granted = await self._assembly.assemble(call, resolution, context, account)
                 text = await self._stream.run(granted, resolution, prompt, adapter, permit, account, sink)
         return text, prompt.passages
 
@@ -193,50 +187,6 @@ class GenerationPipeline:
         await sink.delta(text)
         return text
 
-    async def _assemble(
-        self, call: GenerateCall, resolution: Resolution, context: Context, account: Account
-    ) -> tuple[AssembledPrompt, GenerateCall]:
-        """The prompt, and the request with as many tokens of answer as there is room for.
-
-        Passages leave room for the variant's own `max_tokens`, or for fewer if the request wants fewer. What it wants
-        beyond that is cut to the rest of the context.
-        """
-        variant = resolution.variant
-        context_tokens = self._backends[variant.backend].context_tokens
-        wanted = sampling_of(call, variant).max_tokens
-        few_shot = None if variant.retrieval is None else variant.retrieval.few_shot
-        assemble = partial(
-            self._prompts[variant.backend, variant.prompt].assemble,
-            call.messages,
-            context_tokens=context_tokens,
-            max_tokens=min(wanted, variant.sampling.max_tokens),
-            variables=call.variables,
-            also_known=route_variables(resolution.route, self._variables_of) if call.variables else (),
-            passages=context.passages,
-            passage_tokens=None if variant.retrieval is None else variant.retrieval.token_budget,
-            examples=context.examples,
-            example_tokens=None if few_shot is None else few_shot.token_budget,
-        )
-        prompt = await self._off_the_loop(assemble) if is_long(call, context) else assemble()
-        room = context_tokens - len(prompt.token_ids)
-        reasons = {
-            "passages_dropped": prompt.dropped,
-            "examples_dropped": prompt.dropped_examples,
-            "max_tokens_cut": wanted > room,
-        }
-        account.degraded += [reason for reason, holds in reasons.items() if holds]
-        account.example_ids = tuple(example.id for example in prompt.examples)
-        account.passage_ids = tuple(passage.id for passage in prompt.passages)
-        return prompt, replace(call, max_tokens=min(wanted, room))
-
-    def _variables_of(self, variant: Variant) -> Mapping[str, Variable]:
-        return self._prompts[variant.backend, variant.prompt].variables
-
-    async def _off_the_loop(self, assemble: Callable[[], AssembledPrompt]) -> AssembledPrompt:
-        """In a thread: the tokenizer lets others run meanwhile. A few at once, so that they do not take every core."""
-        async with self._long_prompts:
-            return await asyncio.to_thread(assemble)
-
     def _failure_code(self, error: BaseException, call: GenerateCall) -> str:
         code = self._code_of(error)
         cancelled = code == self._code_of(asyncio.CancelledError())
@@ -268,12 +218,3 @@ def deadline_ended(call: GenerateCall, now: float) -> bool:
 def size_of(call: GenerateCall) -> int:
     """Bytes of the conversation's text."""
     return sum(len(message.content.encode()) for message in call.messages)
-
-
-def is_long(call: GenerateCall, context: Context) -> bool:
-    """Whether assembling it would hold up every stream; for a usual prompt a thread's switch costs more than that."""
-    texts = [message.content for message in call.messages]
-    texts += call.variables.values()
-    texts += [passage.text for passage in context.passages]
-    texts += [text for example in context.examples for text in (example.question, example.answer)]
-    return sum(map(len, texts)) > LONG_PROMPT or len(call.messages) > MANY_MESSAGES

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import BackendUnavailable
-from trivet.pipeline.generation import Assemblers
+from trivet.pipeline.assembly import Assemblers
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.ports import Backend
 from trivet.types.generation import BackendRequest

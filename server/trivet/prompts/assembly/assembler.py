@@ -11,7 +11,7 @@ from itertools import accumulate, pairwise
 from trivet.errors import ConfigError, InvalidRequest, PromptTooLong, Unsupported
 from trivet.prompts.assembly.layout import check_conversation, check_variables, encodable, lay_out, place_of
 from trivet.prompts.assembly.passage_block import passage_lines
-from trivet.prompts.assembly.plan import Plan, common_beginning, fill, fits, make_plan, stable_ids
+from trivet.prompts.assembly.plan import Plan, common_beginning, fill, fits, make_plan, size_of, stable_ids
 from trivet.prompts.template.source import Placeholder, PromptSource, Role, Variable
 from trivet.prompts.tokenizer.chat_template import TemplateRefusal
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
@@ -96,26 +96,41 @@ class PromptAssembler:
         Variables that are only `also_known`, to other prompts of the route, are left out. Raises InvalidRequest for
         wrong roles, variables and half surrogate pairs, PromptTooLong if it does not fit without any of them.
         """
-        roles = check_conversation(messages)
-        asked = _AssemblyRequest(
-            roles,
-            tuple(message.content for message in messages),
-            check_variables(self._prompt, variables or {}, also_known),
-        )
         limit = context_tokens - max_tokens
         told = f"({context_tokens:,} of context less {max_tokens:,} for the answer)"
+        asked = self._asked(messages, variables or {}, also_known)
         self._refuse_too_long(asked, limit, told)
         made = self._with_fitting(asked, passages, limit, passage_tokens)
         if made is None:
-            bare = len(self._draft(asked, ()).ids)
-            raise PromptTooLong(_too_long(f"{bare:,}", limit, told))
-        shown = self._within(examples, example_tokens) if roles[0] == "user" else ()
+            raise self._refusal(asked, limit, told)
+        shown = self._within(examples, example_tokens) if asked.roles[0] == "user" else ()
         for count in range(len(shown), 0, -1):
             draft = self._draft(asked.after(shown[:count]), made.passages)
             if len(draft.ids) <= limit:
                 with_examples = self._result(draft.ids, passages, len(made.passages))
                 return replace(with_examples, examples=shown[:count], dropped_examples=tuple(examples[count:]))
         return replace(made, dropped_examples=tuple(examples))
+
+    def require_room(
+        self,
+        messages: Sequence[Message],
+        *,
+        context_tokens: int,
+        max_tokens: int,
+        variables: Mapping[str, str] | None = None,
+        also_known: Collection[str] = (),
+    ) -> None:
+        """Raise what `assemble` raises for this request whatever passages it is given, in less time than that takes.
+
+        What has no more bytes than there is room for tokens is not counted.
+        """
+        limit = context_tokens - max_tokens
+        told = f"({context_tokens:,} of context less {max_tokens:,} for the answer)"
+        asked = self._asked(messages, variables or {}, also_known)
+        self._refuse_too_long(asked, limit, told)
+        plan, contents = self._planned(asked, asked.contents)
+        if size_of(plan, contents) > limit and not fits(plan, contents, self._tokenizer.text, limit):
+            raise self._refusal(asked, limit, told)
 
     @property
     def variables(self) -> Mapping[str, Variable]:
@@ -125,6 +140,17 @@ class PromptAssembler:
     def bytes_within(self, tokens: int) -> int:
         """Bytes of text that may fit into so many tokens: of what has more, nothing needs to be looked at."""
         return max(0, tokens) * self._tokenizer.text.bytes_per_token
+
+    def _asked(
+        self, messages: Sequence[Message], variables: Mapping[str, str], also_known: Collection[str]
+    ) -> _AssemblyRequest:
+        roles = check_conversation(messages)
+        values = check_variables(self._prompt, variables, also_known)
+        return _AssemblyRequest(roles, tuple(message.content for message in messages), values)
+
+    def _refusal(self, asked: _AssemblyRequest, limit: int, told: str) -> PromptTooLong:
+        """Of one that `_refuse_too_long` let pass: short enough to be counted."""
+        return PromptTooLong(_too_long(f"{len(self._draft(asked, ()).ids):,}", limit, told))
 
     def _refuse_too_long(self, asked: _AssemblyRequest, limit: int, told: str) -> None:
         """Raise PromptTooLong for a long text that does not fit, for no more work than one that does would be."""

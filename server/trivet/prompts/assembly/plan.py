@@ -116,6 +116,12 @@ def common_beginning(one: list[int], other: list[int]) -> list[int]:
     return one[:same]
 
 
+def size_of(plan: Plan, contents: Mapping[int, str]) -> int:
+    """Bytes of the plan's text with its contents (by message number), its ids counted as one each."""
+    sizes = (len(step if isinstance(step, tuple) else _text(step, contents, -1)[0].encode()) for step in plan.steps)
+    return sum(sizes)
+
+
 def fits(plan: Plan, contents: Mapping[int, str], tokenizer: TextTokenizer, most: int) -> bool:
     """Whether the plan with its contents (by message number) has at most `most` ids."""
     left = most
