@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from engine_fixtures import SESSION_ENGINE, collect, request, tiny_settings
-from trivet.backends.engine_sockets import socket_folder
 from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
 from trivet.errors import BackendUnavailable
 
@@ -126,14 +125,17 @@ async def _no_more_than(others: set[BaseProcess]) -> bool:
     return True
 
 
+@pytest.mark.parametrize("length", [1, 200], ids=["short", "longer than a socket's path"])
 async def test_sockets_and_logs_of_two_engines_of_one_name_are_apart(
-    tiny_engine: EmbeddedVllm, tiny_model: Path, tmp_path: Path
+    tiny_engine: EmbeddedVllm, tiny_model: Path, tmp_path: Path, length: int
 ) -> None:
-    settings = tiny_settings(tiny_model, tmp_path)
-    sockets = socket_folder(settings.cache_folder, settings.name)
+    settings = tiny_settings(tiny_model, tmp_path, cache_folder=tmp_path / ("x" * length))
+    sockets = settings.cache_folder / "sockets" / "tiny"
     backend = EmbeddedVllm(settings)
     await backend.start()
     assert len(list(sockets.iterdir())) > 0
+    assert all(path.is_socket() for path in sockets.iterdir())
+    assert await collect(backend, request([5]))
     assert (tmp_path / "engine-logging.json").is_file()
     assert "vllm.v1.engine.core" in (tmp_path / "engine.log").read_text()
     await backend.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine_fixtures import tiny_settings
 from tiny_model import adapter_files
+from trivet.backends.engine_sockets import EngineSockets
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.backends.vllm_launch import Launch
 from trivet.errors import BackendUnavailable
@@ -58,7 +59,9 @@ async def main(model: Path, data: Path) -> None:
     for way in ("without", "with"):
         if way == "with":
             cpu_lora.register()
-        llm = await asyncio.to_thread(Launch(settings, lambda: None).run)
+        llm = await asyncio.to_thread(
+            Launch(settings, EngineSockets(settings.cache_folder, settings.name), lambda: None).run
+        )
         said[way] = await wrong_answers(llm, loras)
         llm.shutdown(timeout=5)
     print(json.dumps(said))

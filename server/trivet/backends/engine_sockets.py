@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
-import tempfile
 from pathlib import Path
 
 _LONGEST = 107  # bytes of a Unix socket's path on Linux
 _NAME = 37  # of them for a slash and vLLM's name of a socket, a UUID
 
 
-def socket_folder(cache: Path, name: str) -> Path:
-    """The folder of the engine `name`: below the cache folder, or where that is too long a path, a temporary one.
+class EngineSockets:
+    """The folder of one engine's sockets, below the cache folder: a start finds and removes what a killed one left.
 
-    It is the same for each start of the same engine, so that a start finds what a killed one left.
+    The folder's own path may be too long for a socket's. Then it is reached through this process's descriptor of it,
+    by a path that the engine's processes can follow too, since they are the same user's.
     """
-    folder = cache / "sockets" / name
-    if len(os.fsencode(folder)) + _NAME <= _LONGEST:
-        return folder
-    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"trivet-{digest}"
 
+    def __init__(self, cache: Path, name: str) -> None:
+        """`name`: the engine's."""
+        self.folder = cache / "sockets" / name
+        self._descriptor: int | None = None
 
-def new_sockets(folder: Path) -> None:
-    """Make the folder anew, empty, for this user alone; OSError if it is somebody else's."""
-    clear_sockets(folder)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise OSError(f"{folder} is not a folder of this user")
+    def make(self) -> Path:
+        """Make the folder anew, empty, for this user alone; the path that sockets in it are to be made with.
 
+        It holds until `remove`. OSError if the folder is somebody else's.
+        """
+        self.remove()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = self.folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise OSError(f"{self.folder} is not a folder of this user")
+        if len(os.fsencode(self.folder)) + _NAME <= _LONGEST:
+            return self.folder
+        self._descriptor = os.open(self.folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return Path(f"/proc/{os.getpid()}/fd/{self._descriptor}")
 
-def clear_sockets(folder: Path) -> None:
-    """Remove it with all that is in it; fine if it is not there."""
-    shutil.rmtree(folder, ignore_errors=True)
+    def remove(self) -> None:
+        """Remove it with all that is in it; fine if it is not there."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        shutil.rmtree(self.folder, ignore_errors=True)

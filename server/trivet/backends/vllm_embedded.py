@@ -12,7 +12,7 @@ from typing import Any
 from trivet.backends.background import in_background
 from trivet.backends.coalescing import Coalescer
 from trivet.backends.engine_metrics import EngineMetrics
-from trivet.backends.engine_sockets import clear_sockets, socket_folder
+from trivet.backends.engine_sockets import EngineSockets
 from trivet.backends.grammars.process import CompilerProcess, write_vocabulary
 from trivet.backends.grammars.trials import OnTrial, SchemaTrials
 from trivet.backends.launch.failure import log_size, told_failure
@@ -54,6 +54,7 @@ class EmbeddedVllm:
         self.state = EngineState.STOPPED
         self.metrics = EngineMetrics()
         self._settings = settings
+        self._sockets = EngineSockets(settings.cache_folder, settings.name)
         self._on_state = on_state
         self._on_trial = on_trial
         self._engine: VllmEngine | None = None
@@ -216,7 +217,7 @@ class EmbeddedVllm:
 
         if self._abandoned is not None:  # two starts at a time would both want the memory
             await asyncio.wait({self._abandoned})
-        start = Launch(self._settings, loading)
+        start = Launch(self._settings, self._sockets, loading)
         running = in_background(start.run, "vllm-start")
         try:
             llm = await asyncio.shield(running)
@@ -249,7 +250,7 @@ class EmbeddedVllm:
             await trials.close()
         if engine is not None:
             await engine.stop()
-        clear_sockets(socket_folder(self._settings.cache_folder, self.name))
+        self._sockets.remove()
 
     def _died(self, engine: VllmEngine) -> None:
         if engine is self._engine:

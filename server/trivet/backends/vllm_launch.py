@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trivet.backends.engine_process import write_logging_config
-from trivet.backends.engine_sockets import new_sockets, socket_folder
+from trivet.backends.engine_sockets import EngineSockets
 from trivet.backends.launch.arguments import engine_arguments
 from trivet.backends.launch.cpu_memory import take_share
 from trivet.backends.vllm_settings import EmbeddedSettings
@@ -25,9 +25,10 @@ class LaunchAbandonedError(Exception):
 class Launch:
     """One start of an engine. `run` blocks for as long as that takes, so it belongs in a thread."""
 
-    def __init__(self, settings: EmbeddedSettings, loading: Callable[[], None]) -> None:
+    def __init__(self, settings: EmbeddedSettings, sockets: EngineSockets, loading: Callable[[], None]) -> None:
         """`loading` is called in `run`'s thread when the imports are done and the engine's process is to start."""
         self._settings = settings
+        self._sockets = sockets
         self._loading = loading
         self._others = frozenset(multiprocessing.active_children())
         self._abandoned = False
@@ -35,7 +36,7 @@ class Launch:
     def run(self) -> Any:
         """Start the engine and return its `AsyncLLM`; raises whatever vLLM raises (more is in the log file)."""
         logging_config = write_logging_config(self._settings.log_file)
-        _prepare_environment(self._settings, logging_config)
+        _prepare_environment(self._settings.cache_folder, self._sockets.make(), logging_config)
         from vllm.platforms import current_platform
 
         on_cpu = bool(current_platform.is_cpu())
@@ -71,14 +72,11 @@ class Launch:
             raise LaunchAbandonedError
 
 
-def _prepare_environment(settings: EmbeddedSettings, logging_config: Path) -> None:
-    """Vendors' caches go below the cache folder. Must run before vLLM is imported for the first time.
+def _prepare_environment(folder: Path, sockets: Path, logging_config: Path) -> None:
+    """Vendors' caches go below the cache folder `folder`. Must run before vLLM is imported for the first time.
 
     The environment is the whole process's, so engines start one after another.
     """
-    folder = settings.cache_folder
-    sockets = socket_folder(folder, settings.name)
-    new_sockets(sockets)
     os.environ.update(
         VLLM_CACHE_ROOT=str(folder / "vllm"),
         VLLM_RPC_BASE_PATH=str(sockets),
