@@ -20,6 +20,7 @@ from trivet.cli.project.prompt import prompt
 from trivet.cli.request.ask import ask
 from trivet.cli.request.receipt import receipt
 from trivet.cli.request.route import route
+from trivet.cli.rollout.command import rollout
 from trivet.cli.server.recovery import backup, doctor, restore
 from trivet.cli.server.reload import reload_routes
 from trivet.cli.server.serve import serve
@@ -58,8 +59,24 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(init, check, serve, ask, status, route, prompt, receipt, index, adapter, evaluate, reload_routes, key, demo),
-    *(backup, restore, doctor),
+    *(
+        init,
+        check,
+        serve,
+        ask,
+        status,
+        route,
+        prompt,
+        receipt,
+        index,
+        adapter,
+        rollout,
+        evaluate,
+        reload_routes,
+        key,
+        demo,
+    ),
+    *(demo, backup, restore, doctor),
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -15,6 +15,7 @@ from trivet.client.failure import CallFailed, failures
 from trivet.client.health import CHECK, is_serving
 from trivet.client.pieces import in_pieces
 from trivet.client.retry import ONCE, Attempts, Retry
+from trivet.client.rollouts import Rollouts
 from trivet.client.stream import AnswerStream
 from trivet.client.target import Target
 
@@ -38,6 +39,7 @@ class Client:
         self._inference = inference_pb2_grpc.InferenceStub(self._channels[0])
         self._health: Callable[..., bytes] = self._channels[0].unary_unary(CHECK)
         self._admin = admin_pb2_grpc.AdminStub(self._channels[1])
+        self.rollouts = Rollouts(self._admin, timeout, self._metadata)
 
     def __enter__(self) -> Client:
         return self
