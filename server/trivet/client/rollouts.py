@@ -35,14 +35,14 @@ class Rollouts:
         request = rollout_pb2.ListRolloutsRequest(route=route, limit=limit)
         return self._call(self._admin.ListRollouts, request).rollouts
 
-    def transitions(self, route: str, rollout: str = "") -> Iterator[rollout_pb2.RolloutTransition]:
-        """The audit log of a route, or of one rollout by its id, from the first entry on."""
+    def transitions(self, route: str) -> Iterator[rollout_pb2.RolloutTransition]:
+        """The audit log of a route, from the first entry on."""
         after = 0
         while True:
             answer = self._call(
                 self._admin.ListRolloutTransitions,
                 rollout_pb2.ListRolloutTransitionsRequest(
-                    route=route, rollout=rollout, after_revision=after, limit=_TRANSITIONS_AT_ONCE
+                    route=route, after_revision=after, limit=_TRANSITIONS_AT_ONCE
                 ),
             )
             yield from answer.transitions
@@ -50,9 +50,9 @@ class Rollouts:
                 return
             after = answer.transitions[-1].revision
 
-    def observations(self, rollout: str, step: int) -> Iterator[rollout_pb2.ReadRolloutObservationsResponse]:
-        """What a step's decisions were made from, in the order in which it was judged. Without a time limit."""
-        request = rollout_pb2.ReadRolloutObservationsRequest(rollout=rollout, step=step)
+    def observations(self, rollout: str) -> Iterator[rollout_pb2.ReadRolloutObservationsResponse]:
+        """What a rollout's decisions were made from, in the order in which it was judged. Without a time limit."""
+        request = rollout_pb2.ReadRolloutObservationsRequest(rollout=rollout)
         with failures():
             yield from self._admin.ReadRolloutObservations(request, metadata=self._metadata)
 

@@ -82,7 +82,6 @@ BOUNDS: Mapping[str, Bound] = {
     "GetRolloutRequest.route": NAME,
     "ListRolloutsRequest.route": NAME,
     "ListRolloutTransitionsRequest.route": NAME,
-    "ListRolloutTransitionsRequest.rollout": NAME,
     "ReadRolloutObservationsRequest.rollout": NAME,
     "RolloutChange.route": NAME,
     "RolloutChange.reason": REASON,

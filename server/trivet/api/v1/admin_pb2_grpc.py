@@ -246,7 +246,7 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReadRolloutObservations(self, request, context):
-        """What a step's decisions were made from, while the store keeps it: until a week after the rollout's end.
+        """What a rollout's decisions were made from, while the store keeps it: until a week after the rollout's end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -322,16 +322,14 @@ class ListRolloutsResponse(_message.Message):
     def __init__(self, rollouts: _Optional[_Iterable[_Union[Rollout, _Mapping]]] = ...) -> None: ...
 
 class ListRolloutTransitionsRequest(_message.Message):
-    __slots__ = ("route", "rollout", "after_revision", "limit")
+    __slots__ = ("route", "after_revision", "limit")
     ROUTE_FIELD_NUMBER: _ClassVar[int]
-    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     AFTER_REVISION_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     route: str
-    rollout: str
     after_revision: int
     limit: int
-    def __init__(self, route: _Optional[str] = ..., rollout: _Optional[str] = ..., after_revision: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+    def __init__(self, route: _Optional[str] = ..., after_revision: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class ListRolloutTransitionsResponse(_message.Message):
     __slots__ = ("transitions", "more")
@@ -342,26 +340,26 @@ class ListRolloutTransitionsResponse(_message.Message):
     def __init__(self, transitions: _Optional[_Iterable[_Union[RolloutTransition, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class ReadRolloutObservationsRequest(_message.Message):
-    __slots__ = ("rollout", "step", "after_number")
+    __slots__ = ("rollout", "after_number")
     ROLLOUT_FIELD_NUMBER: _ClassVar[int]
-    STEP_FIELD_NUMBER: _ClassVar[int]
     AFTER_NUMBER_FIELD_NUMBER: _ClassVar[int]
     rollout: str
-    step: int
     after_number: int
-    def __init__(self, rollout: _Optional[str] = ..., step: _Optional[int] = ..., after_number: _Optional[int] = ...) -> None: ...
+    def __init__(self, rollout: _Optional[str] = ..., after_number: _Optional[int] = ...) -> None: ...
 
 class ReadRolloutObservationsResponse(_message.Message):
-    __slots__ = ("number", "gateway", "at", "data")
+    __slots__ = ("number", "step", "gateway", "at", "data")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     number: int
+    step: int
     gateway: str
     at: _timestamp_pb2.Timestamp
     data: bytes
-    def __init__(self, number: _Optional[int] = ..., gateway: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., step: _Optional[int] = ..., gateway: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class RolloutChange(_message.Message):
     __slots__ = ("route", "reason", "actor", "revision")
