@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tiny_model import adapter_files
+from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.settings import AdapterSettings
@@ -107,7 +108,8 @@ class House:
         write_adapter(self.root / "voice" / "1", adapter_files(2))
         self.settings = AdapterSettings((self.root,), tmp_path / "staged", base, 16)
         self.database = tmp_path / "adapters.sqlite"
-        self.wanted: dict[VersionRef, list[str]] = {}
+        self.demand = AdapterDemand()
+        self.wanted = self.demand.users
         self.engine = EngineFake()
         self.loads: list[str] = []
         self.lifecycle = LifecycleSettings(host_places=2, retry_first=0.01, retry_most=0.05)
@@ -118,7 +120,7 @@ class House:
         self.manager = AdapterManager(
             AdapterStaging(self.settings),
             self.engine,
-            self.wanted,
+            self.demand,
             DesiredAdapters.open(self.database),
             self.lifecycle,
             lambda outcome, _: self.loads.append(outcome),

@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import CollectorRegistry
 
 from chat_families import make_family
+from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.adapters.settings import AdapterSettings
@@ -219,7 +220,8 @@ async def gateway(
 def no_adapters(backend: ScriptedBackend, folder: Path) -> AdapterManager:
     """A manager that manages none."""
     settings = AdapterSettings((folder / "adapters",), folder / "staged", folder, max_rank=16)
-    return AdapterManager(AdapterStaging(settings), backend, {}, DesiredAdapters.open(folder / "adapters.sqlite"))
+    desired = DesiredAdapters.open(folder / "adapters.sqlite")
+    return AdapterManager(AdapterStaging(settings), backend, AdapterDemand(), desired)
 
 
 # A small, fixed flow-control window: without it gRPC's core reads megabytes ahead of a client that does not.

@@ -13,6 +13,7 @@ import random
 import sys
 from pathlib import Path
 
+from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.settings import AdapterSettings
@@ -28,7 +29,9 @@ def open_manager(folder: Path, base: Path) -> tuple[AdapterManager, ScriptedBack
     settings = AdapterSettings((folder / "root",), folder / "staged", base, 16)
     backend = ScriptedBackend()
     desired = DesiredAdapters.open(folder / "adapters.sqlite")
-    manager = AdapterManager(AdapterStaging(settings), backend, {}, desired, LifecycleSettings(host_places=2))
+    manager = AdapterManager(
+        AdapterStaging(settings), backend, AdapterDemand(), desired, LifecycleSettings(host_places=2)
+    )
     return manager, backend
 
 

@@ -6,8 +6,9 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from trivet.rollouts.observation import Arm, Observation, Outcome
+from trivet.rollouts.observation import Observation, Outcome
 from trivet.rollouts.spec import RolloutSpec
+from trivet.types.rollout import Arm
 
 SPEC = RolloutSpec(
     route="support",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rollouts.traffic import Flags, Indices, Requests
-from trivet.rollouts.observation import Arm
 from trivet.rollouts.smoke import WINDOW_SECONDS, log_wealth
 from trivet.rollouts.spec import GuardrailKind
 from trivet.rollouts.statistics import FIRST_REQUESTS, ArmSums, Numbers
 from trivet.rollouts.tally import StepStatistics
+from trivet.types.rollout import Arm
 
 EVERY = 10
 """Requests between two looks: a second at 10 requests a second."""

@@ -11,12 +11,12 @@ from rollouts.looks import Counting, Looks, look
 from rollouts.traffic import Flags, Requests, World, draw
 from trivet.rollouts.decisions import Decision, Health, decide
 from trivet.rollouts.guardrails import BINARY
-from trivet.rollouts.observation import Arm
 from trivet.rollouts.sample_ratio import mismatch
 from trivet.rollouts.smoke import HIGHEST_SHARE
 from trivet.rollouts.spec import DEFAULT_GUARDRAILS, Guardrail, RolloutSpec
 from trivet.rollouts.states import Event, Position, State, apply
 from trivet.rollouts.statistics import promotion_test, rollback_test
+from trivet.types.rollout import Arm
 
 SERVERS = Counting()
 

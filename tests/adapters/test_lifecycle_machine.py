@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.staging.staging import AdapterStaging
@@ -199,7 +200,8 @@ class Lifecycle(RuleBasedStateMachine):
         self.loop = VirtualLoop()
         self.staging, self.desired = MemoryStaging(), MemoryDesired()
         self.engine = Engine(self.staging)
-        self.wanted: dict[VersionRef, list[str]] = {}
+        self.demand = AdapterDemand()
+        self.wanted = self.demand.users
         self.orders: list[asyncio.Task[Any]] = []
         self.requests: list[tuple[asyncio.Task[None], asyncio.Event]] = []
         self.patch = mock.patch("asyncio.to_thread", slowly)
@@ -209,7 +211,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _start(self) -> None:
         self.manager = AdapterManager(
-            self.staging, self.engine, self.wanted, self.desired, LifecycleSettings(PLACES, 2, 0.5, 4.0)
+            self.staging, self.engine, self.demand, self.desired, LifecycleSettings(PLACES, 2, 0.5, 4.0)
         )
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:

@@ -13,6 +13,7 @@ import pytest
 
 from engine_fixtures import SESSION_ENGINE, collect, request, text
 from tiny_model import adapter_files
+from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.settings import AdapterSettings
@@ -38,7 +39,7 @@ async def test_life_of_an_adapter(tiny_engine: EmbeddedVllm, tiny_model: Path, t
     folder = write_adapter(tmp_path / "root" / "tone" / "1", adapter_files(60))
     settings = AdapterSettings((tmp_path / "root",), tmp_path / "staged", tiny_model, max_rank=8)
     desired = DesiredAdapters.open(tmp_path / "adapters.sqlite")
-    manager = AdapterManager(AdapterStaging(settings), tiny_engine, {}, desired)
+    manager = AdapterManager(AdapterStaging(settings), tiny_engine, AdapterDemand(), desired)
     first = await manager.load(REF)
     async with manager.acquire(REF) as lease:
         assert lease is not None
@@ -69,7 +70,7 @@ def manager_of(engine: EmbeddedVllm, model: Path, folder: Path) -> AdapterManage
     """Two places in host memory; sources in `root`."""
     settings = AdapterSettings((folder / "root",), folder / "staged", model, max_rank=8)
     desired = DesiredAdapters.open(folder / "adapters.sqlite")
-    return AdapterManager(AdapterStaging(settings), engine, {}, desired, LifecycleSettings(host_places=2))
+    return AdapterManager(AdapterStaging(settings), engine, AdapterDemand(), desired, LifecycleSettings(host_places=2))
 
 
 async def answer(manager: AdapterManager, engine: EmbeddedVllm, ref: VersionRef) -> str:

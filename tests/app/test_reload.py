@@ -13,6 +13,7 @@ import yaml
 from training_base import make_base
 from trivet.app.prompts import ServedPrompts
 from trivet.app.reload import RouteReload, prices_of
+from trivet.app.revisions import OwnRevisions
 from trivet.config import Config, load_config
 from trivet.errors import BackendUnavailable, ConfigError
 from trivet.pipeline.route_update import RouteChange, RouteUpdater
@@ -64,7 +65,8 @@ class World:
         config = self.read()
         self.prompts, self.prices = ServedPrompts.of(config), prices_of(config)
         self.route_updater = FakeChangeover(config.routes)
-        self.reload = RouteReload(config, self.read, cast(RouteUpdater, self.route_updater), self.prompts, self.prices)
+        updater, announce = cast(RouteUpdater, self.route_updater), OwnRevisions().announce
+        self.reload = RouteReload(config, self.read, updater, self.prompts, self.prices, announce)
 
     def read(self) -> Config:
         return load_config(self.path)
@@ -192,9 +194,8 @@ async def test_a_cross_encoder_that_nothing_asked_for_at_the_start_needs_a_resta
     world = World(tmp_path)
     index = tmp_path / "facts" / "index.yaml"
     index.write_text("version: 1\ncandidates: 50\nrerank: {model: ../cross}\n")
-    started = RouteReload(
-        world.read(), world.read, cast(RouteUpdater, world.route_updater), ServedPrompts.of(world.read()), {}
-    )
+    updater, prompts = cast(RouteUpdater, world.route_updater), ServedPrompts.of(world.read())
+    started = RouteReload(world.read(), world.read, updater, prompts, {}, OwnRevisions().announce)
     world.variants["v"]["retrieval"] = {"index": "facts", "rerank": True}
     world.write()
     with pytest.raises(ConfigError, match="routes: nothing asked to rerank index facts at the start: needs a restart"):

@@ -9,11 +9,12 @@ import pytest
 
 from rollout_observations import SPEC
 from trivet.rollouts.decisions import Decision, Health, Reason, decide
-from trivet.rollouts.observation import Arm, Exclusion
+from trivet.rollouts.observation import Exclusion
 from trivet.rollouts.spec import Approval, Guardrail, GuardrailKind
 from trivet.rollouts.states import Event, Position, State
 from trivet.rollouts.statistics import ArmSums
 from trivet.rollouts.tally import StepStatistics
+from trivet.types.rollout import Arm
 
 NOW = 1000.0
 CANARY = Position(State.CANARY, step=0, share=0.05, since=900.0, judged_since=900.0)

@@ -9,9 +9,10 @@ import pytest
 
 from rollout_observations import observation
 from trivet.rollouts.guardrails import numbers
-from trivet.rollouts.observation import Arm, Exclusion, Outcome, RetryWindow, exclusion
+from trivet.rollouts.observation import Exclusion, Outcome, RetryWindow, exclusion
 from trivet.rollouts.spec import Guardrail, GuardrailKind
 from trivet.rollouts.thresholds import StableBlocks, Thresholds, quantile
+from trivet.types.rollout import Arm
 
 ALL = tuple(Guardrail(kind) for kind in GuardrailKind)
 LIMITS = Thresholds(ttft_ms=200.0, total_ms=1000.0, cost_nano_usd=2000.0)

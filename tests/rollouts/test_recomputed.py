@@ -11,10 +11,11 @@ import pytest
 from rollout_observations import SPEC, drawn, observation
 from trivet.rollouts.decisions import Health, decide
 from trivet.rollouts.evidence import Test
-from trivet.rollouts.observation import Arm, Exclusion, Observation, Outcome
+from trivet.rollouts.observation import Exclusion, Observation, Outcome
 from trivet.rollouts.spec import Guardrail, GuardrailKind
 from trivet.rollouts.states import Event, Position, State
 from trivet.rollouts.tally import StepTally
+from trivet.types.rollout import Arm
 
 POSITION = Position(State.CANARY, step=1, share=0.5, since=0.0, judged_since=0.0)
 Units = dict[tuple[str, Arm], list[dict[str, float]]]

@@ -10,9 +10,9 @@ from rollouts.cells import cells
 from rollouts.looks import Counting, look
 from rollouts.runs import run
 from rollouts.traffic import World, draw
-from trivet.rollouts.observation import Arm
 from trivet.rollouts.spec import GuardrailKind
 from trivet.rollouts.statistics import ArmSums
+from trivet.types.rollout import Arm
 
 
 def test_sums_at_a_look_are_those_of_its_units() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from trivet.errors import FailedPrecondition, UnknownRoute
+from trivet.errors import InvalidRequest, UnknownRoute
 from trivet.routing.table import RouteTable
 from trivet.types.receipt import UnitSource
+from trivet.types.rollout import RouteRollout
 from trivet.types.variant import Route, Variant, VersionRef
 
 
@@ -54,23 +56,10 @@ def test_an_unknown_route_does_not_tell_a_client_which_there_are() -> None:
 def test_replacing_leaves_earlier_resolutions_alone() -> None:
     routes = table(a_route({"stable": 1.0}))
     before, handed_out = routes.resolve("support", "u"), routes.routes
-    routes.replace(a_route({"candidate": 1.0}, revision=1))
+    routes.replace({"support": a_route({"candidate": 1.0}, revision=1)})
     assert routes.resolve("support", "u").variant.name == "candidate"
     assert (before.variant.name, before.route.revision) == ("stable", 0)
     assert handed_out["support"].revision == 0
-
-
-@pytest.mark.parametrize("late", [1, 2])
-def test_a_late_writer_is_refused(late: int) -> None:
-    routes = table(a_route(revision=2))
-    with pytest.raises(FailedPrecondition, match="above 2"):
-        routes.replace(a_route(revision=late))
-    assert routes.routes["support"].revision == 2
-
-
-def test_replacing_an_unknown_route_is_refused() -> None:
-    with pytest.raises(UnknownRoute):
-        table(a_route()).replace(a_route(revision=1, name="sales"))
 
 
 @pytest.mark.parametrize("weights", [{"stable": 0.0}, {"stable": -1.0}, {"other": 1.0}])
@@ -78,7 +67,7 @@ def test_routes_that_cannot_be_resolved_are_refused(weights: dict[str, float]) -
     with pytest.raises(ValueError, match="expected"):
         table(a_route(weights))
     with pytest.raises(ValueError, match="expected"):
-        table(a_route()).replace(a_route(weights, revision=1))
+        table(a_route()).replace({"support": a_route(weights, revision=1)})
 
 
 def test_a_route_stands_under_its_own_name() -> None:
@@ -86,31 +75,12 @@ def test_a_route_stands_under_its_own_name() -> None:
         RouteTable({"sales": a_route()})
 
 
-def test_concurrent_writers_end_at_the_highest_revision() -> None:
-    routes = RouteTable({"support": a_route(), "sales": a_route(name="sales")})
-
-    def write(name: str, first: int) -> None:
-        for revision in range(first, 400, 4):
-            try:
-                routes.replace(a_route(revision=revision, name=name))
-            except FailedPrecondition:
-                continue
-
-    threads = [threading.Thread(target=write, args=(n, first)) for n in ("support", "sales") for first in (1, 2, 3, 4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert {name: route.revision for name, route in routes.routes.items()} == {"support": 399, "sales": 399}
-
-
-def test_replacing_all_gives_what_changed_the_next_revision() -> None:
+def test_others_are_served_from_the_next_request_on() -> None:
     routes = RouteTable({"support": a_route(), "sales": a_route(name="sales"), "gone": a_route(name="gone")})
     handed_out = routes.routes
-    routes.replace(a_route({"stable": 3.0}, revision=5, name="sales"))
-    changed, new = a_route({"candidate": 1.0}), a_route(name="new")
-    routes.replace_all({"support": changed, "sales": a_route({"stable": 3.0}, name="sales"), "new": new})
-    assert {name: route.revision for name, route in routes.routes.items()} == {"support": 6, "sales": 5, "new": 6}
+    changed, new = a_route({"candidate": 1.0}, revision=6), a_route(name="new", revision=1)
+    routes.replace({"support": changed, "sales": a_route({"stable": 3.0}, name="sales", revision=5), "new": new})
+    assert {name: route.revision for name, route in routes.routes.items()} == {"support": 6, "sales": 5, "new": 1}
     assert routes.resolve("support", "u").variant.name == "candidate"
     assert routes.revision == 6
     assert set(handed_out) == {"support", "sales", "gone"}
@@ -118,20 +88,82 @@ def test_replacing_all_gives_what_changed_the_next_revision() -> None:
         routes.resolve("gone")
 
 
-def test_a_route_that_comes_back_is_not_taken_for_the_one_that_was() -> None:
-    routes = RouteTable({"support": a_route(), "sales": a_route(name="sales")})
-    routes.replace_all({"support": a_route()})
-    assert routes.revision == 0
-    routes.replace_all({"support": a_route(), "sales": a_route({"stable": 1.0}, name="sales")})
-    assert routes.routes["sales"].revision == 1
-    routes.replace_all({"support": a_route()})
-    routes.replace_all({"support": a_route(), "sales": a_route(name="sales")})
-    assert routes.routes["sales"].revision == 2
-
-
-def test_replacing_all_with_one_that_cannot_be_resolved_changes_nothing() -> None:
+def test_replacing_with_one_that_cannot_be_resolved_changes_nothing() -> None:
     routes = table(a_route())
     with pytest.raises(ValueError, match="no variant has a positive weight"):
-        routes.replace_all({"new": a_route(name="new"), "support": a_route({"stable": 0.0})})
+        routes.replace({"new": a_route(name="new"), "support": a_route({"stable": 0.0})})
     assert set(routes.routes) == {"support"}
     assert routes.routes["support"].weights == {"stable": 1.0, "candidate": 1.0}
+
+
+def rolled(share: float, state: str = "canary", holdout: float = 0.0, salt: str = "rollout-1") -> Route:
+    rollout = RouteRollout("r1", state, 0, "stable", "candidate", share, holdout, salt)
+    return replace(a_route({"stable": 1.0}, revision=4), rollout=rollout)
+
+
+def test_each_of_100000_units_changes_sides_at_most_once_over_the_steps_and_two_tables_agree() -> None:
+    steps = [table(rolled(share)) for share in (0.01, 0.05, 0.25, 0.5)] + [table(rolled(1.0, "soaking"))]
+    other = table(rolled(0.25))
+    moved = Counter[int]()
+    for number in range(100_000):
+        unit = f"user-{number}"
+        seen = [step.resolve("support", unit).variant.name for step in steps]
+        switch = seen.index("candidate")
+        assert seen == ["stable"] * switch + ["candidate"] * (len(steps) - switch)
+        assert other.resolve("support", unit, request_id="another").variant.name == seen[2]
+        moved[switch] += 1
+    assert [round(moved[switch] / 100_000, 2) for switch in range(5)] == [0.01, 0.04, 0.20, 0.25, 0.50]
+
+
+def test_a_rollout_ignores_the_weights_and_the_routes_salt() -> None:
+    chosen = [table(rolled(0.5)).resolve("support", f"u{i}").variant.name for i in range(300)]
+    salted = [
+        table(replace(rolled(0.5), salt="other", weights={"stable": 9.0})).resolve("support", f"u{i}").variant.name
+        for i in range(300)
+    ]
+    assert chosen == salted
+    another = [table(rolled(0.5, salt="rollout-2")).resolve("support", f"u{i}").variant.name for i in range(300)]
+    assert chosen != another
+
+
+def test_the_held_out_stay_on_stable_until_the_promotion() -> None:
+    soaking, promoted = table(rolled(1.0, "soaking", 0.1)), table(rolled(1.0, "promoted", 0.1))
+    found = [soaking.resolve("support", f"u{i}") for i in range(2000)]
+    held = [one for one in found if one.unit_source is UnitSource.HOLDOUT]
+    assert 150 < len(held) < 250
+    assert {one.variant.name for one in held} == {"stable"}
+    assert {one.variant.name for one in found if one.unit_source is UnitSource.REQUEST} == {"candidate"}
+    assert {promoted.resolve("support", one.unit).unit_source for one in held} == {UnitSource.REQUEST}
+
+
+def test_a_request_without_a_unit_is_drawn_by_its_id() -> None:
+    routes = table(rolled(0.5))
+    found = [routes.resolve("support", request_id=f"r{i}") for i in range(400)]
+    assert {one.unit_source for one in found} == {UnitSource.RANDOM}
+    assert 140 < sum(one.variant.name == "candidate" for one in found) < 260
+    again = [routes.resolve("support", request_id=f"r{i}") for i in range(400)]
+    assert [one.variant.name for one in found] == [one.variant.name for one in again]
+
+
+@pytest.mark.parametrize("route", [a_route({"stable": 1.0}), rolled(0.0)])
+def test_a_tester_gets_the_variant_that_is_asked_for(route: Route) -> None:
+    found = table(route).resolve("support", "u", forced="candidate")
+    assert (found.variant.name, found.unit, found.unit_source) == ("candidate", "u", UnitSource.FORCED)
+    with pytest.raises(InvalidRequest) as refused:
+        table(route).resolve("support", "u", forced="nobody")
+    assert "known: stable, candidate" in str(refused.value.fields)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"candidate": "other"}, "names unknown variants other"),
+        ({"share": 1.5}, "share 1.5"),
+        ({"holdout": 1.0}, "hold"),
+    ],
+)
+def test_a_rollout_that_cannot_be_resolved_is_refused(changes: dict[str, Any], message: str) -> None:
+    route = rolled(0.5)
+    assert route.rollout is not None
+    with pytest.raises(ValueError, match=message):
+        table(replace(route, rollout=replace(route.rollout, **changes)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from trivet import __version__
+from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.app.adapters.manager import adapter_manager
 from trivet.app.adapters.slots import adapter_slots
@@ -24,6 +25,7 @@ from trivet.app.progress import Progress
 from trivet.app.prompts import ServedPrompts
 from trivet.app.reload import RouteReload, prices_of
 from trivet.app.reranking import open_reranking
+from trivet.app.revisions import Announce, OwnRevisions, revised
 from trivet.app.runtime_info import RuntimeInfo
 from trivet.app.supervision.warmup import Warmup
 from trivet.config import Config
@@ -85,6 +87,7 @@ class Gateway:
         self._config = config
         self._read = read
         self._reload: RouteReload | None = None
+        self._announce: Announce = OwnRevisions().announce
         self._progress = progress
         self._stack = AsyncExitStack()
         self._health = Health()
@@ -152,17 +155,19 @@ class Gateway:
     async def _start_components(self, folder: DataFolder, prompts: ServedPrompts) -> _Components:
         engines = Engines(self._config, folder, self._metrics)
         with_adapters = adapter_backend(self._config)
-        wanted = required_adapters(self._config.routes)
-        adapters = adapter_manager(self._config, folder, engines.backends[with_adapters], wanted, self._metrics)
+        demand = AdapterDemand(required_adapters(self._config.routes))
+        adapters = adapter_manager(self._config, folder, engines.backends[with_adapters], demand, self._metrics)
         self._registry.register(AdapterGauge(asyncio.get_running_loop(), adapters.statuses))
-        routes, ledger = RouteTable(self._config.routes), PrefixCacheLedger()
+        routes = RouteTable(await revised(self._config.routes, self._announce))
+        ledger = PrefixCacheLedger()
         self._registry.register(WeightGauge(lambda: routes.routes))
         readiness = Readiness(engines.backends, self._slots, adapters, prompts.assemblers, ledger)
         warmup = Warmup(routes, adapters, readiness, with_adapters)
-        route_updater = RouteUpdater(routes, adapters, wanted, readiness, self._follower.changed)
+        route_updater = RouteUpdater(routes, adapters, demand, readiness, self._follower.changed)
         self._stack.push_async_callback(engines.close)
         self._stack.push_async_callback(adapters.close)
         self._stack.push_async_callback(engines.end_supervision)
+        self._stack.push_async_callback(route_updater.close)
         try:
             async with asyncio.TaskGroup() as group:
                 starting = group.create_task(engines.start(warmup, self._progress, self._follower.changed))
@@ -194,7 +199,9 @@ class Gateway:
         """What the listeners serve."""
         config, keys = self._config, authenticator(self._config)
         prices = prices_of(config)
-        reload = self._reload = RouteReload(config, self._read, components.route_updater, components.prompts, prices)
+        reload = self._reload = RouteReload(
+            config, self._read, components.route_updater, components.prompts, prices, self._announce
+        )
         self._stack.push_async_callback(reload.close)
         receipts = ReceiptLog(folder.receipts)
         self._stack.callback(receipts.close)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from trivet.app.backend import variants_of
 from trivet.app.prompts import PromptSet, ServedPrompts
+from trivet.app.revisions import Announce, revised
 from trivet.config import Config, needs_restart
 from trivet.errors import ConfigError, TrivetError
 from trivet.metering.prices import Price
@@ -27,7 +28,7 @@ class RouteReload:
     """All calls come from one event loop; `close` last.
 
     `read` gives the configuration as it is now, or raises ConfigError. `prices` is what requests are charged by; it is
-    kept up here.
+    kept up here. `announce` gives the revisions of what the file says.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class RouteReload:
         route_updater: RouteUpdater,
         prompts: ServedPrompts,
         prices: dict[str, Price],
+        announce: Announce,
     ) -> None:
         self._config = config
         self._read = read
         self._route_updater = route_updater
         self._prompts = prompts
         self._prices = prices
+        self._announce = announce
         self._reranked = set(_reranked(config))
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[RouteChange]] = set()
@@ -96,7 +99,8 @@ class RouteReload:
 
             self._prompts.add(prompts)
             try:
-                change = await self._route_updater.replace(config.routes, with_the_routes)
+                routes = await revised(config.routes, self._announce)
+                change = await self._route_updater.replace(routes, with_the_routes)
             except BaseException:
                 if self._config is not config:
                     self._prompts.withdraw(prompts)

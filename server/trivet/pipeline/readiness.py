@@ -11,6 +11,7 @@ from trivet.errors import BackendUnavailable
 from trivet.pipeline.assembly import Assemblers
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.ports import Backend
+from trivet.routing.required import required_variants
 from trivet.types.generation import BackendRequest
 from trivet.types.variant import CacheScope, Route, Sampling, Variant, VersionRef
 
@@ -52,9 +53,10 @@ class Readiness:
             raise BackendUnavailable(f"the engine of backend {variant.backend} is down", RETRY_DOWN)
         raise BackendUnavailable(f"variant {route.name}/{variant.name} is not warm yet", RETRY_WARMING)
 
-    def keep(self, routes: Mapping[str, Route]) -> None:
-        """Forget what is in none of these: its adapter may be gone when it comes back."""
-        kept = {bundle_of(route, variant) for route in routes.values() for variant in route.variants.values()}
+    def keep(self, *tables: Mapping[str, Route]) -> None:
+        """Forget what none of these requires: its adapter may be gone when it comes back."""
+        routes = [route for table in tables for route in table.values()]
+        kept = {bundle_of(route, variant) for route in routes for variant in required_variants(route)}
         self._ready = {bundle: life for bundle, life in self._ready.items() if bundle in kept}
 
     async def prime(self, route: Route, variant: Variant) -> None:

@@ -12,13 +12,14 @@ from enum import Enum
 
 from trivet.rollouts.evidence import Evidence, GuardrailEvidence, Test, gather
 from trivet.rollouts.judging import compared_guardrails, promotion_tests, rollback_tests
-from trivet.rollouts.observation import Arm, Exclusion
+from trivet.rollouts.observation import Exclusion
 from trivet.rollouts.sample_ratio import mismatch
 from trivet.rollouts.smoke import HIGHEST_SHARE
 from trivet.rollouts.spec import Approval, RolloutSpec
 from trivet.rollouts.states import TERMINAL, Event, Position, State
 from trivet.rollouts.statistics import PROMOTION_UNITS, ROLLBACK_UNITS
 from trivet.rollouts.tally import StepStatistics
+from trivet.types.rollout import Arm
 
 
 class Reason(Enum):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trivet.rollouts.observation import Arm, Observation, Outcome
+from trivet.rollouts.observation import Observation, Outcome
 from trivet.rollouts.spec import Guardrail, GuardrailKind
 from trivet.rollouts.thresholds import Thresholds
+from trivet.types.rollout import Arm
 
 BINARY = frozenset(GuardrailKind) - {GuardrailKind.COST, GuardrailKind.FEEDBACK, GuardrailKind.SHADOW_AGREEMENT}
 """Those whose numbers are 0 or 1."""

@@ -6,12 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
-
-class Arm(Enum):
-    """The side of a rollout that answered."""
-
-    STABLE = "stable"
-    CANDIDATE = "candidate"
+from trivet.types.rollout import Arm
 
 
 class Outcome(Enum):

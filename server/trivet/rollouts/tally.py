@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trivet.rollouts.guardrails import numbers
-from trivet.rollouts.observation import Arm, Exclusion, Observation, Outcome, RetryWindow, exclusion
+from trivet.rollouts.observation import Exclusion, Observation, Outcome, RetryWindow, exclusion
 from trivet.rollouts.smoke import WINDOW_SECONDS, log_wealth
 from trivet.rollouts.spec import Guardrail, GuardrailKind
 from trivet.rollouts.statistics import FIRST_REQUESTS, ArmSums
 from trivet.rollouts.thresholds import StableBlocks, Thresholds
+from trivet.types.rollout import Arm
 
 
 @dataclass(frozen=True, slots=True)

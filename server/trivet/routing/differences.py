@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 
+from trivet.types.rollout import RouteRollout
 from trivet.types.variant import Route, Variant
-
-
-def same(one: Route, other: Route) -> bool:
-    """Whether two routes answer alike, whatever their revisions."""
-    return replace(one, revision=0) == replace(other, revision=0)
 
 
 def differences(before: Mapping[str, Route], after: Mapping[str, Route]) -> tuple[str, ...]:
@@ -42,8 +38,18 @@ def _route(before: Route, after: Route) -> Iterator[str]:
         if field.name in {"variants", "weights", "revision"}:
             continue
         old, new = getattr(before, field.name), getattr(after, field.name)
-        if old != new:
+        if field.name == "rollout":
+            yield from _rollout(before.rollout, after.rollout)
+        elif old != new:
             yield f"{field.name} {_text(old)} -> {_text(new)}"
+
+
+def _rollout(before: RouteRollout | None, after: RouteRollout | None) -> Iterator[str]:
+    old, new = (None if one is None else f"{one.stable} to {one.candidate}" for one in (before, after))
+    if old != new:
+        yield f"rollout {_text(old)} -> {_text(new)}"
+    elif before != after:
+        yield "rollout changed"
 
 
 def _variant(before: Variant, after: Variant) -> Iterator[str]:

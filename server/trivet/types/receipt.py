@@ -15,6 +15,11 @@ class UnitSource(Enum):
 
     REQUEST = "request"
     RANDOM = "random"
+    """None was given: drawn for this request alone."""
+    HOLDOUT = "holdout"
+    """Kept on the stable variant while a rollout runs."""
+    FORCED = "forced"
+    """A tester chose the variant."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from trivet.types.rollout import RouteRollout
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class VersionRef:
@@ -104,7 +106,10 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The name a client calls and the variants behind it, by weight (any positive scale)."""
+    """The name a client calls and the variants behind it, by weight (any positive scale).
+
+    With a `rollout`, its stable and its candidate answer, by units, and the weights only tell what share each has.
+    """
 
     name: str
     variants: Mapping[str, Variant]
@@ -115,3 +120,4 @@ class Route:
     on_retrieval_failure: OnRetrievalFailure = OnRetrievalFailure.DEGRADE
     max_duration: float = 120.0
     revision: int = 0
+    rollout: RouteRollout | None = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.entry import AdapterEntry
 from trivet.adapters.lifecycle.lease import AdapterLease
 from trivet.adapters.lifecycle.loader import AdapterLoader, LoadObserver
@@ -27,7 +28,7 @@ RETRY_AFTER = 1.0
 class AdapterManager:
     """Call everything from one event loop; `close` last.
 
-    `wanted` names, for each adapter, the variants that use it; it is read at every call, so it may be live: call
+    `demand` names, for each adapter, the variants that use it; it is read at every call, so it may be live: call
     `reconcile` when it has changed. `desired` is what operators asked for, durably; it is closed with the manager.
     Cancelling a caller stops nothing: what was ordered is done, one change at a time for each adapter.
     """
@@ -36,7 +37,7 @@ class AdapterManager:
         self,
         staging: AdapterStaging,
         backend: Backend,
-        wanted: Mapping[VersionRef, Sequence[str]],
+        demand: AdapterDemand,
         desired: DesiredAdapters,
         settings: LifecycleSettings | None = None,
         on_load: LoadObserver | None = None,
@@ -44,9 +45,9 @@ class AdapterManager:
         settings = settings or LifecycleSettings()
         self._staging = staging
         self._backend = backend
-        self._wanted = wanted
+        self._wanted = demand.users
         self._desired = desired
-        self._residency = Residency(backend, settings.host_places, wanted)
+        self._residency = Residency(backend, settings.host_places, demand)
         self._loader = AdapterLoader(staging, self._residency, settings.max_loads, on_load)
         self._retry = BackoffRetry(self._bring_back, settings.retry_first, settings.retry_most)
         self._entries: dict[VersionRef, AdapterEntry] = {}
@@ -57,7 +58,7 @@ class AdapterManager:
     async def reconcile(self) -> None:
         """Load what is wanted and not there, let go of what nobody wants any more.
 
-        To be called at the start, after a restart of the engine and when `wanted` has changed. Returns when what
+        To be called at the start, after a restart of the engine and when the demand has changed. Returns when what
         variants want is ready; what operators requested follows in the background, as do drains. What fails is retried
         for as long as it is expected; the first problem of a variant's adapter is raised after all were tried.
         """
@@ -72,8 +73,10 @@ class AdapterManager:
             raise problem
 
     def review(self) -> None:
-        """Look at `wanted` anew: what nobody wants drains and goes, in the background; what drains and is wanted again
-        stays. Loads nothing: `ensure` does, or `reconcile`."""
+        """Look at the demand anew: what nobody wants drains and goes, in the background.
+
+        What drains and is wanted again stays. Loads nothing: `ensure` does, or `reconcile`.
+        """
         for ref, entry in list(self._entries.items()):
             if not self._expected(ref):
                 self._submit(entry, "release", self._release)
@@ -117,9 +120,10 @@ class AdapterManager:
         entry = self._available(ref)
         entry.leases += 1
         try:
+            reloaded = entry.cold
             await self._make_resident(entry)
             assert entry.staged is not None
-            yield AdapterLease(ref, entry.staged.engine_name, entry.staged.digest)
+            yield AdapterLease(ref, entry.staged.engine_name, entry.staged.digest, reloaded)
         finally:
             entry.release()
             self._residency.touch(entry)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Container
 
+from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.entry import AdapterEntry
 from trivet.errors import BackendUnavailable, TrivetError
 from trivet.ports import Backend
@@ -21,14 +21,14 @@ from trivet.types.variant import VersionRef
 class Residency:
     """At most `places` adapters in the engine, more only while all of them are in use.
 
-    Then the engine reads the copies again as it needs them: slower, and never wrong. Those that are not in `wanted`
-    give way first, then the one used longest ago.
+    Then the engine reads the copies again as it needs them: slower, and never wrong. Those that no variant wants give
+    way first, then the one used longest ago; pinned ones never do.
     """
 
-    def __init__(self, backend: Backend, places: int, wanted: Container[VersionRef]) -> None:
+    def __init__(self, backend: Backend, places: int, demand: AdapterDemand) -> None:
         self._backend = backend
         self._places = places
-        self._wanted = wanted
+        self._demand = demand
         self._held: OrderedDict[VersionRef, AdapterEntry] = OrderedDict()
         self._incarnation = 0
         self._trimming: asyncio.Task[None] | None = None
@@ -103,8 +103,9 @@ class Residency:
             and entry.incarnation == self._incarnation
             and not entry.leases
             and not entry.engine.locked()
+            and entry.ref not in self._demand.pinned
         ]
-        return next((entry for entry in idle if entry.ref not in self._wanted), idle[0] if idle else None)
+        return next((entry for entry in idle if entry.ref not in self._demand.users), idle[0] if idle else None)
 
     def _follow_engine(self) -> None:
         """A dead engine and a new one hold nothing."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.preflight.base_model import BaseModel
@@ -23,9 +23,9 @@ from trivet.types.variant import VersionRef
 
 
 def adapter_manager(
-    config: Config, folder: DataFolder, backend: Backend, wanted: Mapping[VersionRef, Sequence[str]], metrics: Metrics
+    config: Config, folder: DataFolder, backend: Backend, demand: AdapterDemand, metrics: Metrics
 ) -> AdapterManager:
-    """The manager of a backend's adapters; its loads are counted. `wanted` may be live. `close` it."""
+    """The manager of a backend's adapters; its loads are counted. `demand` is live. `close` it."""
     section = config.file.backends[backend.name]
     settings = AdapterSettings(
         roots=config.adapter_roots,
@@ -43,7 +43,7 @@ def adapter_manager(
     lifecycle = LifecycleSettings(host_places=section.max_cpu_loras, max_loads=section.max_adapter_loads)
     refuse_without(folder.desired_adapters, [folder.adapters])
     desired = DesiredAdapters.open(folder.desired_adapters)
-    return AdapterManager(AdapterStaging(settings), backend, wanted, desired, lifecycle, on_load)
+    return AdapterManager(AdapterStaging(settings), backend, demand, desired, lifecycle, on_load)
 
 
 def check_folder(config: Config, folder: Path) -> tuple[VersionRef, PreflightResult]:

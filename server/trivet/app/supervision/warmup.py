@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.errors import TrivetError
 from trivet.pipeline.readiness import Readiness
+from trivet.routing.required import required_variants
 from trivet.routing.table import RouteTable
 from trivet.types.variant import Route, Variant
 
@@ -54,6 +55,6 @@ class Warmup:
 
     def _variants(self, backend: str) -> Iterator[tuple[Route, Variant]]:
         for route in self._routes.routes.values():
-            for variant in route.variants.values():
+            for variant in required_variants(route):
                 if variant.backend == backend:
                     yield route, variant

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from trivet.rollouts.assignment import Source, assign_arm
-from trivet.rollouts.observation import Arm
+from trivet.routing.arms import assign_arm
+from trivet.types.receipt import UnitSource
+from trivet.types.rollout import Arm
 
 UNITS = [f"user-{number}" for number in range(4000)]
 
@@ -33,7 +34,7 @@ def test_another_salt_tries_it_on_others() -> None:
 def test_the_holdout_is_the_same_at_every_step_and_independent_of_the_side() -> None:
     def held(share: float) -> set[str]:
         found = ((unit, assign_arm("salt", unit, "r", share=share, holdout=0.1)) for unit in UNITS)
-        return {unit for unit, one in found if one.source is Source.HOLDOUT}
+        return {unit for unit, one in found if one.source is UnitSource.HOLDOUT}
 
     assert held(0.05) == held(0.9)
     assert len(held(0.5)) / len(UNITS) == pytest.approx(0.1, abs=0.02)
@@ -46,13 +47,13 @@ def test_the_holdout_is_the_same_at_every_step_and_independent_of_the_side() -> 
 
 def test_without_a_unit_requests_are_drawn_each() -> None:
     found = [assign_arm("salt", None, f"request-{number}", share=0.25) for number in range(2000)]
-    assert {one.source for one in found} == {Source.RANDOM}
+    assert {one.source for one in found} == {UnitSource.RANDOM}
     assert sum(one.arm is Arm.CANDIDATE for one in found) / 2000 == pytest.approx(0.25, abs=0.04)
 
 
 def test_a_tester_chooses() -> None:
     found = assign_arm("salt", "user-1", "r", share=0.0, holdout=0.5, forced=Arm.CANDIDATE)
-    assert (found.arm, found.source) == (Arm.CANDIDATE, Source.FORCED)
+    assert (found.arm, found.source) == (Arm.CANDIDATE, UnitSource.FORCED)
 
 
 @pytest.mark.parametrize(("share", "holdout"), [(-0.1, 0), (1.1, 0), (0.5, 1.0), (0.5, -0.1), (float("nan"), 0)])

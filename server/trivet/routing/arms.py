@@ -7,20 +7,10 @@ rollout has other units as its first ones. The hashing is `trivet.routing.assign
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
-from trivet.rollouts.observation import Arm
 from trivet.routing.assignment import assign
-
-
-class Source(Enum):
-    """How an arm was chosen."""
-
-    UNIT = "unit"
-    RANDOM = "random"
-    """The request named no unit: drawn by its id, and in no unit's statistics."""
-    FORCED = "forced"
-    HOLDOUT = "holdout"
+from trivet.types.receipt import UnitSource
+from trivet.types.rollout import Arm
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +18,7 @@ class Assignment:
     """An arm and how it was chosen."""
 
     arm: Arm
-    source: Source
+    source: UnitSource
 
 
 def assign_arm(
@@ -36,18 +26,18 @@ def assign_arm(
 ) -> Assignment:
     """The arm for a request; `share` is the candidate's among the units that are not held out.
 
-    `forced` comes from a tester's credential. A holdout unit stays on stable through all rollouts' steps.
-    Raises ValueError unless `share` is in [0, 1] and `holdout` in [0, 1).
+    `forced` comes from a tester's credential. A holdout unit stays on stable through all the rollout's steps. Without a
+    unit, the request's id is drawn for. Raises ValueError unless `share` is in [0, 1] and `holdout` in [0, 1).
     """
     if not 0 <= share <= 1 or not 0 <= holdout < 1:
         raise ValueError(f"share {share} and holdout {holdout}, expected numbers from 0 to 1, the holdout below 1")
     if forced is not None:
-        return Assignment(forced, Source.FORCED)
+        return Assignment(forced, UnitSource.FORCED)
     if unit is None:
-        return Assignment(_drawn(salt + "/request", request_id, share), Source.RANDOM)
+        return Assignment(_drawn(salt + "/request", request_id, share), UnitSource.RANDOM)
     if holdout and assign(salt + "/holdout", unit, {"held": holdout, "free": 1 - holdout}) == "held":
-        return Assignment(Arm.STABLE, Source.HOLDOUT)
-    return Assignment(_drawn(salt, unit, share), Source.UNIT)
+        return Assignment(Arm.STABLE, UnitSource.HOLDOUT)
+    return Assignment(_drawn(salt, unit, share), UnitSource.REQUEST)
 
 
 def _drawn(salt: str, unit: str, share: float) -> Arm:
