@@ -134,6 +134,22 @@ class FailedPrecondition(TrivetError):
     reason = "FAILED_PRECONDITION"
 
 
+class Conflict(TrivetError):
+    """Somebody else has changed the thing meanwhile. `revision`: where it is now."""
+
+    reason = "CONFLICT"
+
+    def __init__(self, message: str, revision: int) -> None:
+        self.revision = revision
+        super().__init__(message)
+
+
+class LeaseLost(TrivetError):
+    """The right to decide has expired or passed on: nothing was changed."""
+
+    reason = "LEASE_LOST"
+
+
 class AdapterRejected(TrivetError):
     """An adapter's files did not pass the preflight: says which tensor or field and what was expected.
 

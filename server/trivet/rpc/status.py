@@ -52,6 +52,8 @@ CODES: Mapping[type[errors.TrivetError], grpc.StatusCode] = {
     errors.FailedPrecondition: Code.FAILED_PRECONDITION,
     errors.DocumentDamaged: Code.FAILED_PRECONDITION,
     errors.DataFolderInUse: Code.FAILED_PRECONDITION,
+    errors.Conflict: Code.ABORTED,
+    errors.LeaseLost: Code.ABORTED,
     errors.GenerationFailed: Code.INTERNAL,
     errors.Overloaded: Code.RESOURCE_EXHAUSTED,
     errors.QuotaExceeded: Code.RESOURCE_EXHAUSTED,

@@ -1,0 +1,148 @@
+"""The tables of the state store, the same in SQLite and PostgreSQL. Times are seconds of the store's clock."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+NAME = 128
+ID = 64
+LONG = 4096
+
+metadata = MetaData()
+
+routes = Table(
+    "route",
+    metadata,
+    Column("name", String(NAME), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("content_digest", String(ID), nullable=False),
+    Column("content_revision", BigInteger, nullable=False),
+)
+
+rollouts = Table(
+    "rollout",
+    metadata,
+    Column("id", String(ID), primary_key=True),
+    Column("number", BigInteger, nullable=False, unique=True),  # the order in which they were created
+    Column("route", String(NAME), nullable=False),
+    Column("spec_digest", String(ID), nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("salt", String(ID), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("share", Double, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("judged_since", Double, nullable=False),
+    Column("batches", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("actor", String(NAME), nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("rollout_of_route", "route", "number"),
+)
+
+transitions = Table(
+    "transition",
+    metadata,
+    Column("route", String(NAME), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("rollout", String(ID), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("from_state", String(32), nullable=False),
+    Column("to_state", String(32), nullable=False),
+    Column("from_step", Integer, nullable=False),
+    Column("to_step", Integer, nullable=False),
+    Column("share", Double, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("actor", String(NAME), nullable=False),
+    Column("evidence", Text, nullable=False),
+    PrimaryKeyConstraint("route", "revision"),
+)
+
+leases = Table(
+    "lease",
+    metadata,
+    Column("name", String(NAME), primary_key=True),
+    Column("owner", String(NAME), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("expires", Double, nullable=False),
+)
+
+flushes = Table(
+    "flush",
+    metadata,
+    Column("gateway", String(NAME), nullable=False),
+    Column("epoch", String(ID), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("gateway", "epoch"),
+)
+
+batches = Table(
+    "observation_batch",
+    metadata,
+    Column("rollout", String(ID), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("gateway", String(NAME), nullable=False),
+    Column("epoch", String(ID), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("rollout", "number"),
+    UniqueConstraint("gateway", "epoch", "seq"),
+)
+
+gateways = Table(
+    "gateway",
+    metadata,
+    Column("id", String(NAME), primary_key=True),
+    Column("epoch", String(ID), nullable=False),
+    Column("address", String(LONG), nullable=False),
+    Column("heartbeat", Double, nullable=False),
+    Column("told", Text, nullable=False),  # JSON: what else it says of itself
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("tenant", String(NAME), nullable=False),
+    Column("request_id", String(NAME), nullable=False),
+    Column("score", Double, nullable=True),
+    Column("label", String(NAME), nullable=False),
+    Column("corrected_text", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("tenant", "request_id"),
+)
+
+desired_adapters = Table(
+    "desired_adapter",
+    metadata,
+    Column("backend", String(NAME), nullable=False),
+    Column("name", String(NAME), nullable=False),
+    Column("version", String(NAME), nullable=False),
+    Column("digest", String(ID), nullable=False),
+    Column("recorded", Double, nullable=False),
+    PrimaryKeyConstraint("backend", "name", "version"),
+)
