@@ -39,7 +39,8 @@ async def test_a_rollout_is_created_once_for_a_digest_unless_it_is_restarted(sto
     first = await begun(store)
     assert (await begun(store)).id == first.id
     again = await store.create("support", "d1", "{}", actor="anna", reason="once more", restart=True)
-    assert again.id != first.id and again.salt != first.salt
+    assert again.id != first.id
+    assert again.salt != first.salt
     assert (await store.rollout(first.id)).state == "cancelled"
     assert [record.id for record in await store.history("support")] == [again.id, first.id]
     assert (await store.current())["support"] == again
@@ -70,7 +71,8 @@ async def test_only_who_holds_the_lease_may_decide(store: StateStore) -> None:
     with pytest.raises(LeaseLost):
         await store.move(record.id, record.revision, to("canary"), old)
     new = await store.take_lease("controller", "two", 5)
-    assert new is not None and new.fence > old.fence
+    assert new is not None
+    assert new.fence > old.fence
     assert (await store.move(record.id, record.revision, to("canary"), new)).fence == new.fence
     await store.release_lease(old)  # has passed on: nothing happens
     assert await store.take_lease("controller", "one", 5) is None
@@ -82,7 +84,9 @@ async def test_an_owner_whose_lease_expired_begins_anew(store: StateStore) -> No
     old = await store.take_lease("controller", "one", 0.05)
     await asyncio.sleep(0.06)
     new = await store.take_lease("controller", "one", 5)
-    assert old is not None and new is not None and new.fence == old.fence + 1
+    assert old is not None
+    assert new is not None
+    assert new.fence == old.fence + 1
 
 
 async def test_a_batch_is_stored_once_and_numbered_without_a_gap(store: StateStore) -> None:
@@ -104,7 +108,9 @@ async def test_gateways_are_those_with_a_fresh_heartbeat(store: StateStore) -> N
     await store.heartbeat(status)
     await store.heartbeat(status)
     (found,) = await store.gateways(10)
-    assert found.applied == {"support": 3} and found.ready == {"support": "loading"} and found.heartbeat > 0
+    assert found.applied == {"support": 3}
+    assert found.ready == {"support": "loading"}
+    assert found.heartbeat > 0
     assert not await store.gateways(-1)
 
 
@@ -114,7 +120,8 @@ async def test_feedback_is_idempotent_and_the_last_word_counts(store: StateStore
     assert not await store.add_feedback(said)
     assert await store.add_feedback(Feedback("acme", "r1", 1.0))
     found = await store.feedback("acme", "r1")
-    assert found is not None and (found.score, found.comment) == (1.0, "")
+    assert found is not None
+    assert (found.score, found.comment) == (1.0, "")
     assert await store.feedback("other", "r1") is None
 
 

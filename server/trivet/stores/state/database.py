@@ -180,5 +180,5 @@ def _migrate(connection: Connection) -> None:
             f"the state store has schema version {found}, which a newer Trivet made; this one knows up to "
             f"{scripts.get_current_head()}"
         )
-    with EnvironmentContext(config, scripts, fn=lambda at, _: scripts._upgrade_revs("head", at)):  # type: ignore[arg-type]
+    with EnvironmentContext(config, scripts, fn=lambda at, _: scripts._upgrade_revs("head", at)):
         scripts.run_env()
