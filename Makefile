@@ -61,10 +61,10 @@ proto-check: proto
 	git diff --exit-code -- server/trivet/api
 
 bench: setup
-	$(BIN)/python benchmarks/path.py
+	$(BIN)/python -m benchmarks.path
 
 evidence: setup
-	$(BIN)/python benchmarks/evidence.py
+	$(BIN)/python -m benchmarks.evidence
 
 model: setup
 	$(BIN)/python models/demo/make.py

@@ -1,7 +1,7 @@
 """Simulates rollouts through the server's own statistics and decisions.
 
-    PYTHONPATH=benchmarks python -m rollouts --quick              # some cells; fails if one does not hold
-    PYTHONPATH=benchmarks python -m rollouts --runs 1000          # all cells, and the page of results
+    python -m benchmarks.rollouts --quick              # some cells; fails if one does not hold
+    python -m benchmarks.rollouts --runs 1000          # all cells, and the page of results
 
 Results are kept after each cell in --data, so that a run may be stopped and continued.
 """
@@ -19,12 +19,12 @@ from zlib import crc32
 
 from rich.progress import Progress
 
-from machine import describe
-from rollouts.cells import QUICK, Cell, cells
-from rollouts.report import page, verdict
-from rollouts.runs import run
+from benchmarks.measuring.machine import describe
+from benchmarks.measuring.repository import ROOT
+from benchmarks.rollouts.cells import QUICK, Cell, cells
+from benchmarks.rollouts.report import page, verdict
+from benchmarks.rollouts.runs import run
 
-ROOT = Path(__file__).resolve().parents[2]
 QUICK_RUNS = 250
 
 

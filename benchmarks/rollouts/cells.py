@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import product
 
-from rollouts.looks import Counting
-from rollouts.runs import Answer, Question
-from rollouts.traffic import World
+from benchmarks.rollouts.looks import Counting
+from benchmarks.rollouts.runs import Answer, Question
+from benchmarks.rollouts.traffic import World
 from trivet.rollouts.spec import GuardrailKind
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rollouts.traffic import Flags, Indices, Requests
+from benchmarks.rollouts.traffic import Flags, Indices, Requests
 from trivet.rollouts.smoke import WINDOW_SECONDS, log_wealth
 from trivet.rollouts.spec import GuardrailKind
 from trivet.rollouts.statistics import FIRST_REQUESTS, ArmSums, Numbers

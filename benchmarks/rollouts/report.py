@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rollouts.binomial import lower, upper
-from rollouts.cells import Cell
+from benchmarks.rollouts.binomial import lower, upper
+from benchmarks.rollouts.cells import Cell
 
 ALLOWED_ABOVE = 0.015
 """The upper bound may exceed a promised share by this: 1,000 runs cannot tell 5% from 6.5%."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rollouts.looks import Counting, Looks, look
-from rollouts.traffic import Flags, Requests, World, draw
+from benchmarks.rollouts.looks import Counting, Looks, look
+from benchmarks.rollouts.traffic import Flags, Requests, World, draw
 from trivet.rollouts.decisions import Decision, Health, decide
 from trivet.rollouts.guardrails import BINARY
 from trivet.rollouts.sample_ratio import mismatch

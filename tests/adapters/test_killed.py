@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 import killed_manager
-from desired import Desired, Order
+from benchmarks.killed_gateway.desired import Desired, Order
 from killed_manager import open_manager, settled
 from tiny_model import adapter_files
 from trivet.testing.adapters import digest, write_adapter

@@ -158,6 +158,9 @@ def test_files_that_are_named_exist(page: Page) -> None:
         run = re.match(r"(?:\.venv/bin/)?python (\S+\.py)", code)
         if run and not (ROOT / run[1]).is_file():
             wrong.append(f"{line}: no {run[1]}")
+        benchmark = re.match(r"(?:\.venv/bin/)?python -m (benchmarks\.[a-z_]+)\b", code)
+        if benchmark and not (ROOT / benchmark[1].replace(".", "/") / "__main__.py").is_file():
+            wrong.append(f"{line}: no {benchmark[1]}")
     assert wrong == []
 
 

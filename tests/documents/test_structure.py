@@ -46,8 +46,22 @@ def faces() -> dict[str, set[str]]:
 
 
 def test_a_level_has_few_files() -> None:
-    full = {dotted(package): len(list(package.glob("*.py"))) for package in PACKAGES}
+    benchmarks = {file.parent for file in (ROOT / "benchmarks").rglob("*.py")}
+    assert len(benchmarks) > 10
+    full = {str(folder.relative_to(ROOT)): len(list(folder.glob("*.py"))) for folder in {*PACKAGES, *benchmarks}}
     assert {name: files for name, files in full.items() if files > MOST_FILES} == {}
+
+
+def test_every_benchmark_is_run_in_the_same_way() -> None:
+    parts = {"measuring", "searching"}  # which several share
+    runnable = {folder.name for folder in (ROOT / "benchmarks").iterdir() if (folder / "__init__.py").is_file()} - parts
+    wanting = [name for name in sorted(runnable) if f"python -m benchmarks.{name}" not in text_of(name)]
+    assert wanting == []
+
+
+def text_of(benchmark: str) -> str:
+    file = ROOT / "benchmarks" / benchmark / "__main__.py"
+    return file.read_text() if file.is_file() else ""
 
 
 def test_a_room_has_a_narrow_face() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos import History, measure
+from benchmarks.chaos.run import History, measure
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]  # the starts and restarts of a busy machine count too
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.freshness.history import Read, Write, problems, text
+from benchmarks.freshness.run import INDEX, PHASE, ROUTE, measure
 from exported_models import with_exports
-from freshness import INDEX, PHASE, ROUTE, measure
-from freshness_history import Read, Write, problems, text
 
 ROOT = Path(__file__).parents[2]
 KILLS = 2  # the vector process, then the whole server

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from killed_gateway import measure
+from benchmarks.killed_gateway.run import measure
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]  # the starts of a busy machine count too
 

@@ -1,7 +1,7 @@
 """A small part of the quality benchmark: questions of the Python FAQ among pages of its library.
 
 The text is fetched when the test runs and is in no repository; where it cannot be had, the test is skipped and says so.
-`benchmarks/retrieval_quality.py` asks the whole manual.
+`benchmarks/retrieval_quality/` asks the whole manual.
 """
 
 from __future__ import annotations
@@ -11,11 +11,21 @@ from pathlib import Path
 import pytest
 from rich.progress import Progress
 
-from index_folder import indexes_in
-from legs import DENSE, HYBRID, TERMS
-from python_docs import IDENTIFIERS, QUESTIONS, Query, Unavailable, entries, fetch, identifiers, questions, read
-from quality_report import scores
-from quality_run import fill, search_all
+from benchmarks.retrieval_quality.report import scores
+from benchmarks.retrieval_quality.run import fill, search_all
+from benchmarks.searching.halves import DENSE, HYBRID, TERMS
+from benchmarks.searching.index_folder import indexes_in
+from benchmarks.searching.python_docs import (
+    IDENTIFIERS,
+    QUESTIONS,
+    Query,
+    Unavailable,
+    entries,
+    fetch,
+    identifiers,
+    questions,
+    read,
+)
 
 pytestmark = pytest.mark.embedding
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rerank_report import PLAIN, Cell, agreement, fitting, time_row
+from benchmarks.rerank.report import PLAIN, Cell, agreement, fitting, time_row
 
 
 def row(candidates: int, share: float, together: int = 1) -> Cell:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rest_sections import sections
+from benchmarks.searching.rest_sections import sections
 
 PAGE = """
 :tocdepth: 2

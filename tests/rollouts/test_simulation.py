@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rollouts.binomial import lower, upper
-from rollouts.cells import cells
-from rollouts.looks import Counting, look
-from rollouts.runs import run
-from rollouts.traffic import World, draw
+from benchmarks.rollouts.binomial import lower, upper
+from benchmarks.rollouts.cells import cells
+from benchmarks.rollouts.looks import Counting, look
+from benchmarks.rollouts.runs import run
+from benchmarks.rollouts.traffic import World, draw
 from trivet.rollouts.spec import GuardrailKind
 from trivet.rollouts.statistics import ArmSums
 from trivet.types.rollout import Arm

@@ -1,7 +1,7 @@
 """How much each half of the hybrid search counts for a query.
 
 With equal weights the fused list is worse than the better half alone, for a question (meaning finds it) as for a name
-(its letters find it). So the half that fits less counts less: measured by `benchmarks/retrieval_quality.py`.
+(its letters find it). So the half that fits less counts less: measured by `benchmarks/retrieval_quality/`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What adapters cost: waits, loads, speeds."""

@@ -1,0 +1,1 @@
+"""Adapters replaced and engines killed while answers are compared."""

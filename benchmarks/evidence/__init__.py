@@ -1,0 +1,1 @@
+"""What each leg is worth: the suites of `trivet eval`, all arms."""

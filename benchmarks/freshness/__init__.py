@@ -1,0 +1,1 @@
+"""Documents written and read while processes are killed."""

@@ -1,0 +1,1 @@
+"""The whole server killed while adapters are loaded and replaced."""

@@ -1,0 +1,1 @@
+"""What the benchmarks share: the machine, models, servers, prompts, figures."""

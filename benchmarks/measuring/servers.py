@@ -1,0 +1,143 @@
+"""The servers under test as child processes: Trivet's, and vLLM's own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from benchmarks.measuring.processes import command_line, descendants
+from benchmarks.measuring.workload import BLOCK_SIZE, CONTEXT, KV_CACHE_BYTES, MAX_NUM_SEQS, MODEL_NAME, Workload
+from trivet.cli.server.process import ServerProcess
+
+START_TIMEOUT = 240.0
+STOP_TIMEOUT = 60.0
+POLL = 0.02
+
+
+class ServerFailedError(Exception):
+    """A server did not come up."""
+
+
+def engine_environment(folder: Path) -> dict[str, str]:
+    """What Trivet sets for its own engine, for the systems that it is compared with."""
+    cache = folder / "vllm-cache"
+    return {
+        "OMP_NUM_THREADS": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CACHE_ROOT": str(cache / "vllm"),
+        "VLLM_CONFIG_ROOT": str(cache / "vllm-config"),
+        "HF_HOME": str(cache / "huggingface"),
+        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+        "TRITON_CACHE_DIR": str(cache / "triton"),
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def process_groups(front: int) -> dict[str, list[int]]:
+    """Process ids of a server by what they are: `front`, `engine`, and `vector` where there is one."""
+    groups: dict[str, list[int]] = {"front": [front], "engine": [], "vector": []}
+    for pid in descendants(front):
+        groups["vector" if "trivet.vector" in command_line(pid) else "engine"].append(pid)
+    return groups
+
+
+class TrivetServer(ServerProcess):
+    """System (b): `trivet serve`. `started` is how long its start took, in seconds.
+
+    With `profile`, under a sampling profiler (`benchmarks.path.profiled`), which writes to that file.
+    """
+
+    def __init__(self, workload: Workload, profile: Path | None = None) -> None:
+        module = ["trivet.cli.child"] if profile is None else ["benchmarks.path.profiled", str(profile)]
+        super().__init__(
+            workload.config, workload.folder / "data", output=workload.folder / "trivet.log", module=module
+        )
+        self.started = 0.0
+
+    def __enter__(self) -> Self:
+        begin = time.perf_counter()
+        super().__enter__()
+        self.started = time.perf_counter() - begin
+        return self
+
+
+class VllmServer:
+    """System (c): vLLM's OpenAI-compatible HTTP server."""
+
+    def __init__(self, workload: Workload, stream_interval: int = 1) -> None:
+        self.host, self.port = "127.0.0.1", _free_port()
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+        command += ["--host", self.host, "--port", str(self.port), "--disable-uvicorn-access-log"]
+        command += ["--model", str(workload.model), "--served-model-name", MODEL_NAME]
+        command += ["--dtype", "float32", "--block-size", str(BLOCK_SIZE), "--max-model-len", str(CONTEXT)]
+        command += ["--max-num-seqs", str(MAX_NUM_SEQS), "--kv-cache-memory-bytes", str(KV_CACHE_BYTES)]
+        command += ["--enable-prefix-caching", "--enforce-eager", "--scheduling-policy", "priority"]
+        command += ["--enable-prompt-tokens-details", "--stream-interval", str(stream_interval)]
+        self._command = command
+        self._log_path = workload.folder / "vllm.log"
+        self._environment = engine_environment(workload.folder)
+
+    def __enter__(self) -> Self:
+        with self._log_path.open("w") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, env={**os.environ, **self._environment}
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    @property
+    def pid(self) -> int:
+        """Of the API server."""
+        return self._process.pid
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._is_ready():
+            if self._process.poll() is not None:
+                raise ServerFailedError(
+                    f"vLLM's server ended with code {self._process.returncode}; see {self._log_path}"
+                )
+            if time.monotonic() > deadline:
+                raise ServerFailedError(f"vLLM's server was not ready in {START_TIMEOUT:g} s; see {self._log_path}")
+            time.sleep(POLL)
+
+    def _stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.host}:{self.port}/health", timeout=1) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,1 @@
+"""One tenant beside another."""

@@ -1,0 +1,1 @@
+"""The quality of searches on the Python manual."""

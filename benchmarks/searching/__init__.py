@@ -1,0 +1,1 @@
+"""What the benchmarks of retrieval share: texts, passages, indexes without a server."""
