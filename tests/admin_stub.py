@@ -14,6 +14,7 @@ from trivet.api.v1 import admin_pb2_grpc
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin import AdminServicer
 from trivet.rpc.auth import Authenticator, KeyEntry
+from trivet.rpc.rollouts import RolloutWatches
 from trivet.rpc.server import Health, Listener
 from trivet.rpc.uploads import UnfinishedUploads
 from trivet.types.request import KeyRole
@@ -29,9 +30,12 @@ async def admin_stub(
     reload: Any = None,
     keys: Mapping[str, KeyRole] | None = None,
     uploads: UnfinishedUploads | None = None,
+    rollouts: Any = None,
+    watches: RolloutWatches | None = None,
 ) -> AsyncIterator[admin_pb2_grpc.AdminStub]:
     """A stub for it, see `admin_channel`."""
     parts: Any = {"adapters": adapters, "indexes": indexes, "reload": reload, "uploads": uploads}
+    parts |= {"rollouts": rollouts, "watches": watches}
     async with admin_channel(routes=routes, keys=keys, **parts) as channel:
         yield admin_pb2_grpc.AdminStub(channel)  # type: ignore[no-untyped-call,unused-ignore]
 
@@ -45,6 +49,8 @@ async def admin_channel(
     reload: Any = None,
     keys: Mapping[str, KeyRole] | None = None,
     uploads: UnfinishedUploads | None = None,
+    rollouts: Any = None,
+    watches: RolloutWatches | None = None,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to it. `keys`: each secret, which is its tenant too, and its role; without any, all are operators."""
     entries = [
@@ -59,6 +65,9 @@ async def admin_channel(
         reload=reload,
         keys=Authenticator(entries),
         uploads=uploads or UnfinishedUploads(16, 30),
+        rollouts=rollouts,
+        watches=watches or RolloutWatches(interval=0.01),
+        slow_reader_timeout=0.5,
     )
     listener = Listener(LIMITS, Health())
     listener.serve_admin(servicer)

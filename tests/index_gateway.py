@@ -95,6 +95,9 @@ async def index_gateway(
                 reload=unused,
                 keys=keys,
                 uploads=UnfinishedUploads(16, 30),
+                rollouts=unused,
+                watches=unused,
+                slow_reader_timeout=5,
             )
         )
         address = await listener.start("127.0.0.1:0")

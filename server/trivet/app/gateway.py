@@ -51,6 +51,7 @@ from trivet.routing.required import required_adapters
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin import AdminServicer
 from trivet.rpc.inference import InferenceServicer
+from trivet.rpc.rollouts import RolloutWatches
 from trivet.rpc.server import Health, Listener, StartingServicer
 from trivet.rpc.status import code_name_of
 from trivet.rpc.uploads import UnfinishedUploads
@@ -103,6 +104,7 @@ class Gateway:
         self._slots = adapter_slots(config, self._metrics)
         self._follower = HealthFollower(self._health)
         self._inference, self._admin = StartingServicer(), StartingServicer()
+        self._watches = RolloutWatches()
         self._listeners: list[Listener] = []
 
     async def start(self) -> None:
@@ -143,6 +145,7 @@ class Gateway:
         """Say NOT_SERVING, finish what is in flight, stop every part."""
         try:
             await self._follower.stop()
+            self._watches.close()
             async with asyncio.timeout(self._config.file.server.drain_timeout):
                 await self._admission.drain()
         except TimeoutError:
@@ -240,6 +243,9 @@ class Gateway:
             uploads=UnfinishedUploads(
                 config.file.server.max_unfinished_uploads, config.file.server.upload_idle_timeout
             ),
+            rollouts=None,
+            watches=self._watches,
+            slow_reader_timeout=config.file.server.slow_reader_timeout,
         )
         return inference, admin
 

@@ -7,15 +7,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from google.protobuf.message import Message
-
 from trivet.adapters.lifecycle.manager import AdapterManager
-from trivet.api.v1 import admin_pb2, admin_pb2_grpc, rollout_pb2
-from trivet.errors import Unsupported
+from trivet.api.v1 import admin_pb2, admin_pb2_grpc
 from trivet.excerpt import quote
 from trivet.pipeline.readiness import Readiness
 from trivet.pipeline.route_update import RouteChange
 from trivet.ports import IndexAdministration
+from trivet.rollouts.ports.operations import RolloutControl
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin_wire import (
     adapter_to_proto,
@@ -28,6 +26,7 @@ from trivet.rpc.admin_wire import (
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.call import Context, rpc_call
 from trivet.rpc.document_changes import delete_documents
+from trivet.rpc.rollouts import RolloutCalls, RolloutWatches
 from trivet.rpc.uploads import UnfinishedUploads, UploadStream
 from trivet.types.passage import IndexStatus
 
@@ -35,7 +34,7 @@ changes = logging.getLogger(f"{__name__}.changes")
 """Who changed what."""
 
 
-class AdminServicer(admin_pb2_grpc.AdminServicer):
+class AdminServicer(RolloutCalls, admin_pb2_grpc.AdminServicer):
     """Implements `trivet.api.v1.Admin`."""
 
     def __init__(
@@ -48,13 +47,16 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         reload: Callable[[], Awaitable[RouteChange]],
         keys: Authenticator,
         uploads: UnfinishedUploads,
+        rollouts: RolloutControl | None,
+        watches: RolloutWatches,
+        slow_reader_timeout: float,
     ) -> None:
+        super().__init__(rollouts, keys, watches, slow_reader_timeout)
         self._routes = routes
         self._adapters = adapters
         self._indexes = indexes
         self._readiness = readiness
         self._reload = reload
-        self._keys = keys
         self._uploads = uploads
 
     async def ListRoutes(self, request: admin_pb2.ListRoutesRequest, context: Context) -> Any:
@@ -149,58 +151,3 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             why = f": {quote(request.reason)}" if request.reason else ""
             changes.info("%s rolled index %s back to snapshot %s%s", caller, request.index, status.snapshot, why)
             return admin_pb2.RollbackIndexResponse(index=self._index(status))
-
-    async def GetRollout(self, request: rollout_pb2.GetRolloutRequest, context: Context) -> Any:
-        """Not yet."""
-        return await self._unsupported(request, context)
-
-    async def ListRollouts(self, request: rollout_pb2.ListRolloutsRequest, context: Context) -> Any:
-        """Not yet."""
-        return await self._unsupported(request, context)
-
-    async def ListRolloutTransitions(self, request: rollout_pb2.ListRolloutTransitionsRequest, context: Context) -> Any:
-        """Not yet."""
-        return await self._unsupported(request, context)
-
-    async def StartRollout(self, request: rollout_pb2.StartRolloutRequest, context: Context) -> Any:
-        """Not yet."""
-        return await self._unsupported(request, context)
-
-    async def AdvanceRollout(self, request: rollout_pb2.AdvanceRolloutRequest, context: Context) -> Any:
-        """Not yet."""
-        return await self._unsupported(request, context)
-
-    async def ApproveRollout(self, request: rollout_pb2.ApproveRolloutRequest, context: Context) -> Any:
-        """Not yet."""
-        return await self._unsupported(request, context)
-
-    async def ResumeRollout(self, request: rollout_pb2.ResumeRolloutRequest, context: Context) -> Any:
-        """Not yet."""
-        return await self._unsupported(request, context)
-
-    async def PromoteRollout(self, request: rollout_pb2.PromoteRolloutRequest, context: Context) -> Any:
-        """Not yet."""
-        return await self._unsupported(request, context)
-
-    async def RollbackRollout(self, request: rollout_pb2.RollbackRolloutRequest, context: Context) -> Any:
-        """Not yet."""
-        return await self._unsupported(request, context)
-
-    async def CancelRollout(self, request: rollout_pb2.CancelRolloutRequest, context: Context) -> Any:
-        """Not yet."""
-        return await self._unsupported(request, context)
-
-    async def ReadRolloutObservations(
-        self, request: rollout_pb2.ReadRolloutObservationsRequest, context: Context
-    ) -> None:
-        """Not yet."""
-        await self._unsupported(request, context)
-
-    async def WatchRollout(self, request: rollout_pb2.WatchRolloutRequest, context: Context) -> None:
-        """Not yet."""
-        await self._unsupported(request, context)
-
-    async def _unsupported(self, request: Message, context: Context) -> None:
-        async with rpc_call(context, request) as call:
-            call.require_operator(self._keys)
-            raise Unsupported("rollouts are not in this version yet; weights are set in the configuration")

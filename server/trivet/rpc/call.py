@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.message import Message
 
 from trivet.api.v1 import receipt_pb2
-from trivet.errors import TrivetError
+from trivet.errors import SlowReader, TrivetError
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.bounds import METADATA
 from trivet.rpc.reading import Unreadable, check_message
@@ -85,3 +85,12 @@ async def rpc_call(context: Context, request: Message | Unreadable | None = None
         status = status_of(error, call.request_id, proto)
         code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
         await context.abort(code, status.message, (*call.trailers, *trailers_of(error, status)))
+
+
+async def write_bounded(context: Context, message: Message, timeout: float) -> None:
+    """Write one message of a stream. HTTP/2 flow control holds back a slow client's: SlowReader after `timeout` s."""
+    try:
+        async with asyncio.timeout(timeout):
+            await context.write(message)
+    except TimeoutError as error:
+        raise SlowReader(f"the client did not read its stream for {timeout:g} s") from error

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc
-from trivet.errors import InvalidRequest, NotFound, SlowReader, Unsupported
+from trivet.errors import InvalidRequest, NotFound, Unsupported
 from trivet.excerpt import quote
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.search import SearchPipeline
 from trivet.rpc.auth import Authenticator
-from trivet.rpc.call import Call, Context, rpc_call
+from trivet.rpc.call import Call, Context, rpc_call, write_bounded
 from trivet.rpc.wire import (
     answer_to_proto,
     citation_to_proto,
@@ -54,11 +53,7 @@ class StreamSink(UnarySink):
 
     async def write(self, message: inference_pb2.GenerateStreamResponse) -> None:
         """Write one message; SlowReader after the time-out."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._context.write(message)
-        except TimeoutError as error:
-            raise SlowReader(f"the client did not read its stream for {self._timeout:g} s") from error
+        await write_bounded(self._context, message, self._timeout)
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServicer):

@@ -94,7 +94,10 @@ def status_of(error: BaseException, request_id: str, receipt: receipt_pb2.Receip
     message = str(error) if known else f"internal error; the server's log has it under request id {request_id}"
     reason = error.reason if isinstance(error, errors.TrivetError) else "INTERNAL"
     status = status_pb2.Status(code=code.value[0], message=transmittable(message))
-    _add(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata={"request_id": request_id}))
+    metadata = {"request_id": request_id}
+    if isinstance(error, errors.Conflict):
+        metadata["revision"] = str(error.revision)
+    _add(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
     if isinstance(error, errors.Overloaded | errors.QuotaExceeded):
         violation = error_details_pb2.QuotaFailure.Violation(subject=error.subject, description=str(error))
         _add(status, error_details_pb2.QuotaFailure(violations=[violation]))
