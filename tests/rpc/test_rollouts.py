@@ -25,7 +25,8 @@ from trivet.rollouts.states import Event, State
 from trivet.rollouts.thresholds import Thresholds
 from trivet.rpc.rollouts import RolloutWatches
 from trivet.types.request import KeyRole
-from trivet.types.rollout import Arm, ObservationBatch, StoredBatch, Transition
+from trivet.types.rollout import Arm
+from trivet.types.rollout_state import ObservationBatch, StoredBatch, Transition
 
 SPEC = RolloutSpec("tickets", "sorter", "sorter-2", "a" * 64, "b" * 64)
 CROSSED = GuardrailEvidence(

@@ -10,7 +10,7 @@ from trivet.rollouts.decisions import Decision, Health
 from trivet.rollouts.spec import RolloutSpec
 from trivet.rollouts.states import State
 from trivet.rollouts.thresholds import Thresholds
-from trivet.types.rollout import StoredBatch, Transition
+from trivet.types.rollout_state import StoredBatch, Transition
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from trivet.rollouts.ports.operations import GatewayView, Look, RolloutStatus
 from trivet.rollouts.spec import RolloutSpec
 from trivet.rollouts.states import State
 from trivet.types.request import Caller
-from trivet.types.rollout import Arm, StoredBatch, Transition
+from trivet.types.rollout import Arm
+from trivet.types.rollout_state import StoredBatch, Transition
 
 _STATES = {state.value: f"ROLLOUT_STATE_{state.name}" for state in State}
 _SAME_IN_BOTH = (
