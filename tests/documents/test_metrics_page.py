@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics import MetricWrapperBase
 
 from markdown_pages import ROOT, Page
+from trivet.app.rollouts.gauges import RolloutGauges
 from trivet.metering.metrics import Metrics
 
 PAGE = Page(ROOT / "docs" / "metrics.md")
@@ -29,7 +31,17 @@ def exported() -> dict[str, tuple[str, set[str]]]:
         suffix = {"counter": "_total", "info": "_info"}.get(kind, "")
         labels = {"version"} if kind == "info" else set(metric._labelnames)
         found[metric._name + suffix] = ("gauge" if kind == "info" else kind, labels)
-    return found | COLLECTED
+    return found | COLLECTED | of_rollouts()
+
+
+def of_rollouts() -> dict[str, tuple[str, set[str]]]:
+    families = RolloutGauges(list, lambda: 0.0).describe()
+    return {family.name: (family.type, set(family._labelnames)) for family in map(_gauge, families)}
+
+
+def _gauge(family: Metric) -> GaugeMetricFamily:
+    assert isinstance(family, GaugeMetricFamily)
+    return family
 
 
 def documented() -> dict[str, tuple[str, set[str]]]:

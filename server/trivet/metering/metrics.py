@@ -69,4 +69,8 @@ class Metrics:
             "Documents that the live snapshot had lost and that were written again from the log, since the start.",
             "index",
         )
+        self.rollout_transitions = counter(
+            "rollout_transitions_total", "Changes of rollouts that this gateway made.", "route", "event", "reason"
+        )
+        self.rollbacks = counter("rollbacks_total", "Rollbacks that this gateway made.", "route", "reason")
         self.build = Info("trivet_build", "What is running.", registry=registry)

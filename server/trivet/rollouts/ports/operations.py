@@ -75,6 +75,14 @@ class RolloutControl(Protocol):
     does not apply. `actor` and `reason` go to the audit log.
     """
 
+    def known(self) -> Sequence[RolloutStatus]:
+        """The newest rollout of each route as this gateway knew it last, without asking anybody; for any thread."""
+        ...
+
+    def staleness(self) -> float:
+        """Seconds since this gateway last read the store; for any thread."""
+        ...
+
     async def status(self, route: str) -> RolloutStatus:
         """The newest rollout of a route, ended or not. Raises UnknownRoute, and NotFound if there never was one."""
         ...

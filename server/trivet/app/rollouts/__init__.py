@@ -1,0 +1,1 @@
+"""Rollouts as a gateway runs them: what stands behind each of their seams."""

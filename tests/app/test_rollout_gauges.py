@@ -1,0 +1,82 @@
+"""The metrics of rollouts: what a look says, and nothing of what is not known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from prometheus_client import CollectorRegistry
+
+from trivet.app.rollouts.gauges import RolloutGauges
+from trivet.rollouts.decisions import Decision, Health, Reason
+from trivet.rollouts.evidence import Evidence, GuardrailEvidence, Test
+from trivet.rollouts.observation import Exclusion
+from trivet.rollouts.ports.operations import GatewayView, Look, RolloutStatus
+from trivet.rollouts.spec import GuardrailKind, RolloutSpec
+from trivet.rollouts.states import Event, State
+from trivet.rollouts.thresholds import Thresholds
+from trivet.types.rollout import Arm
+
+FORMAT = GuardrailEvidence(
+    kind=GuardrailKind.FORMAT, test=Test.ROLLBACK, alpha=0.002, tolerance=0.0, ratio=1.0, estimate=0.02,
+    standard_error=0.01, z=2.0, boundary=3.0, stable=(40, 80, 0, 160, 0, 0), candidate=(41, 90, 18, 200, 40, 10),
+    crossed=False,
+)  # fmt: skip
+EVIDENCE = Evidence(
+    step=1, share=0.25, units={Arm.STABLE: 40, Arm.CANDIDATE: 41}, new_units={}, counted=170,
+    exclusions={Exclusion.COLD: 7}, sample_ratio_log_evidence=None,
+    tests=(FORMAT, replace(FORMAT, kind=GuardrailKind.COST, estimate=None, standard_error=None, z=None)),
+)  # fmt: skip
+STATUS = RolloutStatus(
+    id="r1", route="tickets", spec=RolloutSpec("tickets", "sorter", "sorter-2", "a", "b"), spec_digest="c",
+    state=State.CANARY, step=1, share=0.25, revision=14, created_at=0, since=0, judged_since=0,
+    look=Look(0.0, Decision(None, Reason.MINIMUM_UNITS, "Few.", EVIDENCE), Health(), Thresholds()),
+    gateways=(
+        GatewayView("a", "", 0.5, live=True, applied=14),
+        GatewayView("b", "", 0.5, live=True, applied=13),
+        GatewayView("c", "", 90.0, live=False, applied=2),
+    ),
+)  # fmt: skip
+
+
+def exported(*statuses: RolloutStatus) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(RolloutGauges(lambda: statuses, lambda: 2.5))
+    return registry
+
+
+def test_a_look_is_exported_with_its_bounds_counts_and_reason() -> None:
+    registry = exported(STATUS)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"trivet_{name}", labels)
+
+    assert value("rollout_state", route="tickets", state="canary") == 1
+    assert value("rollout_step", route="tickets") == 2
+    assert value("rollout_waiting", route="tickets", reason="minimum_units") == 1
+    assert value("rollout_units", route="tickets", arm="candidate") == 41
+    assert value("rollout_counted_requests", route="tickets") == 170
+    assert value("rollout_excluded_requests", route="tickets", reason="cold") == 7
+    assert value("rollout_gateways_behind", route="tickets") == 1
+    assert value("store_staleness_seconds") == 2.5
+    of_test = {"route": "tickets", "guardrail": "format", "test": "rollback"}
+    bounds = [value(f"rollout_{name}", **of_test) for name in ("estimate", "estimate_lower", "estimate_upper")]
+    assert [round(bound or 9, 6) for bound in bounds] == [0.02, -0.01, 0.05]
+    assert (value("rollout_z", **of_test), value("rollout_boundary", **of_test)) == (2.0, 3.0)
+
+
+def test_what_is_not_known_has_no_series() -> None:
+    unknown = {"route": "tickets", "guardrail": "cost", "test": "rollback"}
+    for name in ("estimate", "estimate_lower", "estimate_upper", "z"):
+        assert exported(STATUS).get_sample_value(f"trivet_rollout_{name}", unknown) is None
+    names = {sample.name for family in exported(replace(STATUS, look=None)).collect() for sample in family.samples}
+    assert names == {
+        "trivet_rollout_state", "trivet_rollout_step", "trivet_rollout_gateways_behind",
+        "trivet_store_staleness_seconds",
+    }  # fmt: skip
+
+
+def test_a_rollout_that_moves_on_waits_for_nothing() -> None:
+    assert STATUS.look is not None
+    passed = replace(STATUS.look, decision=Decision(Event.ADVANCE, Reason.PASSED, ""))
+    names = {sample.name for family in exported(replace(STATUS, look=passed)).collect() for sample in family.samples}
+    assert "trivet_rollout_waiting" not in names
