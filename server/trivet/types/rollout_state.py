@@ -103,9 +103,9 @@ class ObservationBatch:
 class StoredBatch:
     """A batch in the store. `number` counts a rollout's batches without a gap, in the order of their commits."""
 
-    batch: ObservationBatch
     number: int
     at: float
+    batch: ObservationBatch
 
 
 @dataclass(frozen=True, slots=True)

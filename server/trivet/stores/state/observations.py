@@ -49,9 +49,9 @@ def read(connection: Connection, rollout: str, after_number: int, limit: int) ->
     )
     return [
         StoredBatch(
-            ObservationBatch(row.rollout, row.step, row.gateway, row.epoch, row.seq, bytes(row.data)),
             row.number,
             row.at,
+            ObservationBatch(row.rollout, row.step, row.gateway, row.epoch, row.seq, bytes(row.data)),
         )
         for row in connection.execute(query)
     ]
