@@ -78,7 +78,7 @@ async def test_load_of_a_ready_one_records_the_wish(house: House) -> None:
 async def test_a_refused_unload_changes_nothing(house: House) -> None:
     await house.manager.load(REF)
     house.wanted[REF] = ["support/warm", "sales/warm"]
-    with pytest.raises(FailedPrecondition, match="adapter tone@1 is wanted by support/warm, sales/warm"):
+    with pytest.raises(FailedPrecondition, match="adapter tone@1 is used by support/warm, sales/warm"):
         await house.manager.unload(REF)
     assert house.status(REF).requested
     house.wanted.clear()

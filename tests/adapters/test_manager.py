@@ -97,7 +97,7 @@ async def test_cancelled_unload_goes_on(house: House) -> None:
 async def test_unload_of_a_wanted_one(house: House) -> None:
     await house.manager.load(REF)
     house.wanted[REF] = ["support/warm", "sales/warm"]
-    with pytest.raises(FailedPrecondition, match="adapter tone@1 is wanted by support/warm, sales/warm"):
+    with pytest.raises(FailedPrecondition, match="adapter tone@1 is used by support/warm, sales/warm"):
         await house.manager.unload(REF)
     assert house.engine.resident
 

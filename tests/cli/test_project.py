@@ -56,7 +56,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_half_written(tmp_path: Path)
     (tmp_path / "trivet.yaml").write_text("mine")
     result = run("init", str(tmp_path))
     assert result.exit_code == 1
-    assert f"{tmp_path}/trivet.yaml: exists" in result.stderr
+    assert f"{tmp_path} has trivet.yaml already: name another folder" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["trivet.yaml"]
     assert (tmp_path / "trivet.yaml").read_text() == "mine"
 

@@ -102,7 +102,7 @@ def test_an_unknown_field_is_told_with_the_one_that_was_meant(tmp_path: Path) ->
 @pytest.mark.parametrize("text", ["", "- a\n", "hello\n"])
 def test_a_file_without_any_field(tmp_path: Path, text: str) -> None:
     (line,) = examined(tmp_path, text).problems
-    assert ":1: (file): expected a mapping" in line
+    assert ":1: expected a mapping" in line
 
 
 def test_a_wrong_option_is_blamed_on_the_option(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def assert_refused(text: str, problem: str, tmp_path: Path) -> None:
             read(text)
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=rf"x\.yaml:\d+: \(file\): not valid YAML: {problem}"):
+    with pytest.raises(ConfigError, match=rf"x\.yaml:\d+: not valid YAML: {problem}"):
         read_yaml(path)
 
 

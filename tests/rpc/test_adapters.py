@@ -74,7 +74,7 @@ async def test_unload_of_what_a_route_wants_names_it(stub: admin_pb2_grpc.AdminS
         await stub.UnloadAdapter(admin_pb2.UnloadAdapterRequest(name=str(OTHER)))
     refused = failure(caught.value)
     assert (refused.code, refused.reason) == ("FAILED_PRECONDITION", "FAILED_PRECONDITION")
-    assert refused.message == "adapter voice@1 is wanted by voices/warm"
+    assert refused.message == "adapter voice@1 is used by voices/warm"
 
 
 async def test_a_bad_one_is_listed_with_what_is_wrong(house: House, stub: admin_pb2_grpc.AdminStub) -> None:

@@ -63,8 +63,8 @@ def test_missing_and_empty_files_and_a_flood_of_problems(tmp_path: Path) -> None
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(ConfigError) as refused:
         read_chats([tmp_path / "none.jsonl", tmp_path / "empty.jsonl"])
-    assert "none.jsonl:1: (file): cannot be read: No such file" in refused.value.problems[0]
-    assert "empty.jsonl:1: (file): has no chat" in refused.value.problems[1]
+    assert "none.jsonl:1: cannot be read: No such file" in refused.value.problems[0]
+    assert "empty.jsonl:1: has no chat" in refused.value.problems[1]
     flood = write_lines(tmp_path / "flood.jsonl", [{"id": n} for n in range(100)])
     with pytest.raises(ConfigError) as refused:
         read_chats([flood])

@@ -52,7 +52,8 @@ def address_problems(config: Config) -> list[str]:
         try:
             _bind(address)
         except OSError as error:
-            problems.append(f"server.{name}: cannot listen on {address}: {error.strerror or error}")
+            origin = config.origins.get(name, f"server.{name}")
+            problems.append(f"{origin}: cannot listen on {address}: {error.strerror or error}")
     return problems
 
 

@@ -37,8 +37,8 @@ class Commands(click.Group):
         as_json = "--json" in [*context._protected_args, *context.args]
         try:
             return super().invoke(context)
-        except click.exceptions.NoArgsIsHelpError:
-            raise
+        except (click.exceptions.NoArgsIsHelpError, BrokenPipeError):
+            raise  # click says nothing of a pipe whose reader has gone (`| head`)
         except (CallFailed, TrivetError, OSError, click.ClickException) as error:
             sys.exit(print_failure(error, as_json=as_json))
 

@@ -94,6 +94,7 @@ class Config:
     data_dir: Path
     indexes: Mapping[str, IndexConfig]
     routes: Mapping[str, Route]
+    origins: Mapping[str, str] = field(default_factory=dict)  # of what the file does not say: the option or variable
 
     def resolve(self, path: str) -> Path:
         """A path of the file: relative ones are relative to the file's own folder."""
@@ -160,6 +161,8 @@ def load_config(path: Path, overrides: Overrides = Overrides()) -> Config:
 def examine_config(path: Path, overrides: Overrides = Overrides()) -> Examined:
     """The same, but what is wrong hides nothing else that is: all problems are found at once."""
     path = path.resolve()
+    if not path.exists():
+        return Examined(None, (f"{path}: no such file: name one with --config, or write a project with `trivet init`",))
     try:
         document, problems = read_yaml_partly(path)
     except ConfigError as error:
@@ -181,7 +184,7 @@ def examine_config(path: Path, overrides: Overrides = Overrides()) -> Examined:
     data_dir = overrides.data_dir or Path(path.parent / file.server.data_dir)
     cache = _cache_by_default(file)
     routes = {name: _route(name, section, cache) for name, section in file.routes.items()}
-    return Examined(Config(path, file, data_dir.resolve(), indexes, routes), tuple(problems))
+    return Examined(Config(path, file, data_dir.resolve(), indexes, routes, overrides.origins), tuple(problems))
 
 
 def _override(file: ConfigFile, overrides: Overrides) -> tuple[ConfigFile, list[str]]:

@@ -34,8 +34,8 @@ class YamlDocument:
         at = tuple(location)
         while at and at not in self.lines:
             at = at[:-1]
-        name = ".".join(str(part) for part in location) or "(file)"
-        return f"{self.path}:{self.lines.get(at, 1)}: {masked(f'{name}: {text}')}"
+        name = ".".join(str(part) for part in location)
+        return f"{self.path}:{self.lines.get(at, 1)}: {masked(f'{name}: {text}' if name else text)}"
 
     def count(self, location: Sequence[str | int]) -> int:
         """How many fields or items stand at `location`, right or wrong."""
@@ -55,18 +55,20 @@ def read_yaml_partly(path: Path) -> tuple[YamlDocument, list[str]]:
     """The same, but keys that are given twice are returned, one line for each: the last one stands."""
     try:
         if path.stat().st_size > bounded_yaml.MAX_BYTES:
-            raise ConfigError([f"{path}:1: (file): larger than {bounded_yaml.MAX_BYTES} bytes"])
+            raise ConfigError([f"{path}:1: larger than {bounded_yaml.MAX_BYTES:,} bytes"])
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}:1: (file): cannot be read: {getattr(error, 'strerror', None) or error}"]) from error
+    except OSError as error:
+        raise ConfigError([f"{path}:1: cannot be read: {error.strerror or error}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}:1: not UTF-8 text: byte {error.start + 1:,} is wrong"]) from error
     try:
         node = bounded_yaml.compose(text)
         document = YamlDocument(path, bounded_yaml.load(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 1
-        problem = getattr(error, "problem", None) or error
-        raise ConfigError([f"{path}:{line}: (file): not valid YAML: {masked(str(problem))}"]) from error
+        problem = str(getattr(error, "problem", None) or error).replace("'<stream end>'", "the end of the file")
+        raise ConfigError([f"{path}:{line}: not valid YAML: {masked(problem)}"]) from error
     problems: list[str] = []
     if node is not None:
         _record_lines(node, (), document, problems)

@@ -52,10 +52,10 @@ def read_examples(path: Path) -> tuple[Example, ...]:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ConfigError([f"{path}:1: (file): larger than {MAX_BYTES} bytes"])
+            raise ConfigError([f"{path}:1: larger than {MAX_BYTES:,} bytes"])
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}:1: (file): cannot be read: {error}"]) from error
+        raise ConfigError([f"{path}:1: cannot be read: {getattr(error, 'strerror', None) or error}"]) from error
     problems: list[str] = []
     examples: dict[str, Example] = {}
     for number, line in enumerate(lines, start=1):
@@ -75,7 +75,7 @@ def read_examples(path: Path) -> tuple[Example, ...]:
             problems.append(f"{path}:{number}: id: {example.id!r} is an earlier line's already")
         examples[example.id] = example
     if not examples and not problems:
-        problems.append(f"{path}:1: (file): no line in it, expected at least one question")
+        problems.append(f"{path}:1: no line in it, expected at least one question")
     if problems:
         raise ConfigError(problems)
     return tuple(examples.values())

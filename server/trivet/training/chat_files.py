@@ -50,7 +50,7 @@ def read_chats(paths: Sequence[Path]) -> ChatSet:
         try:
             content = path.read_bytes()
         except OSError as error:
-            problems.append(f"{path}:1: (file): cannot be read: {error.strerror}")
+            problems.append(f"{path}:1: cannot be read: {error.strerror}")
             continue
         total.update(content)
         before = len(chats), len(problems)
@@ -58,7 +58,7 @@ def read_chats(paths: Sequence[Path]) -> ChatSet:
             if line.strip():
                 _read_line(path, number, line, chats, problems)
         if before == (len(chats), len(problems)):
-            problems.append(f"{path}:1: (file): has no chat")
+            problems.append(f"{path}:1: has no chat")
     _refuse(problems)
     return ChatSet(tuple(chats), total.hexdigest())
 

@@ -278,7 +278,7 @@ class AdapterManager:
 
     async def _unload(self, entry: AdapterEntry) -> AdapterStatus:
         if users := self._wanted.get(entry.ref):
-            raise FailedPrecondition(f"adapter {entry.ref} is wanted by {', '.join(users)}")
+            raise FailedPrecondition(f"adapter {entry.ref} is used by {', '.join(users)}")
         if entry.ref not in self._requested and entry.blank:
             raise NotFound(f"adapter {entry.ref} is not loaded")
         await self._desired.withdraw(self._backend.name, entry.ref)
@@ -298,6 +298,6 @@ class AdapterManager:
             await entry.idle.wait()
         if users := self._wanted.get(entry.ref):
             entry.state = before
-            raise FailedPrecondition(f"adapter {entry.ref} is wanted by {', '.join(users)} again, and stays")
+            raise FailedPrecondition(f"adapter {entry.ref} is used by {', '.join(users)} again, and stays")
         await self._loader.take_down(entry)
         return self._status(entry)

@@ -71,7 +71,8 @@ class AdapterSource:
         except SourceBroken as problem:
             raise AdapterSourceUnavailable(f"adapter {ref}: {problem}", RETRY_AFTER) from problem
         raise NotFound(
-            f"adapter {ref}: none of the {len(self._roots)} places in `adapters` has {ref.name}/{ref.version}"
+            f"adapter {ref}: not found: `adapters` in the configuration names {len(self._roots)} "
+            f"{'place' if len(self._roots) == 1 else 'places'}, expected {ref.name}/{ref.version} in one of them"
         )
 
     def pin(self, ref: VersionRef) -> str | None:

@@ -55,8 +55,12 @@ def check_project(path: Path, overrides: Overrides) -> Findings:
     if (owner := owner_of(config.data_dir)) is not None:
         notes.append(f"process {owner} serves {config.data_dir}: the listeners' addresses are not tried")
     else:
-        problems += [f"{config.path}:1: {problem}" for problem in address_problems(config)]
+        problems += [_located(config, problem) for problem in address_problems(config)]
     return Findings(tuple(problems), tuple(notes), config)
+
+
+def _located(config: Config, problem: str) -> str:
+    return f"{config.path}:1: {problem}" if problem.startswith("server.") else problem
 
 
 def _adapters(config: Config, problems: list[str], notes: list[str]) -> None:

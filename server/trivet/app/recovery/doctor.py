@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections import deque
@@ -82,7 +83,9 @@ def _owned(root: Path, found: Diagnosis) -> Iterator[None]:
             root / "lock",
             f"the folder cannot be locked: {error.strerror}",
             "No server can start on it.",
-            "Give the folder to the user that runs the server; it must be writable.",
+            "Free space on the disk."
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}
+            else "Give the folder to the user that runs the server; it must be writable.",
         )
         yield
     else:

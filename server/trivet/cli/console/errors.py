@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from trivet.cli.console.connection import plain_message
 from trivet.client import CallFailed
 from trivet.errors import ConfigError, TrivetError
 
@@ -25,17 +26,25 @@ def print_failure(error: Failure, *, as_json: bool) -> int:
 
 
 def _line(error: Failure) -> str:
+    if isinstance(error, OSError):
+        return f"error: {_of_system(error)}"
     if not isinstance(error, CallFailed):
         return f"error: {error}"
     said = error.code if error.reason in {"", error.code} else f"{error.code}, {error.reason}"
-    return f"error: {error.message} ({said})"
+    return f"error: {plain_message(error)} ({said})"
+
+
+def _of_system(error: OSError) -> str:
+    """Without the error's number, and with the file in front."""
+    told = error.strerror or str(error)
+    return told if error.filename is None else f"{error.filename}: {told}"
 
 
 def _as_data(error: Failure) -> dict[str, Any]:
     """`code` is one of gRPC's; `reason` says more exactly what it is about."""
     data: dict[str, Any] = {}
     if isinstance(error, CallFailed):
-        data = {"code": error.code, "reason": error.reason, "message": error.message}
+        data = {"code": error.code, "reason": error.reason, "message": plain_message(error)}
         if error.fields:
             data["fields"] = error.fields
         if error.retry_after is not None:
@@ -49,7 +58,7 @@ def _as_data(error: Failure) -> dict[str, Any]:
         if isinstance(error, ConfigError):
             data["problems"] = list(error.problems)
     else:
-        data = {"code": "FAILED_PRECONDITION", "reason": "OPERATING_SYSTEM", "message": str(error)}
+        data = {"code": "FAILED_PRECONDITION", "reason": "OPERATING_SYSTEM", "message": _of_system(error)}
     if notes := getattr(error, "__notes__", []):
         data["hint"] = " ".join(notes)
     return data

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
+from trivet.cli.console.interrupts import interrupted
 from trivet.cli.console.output import plain, print_json, print_table
 from trivet.cli.demo.table import DemoTable
 from trivet.cli.options.config import config_options
@@ -36,7 +37,11 @@ def demo(load: Callable[..., Config], limit: int | None) -> None:
     """
     config = load()
     table = DemoTable(config, limit)
-    with _served(table.server_config, config.data_dir / "demo") as client:
+    data = config.data_dir / "demo"
+    with (
+        interrupted(f"the demo's server has ended. The same command begins anew; delete {data} to leave nothing"),
+        _served(table.server_config, data) as client,
+    ):
         _build(client)
         _bare_and_retrieved(client)
         _fresh_fact(client)

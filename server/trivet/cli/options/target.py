@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from trivet.cli.console.connection import hint
+from trivet.cli.options import checked
 from trivet.client import DEFAULT_ADDRESS, DEFAULT_ADMIN_ADDRESS, CallFailed, Target
 from trivet.config import Environment
 
@@ -50,19 +52,20 @@ def target_options(*listeners: str) -> Callable[[Callable[..., Any]], Callable[.
             **options: Any,
         ) -> Any:
             environment = Environment.read()
-            authority = ca_file or (Path(environment.ca_file) if environment.ca_file else None)
             target = Target(
-                address=address or environment.address or DEFAULT_ADDRESS,
-                admin_address=admin_address or environment.admin_address or DEFAULT_ADMIN_ADDRESS,
-                key=key_file.read_text().strip() if key_file else environment.key,
-                ca_file=authority,
+                address=_address(address, "--address", environment.address, "TRIVET_ADDRESS") or DEFAULT_ADDRESS,
+                admin_address=_address(
+                    admin_address, "--admin-address", environment.admin_address, "TRIVET_ADMIN_ADDRESS"
+                )
+                or DEFAULT_ADMIN_ADDRESS,
+                key=_key(key_file, environment),
+                ca_file=_authority(ca_file, environment),
             )
             try:
                 return command(*args, target=target, **options)
             except CallFailed as error:
-                if error.code == "UNAVAILABLE" and not error.reason:
-                    name = " or ".join(ADDRESSES[listener][0] for listener in listeners)
-                    error.add_note(f"Is a server running there? Start one with `trivet serve`, or name it with {name}.")
+                if told := hint(error, " or ".join(ADDRESSES[listener][0] for listener in listeners)):
+                    error.add_note(told)
                 raise
 
         added = [_address_option(listener) for listener in listeners]
@@ -71,6 +74,24 @@ def target_options(*listeners: str) -> Callable[[Callable[..., Any]], Callable[.
         return with_target
 
     return decorate
+
+
+def _address(given: str | None, option: str, set_: str | None, variable: str) -> str | None:
+    if given is not None:
+        return checked.address(given, option)
+    return None if set_ is None else checked.address(set_, variable)
+
+
+def _key(file: Path | None, environment: Environment) -> str | None:
+    if file is not None:
+        return checked.key_in(file)
+    return None if environment.key is None else checked.key(environment.key, "TRIVET_KEY")
+
+
+def _authority(file: Path | None, environment: Environment) -> Path | None:
+    if file is not None:
+        return checked.authority(file, "--ca-file")
+    return None if environment.ca_file is None else checked.authority(Path(environment.ca_file), "TRIVET_CA_FILE")
 
 
 def _address_option(listener: str) -> Callable[..., Any]:

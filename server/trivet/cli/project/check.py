@@ -13,7 +13,7 @@ from trivet.cli.options.config import LoadConfig, config_options
 from trivet.config import Config
 from trivet.errors import ConfigError
 
-_LINE = re.compile(r"(?P<file>.+?):(?P<line>\d+): (?:(?P<field>[^\s:]+): )?(?P<message>.*)", re.DOTALL)
+_LINE = re.compile(r"(?P<file>/.+?|.+?(?=:\d))(?::(?P<line>\d+))?: (?:(?P<field>[^\s:]+): )?(?P<message>.*)", re.DOTALL)
 
 
 @click.command()
@@ -53,7 +53,7 @@ def as_data(line: str) -> dict[str, Any]:
     match = _LINE.fullmatch(line)
     if match is None:
         return {"file": None, "line": None, "field": None, "message": line}
-    return {**match.groupdict(), "line": int(match["line"])}
+    return {**match.groupdict(), "line": None if match["line"] is None else int(match["line"])}
 
 
 def suite_problems(config: Config) -> Iterator[str]:

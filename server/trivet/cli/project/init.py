@@ -12,7 +12,7 @@ from string import Template
 
 import click
 
-from trivet.errors import ConfigError, FailedPrecondition
+from trivet.errors import FailedPrecondition
 from trivet.model_hub import PREFIX, HubReference
 
 REPOSITORY = Path(__file__).parents[4]  # where this file is not in an installed package
@@ -52,7 +52,8 @@ def init(folder: Path, model: str | None) -> None:
     values = {"name": target.name or "project", "model": _model(model, target), "engine": _engine()}
     written = {target / name: _filled(name, source, values) for name, source in _templates()}
     if existing := [path for path in written if os.path.lexists(path)]:
-        raise ConfigError([f"{path}: exists, and is not overwritten: name another folder" for path in existing])
+        names = ", ".join(str(path.relative_to(target)) for path in existing)
+        raise FailedPrecondition(f"{folder} has {names} already: name another folder, nothing is overwritten")
     _write(written)
     click.echo(f"{folder} has a project now; its README.md says what is what. To go on:\n")
     if target != Path.cwd():

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -78,6 +79,10 @@ def _write(path: Path, secret: str) -> None:
             file.write(f"{secret}\n")
     except FileExistsError as error:
         raise click.BadParameter(f"{path} exists: expected a new file", param_hint="--out") from error
+    except OSError:
+        with suppress(OSError):
+            path.unlink()  # on a full disk it is empty, and would be in the way of the next attempt
+        raise
 
 
 def _private(path: str, flags: int) -> int:

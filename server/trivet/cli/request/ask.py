@@ -8,6 +8,7 @@ import click
 from google.protobuf import json_format
 
 from trivet.api.v1 import inference_pb2
+from trivet.cli.console.interrupts import interrupted
 from trivet.cli.console.output import enum_name, plain, print_json
 from trivet.cli.options.target import target_options
 from trivet.cli.options.variables import pairs
@@ -69,15 +70,25 @@ def ask(
             raise click.BadParameter(f"not a JSON object: {error}", param_hint="--schema") from error
     with Client(target) as client:
         request.route = route or _only_route(client)
-        if as_json:
-            print_json(plain(client.generate(request)))
-            return
-        for event in client.generate_stream(request):
-            if event.HasField("delta"):
-                click.echo(event.delta.text, nl=False)
-            else:
-                click.echo()
-                _print_account(event.final)
+        try:
+            with interrupted("the answer is not whole; the server stops working on it"):
+                _show_answer(client, request, as_json)
+        except CallFailed as error:
+            if error.reason == "UNKNOWN_ROUTE":
+                error.add_note("`trivet route ls` lists the routes.")
+            raise
+
+
+def _show_answer(client: Client, request: inference_pb2.GenerateRequest, as_json: bool) -> None:
+    if as_json:
+        print_json(plain(client.generate(request)))
+        return
+    for event in client.generate_stream(request):
+        if event.HasField("delta"):
+            click.echo(event.delta.text, nl=False)
+        else:
+            click.echo()
+            _print_account(event.final)
 
 
 def _only_route(client: Client) -> str:

@@ -43,8 +43,9 @@ class ServerProcess:
         command += ["--data-dir", str(self.data_dir)]
         for option in ("--listen", "--admin-listen", "--metrics-listen"):
             command += [option, "127.0.0.1:0"]
+        # In a group of its own: a terminal's Ctrl-C is for this process, which then ends the server in good order.
         with nullcontext() if self._output is None else self._output.open("w") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, process_group=0)
         try:
             self._wait_until_ready()
         except BaseException:

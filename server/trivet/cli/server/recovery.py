@@ -98,7 +98,9 @@ def _tell(data_dir: Path, found: Diagnosis) -> None:
         )
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
-    click.echo(f"{len(found.findings)} found in {data_dir}" if found.findings else f"{data_dir} is sound")
+    count = len(found.findings)
+    problems = f"{count} {'problem' if count == 1 else 'problems'} found in {data_dir}"
+    click.echo(problems if count else f"{data_dir} is sound")
 
 
 def _show(manifest: Manifest, done: str, as_json: bool) -> None:

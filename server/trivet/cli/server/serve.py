@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import click
 
 from trivet.cli.console.log import log_to_console
 from trivet.cli.console.progress import LoggedProgress
+from trivet.cli.options import checked
 from trivet.cli.options.config import LoadConfig, config_options
 
 
@@ -37,8 +39,16 @@ def serve(
     from trivet.app.project import read_checked  # here, because it imports the engine: other commands start without
     from trivet.app.serve import run_server
 
+    given = {"--listen": listen, "--admin-listen": admin_listen, "--metrics-listen": metrics_listen}
+    for option, address in given.items():
+        if address is not None:
+            checked.address(address, option)
     log_to_console()
     overrides = load.overrides(
         listen=listen, admin_listen=admin_listen, metrics_listen=metrics_listen, insecure=insecure
     )
-    run_server(partial(read_checked, load.path, overrides), LoggedProgress())
+    try:
+        run_server(partial(read_checked, load.path, overrides), LoggedProgress())
+    except asyncio.CancelledError as stop:  # a second signal
+        click.echo("stopped at once: requests in flight were cut off", err=True)
+        raise click.exceptions.Exit(1) from stop
