@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from trivet.types.adapter import StagedAdapter
+from trivet.types.adapter import DesiredAdapter, StagedAdapter
 from trivet.types.corpus import CorpusReport
 from trivet.types.generation import BackendRequest, Chunk
 from trivet.types.passage import (
@@ -17,6 +17,7 @@ from trivet.types.passage import (
     SearchResult,
 )
 from trivet.types.receipt import Receipt
+from trivet.types.variant import VersionRef
 
 
 class Backend(Protocol):
@@ -125,6 +126,22 @@ class IndexAdministration(Protocol):
 
     async def rollback(self, index: str, snapshot: str = "", reason: str = "") -> IndexStatus:
         """Return to a retained snapshot, the one that was live last by default, with today's documents."""
+        ...
+
+
+class DesiredAdapterStore(Protocol):
+    """The adapters that operators asked for on each backend, whatever the routes say. Each raises StateUnavailable."""
+
+    async def all(self, backend: str) -> list[DesiredAdapter]:
+        """A backend's, those recorded last first."""
+        ...
+
+    async def record(self, backend: str, adapter: DesiredAdapter) -> None:
+        """Durable when this returns; one that was there has these bytes now."""
+        ...
+
+    async def withdraw(self, backend: str, ref: VersionRef) -> None:
+        """Gone when this returns; fine if there was none."""
         ...
 
 

@@ -13,6 +13,7 @@ from trivet.types.rollout_state import (
     ObservationBatch,
     RolloutRecord,
     StoredBatch,
+    StoredFeedback,
     Transition,
 )
 
@@ -59,8 +60,9 @@ class RolloutStore(Protocol):
     async def move(self, rollout: str, expected_revision: int, move: Move, lease: Lease | None = None) -> RolloutRecord:
         """Make a transition: row, audit entry and hint in one transaction.
 
-        Raises Conflict if the rollout is at another revision, LeaseLost if the lease has expired or passed on, and
-        NotFound. An operator's move needs no lease.
+        Raises Conflict if the rollout is at another revision, LeaseLost if the lease has expired or passed on,
+        FailedPrecondition if the rollout has ended, and NotFound. An operator's move needs no lease. After
+        StateUnavailable it may have been made: look at the revision before trying again.
         """
         ...
 
@@ -77,11 +79,18 @@ class RolloutStore(Protocol):
         ...
 
     async def append(self, batches: Sequence[ObservationBatch]) -> int:
-        """Store what is new of these, in order, in one transaction; how many were."""
+        """Store what is new of these, by (gateway, epoch, seq), in one transaction; how many were.
+
+        One of a rollout that the store does not know is dropped. Sent again, nothing is stored twice.
+        """
         ...
 
     async def batches(self, rollout: str, after_number: int = 0, limit: int = 100) -> Sequence[StoredBatch]:
-        """A rollout's batches by number."""
+        """A rollout's batches by number. Fewer than `limit` may come where they are large, but none only at the end."""
+        ...
+
+    async def prune(self, keep_seconds: float = 7 * 86_400.0) -> int:
+        """Remove some of the batches of rollouts that ended longer ago; how many. To be called again until it is 0."""
         ...
 
     async def heartbeat(self, status: GatewayStatus) -> None:
@@ -98,6 +107,10 @@ class RolloutStore(Protocol):
 
     async def add_feedback(self, feedback: Feedback) -> bool:
         """Record it durably; whether it says something new. A later one on the same request takes its place."""
+        ...
+
+    async def feedback_after(self, number: int, limit: int = 1000) -> Sequence[StoredFeedback]:
+        """What came or changed after that number, in order."""
         ...
 
     async def feedback(self, tenant: str, request_id: str) -> Feedback | None:

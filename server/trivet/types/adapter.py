@@ -122,3 +122,11 @@ class AdapterStatus:
     problem: str = ""
     requested: bool = False
     fetch: FetchProgress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredAdapter:
+    """An adapter that an operator asked for. `digest`: SHA-256 of the bytes that were acknowledged, 64 hex digits."""
+
+    ref: VersionRef
+    digest: str

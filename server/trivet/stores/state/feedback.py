@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from typing import Any
 
-from trivet.stores.state.database import now
-from trivet.stores.state.schema import feedback
-from trivet.stores.state.upsert import replace_row
-from trivet.types.rollout_state import Feedback
+from sqlalchemy import Connection, Row, select, update
+
+from trivet.stores.state.database import insert_missing, now, replace_row
+from trivet.stores.state.schema import counters, feedback
+from trivet.types.rollout_state import Feedback, StoredFeedback
 
 _FIELDS = tuple(Feedback.__dataclass_fields__)
 
@@ -18,7 +19,7 @@ def add(connection: Connection, said: Feedback) -> bool:
     values = {name: getattr(said, name) for name in _FIELDS} | {"at": now(connection)}
     if before is not None and all(getattr(before, name) == values[name] for name in _FIELDS if name != "at"):
         return False
-    replace_row(connection, feedback, **values)
+    replace_row(connection, feedback, number=_next_number(connection), **values)
     return True
 
 
@@ -26,4 +27,21 @@ def get(connection: Connection, tenant: str, request_id: str) -> Feedback | None
     """What was said of an answer; None if nothing was."""
     one = (feedback.c.tenant == tenant, feedback.c.request_id == request_id)
     row = connection.execute(select(feedback).where(*one)).one_or_none()
-    return None if row is None else Feedback(**{name: row._mapping[name] for name in _FIELDS})
+    return None if row is None else _feedback(row)
+
+
+def after(connection: Connection, number: int, limit: int) -> list[StoredFeedback]:
+    """What came or changed after that number, in order."""
+    query = select(feedback).where(feedback.c.number > number).order_by(feedback.c.number).limit(limit)
+    return [StoredFeedback(row.number, _feedback(row)) for row in connection.execute(query)]
+
+
+def _next_number(connection: Connection) -> int:
+    """Its row stays locked until the transaction ends, so that no later number is seen before an earlier one."""
+    insert_missing(connection, counters, name="feedback", value=0)
+    counted = update(counters).where(counters.c.name == "feedback").values(value=counters.c.value + 1)
+    return int(connection.execute(counted.returning(counters.c.value)).scalar_one())
+
+
+def _feedback(row: Row[Any]) -> Feedback:
+    return Feedback(**{name: row._mapping[name] for name in _FIELDS})

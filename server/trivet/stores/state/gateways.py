@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, delete, select
 
-from trivet.stores.state.database import now
+from trivet.stores.state.bounds import TOLD, check_texts
+from trivet.stores.state.database import now, replace_row
 from trivet.stores.state.schema import gateways
-from trivet.stores.state.upsert import replace_row
 from trivet.types.rollout_state import GatewayStatus
 
 _TOLD = ("applied", "ready", "spec_digests", "snapshots", "overrides")
@@ -18,6 +18,7 @@ _TOLD = ("applied", "ready", "spec_digests", "snapshots", "overrides")
 def heartbeat(connection: Connection, status: GatewayStatus) -> None:
     """It lives, by the store's clock."""
     told = json.dumps({name: dict(getattr(status, name)) for name in _TOLD}, sort_keys=True)
+    check_texts(told=(told, TOLD))
     replace_row(
         connection, gateways,
         id=status.id, epoch=status.epoch, address=status.address, heartbeat=now(connection), told=told,
@@ -29,6 +30,11 @@ def alive(connection: Connection, within_seconds: float) -> list[GatewayStatus]:
     since = now(connection) - within_seconds
     query = select(gateways).where(gateways.c.heartbeat >= since).order_by(gateways.c.id)
     return [_status(row) for row in connection.execute(query)]
+
+
+def forget(connection: Connection, before: float) -> None:
+    """Remove those that were not heard of since."""
+    connection.execute(delete(gateways).where(gateways.c.heartbeat < before))
 
 
 def _status(row: Row[Any]) -> GatewayStatus:

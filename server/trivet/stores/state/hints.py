@@ -17,50 +17,69 @@ _CHECK_SECONDS = 5.0
 
 
 def send(connection: Connection) -> None:
-    """Send one with the transaction; nothing where the store is a file, which `LocalHints` serves."""
+    """Send one with the transaction, to every gateway that listens; nothing where the store is a file."""
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"NOTIFY {CHANNEL}"))
 
 
-class LocalHints:
-    """Hints inside one process. Every call comes from one event loop."""
+class Hints:
+    """Passes hints on to everybody in this process who listens. Every call comes from one event loop.
 
-    def __init__(self) -> None:
-        self._changed = asyncio.Event()
+    Of PostgreSQL they come by one connection of their own, opened with the first who listens and made again when it is
+    lost. A pooler in transaction mode loses them: whoever listens asks the store once a second besides.
+    """
 
-    def send(self) -> None:
+    def __init__(self, url: URL | None) -> None:
+        """`url`: of PostgreSQL; None for a file."""
+        self._url = url
+        self._listeners: set[asyncio.Event] = set()
+        self._listening: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def tell(self) -> None:
         """Wake everybody who listens."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for listener in self._listeners:
+            listener.set()
 
     async def listen(self) -> AsyncIterator[None]:
-        """One item for each time that something changed, several at once as one."""
+        """One item for each time that something changed, several at once as one. Ends with `close`."""
+        woken = asyncio.Event()
+        self._listeners.add(woken)
+        if self._url is not None and self._listening is None and not self._closed:
+            self._listening = asyncio.create_task(self._follow(self._url), name="hints of the state store")
+        try:
+            while not self._closed:
+                await woken.wait()
+                woken.clear()
+                if not self._closed:
+                    yield
+        finally:
+            self._listeners.discard(woken)
+
+    def close(self) -> None:
+        """Nobody is told any more."""
+        self._closed = True
+        self.tell()
+        if self._listening is not None:
+            self._listening.cancel()
+
+    async def _follow(self, url: URL) -> None:
+        address = url.set(drivername="postgresql").render_as_string(hide_password=False)
         while True:
-            await self._changed.wait()
-            yield
-
-
-async def listen(url: URL) -> AsyncIterator[None]:
-    """Hints of PostgreSQL, by a connection of their own, made again when it is lost; an item after each reconnection.
-
-    A pooler in transaction mode loses them: whoever listens asks the store once a second besides.
-    """
-    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    while True:
-        try:
-            connection = await psycopg.AsyncConnection.connect(address, autocommit=True, connect_timeout=5)
-        except psycopg.Error as error:
-            logger.debug("no hints from the state store: %s", error)
+            try:
+                connection = await psycopg.AsyncConnection.connect(address, autocommit=True, connect_timeout=5)
+                async with connection:
+                    await self._pass_on(connection)
+            except (psycopg.Error, OSError) as error:
+                logger.debug("no hints from the state store: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
-            continue
-        try:
-            async with connection:
-                await connection.execute(f"LISTEN {CHANNEL}")
-                yield
-                while True:
-                    async for _ in connection.notifies(timeout=_CHECK_SECONDS, stop_after=1):
-                        yield
+
+    async def _pass_on(self, connection: psycopg.AsyncConnection) -> None:
+        await connection.execute(f"LISTEN {CHANNEL}")
+        while True:
+            self.tell()  # also after a reconnection: something may have been missed
+            async with asyncio.timeout(None) as patience:
+                while not [_ async for _ in connection.notifies(timeout=_CHECK_SECONDS, stop_after=1)]:
+                    patience.reschedule(asyncio.get_running_loop().time() + _CHECK_SECONDS)
                     await connection.execute("SELECT 1")  # a peer that is gone without a word is noticed
-        except psycopg.Error as error:
-            logger.debug("hints from the state store have ended: %s", error)
-            await asyncio.sleep(_RETRY_SECONDS)
+                    patience.reschedule(None)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, select, update
 
 from trivet.errors import LeaseLost
-from trivet.stores.state.database import now
+from trivet.stores.state.database import insert_missing, now
 from trivet.stores.state.schema import leases
-from trivet.stores.state.upsert import insert_missing
 from trivet.types.rollout_state import Lease
 
 

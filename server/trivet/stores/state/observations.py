@@ -4,49 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_, update
 
-from trivet.stores.state.database import now
-from trivet.stores.state.schema import batches, flushes, rollouts
-from trivet.stores.state.upsert import insert_missing
+from trivet.stores.state.database import insert_missing, now
+from trivet.stores.state.schema import batches, rollouts
+from trivet.types.rollout import ENDED
 from trivet.types.rollout_state import ObservationBatch, StoredBatch
 
-MOST_BYTES = 1 << 20
+_FIELDS = tuple(ObservationBatch.__dataclass_fields__)
+_READ_BYTES = 16 << 20
+_DELETED_ROWS = 1000
 
 
 def append(connection: Connection, new: Sequence[ObservationBatch]) -> int:
-    """Store what is new of these; how many were. Raises ValueError for one of over 1 MiB.
+    """Store what is new of these, by gateway, epoch and number; how many were. One of an unknown rollout is dropped.
 
-    A gateway's batches come in order: one whose number is not above the last stored of its epoch was stored before.
     A rollout's row is locked while its batches are numbered, so no later number is seen before an earlier one.
     """
     ids = sorted({batch.rollout for batch in new})
-    locked = select(rollouts.c.id).where(rollouts.c.id.in_(ids)).order_by(rollouts.c.id).with_for_update()
-    connection.execute(locked)  # in one order, so that two gateways do not wait for each other
-    stored = 0
+    locked = select(rollouts.c.id, rollouts.c.batches).where(rollouts.c.id.in_(ids)).order_by(rollouts.c.id)
+    before: dict[str, int] = {row.id: row.batches for row in connection.execute(locked.with_for_update())}
+    numbers: dict[str, int] = dict(before)
+    at = now(connection)
     for batch in new:
-        if len(batch.data) > MOST_BYTES:
-            raise ValueError(f"a batch of {len(batch.data):,} bytes, expected at most {MOST_BYTES:,}")
-        if not _first_time(connection, batch):
-            continue
-        counted = update(rollouts).where(rollouts.c.id == batch.rollout).values(batches=rollouts.c.batches + 1)
-        number = connection.execute(counted.returning(rollouts.c.batches)).scalar_one_or_none()
-        if number is None:  # a rollout that was removed after its retention
-            continue
-        values = {name: getattr(batch, name) for name in ObservationBatch.__dataclass_fields__}
-        connection.execute(insert(batches).values(number=number, at=now(connection), **values))
-        stored += 1
-    return stored
+        if batch.rollout in numbers:
+            values = {name: getattr(batch, name) for name in _FIELDS}
+            number = numbers[batch.rollout] + 1
+            if insert_missing(connection, batches, number=number, at=at, **values):
+                numbers[batch.rollout] = number
+    for rollout, number in numbers.items():
+        if number > before[rollout]:
+            connection.execute(update(rollouts).where(rollouts.c.id == rollout).values(batches=number))
+    return sum(number - before[rollout] for rollout, number in numbers.items())
 
 
 def read(connection: Connection, rollout: str, after_number: int, limit: int) -> list[StoredBatch]:
-    """A rollout's batches by number."""
-    query = (
-        select(batches)
-        .where(batches.c.rollout == rollout, batches.c.number > after_number)
-        .order_by(batches.c.number)
-        .limit(limit)
-    )
+    """A rollout's batches by number; the first one, and more as long as they are small enough together."""
+    mine = (batches.c.rollout == rollout, batches.c.number > after_number)
+    total: ColumnElement[int] = func.sum(func.length(batches.c.data)).over(order_by=batches.c.number)
+    sized = select(batches.c.number, total.label("total")).where(*mine).order_by(batches.c.number).limit(limit)
+    numbers = [row.number for row in connection.execute(sized) if row.total <= _READ_BYTES]
+    if not numbers:
+        return []
+    query = select(batches).where(*mine, batches.c.number <= numbers[-1]).order_by(batches.c.number)
     return [
         StoredBatch(
             row.number,
@@ -58,18 +58,7 @@ def read(connection: Connection, rollout: str, after_number: int, limit: int) ->
 
 
 def forget(connection: Connection, ended_before: float) -> int:
-    """Remove the batches of rollouts that ended before a time; how many."""
-    ended = select(rollouts.c.id).where(
-        rollouts.c.state.in_(("promoted", "rolled_back", "cancelled")), rollouts.c.changed_at < ended_before
-    )
-    connection.execute(delete(flushes).where(flushes.c.at < ended_before))
-    return connection.execute(delete(batches).where(batches.c.rollout.in_(ended))).rowcount
-
-
-def _first_time(connection: Connection, batch: ObservationBatch) -> bool:
-    """Whether it is above the gateway's last, which it is then."""
-    key = {"gateway": batch.gateway, "epoch": batch.epoch}
-    insert_missing(connection, flushes, **key, seq=-1, at=0.0)
-    newer = (flushes.c.gateway == batch.gateway, flushes.c.epoch == batch.epoch, flushes.c.seq < batch.seq)
-    advanced = update(flushes).where(*newer).values(seq=batch.seq, at=now(connection))
-    return bool(connection.execute(advanced).rowcount)
+    """Remove some of the batches of rollouts that ended before a time; how many."""
+    ended = select(rollouts.c.id).where(rollouts.c.state.in_(sorted(ENDED)), rollouts.c.changed_at < ended_before)
+    some = select(batches.c.rollout, batches.c.number).where(batches.c.rollout.in_(ended)).limit(_DELETED_ROWS)
+    return connection.execute(delete(batches).where(tuple_(batches.c.rollout, batches.c.number).in_(some))).rowcount

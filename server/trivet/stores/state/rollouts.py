@@ -5,24 +5,25 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, tuple_, update
 
-from trivet.errors import Conflict, NotFound
+from trivet.errors import Conflict, FailedPrecondition, NotFound
+from trivet.stores.state.bounds import fitting
 from trivet.stores.state.database import now
 from trivet.stores.state.leases import require_held
 from trivet.stores.state.routes import lock, next_revision
 from trivet.stores.state.schema import rollouts, transitions
+from trivet.types.rollout import ENDED
 from trivet.types.rollout_state import Lease, Move, RolloutRecord, Transition
 
-ENDED = frozenset({"promoted", "rolled_back", "cancelled"})
 _FIELDS = tuple(RolloutRecord.__dataclass_fields__)
 _TRANSITION_FIELDS = tuple(Transition.__dataclass_fields__)
 
 
 def current(connection: Connection) -> dict[str, RolloutRecord]:
     """The newest rollout of each route."""
-    newest = select(func.max(rollouts.c.number)).group_by(rollouts.c.route)
-    rows = connection.execute(select(rollouts).where(rollouts.c.number.in_(newest)))
+    newest = select(rollouts.c.route, func.max(rollouts.c.number)).group_by(rollouts.c.route)
+    rows = connection.execute(select(rollouts).where(tuple_(rollouts.c.route, rollouts.c.number).in_(newest)))
     return {row.route: _record(row) for row in rows}
 
 
@@ -66,13 +67,12 @@ def create(
         cancelled = Move("cancel", "cancelled", before[0].step, 0.0, "superseded", message, actor)
         _moved(connection, before[0], cancelled, fence=0)
     at, revision = now(connection), next_revision(connection, route)
-    number = 1 + (connection.execute(select(func.max(rollouts.c.number))).scalar_one() or 0)
     record = RolloutRecord(
         id=secrets.token_hex(8), route=route, spec_digest=spec_digest, spec=spec, salt=secrets.token_hex(16),
         state="pending", step=-1, share=0.0, since=at, judged_since=at, batches=0, revision=revision, fence=0,
-        event="create", reason="created", message=reason, actor=actor, changed_at=at, created_at=at,
+        event="create", reason="created", message=fitting(reason), actor=actor, changed_at=at, created_at=at,
     )  # fmt: skip
-    connection.execute(insert(rollouts).values(number=number, **{name: getattr(record, name) for name in _FIELDS}))
+    connection.execute(insert(rollouts).values(number=revision, **{name: getattr(record, name) for name in _FIELDS}))
     _log(connection, record, at, fence=0, event="create", before=("", -1), evidence="{}")
     return record
 
@@ -80,7 +80,10 @@ def create(
 def move(
     connection: Connection, rollout: str, expected_revision: int, wanted: Move, lease: Lease | None
 ) -> RolloutRecord:
-    """Compare and set, with its audit entry. Raises Conflict, LeaseLost or NotFound, and then nothing has changed."""
+    """Compare and set, with its audit entry. Nothing has changed if it raises.
+
+    Raises Conflict, LeaseLost, NotFound, or FailedPrecondition if the rollout has ended.
+    """
     lock(connection, by_id(connection, rollout).route)
     record = by_id(connection, rollout)
     if record.revision != expected_revision:
@@ -89,6 +92,8 @@ def move(
             f"it is {record.state} now",
             record.revision,
         )
+    if record.state in ENDED:
+        raise FailedPrecondition(f"the rollout of route {record.route!r} has ended: it is {record.state}")
     if lease is not None:
         require_held(connection, lease)
     return _moved(connection, record, wanted, fence=0 if lease is None else lease.fence)
@@ -100,8 +105,8 @@ def _moved(connection: Connection, record: RolloutRecord, wanted: Move, *, fence
         "state": wanted.state, "step": wanted.step, "share": wanted.share, "revision": revision, "event": wanted.event,
         "since": at if wanted.since is None else wanted.since,
         "judged_since": at if wanted.judged_since is None else wanted.judged_since,
-        "fence": max(fence, record.fence), "reason": wanted.reason, "message": wanted.message, "actor": wanted.actor,
-        "changed_at": at,
+        "fence": max(fence, record.fence), "reason": wanted.reason, "message": fitting(wanted.message),
+        "actor": wanted.actor, "changed_at": at,
     }  # fmt: skip
     changed = update(rollouts).where(rollouts.c.id == record.id).values(changes).returning(rollouts)
     after = _record(connection.execute(changed).one())

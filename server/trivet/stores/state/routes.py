@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, select, update
 
+from trivet.stores.state.database import insert_missing
 from trivet.stores.state.schema import routes
-from trivet.stores.state.upsert import insert_missing
 
 
 def announce(connection: Connection, digests: Mapping[str, str]) -> dict[str, int]:

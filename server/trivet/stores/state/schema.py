@@ -17,9 +17,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-NAME = 128
-ID = 64
-LONG = 4096
+from trivet.stores.state.bounds import ADDRESS, ID, NAME, WORD
+from trivet.types.rollout import ENDED
 
 metadata = MetaData()
 
@@ -36,12 +35,12 @@ rollouts = Table(
     "rollout",
     metadata,
     Column("id", String(ID), primary_key=True),
-    Column("number", BigInteger, nullable=False, unique=True),  # the order in which they were created
+    Column("number", BigInteger, nullable=False),  # in the order in which the route's were created
     Column("route", String(NAME), nullable=False),
     Column("spec_digest", String(ID), nullable=False),
     Column("spec", Text, nullable=False),
     Column("salt", String(ID), nullable=False),
-    Column("state", String(32), nullable=False),
+    Column("state", String(WORD), nullable=False),
     Column("step", Integer, nullable=False),
     Column("share", Double, nullable=False),
     Column("since", Double, nullable=False),
@@ -49,14 +48,17 @@ rollouts = Table(
     Column("batches", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("fence", BigInteger, nullable=False),
-    Column("event", String(32), nullable=False),
+    Column("event", String(WORD), nullable=False),
     Column("reason", String(64), nullable=False),
     Column("message", Text, nullable=False),
     Column("actor", String(NAME), nullable=False),
     Column("changed_at", Double, nullable=False),
     Column("created_at", Double, nullable=False),
-    Index("rollout_of_route", "route", "number"),
+    UniqueConstraint("route", "number"),
 )
+
+_RUNNING = rollouts.c.state.not_in(sorted(ENDED))
+Index("rollout_running", rollouts.c.route, unique=True, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
 
 transitions = Table(
     "transition",
@@ -66,9 +68,9 @@ transitions = Table(
     Column("rollout", String(ID), nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("at", Double, nullable=False),
-    Column("event", String(32), nullable=False),
-    Column("from_state", String(32), nullable=False),
-    Column("to_state", String(32), nullable=False),
+    Column("event", String(WORD), nullable=False),
+    Column("from_state", String(WORD), nullable=False),
+    Column("to_state", String(WORD), nullable=False),
     Column("from_step", Integer, nullable=False),
     Column("to_step", Integer, nullable=False),
     Column("share", Double, nullable=False),
@@ -86,16 +88,6 @@ leases = Table(
     Column("owner", String(NAME), nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("expires", Double, nullable=False),
-)
-
-flushes = Table(
-    "flush",
-    metadata,
-    Column("gateway", String(NAME), nullable=False),
-    Column("epoch", String(ID), nullable=False),
-    Column("seq", BigInteger, nullable=False),
-    Column("at", Double, nullable=False),
-    PrimaryKeyConstraint("gateway", "epoch"),
 )
 
 batches = Table(
@@ -118,7 +110,7 @@ gateways = Table(
     metadata,
     Column("id", String(NAME), primary_key=True),
     Column("epoch", String(ID), nullable=False),
-    Column("address", String(LONG), nullable=False),
+    Column("address", String(ADDRESS), nullable=False),
     Column("heartbeat", Double, nullable=False),
     Column("told", Text, nullable=False),  # JSON: what else it says of itself
 )
@@ -128,12 +120,20 @@ feedback = Table(
     metadata,
     Column("tenant", String(NAME), nullable=False),
     Column("request_id", String(NAME), nullable=False),
+    Column("number", BigInteger, nullable=False, unique=True),  # grows with each that comes or changes
     Column("score", Double, nullable=True),
     Column("label", String(NAME), nullable=False),
     Column("corrected_text", Text, nullable=False),
     Column("comment", Text, nullable=False),
     Column("at", Double, nullable=False),
     PrimaryKeyConstraint("tenant", "request_id"),
+)
+
+counters = Table(
+    "counter",
+    metadata,
+    Column("name", String(NAME), primary_key=True),
+    Column("value", BigInteger, nullable=False),
 )
 
 desired_adapters = Table(

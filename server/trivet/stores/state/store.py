@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from trivet.stores.state import feedback, gateways, hints, leases, observations, rollouts, routes
-from trivet.stores.state.database import StateDatabase, now
+from trivet.stores.state import bounds, feedback, gateways, hints, leases, observations, rollouts, routes
+from trivet.stores.state.database import Clock, StateDatabase, now
+from trivet.stores.state.desired_adapters import DesiredAdapters
 from trivet.types.rollout_state import (
     Feedback,
     GatewayStatus,
@@ -19,36 +20,50 @@ from trivet.types.rollout_state import (
     ObservationBatch,
     RolloutRecord,
     StoredBatch,
+    StoredFeedback,
     Transition,
 )
 
 ResultT = TypeVar("ResultT")
 
+KEEP_SECONDS = 7 * 86_400.0
+"""How long the observations of a rollout that has ended are kept."""
+_GATEWAY_SECONDS = 86_400.0
+
 
 class StateStore:
     """Implements `trivet.rollouts.store.RolloutStore`; every method says there what it does.
 
-    Made and used in one event loop. `close` last.
+    Beside what is said there, each raises InvalidRequest for a text or a number that is out of bounds. Used from one
+    event loop. `close` last.
     """
 
     def __init__(self, database: StateDatabase) -> None:
+        self.desired_adapters = DesiredAdapters(database)
         self._database = database
-        self._local_hints = hints.LocalHints()
+        self._hints = hints.Hints(None if database.embedded else database.url)
 
     @classmethod
-    def open(cls, where: Path | str) -> StateStore:
-        """A SQLite file or a `postgresql://` URL; blocks. Raises StateUnavailable, or FailedPrecondition."""
-        return cls(StateDatabase.open(where))
+    def open(cls, where: Path | str, clock: Clock | None = None) -> StateStore:
+        """A SQLite file, made if it is not there, or a `postgresql://` URL; blocks.
+
+        `clock` replaces the file's own; a database server has one. A server that is away is no error: calls raise
+        StateUnavailable until it is there. Raises FailedPrecondition if it is no state store, or a newer version's.
+        """
+        return cls(StateDatabase.open(where, clock))
 
     def close(self) -> None:
-        """Finish what was asked for and close every connection."""
+        """Finish what was asked for and close every connection; blocks."""
+        self._hints.close()
         self._database.close()
 
     async def now(self) -> float:
         return await self._database.run(now)
 
     async def announce(self, digests: Mapping[str, str]) -> Mapping[str, int]:
-        return await self._database.run(partial(routes.announce, digests=digests))
+        bounds.check_digests(digests)
+        announced = partial(routes.announce, digests=digests)
+        return await self._change(announced) if digests else {}
 
     async def current(self) -> Mapping[str, RolloutRecord]:
         return await self._database.run(rollouts.current)
@@ -57,11 +72,15 @@ class StateStore:
         return await self._database.run(partial(rollouts.by_id, rollout=rollout))
 
     async def history(self, route: str, limit: int = 20) -> Sequence[RolloutRecord]:
-        return await self._database.run(partial(rollouts.history, route=route, limit=limit))
+        return await self._database.run(partial(rollouts.history, route=route, limit=bounds.rows(limit)))
 
     async def create(
         self, route: str, spec_digest: str, spec: str, *, actor: str, reason: str, restart: bool = False
     ) -> RolloutRecord:
+        bounds.check_texts(
+            route=(route, bounds.NAME), spec_digest=(spec_digest, bounds.ID), spec=(spec, bounds.SPEC),
+            actor=(actor, bounds.NAME), reason=(reason, bounds.REASON),
+        )  # fmt: skip
         made = partial(
             rollouts.create,
             route=route, spec_digest=spec_digest, spec=spec, actor=actor, reason=reason, restart=restart,
@@ -69,39 +88,53 @@ class StateStore:
         return await self._change(made)
 
     async def move(self, rollout: str, expected_revision: int, move: Move, lease: Lease | None = None) -> RolloutRecord:
+        bounds.check_move(move)
         moved = partial(rollouts.move, rollout=rollout, expected_revision=expected_revision, wanted=move, lease=lease)
         return await self._change(moved)
 
     async def transitions(self, route: str, after_revision: int = 0, limit: int = 1000) -> Sequence[Transition]:
-        asked = partial(rollouts.audit_log, route=route, after_revision=after_revision, limit=limit)
+        asked = partial(rollouts.audit_log, route=route, after_revision=after_revision, limit=bounds.rows(limit))
         return await self._database.run(asked)
 
     async def take_lease(self, name: str, owner: str, seconds: float) -> Lease | None:
+        bounds.check_lease(name, owner, seconds)
         return await self._database.run(partial(leases.take, name=name, owner=owner, seconds=seconds))
 
     async def release_lease(self, lease: Lease) -> None:
         await self._database.run(partial(leases.release, lease=lease))
 
     async def append(self, batches: Sequence[ObservationBatch]) -> int:
-        return await self._database.run(partial(observations.append, new=batches))
+        bounds.check_batches(batches)
+        return await self._database.run(partial(observations.append, new=batches)) if batches else 0
 
     async def batches(self, rollout: str, after_number: int = 0, limit: int = 100) -> Sequence[StoredBatch]:
-        asked = partial(observations.read, rollout=rollout, after_number=after_number, limit=limit)
+        asked = partial(observations.read, rollout=rollout, after_number=after_number, limit=bounds.rows(limit))
         return await self._database.run(asked)
 
     async def heartbeat(self, status: GatewayStatus) -> None:
+        bounds.check_status(status)
         await self._database.run(partial(gateways.heartbeat, status=status))
 
     async def gateways(self, within_seconds: float) -> Sequence[GatewayStatus]:
         return await self._database.run(partial(gateways.alive, within_seconds=within_seconds))
 
+    async def prune(self, keep_seconds: float = KEEP_SECONDS) -> int:
+        def pruned(connection: Connection) -> int:
+            at = now(connection)
+            gateways.forget(connection, at - _GATEWAY_SECONDS)
+            return observations.forget(connection, at - keep_seconds)
+
+        return await self._database.run(pruned)
+
     def hints(self) -> AsyncIterator[None]:
-        if self._database.embedded:
-            return self._local_hints.listen()
-        return hints.listen(self._database.url)
+        return self._hints.listen()
 
     async def add_feedback(self, feedback_: Feedback) -> bool:
+        bounds.check_feedback(feedback_)
         return await self._database.run(partial(feedback.add, said=feedback_))
+
+    async def feedback_after(self, number: int, limit: int = 1000) -> Sequence[StoredFeedback]:
+        return await self._database.run(partial(feedback.after, number=number, limit=bounds.rows(limit)))
 
     async def feedback(self, tenant: str, request_id: str) -> Feedback | None:
         return await self._database.run(partial(feedback.get, tenant=tenant, request_id=request_id))
@@ -115,5 +148,5 @@ class StateStore:
             return result
 
         result = await self._database.run(told)
-        self._local_hints.send()
+        self._hints.tell()
         return result

@@ -11,7 +11,12 @@ down_revision = None
 
 def upgrade() -> None:
     """Make every table."""
-
+    op.create_table(
+        "counter",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
     op.create_table(
         "desired_adapter",
         sa.Column("backend", sa.String(length=128), nullable=False),
@@ -25,20 +30,14 @@ def upgrade() -> None:
         "feedback",
         sa.Column("tenant", sa.String(length=128), nullable=False),
         sa.Column("request_id", sa.String(length=128), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("score", sa.Double(), nullable=True),
         sa.Column("label", sa.String(length=128), nullable=False),
         sa.Column("corrected_text", sa.Text(), nullable=False),
         sa.Column("comment", sa.Text(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "request_id"),
-    )
-    op.create_table(
-        "flush",
-        sa.Column("gateway", sa.String(length=128), nullable=False),
-        sa.Column("epoch", sa.String(length=64), nullable=False),
-        sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.Column("at", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("gateway", "epoch"),
+        sa.UniqueConstraint("number"),
     )
     op.create_table(
         "gateway",
@@ -93,9 +92,12 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.Double(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("number"),
+        sa.UniqueConstraint("route", "number"),
     )
-    op.create_index("rollout_of_route", "rollout", ["route", "number"], unique=False)
+    running = sa.text("state NOT IN ('cancelled', 'promoted', 'rolled_back')")
+    op.create_index(
+        "rollout_running", "rollout", ["route"], unique=True, sqlite_where=running, postgresql_where=running
+    )
     op.create_table(
         "route",
         sa.Column("name", sa.String(length=128), nullable=False),
@@ -123,4 +125,3 @@ def upgrade() -> None:
         sa.Column("evidence", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("route", "revision"),
     )
-    # ### end Alembic commands ###
