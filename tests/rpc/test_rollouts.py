@@ -261,7 +261,7 @@ async def test_the_audit_log_comes_in_pages_that_fit_a_message() -> None:
 async def test_observations_are_streamed_in_their_order_to_the_end() -> None:
     control = Control()
     control.stored = [
-        StoredBatch(ObservationBatch("r1", number // 60, "a", "e", number, b"%d" % number), number, 10.0 * number)
+        StoredBatch(number, 10.0 * number, ObservationBatch("r1", number // 60, "a", "e", number, b"%d" % number))
         for number in range(1, 121)
     ]
     async with admin_stub(rollouts=control) as stub:
@@ -331,7 +331,7 @@ async def test_messages_of_a_watch_keep_their_distance() -> None:
 async def test_a_reader_that_does_not_read_is_ended() -> None:
     control = Control()
     control.stored = [
-        StoredBatch(ObservationBatch("r1", 0, "a", "e", number, b"x" * 500_000), number, 1.0) for number in range(1, 80)
+        StoredBatch(number, 1.0, ObservationBatch("r1", 0, "a", "e", number, b"x" * 500_000)) for number in range(1, 80)
     ]
     async with admin_stub(rollouts=control) as stub:
         stream = stub.ReadRolloutObservations(rollout_pb2.ReadRolloutObservationsRequest(rollout="r1"))
