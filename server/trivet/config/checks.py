@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from trivet.config.engine_checks import engine_problems, overcommitted_gpus
+from trivet.config.rollouts import check_rollout
 from trivet.config.schema import ConfigFile, HubAdapterSection, RouteSection, Schemas, VariantSection
 from trivet.config.wording import masked
 from trivet.config.yaml_lines import YamlDocument
@@ -46,9 +47,11 @@ def check_config(
         *_adapters(document, file),
         *_prices(document, file),
         *_qdrant(document, file, folder),
+        *_state(document, file, folder),
     ]
     for name, route in file.routes.items():
         problems += _route(document, file, folder, name, route)
+        problems += check_rollout(document, file, name)
     return problems
 
 
@@ -222,11 +225,26 @@ def _qdrant(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[
         yield document.problem(("qdrant", "api_key_file"), f"no file {folder / key}")
 
 
+def _state(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
+    state = file.state
+    if state.url == "sqlite" and state.password_file is not None:
+        yield document.problem(("state", "password_file"), "has no effect without a database's URL in state.url")
+    elif state.password_file is not None and not (folder / state.password_file).is_file():
+        yield document.problem(("state", "password_file"), f"no file {folder / state.password_file}")
+    if re.search(r"[?&](password|passfile|sslpassword)=", state.url):
+        expected = "expected state.password_file or TRIVET_STATE_PASSWORD"
+        yield document.problem(("state", "url"), f"has a password in it: {expected}")
+
+
 def _route(document: YamlDocument, file: ConfigFile, folder: Path, name: str, route: RouteSection) -> Iterator[str]:
     at = ("routes", name)
     whole = len(route.variants) == document.count((*at, "variants"))
-    if whole and not any(variant.weight > 0 for variant in route.variants.values()):
-        yield document.problem((*at, "variants"), "all weights are 0, expected at least one above")
+    if ("routes", name, "rollout") not in document.lines:
+        weights = {key: variant.weight for key, variant in route.variants.items()}
+        for key in (key for key, weight in weights.items() if weight is None):
+            yield document.problem((*at, "variants", key, "weight"), "required field is missing")
+        if whole and not any(weight is None or weight > 0 for weight in weights.values()):
+            yield document.problem((*at, "variants"), "all weights are 0, expected at least one above")
     retrieves = not whole or any(item.retrieval for item in route.variants.values())
     if "retrieval" in route.model_fields_set and not retrieves:
         yield document.problem((*at, "retrieval"), "has no effect: no variant of this route searches an index")

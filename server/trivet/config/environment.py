@@ -36,6 +36,7 @@ class Environment:
     address: str | None = None
     admin_address: str | None = None
     key: str | None = None
+    state_password: str | None = None
     ca_file: str | None = None
 
     @classmethod

@@ -10,6 +10,7 @@ from typing import Any, cast
 from pydantic import ValidationError, create_model
 
 from trivet.config.checks import check_config
+from trivet.config.rollouts import declared_rollout
 from trivet.config.schema import (
     ConfigFile,
     HubAdapterSection,
@@ -55,6 +56,7 @@ class Overrides:
     metrics_listen: str | None = None
     data_dir: Path | None = None
     insecure: bool = False
+    state_password: str | None = field(default=None, repr=False)
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -95,6 +97,7 @@ class Config:
     indexes: Mapping[str, IndexConfig]
     routes: Mapping[str, Route]
     origins: Mapping[str, str] = field(default_factory=dict)  # of what the file does not say: the option or variable
+    given_state_password: str | None = field(default=None, repr=False)
 
     def resolve(self, path: str) -> Path:
         """A path of the file: relative ones are relative to the file's own folder."""
@@ -113,6 +116,13 @@ class Config:
         """The file of the chat template that a backend's prompts are written with; None for the model's own."""
         template = self.file.backends[backend].chat_template
         return None if template is None else self.resolve(template)
+
+    def state_password(self) -> str | None:
+        """The password of the state store's database: from the environment, else from its file. OSError without it."""
+        file = self.file.state.password_file
+        if self.given_state_password is not None or file is None:
+            return self.given_state_password
+        return self.resolve(file).read_text(encoding="utf-8").strip()
 
     @property
     def prompts(self) -> Path:
@@ -184,7 +194,10 @@ def examine_config(path: Path, overrides: Overrides = Overrides()) -> Examined:
     data_dir = overrides.data_dir or Path(path.parent / file.server.data_dir)
     cache = _cache_by_default(file)
     routes = {name: _route(name, section, cache) for name, section in file.routes.items()}
-    return Examined(Config(path, file, data_dir.resolve(), indexes, routes, overrides.origins), tuple(problems))
+    config = Config(
+        path, file, data_dir.resolve(), indexes, routes, overrides.origins, given_state_password=overrides.state_password
+    )
+    return Examined(config, tuple(problems))
 
 
 def _override(file: ConfigFile, overrides: Overrides) -> tuple[ConfigFile, list[str]]:
@@ -239,13 +252,21 @@ def _route(name: str, section: RouteSection, cache: CacheScope) -> Route:
     return Route(
         name=name,
         variants={key: _variant(key, value) for key, value in section.variants.items()},
-        weights={key: value.weight for key, value in section.variants.items()},
+        weights=_weights(section),
+        rollout=None if section.rollout is None else declared_rollout(section.rollout),
         salt=name if section.salt is None else section.salt,
         cache=cache if section.cache is None else CacheScope(section.cache),
         retrieval_deadline=section.retrieval.deadline_ms / 1000,
         on_retrieval_failure=OnRetrievalFailure(section.retrieval.on_failure),
         max_duration=section.max_duration,
     )
+
+
+def _weights(section: RouteSection) -> dict[str, float]:
+    """Where there is a rollout, all of it is stable's until the state store says otherwise."""
+    if section.rollout is None:
+        return {key: value.weight or 0.0 for key, value in section.variants.items()}
+    return {key: float(key == section.rollout.stable) for key in section.variants}
 
 
 def _variant(name: str, section: VariantSection) -> Variant:

@@ -28,9 +28,12 @@ def _places(model: type[BaseModel], location: Sequence[str | int]) -> list[dict[
 
 def _inside(schema: dict[str, Any], place: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:
     properties = place.get("properties", {})
-    inner = place.get("items") if isinstance(part, int) else properties.get(part, place.get("additionalProperties"))
-    if isinstance(inner, dict):
-        yield from _alternatives(schema, inner)
+    inner = [place.get("items")] if isinstance(part, int) else [properties.get(part, place.get("additionalProperties"))]
+    if isinstance(part, str) and part not in properties:
+        inner += place.get("patternProperties", {}).values()  # a mapping whose names have a form
+    for one in inner:
+        if isinstance(one, dict):
+            yield from _alternatives(schema, one)
 
 
 def _alternatives(schema: dict[str, Any], place: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -69,7 +69,8 @@ class RolloutSpec:
 
     `minimum_*`: in each step, units per arm. `maximum_seconds`: in a step, then it halts. `silence_seconds`: without a
     request that counts in either arm, then it halts. `stable_slowdown`: stable's p95 of the time to first token over
-    its own before the rollout, then it halts, for a candidate may slow an engine that both share.
+    its own before the rollout, then it halts, for a candidate may slow an engine that both share. `shadow_share`: of
+    stable's requests, those that are copied to the candidate for `shadow_seconds` before the first step.
     """
 
     route: str
@@ -88,6 +89,7 @@ class RolloutSpec:
     silence_seconds: float = 120.0
     warming_seconds: float = 600.0
     shadow_seconds: float = 0.0
+    shadow_share: float = 0.0
     soak_seconds: float = 3600.0
     approval: Approval = Approval.NEVER
     holdout: float = 0.0
@@ -136,12 +138,14 @@ def _bounds(spec: RolloutSpec) -> Iterator[str]:
         ("minimum_units", 30, 10_000_000), ("smoke_units", 1, 10_000_000), ("maximum_seconds", 1, 365 * 86_400),
         ("silence_seconds", 1, 86_400), ("warming_seconds", 1, 86_400), ("shadow_seconds", 0, 90 * 86_400),
         ("soak_seconds", 0, 90 * 86_400), ("holdout", 0, 0.5), ("most_without_unit", 0, 0.5),
-        ("stable_slowdown", 1.01, 100),
+        ("stable_slowdown", 1.01, 100), ("shadow_share", 0, 1),
     )  # fmt: skip
     for field, low, high in ranges:
         value = getattr(spec, field)
         if not low <= value <= high:
             yield f"{field}: {value}, expected a number from {low} to {high}"
+    if bool(spec.shadow_seconds) != bool(spec.shadow_share):
+        yield f"shadow_share: {spec.shadow_share} for {spec.shadow_seconds} s, expected both above 0, or none"
     if spec.maximum_seconds <= spec.minimum_seconds:
         yield f"maximum_seconds: {spec.maximum_seconds}, expected more than minimum_seconds, {spec.minimum_seconds}"
 

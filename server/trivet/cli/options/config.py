@@ -38,7 +38,10 @@ class LoadConfig:
             given[name] = told or set_
             origins[name] = f"--{name.replace('_', '-')}" if told else f"{PREFIX}{name.upper()}"
         origins = {name: origin for name, origin in origins.items() if given[name]}
-        return Overrides(**given, data_dir=self.given_data_dir, insecure=insecure, origins=origins)
+        password = self.environment.state_password
+        return Overrides(
+            **given, data_dir=self.given_data_dir, insecure=insecure, state_password=password, origins=origins
+        )
 
 
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from trivet.config.schema.adapters import HubAdapterSection
 from trivet.config.schema.backends import EmbeddedBackend
 from trivet.config.schema.file import ConfigFile
 from trivet.config.schema.indexes import IndexFile
+from trivet.config.schema.rollouts import RolloutSection
 from trivet.config.schema.routes import RouteSection, VariantRetrieval, VariantSection
 from trivet.config.schema.server import Schemas
 
@@ -12,6 +13,7 @@ __all__ = [
     "EmbeddedBackend",
     "HubAdapterSection",
     "IndexFile",
+    "RolloutSection",
     "RouteSection",
     "Schemas",
     "VariantRetrieval",

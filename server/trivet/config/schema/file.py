@@ -10,6 +10,7 @@ from trivet.config.schema.adapters import AdapterEntry, AdapterSource
 from trivet.config.schema.backends import EmbeddedBackend
 from trivet.config.schema.base import Name, Section
 from trivet.config.schema.indexes import Documents, Qdrant, QuotasSection
+from trivet.config.schema.rollouts import StateSection
 from trivet.config.schema.routes import RouteSection
 from trivet.config.schema.server import Admission, Key, Price, Schemas, Server
 
@@ -30,5 +31,6 @@ class ConfigFile(Section):
     documents: Documents = Documents()
     qdrant: Qdrant = Qdrant()
     quotas: QuotasSection = QuotasSection()
+    state: StateSection = StateSection()
     prices: dict[Name, Price] = {}
     routes: Annotated[dict[Name, RouteSection], Field(min_length=1)]

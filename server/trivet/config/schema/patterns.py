@@ -10,6 +10,7 @@ VERSION = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 SHA256 = r"^[0-9a-f]{64}$"
 HOST_PORT = r"^(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}$"
 URL = r"^https?://[^/\s?#@]+(/[^\s?#]*)?$"
+STATE_URL = r"^(sqlite|postgresql://([^\s:@/?#]+@)?[^\s@/?#]*/[^\s@/?#]+(\?[^\s@#]*)?)$"
 QDRANT_URL = r"^https?://[^/\s]+$"
 HUB_ADAPTER = r"^hub:[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[A-Za-z0-9][\w./-]*)?$"
 MODEL = r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w./-]+)?|[^:]+)$"
@@ -24,6 +25,7 @@ WORDS = {
     SHA256: "64 hexadecimal digits, which `trivet key new` prints",
     HOST_PORT: "host:port, such as 127.0.0.1:7600",
     URL: "a URL such as https://host:9000, without credentials, a query or a fragment",
+    STATE_URL: "sqlite, or postgresql://user@host:5432/database, without a password",
     QDRANT_URL: "a URL without a path, such as https://qdrant.example:6333",
     HUB_ADAPTER: "hub:organisation/name, with @revision where it matters which",
     MODEL: "a model's folder, or hub:organisation/name[@revision]",

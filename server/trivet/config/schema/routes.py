@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from trivet.config.schema.base import Count, Name, NotNegative, Positive, Ref, Section, Text
+from trivet.config.schema.rollouts import RolloutSection
 
 
 class VariantSampling(Section):
@@ -52,7 +53,7 @@ class VariantRetrieval(Section):
 class VariantSection(Section):
     """One bundle that can answer the route."""
 
-    weight: NotNegative
+    weight: NotNegative | None = None
     backend: Name
     prompt: Ref
     adapter: Ref | None = None
@@ -72,6 +73,7 @@ class RouteSection(Section):
     """A name that clients call."""
 
     variants: Annotated[dict[Name, VariantSection], Field(min_length=1)]
+    rollout: RolloutSection | None = None
     salt: str | None = None
     cache: Literal["shared", "tenant"] | None = None
     retrieval: RouteRetrieval = RouteRetrieval()

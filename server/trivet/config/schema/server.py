@@ -68,12 +68,16 @@ class Schemas(Section):
 
 
 class Key(Section):
-    """One credential: the SHA-256 of the secret, whose it is, what it may do."""
+    """One credential: the SHA-256 of the secret, whose it is, what it may do.
+
+    A tester's may choose the variant.
+    """
 
     name: Name
     sha256: Sha256
     tenant: Name
     role: Literal["client", "operator"]
+    tester: bool = False
 
 
 class Price(Section):
