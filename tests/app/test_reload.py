@@ -12,11 +12,10 @@ import yaml
 
 from training_base import make_base
 from trivet.app.prompts import ServedPrompts
-from trivet.app.reload import RouteReload, prices_of
-from trivet.app.revisions import OwnRevisions
+from trivet.app.reload import OwnRevisions, RouteReload, prices_of
 from trivet.config import Config, load_config
 from trivet.errors import BackendUnavailable, ConfigError
-from trivet.pipeline.route_update import RouteChange, RouteUpdater
+from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
 from trivet.routing.differences import differences
 from trivet.types.variant import Route, VersionRef
 

@@ -38,7 +38,7 @@ MADE_WHILE_RUNNING = {
     ("backends/launch/failure.py", "_shortened"),  # 4,096 characters of the engine's log, when it did not start
     ("backends/launch/failure.py", "remedy_of"),  # what that leaves
     ("prompts/tokenizer/skeleton.py", "__init__"),  # a random word between letters
-    ("types/path_pattern.py", "parse"),  # an operator's, within a name: fnmatch makes it without backtracking
+    ("types/text/path_pattern.py", "parse"),  # an operator's, within a name: fnmatch makes it without backtracking
 }
 
 

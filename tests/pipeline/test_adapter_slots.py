@@ -19,7 +19,7 @@ from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import BackendUnavailable, DeadlineExceeded, Overloaded
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
-from trivet.pipeline.readiness import Readiness
+from trivet.pipeline.routes.readiness import Readiness
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource, Turn
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer

@@ -11,7 +11,7 @@ from gateway_harness import PROMPT, QUANTUM, no_adapters, routes, variant
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import BackendUnavailable
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
-from trivet.pipeline.readiness import RETRY_DOWN, RETRY_WARMING, Readiness
+from trivet.pipeline.routes.readiness import RETRY_DOWN, RETRY_WARMING, Readiness
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource, Turn
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer

@@ -22,8 +22,8 @@ from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import AdapterRejected, BackendUnavailable, NotFound
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
-from trivet.pipeline.readiness import Readiness
-from trivet.pipeline.route_update import RouteUpdater
+from trivet.pipeline.routes.readiness import Readiness
+from trivet.pipeline.routes.route_update import RouteUpdater
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource, Turn
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer

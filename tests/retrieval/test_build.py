@@ -13,7 +13,7 @@ from trivet.errors import DocumentRejected, FailedPrecondition, NotFound
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.settings import CorpusSelection, IndexSettings
 from trivet.types.passage import BuildProgress
-from trivet.types.path_pattern import PathPattern
+from trivet.types.text.path_pattern import PathPattern
 
 MakeService = Callable[..., Awaitable[IndexService]]
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]

@@ -6,7 +6,7 @@ import pytest
 
 from trivet.errors import DocumentRejected
 from trivet.retrieval.corpus.encodings import as_utf8
-from trivet.types.encodings import codec_of
+from trivet.types.text.encodings import codec_of
 
 GERMAN = "Preisliste für Möbel: Größe, Höhe und Maße. Das Möbelstück wird im Frühjahr ausgeliefert."
 TEXTS = {

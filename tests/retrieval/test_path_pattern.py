@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from trivet.types.path_pattern import PathPattern
+from trivet.types.text.path_pattern import PathPattern
 
 
 @pytest.mark.parametrize(

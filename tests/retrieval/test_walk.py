@@ -13,7 +13,7 @@ from trivet.retrieval.corpus.corpus import documents_of_corpus
 from trivet.retrieval.corpus.report import MAX_NAMED, CorpusReportBuilder
 from trivet.retrieval.corpus.walk import Walk
 from trivet.retrieval.settings import CorpusSelection, IndexSettings
-from trivet.types.path_pattern import PathPattern
+from trivet.types.text.path_pattern import PathPattern
 
 ALL = CorpusSelection()
 

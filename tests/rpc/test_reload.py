@@ -12,7 +12,7 @@ from admin_stub import admin_stub
 from gateway_harness import failure
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
 from trivet.errors import BackendUnavailable, ConfigError
-from trivet.pipeline.route_update import RouteChange
+from trivet.pipeline.routes.route_update import RouteChange
 from trivet.types.request import KeyRole
 
 KEYS = {"boss": KeyRole.OPERATOR, "acme": KeyRole.CLIENT}

@@ -23,9 +23,8 @@ from trivet.app.listeners import authenticator, check_addresses, listener_settin
 from trivet.app.models import fetch_models
 from trivet.app.progress import Progress
 from trivet.app.prompts import ServedPrompts
-from trivet.app.reload import RouteReload, prices_of
+from trivet.app.reload import OwnRevisions, RouteReload, prices_of
 from trivet.app.reranking import open_reranking
-from trivet.app.revisions import Announce, OwnRevisions, revised
 from trivet.app.runtime_info import RuntimeInfo
 from trivet.app.supervision.warmup import Warmup
 from trivet.config import Config
@@ -42,11 +41,12 @@ from trivet.pipeline.admission import Admission
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
-from trivet.pipeline.readiness import Readiness
-from trivet.pipeline.route_update import RouteChange, RouteUpdater
+from trivet.pipeline.routes.readiness import Readiness
+from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
 from trivet.pipeline.search import SearchPipeline
 from trivet.pipeline.variables import uneven_variables
 from trivet.retrieval.service import IndexService
+from trivet.routing.content import Announce, revised
 from trivet.routing.required import required_adapters
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin import AdminServicer

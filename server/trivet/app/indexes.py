@@ -25,9 +25,9 @@ from trivet.stores.qdrant.layout import CollectionLayout
 from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue
 from trivet.stores.vector_process import VectorProcess
-from trivet.types.encodings import codec_of
-from trivet.types.path_pattern import PathPattern
 from trivet.types.quota import Quota, Quotas
+from trivet.types.text.encodings import codec_of
+from trivet.types.text.path_pattern import PathPattern
 
 
 @asynccontextmanager

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from trivet.app.backend import variants_of
 from trivet.app.prompts import PromptSet, ServedPrompts
-from trivet.app.revisions import Announce, revised
 from trivet.config import Config, needs_restart
 from trivet.errors import ConfigError, TrivetError
 from trivet.metering.prices import Price
-from trivet.pipeline.route_update import RouteChange, RouteUpdater
+from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
 from trivet.pipeline.variables import uneven_variables
+from trivet.routing.content import Announce, revised
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +122,21 @@ class RouteReload:
         """Cross-encoders are opened at the start, if a route asks for one."""
         for index in sorted(set(_reranked(config)) - self._reranked):
             yield f"{config.path}:1: routes: nothing asked to rerank index {index} at the start: needs a restart"
+
+
+class OwnRevisions:
+    """For a gateway on its own: the head's content keeps its revision, any other one has the next."""
+
+    def __init__(self) -> None:
+        self._heads: dict[str, tuple[str, int]] = {}
+
+    async def announce(self, digests: Mapping[str, str]) -> Mapping[str, int]:
+        """Revisions from 1 on, by route."""
+        for name, digest in digests.items():
+            head, revision = self._heads.get(name, ("", 0))
+            if head != digest:
+                self._heads[name] = digest, revision + 1
+        return {name: self._heads[name][1] for name in digests}
 
 
 def _reranked(config: Config) -> Iterator[str]:

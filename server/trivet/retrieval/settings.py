@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from trivet.types.path_pattern import PathPattern
+from trivet.types.text.path_pattern import PathPattern
 
 DEFAULT_DOCUMENT_BYTES = 4 << 20
 _CHUNKING = 3  # grows when the same settings would give other passages than before

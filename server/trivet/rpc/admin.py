@@ -10,8 +10,8 @@ from typing import Any
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
 from trivet.excerpt import quote
-from trivet.pipeline.readiness import Readiness
-from trivet.pipeline.route_update import RouteChange
+from trivet.pipeline.routes.readiness import Readiness
+from trivet.pipeline.routes.route_update import RouteChange
 from trivet.ports import IndexAdministration
 from trivet.rollouts.ports.operations import RolloutControl
 from trivet.routing.table import RouteTable

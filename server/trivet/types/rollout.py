@@ -1,8 +1,4 @@
-"""Rollouts as routing knows them; what the state store keeps of them is in `trivet.types.rollout_state`.
-
-Times are in seconds since 1970 by the state store's clock, never by a gateway's. `revision` counts the changes of one
-route, the same number on every gateway.
-"""
+"""Rollouts as routing knows them; what the state store keeps of them is in `trivet.types.rollout_state`."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.errors import TrivetError
-from trivet.pipeline.readiness import Readiness
+from trivet.pipeline.routes.readiness import Readiness
 from trivet.routing.required import required_variants
 from trivet.routing.table import RouteTable
 from trivet.types.variant import Route, Variant

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from trivet.cli.console.output import print_json
-from trivet.types.names import NAME
+from trivet.types.text.names import NAME
 
 BYTES = 32  # 256 bits: as hard to guess as its SHA-256
 _NAME = re.compile(NAME)

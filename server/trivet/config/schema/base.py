@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from trivet.config.schema import patterns
-from trivet.types.encodings import codec_of
-from trivet.types.path_pattern import PathPattern
+from trivet.types.text.encodings import codec_of
+from trivet.types.text.path_pattern import PathPattern
 
 Name = Annotated[str, StringConstraints(pattern=patterns.NAME)]
 Ref = Annotated[str, StringConstraints(pattern=patterns.REF)]
@@ -32,7 +32,7 @@ def _encoding(label: str) -> str:
 
 
 Encoding = Annotated[str, AfterValidator(_encoding)]
-Pattern = Annotated[str, AfterValidator(_pattern)]  # of paths, as in trivet.types.path_pattern
+Pattern = Annotated[str, AfterValidator(_pattern)]  # of paths, as in trivet.types.text.path_pattern
 
 
 class Section(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivet.types.names import NAME as NAME_OF
+from trivet.types.text.names import NAME as NAME_OF
 
 NAME = f"^{NAME_OF}$"
 REF = r"^[a-z0-9][a-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"

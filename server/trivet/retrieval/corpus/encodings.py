@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from trivet.errors import DocumentRejected
-from trivet.types.encodings import LEGACY, WESTERN, codec_of, public_name
+from trivet.types.text.encodings import LEGACY, WESTERN, codec_of, public_name
 
 # What is looked at: of a file without a mark so many bytes from the first one on that is no ASCII.
 _SAMPLE = 64 << 10

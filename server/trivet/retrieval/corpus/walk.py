@@ -15,7 +15,7 @@ from trivet.retrieval.corpus.report import CorpusReportBuilder
 from trivet.retrieval.documents.documents import FORMATS
 from trivet.retrieval.documents.ids import printable
 from trivet.retrieval.settings import CorpusSelection
-from trivet.types.path_pattern import PathPattern
+from trivet.types.text.path_pattern import PathPattern
 
 _SORTED_AT_ONCE = 10_000
 _LINK = "is a link out of the corpus folder, expected `follow_links: true` in index.yaml"

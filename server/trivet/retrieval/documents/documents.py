@@ -12,8 +12,8 @@ from pathlib import PurePath
 from trivet.errors import DocumentRejected
 from trivet.excerpt import quote
 from trivet.retrieval.documents.ids import check_id
-from trivet.types.names import NAME, is_printable
 from trivet.types.passage import Document, DocumentFormat
+from trivet.types.text.names import NAME, is_printable
 
 MAX_TAGS = 64
 MAX_TAG = 128  # characters

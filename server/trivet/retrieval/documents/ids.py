@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from trivet.errors import DocumentRejected
 from trivet.excerpt import quote
-from trivet.types.names import is_printable
+from trivet.types.text.names import is_printable
 
 MAX_ID = 255  # characters
 _DIGEST = 16  # hexadecimal digits, of an id that was too long

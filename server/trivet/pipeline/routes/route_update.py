@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
-from trivet.pipeline.readiness import Readiness, bundle_of
-from trivet.pipeline.variant_warming import VariantWarming
+from trivet.pipeline.routes.readiness import Readiness, bundle_of
+from trivet.pipeline.routes.variant_warming import VariantWarming
 from trivet.routing.differences import differences
 from trivet.routing.required import pinned_adapters, required_adapters, required_variants
 from trivet.routing.steering import Steering, stable_alone, steered

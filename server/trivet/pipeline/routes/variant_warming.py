@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.errors import TrivetError
-from trivet.pipeline.readiness import Bundle, Readiness, bundle_of
+from trivet.pipeline.routes.readiness import Bundle, Readiness, bundle_of
 from trivet.types.variant import Route, Variant
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Forms of texts: names, encodings, patterns of paths."""
