@@ -194,9 +194,7 @@ def examine_config(path: Path, overrides: Overrides = Overrides()) -> Examined:
     data_dir = overrides.data_dir or Path(path.parent / file.server.data_dir)
     cache = _cache_by_default(file)
     routes = {name: _route(name, section, cache) for name, section in file.routes.items()}
-    config = Config(
-        path, file, data_dir.resolve(), indexes, routes, overrides.origins, given_state_password=overrides.state_password
-    )
+    config = Config(path, file, data_dir.resolve(), indexes, routes, overrides.origins, overrides.state_password)
     return Examined(config, tuple(problems))
 
 
