@@ -13,7 +13,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-pytest_plugins = ("engine_fixtures", "exported_models", "groups")
+pytest_plugins = ("engine_fixtures", "exported_models", "groups", "state_stores")
 MEMORY = Path("/dev/shm")
 ROOM = 6 << 30  # bytes
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, literal
 from sqlalchemy.dialects import postgresql, sqlite
 
 
 def insert_missing(connection: Connection, table: Table, **values: Any) -> bool:
     """Insert a row unless one of its key is there; whether it was inserted."""
-    statement = _insert(connection, table).values(values).on_conflict_do_nothing()
-    return bool(connection.execute(statement).rowcount)
+    statement = _insert(connection, table).values(values).on_conflict_do_nothing().returning(literal(1))
+    return connection.execute(statement).first() is not None
 
 
 def replace_row(connection: Connection, table: Table, **values: Any) -> None:
