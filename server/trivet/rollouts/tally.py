@@ -87,6 +87,25 @@ class StepTally:
             self._exclusions[reason] += 1
         return reason
 
+    def exclude(self, counts: Mapping[Exclusion, int]) -> None:
+        """Count requests that somebody else has left out already, by reason."""
+        self._exclusions.update(counts)
+
+    def saw(self, last: Mapping[Arm, float]) -> None:
+        """An arm had a request that would count at this time, whether or not it was among a unit's first."""
+        for arm, at in last.items():
+            self._last[arm] = max(at, self._last.get(arm, at))
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What the next request is measured against."""
+        return self._blocks.thresholds
+
+    @property
+    def known_units(self) -> frozenset[str]:
+        """Those of this step and of all before it."""
+        return self._known | {unit for unit, _ in self._units}
+
     def statistics(self, *, share: float, now: float) -> StepStatistics:
         """The step so far; `share` is the candidate's, for the smoke rule, whose units are closed by `now`."""
         kinds = [guardrail.kind for guardrail in self._guardrails]

@@ -1,0 +1,198 @@
+"""The leader's part: look at every rollout that runs, decide, and write the transition down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from trivet.errors import Conflict, LeaseLost, StateUnavailable
+from trivet.rollouts.control.records import evidence_json, move_to, position_of, spec_of
+from trivet.rollouts.control.replay import Replay
+from trivet.rollouts.control.timing import Timing
+from trivet.rollouts.decisions import Health, decide
+from trivet.rollouts.ports.operations import Look
+from trivet.rollouts.spec import RolloutSpec
+from trivet.rollouts.states import TERMINAL, Event, State, apply
+from trivet.rollouts.store import RolloutStore
+from trivet.types.rollout_state import GatewayStatus, Lease, RolloutRecord
+
+logger = logging.getLogger(__name__)
+
+LEASE = "rollouts"
+LEASE_SECONDS = 3.0
+LOOK_SECONDS = 1.0
+LIVE_SECONDS = 10.0
+"""A gateway whose heartbeat is older is not waited for."""
+AWAY_SECONDS = 15.0
+"""A leader that could not look for longer than this takes it for a hole."""
+ACTOR = "controller"
+_BATCHES_AT_ONCE = 100
+
+
+@dataclass(slots=True)
+class _Judged:
+    spec: RolloutSpec
+    replay: Replay
+    forgiven: float = 0.0  # holes up to here were accepted by whoever resumed the rollout
+    away: list[tuple[float, str]] = field(default_factory=list)
+
+
+class Controller:
+    """Tries to lead, and decides while it does. All calls come from one event loop.
+
+    `on_look` is told each look at a rollout that runs. Several controllers may run: the lease lets one decide, and its
+    fence refuses one that has slept.
+    """
+
+    def __init__(
+        self, store: RolloutStore, owner: str, timing: Timing, on_look: Callable[[RolloutRecord, Look], None]
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._timing = timing
+        self._on_look = on_look
+        self._judged: dict[str, _Judged] = {}
+        self._looked: float | None = None
+        self.leads = False
+
+    async def run(self) -> None:
+        """Look each second, until cancelled; then others may lead at once."""
+        lease: Lease | None = None
+        try:
+            while True:
+                try:
+                    lease = await self.look()
+                except StateUnavailable as problem:
+                    logger.warning("rollouts are not judged: %s", problem)
+                except (Conflict, LeaseLost) as problem:
+                    logger.info("somebody else has moved a rollout: %s", problem)
+                except Exception:
+                    logger.exception("rollouts could not be judged; tried again")
+                await self._timing.sleep(LOOK_SECONDS)
+        finally:
+            if lease is not None:
+                await self._release(lease)
+
+    async def look(self) -> Lease | None:
+        """One look at every rollout that runs; the lease if this controller leads.
+
+        Raises StateUnavailable, Conflict or LeaseLost: the next look begins with what is in the store then.
+        """
+        lease = await self._store.take_lease(LEASE, self._owner, LEASE_SECONDS)
+        self.leads = lease is not None
+        if lease is None:
+            self._judged.clear()
+            self._looked = None
+            return None
+        now = await self._store.now()
+        gateways = await self._store.gateways(LIVE_SECONDS)
+        running = [record for record in (await self._store.current()).values() if State(record.state) not in TERMINAL]
+        self._notice_absence(now, running)
+        for record in running:
+            await self._judge(record, gateways, lease, now)
+        gone = self._judged.keys() - {record.id for record in running}
+        for rollout in gone:
+            del self._judged[rollout]
+        return lease
+
+    async def _release(self, lease: Lease) -> None:
+        try:
+            await self._store.release_lease(lease)
+        except StateUnavailable:
+            logger.info("the lease of rollouts runs out by itself")
+
+    def _notice_absence(self, now: float, running: Sequence[RolloutRecord]) -> None:
+        """What happened while nobody could look is not known to be whole."""
+        since, self._looked = self._looked, now
+        if since is None or now - since <= AWAY_SECONDS:
+            return
+        for record in running:
+            if record.id in self._judged:
+                hole = f"nobody could look for {now - since:.0f} s, for the state store was away"
+                self._judged[record.id].away.append((now, hole))
+
+    async def _judge(self, record: RolloutRecord, gateways: Sequence[GatewayStatus], lease: Lease, now: float) -> None:
+        judged = await self._judged_of(record)
+        await self._read(record, judged.replay)
+        position = position_of(record)
+        if record.event == Event.RESUME.value:
+            judged.forgiven = max(judged.forgiven, record.changed_at)
+        judged.replay.go_to(position)
+        health = self._health(record, judged, gateways)
+        statistics = judged.replay.statistics(position, now)
+        decision = decide(judged.spec, position, statistics, health, now)
+        self._on_look(record, Look(now, decision, health, judged.replay.thresholds))
+        if decision.event is None:
+            return
+        after = apply(position, decision.event, judged.spec, now)
+        evidence = evidence_json(decision, health, judged.replay.thresholds, now)
+        wanted = move_to(after, decision.event.value, decision.reason.value, decision.message, ACTOR, evidence)
+        moved = await self._store.move(record.id, record.revision, wanted, lease)
+        judged.replay.go_to(position_of(moved))
+        logger.warning("rollout of route %s: %s, %s", record.route, moved.state, decision.message)
+
+    async def _judged_of(self, record: RolloutRecord) -> _Judged:
+        known = self._judged.get(record.id)
+        if known is None:
+            spec = spec_of(record)
+            known = self._judged[record.id] = _Judged(spec, Replay(spec, position_of(record)))
+            for entry in await self._store.transitions(record.route):
+                if entry.rollout == record.id and entry.event == Event.RESUME.value:
+                    known.forgiven = max(known.forgiven, entry.at)
+        return known
+
+    async def _read(self, record: RolloutRecord, replay: Replay) -> None:
+        """Take what has come since the last look; many batches give way to others in between."""
+        while replay.number < record.batches:
+            batches = await self._store.batches(record.id, replay.number, _BATCHES_AT_ONCE)
+            if not batches:
+                return
+            for batch in batches:
+                replay.take(batch)
+                await asyncio.sleep(0)
+
+    def _health(self, record: RolloutRecord, judged: _Judged, gateways: Sequence[GatewayStatus]) -> Health:
+        known = (*judged.replay.holes, *judged.away)
+        since = max(judged.forgiven, record.judged_since)
+        return Health(
+            holes=tuple(dict.fromkeys(text for at, text in known if at > since))[:8],
+            waiting_for=tuple(_waiting_for(record, gateways)),
+            stable_slowdown=judged.replay.stable_slowdown,
+            mismatch_cause=_mismatch_cause(record, gateways),
+        )
+
+
+def _waiting_for(record: RolloutRecord, gateways: Sequence[GatewayStatus]) -> Sequence[str]:
+    """The live gateways with this spec that are not ready for the rollout as it is now, and why."""
+    same = [gateway for gateway in gateways if gateway.spec_digests.get(record.route) == record.spec_digest]
+    if not same:
+        return ["no gateway has this spec in its configuration"]
+    return [f"{gateway.id}: {why}" for gateway in same if (why := _why_not_ready(record, gateway))]
+
+
+def _why_not_ready(record: RolloutRecord, gateway: GatewayStatus) -> str:
+    applied = gateway.applied.get(record.route, 0)
+    if applied < record.revision:
+        return f"serves revision {applied}, expected {record.revision}"
+    return gateway.ready.get(record.route, "has not said whether the candidate is warm")
+
+
+def _mismatch_cause(record: RolloutRecord, gateways: Sequence[GatewayStatus]) -> str:
+    other: Mapping[str, str] = {
+        gateway.id: f"{gateway.id} has another spec"
+        for gateway in gateways
+        if record.route in gateway.spec_digests and gateway.spec_digests[record.route] != record.spec_digest
+    }
+    behind = {
+        gateway.id: f"{gateway.id} serves revision {gateway.applied[record.route]}"
+        for gateway in gateways
+        if 0 < gateway.applied.get(record.route, 0) < record.revision
+    }
+    held = {
+        gateway.id: f"{gateway.id} holds the route at stable"
+        for gateway in gateways
+        if record.route in gateway.overrides
+    }
+    return "; ".join(({**other, **behind, **held}).values())
