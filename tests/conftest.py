@@ -13,7 +13,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-pytest_plugins = ("engine_fixtures", "exported_models", "groups", "state_stores")
+pytest_plugins = (
+    "tests.support.engine.fixtures",
+    "tests.support.retrieval.exported_models",
+    "tests.support.groups",
+    "tests.support.stores.state_stores",
+)
 MEMORY = Path("/dev/shm")
 ROOM = 6 << 30  # bytes
 

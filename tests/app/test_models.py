@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hub_server import hub_server
-from tiny_model import make_model
+from tests.support.engine.tiny_model import make_model
+from tests.support.sources.hub_server import hub_server
 from trivet.app.models import engine_argument_problems, fetch_models, unfetched_models
 from trivet.config import load_config
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from training_base import make_base
+from tests.support.engine.training_base import make_base
 from trivet.app.prompts import ServedPrompts
 from trivet.app.reload import OwnRevisions, RouteReload, prices_of
 from trivet.config import Config, load_config

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from tests.support.virtual_time import run_virtually
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.app.adapters.slots import adapter_slots
 from trivet.config import load_config
 from trivet.metering.metrics import Metrics
-from virtual_time import run_virtually
 
 CONFIG = """\
 version: 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from engine_fixtures import SESSION_ENGINE, idle
+from tests.support.engine.fixtures import SESSION_ENGINE, idle
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.backends.grammars.trials import _key
 from trivet.backends.grammars.verdict import Outcome, Verdict

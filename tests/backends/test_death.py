@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine_fixtures import SESSION_ENGINE, collect, request, text
+from tests.support.engine.fixtures import SESSION_ENGINE, collect, request, text
 from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
 from trivet.errors import BackendUnavailable, NotFound
 from trivet.types.adapter import StagedAdapter

@@ -11,7 +11,7 @@ from statistics import median
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
-from engine_fixtures import SESSION_ENGINE, collect, idle, request, text
+from tests.support.engine.fixtures import SESSION_ENGINE, collect, idle, request, text
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import InvalidRequest, NotFound, PromptTooLong
 from trivet.types.adapter import StagedAdapter

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine_fixtures import SESSION_ENGINE, collect, idle, request, staged, text
-from tiny_model import adapter_files
+from tests.support.engine.fixtures import SESSION_ENGINE, collect, idle, request, staged, text
+from tests.support.engine.tiny_model import adapter_files
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import AdapterRejected
 from trivet.testing.adapters import write_adapter

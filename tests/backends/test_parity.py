@@ -20,8 +20,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from demo_chats import ROOT, questions
-from engine_fixtures import SESSION_ENGINE, collect, request, tiny_settings
+from tests.support.engine.demo_chats import ROOT, questions
+from tests.support.engine.fixtures import SESSION_ENGINE, collect, request, tiny_settings
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.backends.coalescing import Coalescer

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from tiny_model import adapter_files, make_model
+from tests.support.engine.tiny_model import adapter_files, make_model
 from trivet.adapters.preflight.base_model import BaseModel
 from trivet.cli.main import main
 from trivet.testing.adapters import write_adapter

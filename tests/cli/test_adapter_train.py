@@ -16,7 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from training_base import make_base, write_lines, write_recipe
+from tests.support.engine.training_base import make_base, write_lines, write_recipe
 from trivet.cli.main import main
 from trivet.training.folder import ADAPTER_FILES
 

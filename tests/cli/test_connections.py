@@ -17,7 +17,7 @@ import grpc
 import pytest
 from click.testing import CliRunner, Result
 
-from certificates import self_signed
+from tests.support.gateway.certificates import self_signed
 from trivet.cli.main import main
 
 NOBODY = "127.0.0.1:1"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from index_gateway import INDEX, OPERATOR, index_gateway
+from tests.support.gateway.index_gateway import INDEX, OPERATOR, index_gateway
 from trivet.cli.main import main
 from trivet.retrieval.documents.ids import id_of_file
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from certificates import self_signed
-from gateway_harness import Gateway, gateway, request
+from tests.support.gateway.certificates import self_signed
+from tests.support.gateway.harness import Gateway, gateway, request
 from trivet.api.v1.inference_pb2 import GenerateRequest, GenerateStreamResponse, RetrieveRequest
 from trivet.client import AsyncClient, CallFailed, Client, Target
 from trivet.rpc.server import TlsFiles

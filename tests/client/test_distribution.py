@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway_harness import gateway
-from installing import ROOT, build_wheel, environment, install
+from tests.support.gateway.harness import gateway
+from tests.support.pages.installing import ROOT, build_wheel, environment, install
 
 PROGRAM = """
 import sys

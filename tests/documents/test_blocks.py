@@ -15,8 +15,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from command_lines import commands, is_trivet, problem
-from markdown_pages import ROOT, Block, Page, pages
+from tests.support.pages.command_lines import commands, is_trivet, problem
+from tests.support.pages.markdown_pages import ROOT, Block, Page, pages
 from trivet.adapters.preflight.manifest import parse_manifest
 from trivet.cli.adapter.recipe import RecipeFile
 from trivet.config.schema import ConfigFile, IndexFile

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from markdown_pages import ROOT, Page, pages
+from tests.support.pages.markdown_pages import ROOT, Page, pages
 
 PAGES = {page.path: page for page in pages()}
 GLOSSARY = ROOT / "docs" / "glossary.md"

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics import MetricWrapperBase
 
-from markdown_pages import ROOT, Page
+from tests.support.pages.markdown_pages import ROOT, Page
 from trivet.app.rollouts.gauges import RolloutGauges
 from trivet.metering.metrics import Metrics
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from markdown_pages import ROOT
+from tests.support.pages.markdown_pages import ROOT
 from trivet.config.engine_arguments import ACCEPTED
 
 

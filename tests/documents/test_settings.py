@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from markdown_pages import ROOT, Page
+from tests.support.pages.markdown_pages import ROOT, Page
 from trivet.adapters.preflight.manifest import FIELDS as MANIFEST_FIELDS
 from trivet.cli.adapter.recipe import RecipeFile
 from trivet.config import Environment

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from markdown_pages import ROOT
+from tests.support.pages.markdown_pages import ROOT
 
 SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 TABLE = SECURITY.split("## What listens")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exported_models import with_exports
+from tests.support.retrieval.exported_models import with_exports
 from trivet.cli.demo.table import DemoTable
 from trivet.cli.server.process import ServerProcess
 from trivet.client import Client

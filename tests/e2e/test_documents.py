@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from markdown_pages import ROOT, Block, pages
-from pdf_files import pdf
+from tests.support.pages.markdown_pages import ROOT, Block, pages
+from tests.support.retrieval.pdf_files import pdf
 from trivet.cli.server.process import ServerProcess
 from trivet.client import Client
 

@@ -10,7 +10,7 @@ import yaml
 
 from benchmarks.freshness.history import Read, Write, problems, text
 from benchmarks.freshness.run import INDEX, PHASE, ROUTE, measure
-from exported_models import with_exports
+from tests.support.retrieval.exported_models import with_exports
 
 ROOT = Path(__file__).parents[2]
 KILLS = 2  # the vector process, then the whole server

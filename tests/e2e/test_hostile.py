@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.hostile.kinds import kinds
 from benchmarks.hostile.run import measure
-from exported_models import with_exports
+from tests.support.retrieval.exported_models import with_exports
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 MEMORY = 400 << 20  # bytes that the gateway may grow by: some messages have 9 MB, and several are under way

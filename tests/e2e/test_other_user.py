@@ -16,7 +16,7 @@ import grpc
 import pytest
 from qdrant_client.grpc import collections_pb2, collections_service_pb2_grpc
 
-from serving import children, engine
+from tests.support.gateway.serving import children, engine
 from trivet.cli.server.process import ServerProcess
 from trivet.client import Client
 

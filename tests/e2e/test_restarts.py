@@ -17,8 +17,8 @@ import yaml
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from processes import gone
-from serving import children, engine, metrics, page, until
+from tests.support.gateway.serving import children, engine, metrics, page, until
+from tests.support.processes import gone
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.cli.server.process import ServerProcess
 from trivet.client import CallFailed, Client

@@ -17,11 +17,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from exported_models import with_exports
-from processes import cpu_seconds, gone
-from serving import child, metrics, until
-from tiny_model import adapter_files
-from training_base import make_base
+from tests.support.engine.tiny_model import adapter_files
+from tests.support.engine.training_base import make_base
+from tests.support.gateway.serving import child, metrics, until
+from tests.support.processes import cpu_seconds, gone
+from tests.support.retrieval.exported_models import with_exports
 from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
 from trivet.cli.main import main
 from trivet.cli.server.process import ServerProcess

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from serving import child, metrics, total, until
+from tests.support.gateway.serving import child, metrics, total, until
 from trivet.api.v1 import admin_pb2, inference_pb2, rollout_pb2
 from trivet.cli.server.process import ServerProcess
 from trivet.client import CallFailed, Client

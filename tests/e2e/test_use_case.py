@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from markdown_pages import ROOT, Block, Page
-from pdf_files import pdf
+from tests.support.pages.markdown_pages import ROOT, Block, Page
+from tests.support.retrieval.pdf_files import pdf
 from trivet.cli.server.process import ServerProcess
 
 PAGE = Page(ROOT / "docs" / "your_use_case.md")

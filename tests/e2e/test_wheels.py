@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 
-from installing import ROOT, clean_environment, environment, folders_with, uv
-from markdown_pages import Page
+from tests.support.pages.installing import ROOT, clean_environment, environment, folders_with, uv
+from tests.support.pages.markdown_pages import Page
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
 START = 500.0  # seconds; about 40 where nothing else runs. The first start compiles what it imports

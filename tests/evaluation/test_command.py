@@ -12,9 +12,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-import gateway_harness
-from evaluation_suites import SCHEMA, make_suite, write_suite
-from gateway_harness import Gateway, gateway, variant
+from tests.support.evaluation_suites import SCHEMA, make_suite, write_suite
+from tests.support.gateway import harness as gateway_harness
+from tests.support.gateway.harness import Gateway, gateway, variant
 from trivet.cli.evaluation.config import derive, ingredients
 from trivet.cli.evaluation.stuffing import insert
 from trivet.cli.main import main

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from exported_models import with_exports
+from tests.support.retrieval.exported_models import with_exports
 from trivet.cli.main import main
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation_suites import answered, by_key, make_suite
+from tests.support.evaluation_suites import answered, by_key, make_suite
 from trivet.cli.evaluation.command import MARGIN
 from trivet.errors import FailedPrecondition
 from trivet.evaluation.gate import beats, examples_needed, holds, judge

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evaluation_suites import SCHEMA
+from tests.support.evaluation_suites import SCHEMA
 from trivet.evaluation.data import Example
 from trivet.evaluation.metrics import combined, score
 from trivet.evaluation.outcomes import Outcome

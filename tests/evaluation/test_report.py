@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation_suites import answered, by_key, make_suite
+from tests.support.evaluation_suites import answered, by_key, make_suite
 from trivet.evaluation import wording
 from trivet.evaluation.page import page
 from trivet.evaluation.plots import Mark, dot_plot, scatter_plot

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-import gateway_harness
-from evaluation_suites import SCHEMA, make_suite
-from gateway_harness import Gateway, gateway, variant
+from tests.support.evaluation_suites import SCHEMA, make_suite
+from tests.support.gateway import harness as gateway_harness
+from tests.support.gateway.harness import Gateway, gateway, variant
 from trivet.api.v1 import inference_pb2
 from trivet.client import CallFailed, Client, Target
 from trivet.errors import FailedPrecondition, RetrievalUnavailable

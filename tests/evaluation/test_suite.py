@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evaluation_suites import SCHEMA, make_suite, write_suite
+from tests.support.evaluation_suites import SCHEMA, make_suite, write_suite
 from trivet.errors import ConfigError
 from trivet.evaluation.data import read_examples
 from trivet.evaluation.suite import load_suite

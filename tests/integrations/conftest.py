@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from index_gateway import IndexGateway, index_gateway
+from tests.support.gateway.index_gateway import IndexGateway, index_gateway
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

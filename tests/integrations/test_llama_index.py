@@ -12,7 +12,7 @@ from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import BaseNode, Document, MetadataMode, NodeRelationship, TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 
-from index_gateway import CLIENT, INDEX, OPERATOR, ROUTE, TENANT, IndexGateway
+from tests.support.gateway.index_gateway import CLIENT, INDEX, OPERATOR, ROUTE, TENANT, IndexGateway
 from trivet.client import CallFailed
 from trivet.integrations.llama_index import IndexLoader, LoadReport, TrivetRetriever
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-import growth
 import trivet
+from tests.support import growth
 
 PACKAGE = Path(trivet.__file__).parent
 METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn")

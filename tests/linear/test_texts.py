@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from growth import too_fast
+from tests.support.growth import too_fast
 from trivet.adapters.preflight.target_modules import TargetModules
 from trivet.errors import ConfigError
 from trivet.evaluation.reply import Form, ReplyReader, token_f1

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from hub_server import Hub, hub_server
-from tiny_model import make_model
+from tests.support.engine.tiny_model import make_model
+from tests.support.sources.hub_server import Hub, hub_server
 from trivet.errors import FailedPrecondition
 from trivet.model_hub import RECORD, HubBroken, HubReference, HubRepository, base_model, fetch_model
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from chat_families import make_family
-from gateway_harness import PROMPT, Gateway, gateway, variant
+from tests.support.engine.chat_families import make_family
+from tests.support.gateway.harness import PROMPT, Gateway, gateway, variant
 from trivet.adapters.lifecycle.lease import AdapterLease
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chat_families import make_family
-from gateway_harness import PROMPT, QUANTUM, no_adapters, routes, variant
+from tests.support.engine.chat_families import make_family
+from tests.support.gateway.harness import PROMPT, QUANTUM, no_adapters, routes, variant
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import BackendUnavailable
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from chat_families import make_family
-from gateway_harness import PROMPT, QUANTUM, variant
-from tiny_model import adapter_files
+from tests.support.engine.chat_families import make_family
+from tests.support.engine.tiny_model import adapter_files
+from tests.support.gateway.harness import PROMPT, QUANTUM, variant
 from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.settings import LifecycleSettings

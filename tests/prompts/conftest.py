@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chat_families import FAMILY_NAMES, Family, make_family
+from tests.support.engine.chat_families import FAMILY_NAMES, Family, make_family
 
 
 @pytest.fixture(scope="session")

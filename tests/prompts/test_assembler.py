@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chat_families import CHATML, LLAMA3, Family, make_family
+from tests.support.engine.chat_families import CHATML, LLAMA3, Family, make_family
 from trivet.errors import ConfigError, InvalidRequest, PromptTooLong
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Variable

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat_families import Family
+from tests.support.engine.chat_families import Family
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.assembly.passage_block import contained
 from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Variable

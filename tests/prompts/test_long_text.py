@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Encoding
 
-from chat_families import Family
+from tests.support.engine.chat_families import Family
 from trivet.errors import PromptTooLong
 from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Variable
 from trivet.prompts.tokenizer import text_tokenizer

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat_families import Family
+from tests.support.engine.chat_families import Family
 from trivet.prompts.assembly.passage_block import contained, passage_lines
 from trivet.prompts.template.source import PromptSource, SourceMark, Turn
 from trivet.types.passage import Passage

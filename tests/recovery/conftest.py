@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recovery_index import CONFIG, DOCUMENTS, Opened
+from tests.support.recovery.index import CONFIG, DOCUMENTS, Opened
 from trivet.app.indexes import own_indexes
 from trivet.config import Config, load_config
 from trivet.config.load import Overrides

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from damage import DAMAGE
+from tests.support.recovery.damage import DAMAGE
 from trivet.adapters.preflight.preflight import digest
 from trivet.app.recovery.backup import back_up
 from trivet.app.recovery.manifest import Manifest

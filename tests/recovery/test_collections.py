@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from damage import DAMAGE
-from recovery_index import DOCUMENTS, Opened, segments_of
-from retrieval_documents import markdown, texts
+from tests.support.recovery.damage import DAMAGE
+from tests.support.recovery.index import DOCUMENTS, Opened, segments_of
+from tests.support.retrieval.documents import markdown, texts
 from trivet.errors import FailedPrecondition, RetrievalUnavailable
 from trivet.retrieval.service import IndexService
 from trivet.types.passage import BuildProgress

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from damage import DAMAGE
-from recovery_index import DOCUMENTS, Opened, segments_of
-from retrieval_documents import markdown, texts
+from tests.support.recovery.damage import DAMAGE
+from tests.support.recovery.index import DOCUMENTS, Opened, segments_of
+from tests.support.retrieval.documents import markdown, texts
 from trivet.app.recovery.doctor import examine
 from trivet.app.recovery.findings import Diagnosis
 from trivet.cli.main import main

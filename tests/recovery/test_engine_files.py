@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import qdrant_edge as edge
 
-from damage import DAMAGE
+from tests.support.recovery.damage import DAMAGE
 from trivet.vector.engine.collection_loader import KEPT
 from trivet.vector.engine.collections import Collections
 

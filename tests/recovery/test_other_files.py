@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from damage import DAMAGE
+from tests.support.recovery.damage import DAMAGE
 from trivet.app.runtime_info import RuntimeInfo
 from trivet.errors import FailedPrecondition
 from trivet.metering.receipt_log import ReceiptLog

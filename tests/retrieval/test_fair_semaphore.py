@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from retrieval_documents import markdown
+from tests.support.retrieval.documents import markdown
 from trivet.retrieval.embedding.onnx_model import Vector
 from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.service import SEARCHES_AT_ONCE, IndexService

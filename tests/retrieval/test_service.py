@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from retrieval_documents import markdown, search, texts
+from tests.support.retrieval.documents import markdown, search, texts
 from trivet.errors import DocumentRejected, InvalidRequest, NotFound
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.service import IndexService

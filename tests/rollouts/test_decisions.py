@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rollout_observations import SPEC
+from tests.support.rollout_observations import SPEC
 from trivet.rollouts.decisions import Decision, Health, Reason, decide
 from trivet.rollouts.observation import Exclusion
 from trivet.rollouts.spec import Approval, Guardrail, GuardrailKind

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rollout_observations import observation
+from tests.support.rollout_observations import observation
 from trivet.rollouts.guardrails import numbers
 from trivet.rollouts.observation import Exclusion, Outcome, RetryWindow, exclusion
 from trivet.rollouts.spec import Guardrail, GuardrailKind

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from rollout_observations import SPEC, drawn, observation
+from tests.support.rollout_observations import SPEC, drawn, observation
 from trivet.rollouts.decisions import Health, decide
 from trivet.rollouts.evidence import Test
 from trivet.rollouts.observation import Exclusion, Observation, Outcome

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rollout_observations import SPEC
+from tests.support.rollout_observations import SPEC
 from trivet.rollouts.spec import DEFAULT_GUARDRAILS, Approval, Guardrail, GuardrailKind, RolloutSpec, problems
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout_observations import SPEC
+from tests.support.rollout_observations import SPEC
 from trivet.rollouts.states import TERMINAL, TRANSITIONS, Event, IllegalTransition, Position, State, apply
 
 LEGAL = list(TRANSITIONS)

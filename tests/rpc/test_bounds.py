@@ -15,8 +15,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.struct_pb2 import Struct
 from grpc_tools import protoc
 
-from admin_stub import admin_stub
-from gateway_harness import Failure, Gateway, failure, gateway, request
+from tests.support.gateway.admin_stub import admin_stub
+from tests.support.gateway.harness import Failure, Gateway, failure, gateway, request
 from trivet.api.v1 import admin_pb2, inference_pb2, rollout_pb2
 from trivet.errors import InvalidRequest
 from trivet.rpc.bounds import BOUNDS, Bound, check_bounds, is_large

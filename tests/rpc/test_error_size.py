@@ -10,8 +10,8 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from admin_stub import admin_stub
-from gateway_harness import Failure, Gateway, failure, gateway, request
+from tests.support.gateway.admin_stub import admin_stub
+from tests.support.gateway.harness import Failure, Gateway, failure, gateway, request
 from trivet import errors
 from trivet.api.v1 import admin_pb2, receipt_pb2
 from trivet.rpc.status import MAX_DETAILS, MAX_MESSAGE, status_of, trailers_of, transmittable

@@ -12,8 +12,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from certificates import self_signed, write_pair
-from gateway_harness import LIMITS, gateway, request
+from tests.support.gateway.certificates import self_signed, write_pair
+from tests.support.gateway.harness import LIMITS, gateway, request
 from trivet.rpc.server import Health, Listener, TlsFiles
 
 

@@ -11,8 +11,8 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from admin_stub import admin_channel
-from gateway_harness import LIMITS, failure, gateway, request
+from tests.support.gateway.admin_stub import admin_channel
+from tests.support.gateway.harness import LIMITS, failure, gateway, request
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.rpc.reading import accepted_bytes
 

@@ -12,8 +12,8 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from admin_stub import admin_stub
-from gateway_harness import Failure, failure
+from tests.support.gateway.admin_stub import admin_stub
+from tests.support.gateway.harness import Failure, failure
 from trivet.api.v1 import admin_pb2_grpc, rollout_pb2
 from trivet.errors import Conflict, FailedPrecondition, NotFound, StateUnavailable, UnknownRoute
 from trivet.rollouts.decisions import Decision, Health, Reason

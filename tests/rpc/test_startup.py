@@ -9,7 +9,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from gateway_harness import LIMITS
+from tests.support.gateway.harness import LIMITS
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc
 from trivet.rpc.server import LIVENESS, Health, Listener
 from trivet.rpc.server.startup import RETRY_AFTER, StartingServicer

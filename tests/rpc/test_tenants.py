@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
-from gateway_harness import Gateway, failure, gateway, request, variant
+from tests.support.gateway.harness import Gateway, failure, gateway, request, variant
 from trivet.api.v1 import inference_pb2
 from trivet.errors import RetrievalUnavailable
 from trivet.types.passage import Passage, SearchQuery, SearchResult

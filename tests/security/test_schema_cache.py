@@ -6,7 +6,7 @@ import random
 import time
 from typing import Any
 
-from engine_fixtures import SESSION_ENGINE, collect, request
+from tests.support.engine.fixtures import SESSION_ENGINE, collect, request
 from trivet.backends.vllm_embedded import EmbeddedVllm
 
 pytestmark = SESSION_ENGINE

@@ -8,7 +8,15 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from qdrant_engines import DIMENSION, EMBEDDED, LOCAL, LOCAL_CANNOT, SERVER, LocalConnection, server_endpoint
+from tests.support.retrieval.qdrant_engines import (
+    DIMENSION,
+    EMBEDDED,
+    LOCAL,
+    LOCAL_CANNOT,
+    SERVER,
+    LocalConnection,
+    server_endpoint,
+)
 from trivet.stores.qdrant.connection import QdrantEndpoint
 from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.vector_process import VectorProcess

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 
-from qdrant_engines import DIMENSION, K, passages, put, revision, search, server_endpoint, who
+from tests.support.retrieval.qdrant_engines import DIMENSION, K, passages, put, revision, search, server_endpoint, who
 from trivet.errors import CollectionMissing, RetrievalUnavailable
 from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.records import DocumentHead, DocumentKey, ExcludedPassages, PassageId, PointKind

@@ -13,7 +13,7 @@ from qdrant_client import grpc as proto
 from qdrant_client.conversions.conversion import payload_to_grpc
 from qdrant_client.grpc import collections_service_pb2, points_service_pb2
 
-from qdrant_engines import passages, revision, search
+from tests.support.retrieval.qdrant_engines import passages, revision, search
 from trivet.errors import RetrievalUnavailable
 from trivet.stores.qdrant import points
 from trivet.stores.qdrant.connection import QdrantEndpoint

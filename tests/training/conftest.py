@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training_base import make_base
+from tests.support.engine.training_base import make_base
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from training_base import asked, sums, write_lines
+from tests.support.engine.training_base import asked, sums, write_lines
 from trivet.errors import ConfigError
 from trivet.training.chat_files import read_chats, refuse_overlap
 

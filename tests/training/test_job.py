@@ -14,8 +14,8 @@ import pytest
 import torch
 import yaml
 
-from tiny_model import make_model
-from training_base import write_recipe
+from tests.support.engine.tiny_model import make_model
+from tests.support.engine.training_base import write_recipe
 from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.preflight.manifest import read_manifest
 from trivet.cli.adapter.recipe import load_recipe

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from qdrant_client import AsyncQdrantClient
 
+from tests.support.retrieval.vector_client import connect
 from trivet.stores.vector_process import VectorProcess
-from vector_client import connect
 
 
 @pytest.fixture

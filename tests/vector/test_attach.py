@@ -14,10 +14,10 @@ import pytest
 import qdrant_edge as edge
 from qdrant_client import grpc as proto
 
+from tests.support.retrieval.vector_client import connect, create, points
 from trivet.errors import DataFolderInUse, FailedPrecondition, NotFound, RetrievalUnavailable
 from trivet.stores.vector_process import VectorProcess
 from trivet.vector.engine.collections import Collections
-from vector_client import connect, create, points
 
 pytestmark = pytest.mark.process
 

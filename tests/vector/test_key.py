@@ -14,8 +14,8 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.grpc import collections_pb2, collections_service_pb2_grpc, qdrant_pb2, qdrant_pb2_grpc
 
+from tests.support.retrieval.vector_client import create
 from trivet.stores.vector_process import VectorProcess
-from vector_client import create
 
 pytestmark = pytest.mark.process
 

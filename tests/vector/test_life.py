@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from qdrant_client import AsyncQdrantClient
 
-from processes import gone
+from tests.support.processes import gone
+from tests.support.retrieval.vector_client import connect, create, points
 from trivet.errors import DataFolderInUse, RetrievalUnavailable
 from trivet.stores.vector_process import VectorProcess
-from vector_client import connect, create, points
 
 pytestmark = pytest.mark.process
 

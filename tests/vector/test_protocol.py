@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 from qdrant_client import AsyncQdrantClient, models
 
+from tests.support.retrieval.vector_client import DIMENSION, connect, create, points
 from trivet.stores.vector_process import VectorProcess
-from vector_client import DIMENSION, connect, create, points
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.process]
 

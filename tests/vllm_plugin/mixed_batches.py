@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from engine_fixtures import tiny_settings
-from tiny_model import adapter_files
+from tests.support.engine.fixtures import tiny_settings
+from tests.support.engine.tiny_model import adapter_files
 from trivet.backends.engine_sockets import EngineSockets
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.backends.vllm_launch import Launch

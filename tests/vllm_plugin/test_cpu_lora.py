@@ -15,7 +15,7 @@ import pytest
 
 from trivet.vllm_plugin import cpu_lora
 
-TESTS = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def shrink(inputs: Any, weights: Any, output: Any, indices: Any, scaling: float = 1.0) -> None:
@@ -88,8 +88,8 @@ def test_registered_with_vllm() -> None:
 @pytest.mark.engine
 def test_needed_and_enough(tiny_model: Path, tmp_path: Path) -> None:
     """Without it base requests get wrong answers in mixed batches, with it none does; and Trivet insists on it."""
-    environment = os.environ | {"VLLM_PLUGINS": "", "PYTHONPATH": str(TESTS)}
-    command = [sys.executable, str(TESTS / "vllm_plugin" / "mixed_batches.py"), str(tiny_model), str(tmp_path)]
+    environment = os.environ | {"VLLM_PLUGINS": "", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(Path(__file__).with_name("mixed_batches.py")), str(tiny_model), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])

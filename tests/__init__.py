@@ -1,0 +1,1 @@
+"""The tests: a folder for each package of the server; `support` is what they share."""

@@ -1,0 +1,95 @@
+"""Documents as passages that the embedding model sees whole."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from tests.support.retrieval.documents import markdown
+from trivet.errors import DocumentRejected, FailedPrecondition
+from trivet.retrieval.documents.splitting import Splitter
+from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.settings import IndexSettings
+from trivet.types.passage import Document, DocumentFormat
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
+
+ALPHABETS = [
+    "abc defgh. ijk, ",
+    "漢字かな。",
+    "😀🏽 ",
+    "\n\n- x ",
+    "Supercalifragilistic",
+    "1.5e-7;",
+    "\t|",
+    "ﬁ\u0301é ",
+]
+
+
+def splitter(settings: IndexSettings, embedder: OnnxEmbedder) -> Splitter:
+    return Splitter(settings, embedder.model, embedder.room)
+
+
+async def test_no_passage_exceeds_the_limit_and_nothing_is_lost(
+    settings: IndexSettings, embedder: OnnxEmbedder
+) -> None:
+    draw = random.Random(1)
+    for pack in (True, False):
+        for limit in (16, 60, 246):
+            split = splitter(replace(settings, chunk_tokens=limit, pack=pack), embedder).split
+            for alphabet in (*ALPHABETS, "".join(ALPHABETS)):
+                text = "".join(draw.choice(alphabet) for _ in range(1500)) + " end"
+                chunks = split(Document("d", text.encode(), DocumentFormat.TEXT, title="T" * 2000))
+                assert [chunk.n for chunk in chunks] == list(range(len(chunks)))
+                for chunk in chunks:
+                    assert chunk.n_tokens == len(embedder.model.tokens(chunk.text)) <= limit
+                    assert len(embedder.model.tokens(chunk.embedded)) <= embedder.room
+                    assert text[chunk.start : chunk.end] == chunk.text
+                assert "".join("".join(chunk.text for chunk in chunks).split()) == "".join(text.split())
+
+
+async def test_a_paragraph_is_a_passage_or_paragraphs_share_one(
+    settings: IndexSettings, embedder: OnnxEmbedder
+) -> None:
+    text = "# Leave\n\nOne.\n\nTwo.\n\n## Sick\n\nThree.\n \nFour."
+    alone = splitter(replace(settings, pack=False), embedder).split(markdown("d", text))
+    assert [(chunk.title, chunk.text) for chunk in alone] == [
+        ("Leave", "One."),
+        ("Leave", "Two."),
+        ("Leave > Sick", "Three."),
+        ("Leave > Sick", "Four."),
+    ]
+    packed = splitter(replace(settings, pack=True), embedder).split(markdown("d", text))
+    assert [chunk.text for chunk in packed] == ["One.\n\nTwo.", "Three.\n \nFour."]
+
+
+async def test_a_long_paragraph_is_split_between_sentences(settings: IndexSettings, embedder: OnnxEmbedder) -> None:
+    sentences = [f"Sentence number {n} is about the matter of travelling, which is a long one." for n in range(12)]
+    chunks = splitter(settings, embedder).split(markdown("d", " ".join(sentences)))
+    assert len(chunks) > 2
+    assert all(chunk.text.endswith("one.") and chunk.text.startswith("Sentence") for chunk in chunks)
+
+
+async def test_titles(settings: IndexSettings, embedder: OnnxEmbedder) -> None:
+    split = splitter(settings, embedder).split
+    assert split(markdown("travel/visa", "Text."))[0].title == "visa"
+    assert split(replace(markdown("d", "# Own\n\nText."), title="Given"))[0].title == "Given > Own"
+    html = Document("d", b"<title>Page</title><p>Text.</p>", DocumentFormat.HTML)
+    assert split(html)[0].title == "Page"
+
+
+async def test_a_document_without_text_is_rejected(settings: IndexSettings, embedder: OnnxEmbedder) -> None:
+    split = splitter(settings, embedder).split
+    for empty in (markdown("d", "# Only a heading"), Document("d", b"<p> </p>", DocumentFormat.HTML)):
+        with pytest.raises(DocumentRejected, match="has no text"):
+            split(empty)
+
+
+@pytest.mark.parametrize("tokens", [0, 15, 247, 100_000])
+async def test_a_size_that_the_model_cannot_see_is_refused(
+    tokens: int, settings: IndexSettings, embedder: OnnxEmbedder
+) -> None:
+    with pytest.raises(FailedPrecondition, match="expected 16 to 246"):
+        splitter(replace(settings, chunk_tokens=tokens), embedder)

@@ -1,0 +1,1 @@
+"""Adapters, good and bad ones."""

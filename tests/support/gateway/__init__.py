@@ -1,0 +1,1 @@
+"""Gateways, and how they are reached."""

@@ -1,0 +1,241 @@
+"""A gateway in this process on a real listener, over a scripted engine and a scripted retriever."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from prometheus_client import CollectorRegistry
+
+from tests.support.engine.chat_families import make_family
+from trivet.adapters.lifecycle.demand import AdapterDemand
+from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.adapters.lifecycle.slots import AdapterSlots
+from trivet.adapters.settings import AdapterSettings
+from trivet.adapters.staging.staging import AdapterStaging
+from trivet.api.v1 import inference_pb2, inference_pb2_grpc, receipt_pb2
+from trivet.metering.metrics import Metrics
+from trivet.metering.prices import Price
+from trivet.metering.receipt_log import ReceiptLog
+from trivet.metering.sink import Sink
+from trivet.pipeline.admission import Admission
+from trivet.pipeline.generation import GenerationPipeline
+from trivet.pipeline.passages import BoundedRetriever
+from trivet.pipeline.prefix_ledger import PrefixCacheLedger
+from trivet.pipeline.search import SearchPipeline
+from trivet.ports import Retriever
+from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.template.source import PromptSource, Turn
+from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
+from trivet.routing.table import RouteTable
+from trivet.rpc.auth import Authenticator, KeyEntry
+from trivet.rpc.inference import InferenceServicer
+from trivet.rpc.server import Health, Listener, ListenerSettings, TlsFiles
+from trivet.rpc.status import code_name_of
+from trivet.stores.desired_adapters import DesiredAdapters
+from trivet.testing import ScriptedBackend, ScriptedRetriever
+from trivet.types.passage import Passage
+from trivet.types.request import KeyRole
+from trivet.types.variant import (
+    CacheScope,
+    OnRetrievalFailure,
+    RetrievalSettings,
+    Route,
+    Sampling,
+    Variant,
+    VersionRef,
+)
+
+PASSAGES = (
+    Passage("doc-a#0", "doc-a", "A", "The lamp weighs 12 grams.", 0.9, 3),
+    Passage("doc-b#0", "doc-b", "B", "The hub weighs 40 grams.", 0.5, 1),
+)
+PROMPT = VersionRef("answers", "1")
+QUANTUM = 0.1  # seconds
+LIMITS = ListenerSettings(
+    max_message_bytes=1 << 20,
+    min_ping_interval=10,
+    ping_interval=60,
+    ping_timeout=20,
+    max_connection_age=None,
+    max_connection_age_grace=30,
+)
+
+
+def variant(name: str, *, index: str | None = None, **fields: Any) -> Variant:
+    """A variant on the scripted backend."""
+    retrieval = None if index is None else RetrievalSettings(index, top_k=2)
+    return Variant(name, "scripted", PROMPT, retrieval=retrieval, sampling=Sampling(max_tokens=1024), **fields)
+
+
+def routes() -> dict[str, Route]:
+    """plain, rag (degrades), strict (fails), patient (waits), private (a cache per tenant), short (at most 0.3 s)."""
+    plain, rag = {"plain": variant("plain")}, {"rag": variant("rag", index="facts")}
+    made = [
+        Route("plain", plain, {"plain": 1}, "plain"),
+        Route("rag", rag, {"rag": 1}, "rag", retrieval_deadline=0.2),
+        Route("strict", rag, {"rag": 1}, "s", retrieval_deadline=0.2, on_retrieval_failure=OnRetrievalFailure.FAIL),
+        Route("patient", rag, {"rag": 1}, "patient", retrieval_deadline=30),
+        Route("private", plain, {"plain": 1}, "private", cache=CacheScope.TENANT),
+        Route("short", plain, {"plain": 1}, "short", max_duration=0.3),
+    ]
+    return {route.name: route for route in made}
+
+
+@dataclass
+class Failure:
+    """An error status, taken apart."""
+
+    code: str
+    message: str
+    reason: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+    retry_after: float | None = None
+    receipt: receipt_pb2.Receipt | None = None
+    trailers: dict[str, Any] = field(default_factory=dict)
+    initial: dict[str, Any] = field(default_factory=dict)
+
+
+def failure(error: grpc.aio.AioRpcError) -> Failure:
+    """What a client can read out of an error."""
+    found = Failure(error.code().name, error.details() or "", trailers=dict(error.trailing_metadata()))
+    found.initial = dict(error.initial_metadata() or ())
+    infos = 0
+    for detail in status_pb2.Status.FromString(found.trailers["grpc-status-details-bin"]).details:
+        info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+        receipt = receipt_pb2.Receipt()
+        if detail.Unpack(info):
+            found.reason, infos = info.reason, infos + 1
+        elif detail.Unpack(bad):
+            found.fields = {item.field: item.description for item in bad.field_violations}
+        elif detail.Unpack(retry):
+            found.retry_after = retry.retry_delay.ToTimedelta().total_seconds()
+        elif detail.Unpack(receipt):
+            found.receipt = receipt
+    assert infos == 1
+    return found
+
+
+@dataclass
+class Gateway:
+    """The parts that tests look at."""
+
+    generation: GenerationPipeline
+    backend: ScriptedBackend
+    retriever: ScriptedRetriever
+    registry: CollectorRegistry
+    admission: Admission
+    slots: AdapterSlots
+    receipts: ReceiptLog
+    health: Health
+    folder: Path
+    address: str
+    stub: inference_pb2_grpc.InferenceStub
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One sample of ours; 0 if it is not there."""
+        return self.registry.get_sample_value(f"trivet_{name}", labels) or 0.0
+
+
+@asynccontextmanager
+async def gateway(
+    folder: Path,
+    *,
+    keys: Sequence[tuple[str, str, KeyRole]] = (),
+    max_running: int = 4,
+    max_queued: int = 4,
+    slow_reader_timeout: float = 0.5,
+    tls: TlsFiles | None = None,
+    searched: Retriever | None = None,
+    more_routes: Sequence[Route] = (),
+    backend: ScriptedBackend | None = None,
+    adapters: AdapterManager | None = None,
+    max_message_bytes: int = LIMITS.max_message_bytes,
+    more_prompts: Sequence[PromptSource] = (),
+) -> AsyncIterator[Gateway]:
+    """Serve on a free port. `keys`: (secret, tenant, role). `searched` instead of the scripted retriever.
+
+    `backend` instead of one that says its words at once. `adapters` holds what `more_routes` ask for, in two slots.
+    """
+    backend, retriever = backend or ScriptedBackend(), ScriptedRetriever(PASSAGES)
+    registry = CollectorRegistry()
+    metrics, table = Metrics(registry), RouteTable({**routes(), **{route.name: route for route in more_routes}})
+    receipts = ReceiptLog(folder / "receipts.jsonl")
+    family = make_family("chatml", folder / "tokenizer")
+    source = PromptSource(
+        PROMPT, folder / "1.md", (Turn("system", ("Answer from the passages, briefly, always. " * 4,)),)
+    )
+    admission = Admission(max_running=max_running, max_queued=max_queued, max_queued_tokens=10_000)
+    slots = AdapterSlots(slots=2, quantum=QUANTUM, on_wait=metrics.adapter_wait.labels("scripted").observe)
+    bounded = BoundedRetriever(searched or retriever, metrics)
+    generation = GenerationPipeline(
+        routes=table,
+        admission=admission,
+        adapters=adapters or no_adapters(backend, folder),
+        retriever=bounded,
+        prompts={
+            ("scripted", one.ref): PromptAssembler(one, ChatTokenizer.load(family.folder))
+            for one in (source, *more_prompts)
+        },
+        backends={"scripted": backend},
+        slots={"scripted": slots},
+        ledger=PrefixCacheLedger(),
+        prices={"scripted": Price(1.0, 0.1, 2.0)},
+        sink=Sink(metrics, receipts, lambda: table.routes),
+        code_of=code_name_of,
+        require_ready=lambda route, variant: None,
+    )
+    authenticator = Authenticator(
+        [KeyEntry(hashlib.sha256(secret.encode()).hexdigest(), tenant, role) for secret, tenant, role in keys]
+    )
+    servicer = InferenceServicer(
+        generation=generation,
+        search=SearchPipeline(table, bounded, Admission(max_running=4, max_queued=4, max_queued_tokens=1)),
+        receipts=receipts,
+        keys=authenticator,
+        slow_reader_timeout=slow_reader_timeout,
+    )
+    health = Health()
+    await health.set_ready(True)
+    settings = replace(LIMITS, tls=tls, max_message_bytes=max_message_bytes)
+    listener = Listener(settings, health)
+    listener.serve_inference(servicer)
+    address = await listener.start("127.0.0.1:0")
+    channel = _channel(address, tls)
+    try:
+        stub, parts = inference_pb2_grpc.InferenceStub(channel), (generation, backend, retriever, registry, admission)
+        yield Gateway(*parts, slots, receipts, health, folder, address, stub)
+    finally:
+        await channel.close()
+        await listener.stop(0)
+        receipts.close()
+
+
+def no_adapters(backend: ScriptedBackend, folder: Path) -> AdapterManager:
+    """A manager that manages none."""
+    settings = AdapterSettings((folder / "adapters",), folder / "staged", folder, max_rank=16)
+    desired = DesiredAdapters.open(folder / "adapters.sqlite")
+    return AdapterManager(AdapterStaging(settings), backend, AdapterDemand(), desired)
+
+
+# A small, fixed flow-control window: without it gRPC's core reads megabytes ahead of a client that does not.
+SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 16_384)]
+
+
+def _channel(address: str, tls: TlsFiles | None) -> grpc.aio.Channel:
+    if tls is None:
+        return grpc.aio.insecure_channel(address, options=SMALL_WINDOW)
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(tls.certificate.read_bytes()))
+
+
+def request(route: str = "plain", text: str = "hello", **fields: Any) -> inference_pb2.GenerateRequest:
+    """One user message."""
+    return inference_pb2.GenerateRequest(
+        route=route, messages=[inference_pb2.Message(role="user", content=text)], **fields
+    )

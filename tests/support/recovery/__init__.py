@@ -1,0 +1,1 @@
+"""Data folders, and damage to them."""

@@ -1,0 +1,1 @@
+"""Documents, indexes, vector engines."""

@@ -1,0 +1,1 @@
+"""Servers that adapters and models are fetched from."""
