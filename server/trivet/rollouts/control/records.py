@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -45,7 +46,7 @@ def move_to(position: Position, event: str, reason: str, message: str, actor: st
 
 
 def evidence_json(decision: Decision, health: Health, thresholds: Thresholds, now: float) -> str:
-    """All that the decision rested on: see `docs/rollouts.md` for the fields."""
+    """All that the decision rested on: see `docs/rollouts.md` for the fields. A number that is not finite is null."""
     told: dict[str, Any] = {
         "reason": decision.reason.value,
         "now": now,
@@ -53,7 +54,7 @@ def evidence_json(decision: Decision, health: Health, thresholds: Thresholds, no
         "thresholds": asdict(thresholds),
         "evidence": None if decision.evidence is None else _plain(decision.evidence),
     }
-    return json.dumps(told, sort_keys=True, allow_nan=False)
+    return json.dumps(_finite(told), sort_keys=True, allow_nan=False)
 
 
 def _plain(evidence: Evidence) -> dict[str, Any]:
@@ -70,3 +71,12 @@ def _plain(evidence: Evidence) -> dict[str, Any]:
             for test in evidence.tests
         ],
     }
+
+
+def _finite(value: Any) -> Any:
+    """The same without what JSON has no word for: a test without any variance has an infinite z."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

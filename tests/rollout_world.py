@@ -1,0 +1,112 @@
+"""Gateways over one real store, with a clock that the test moves."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trivet.rollouts.control.controller import Controller
+from trivet.rollouts.control.follower import Follower
+from trivet.rollouts.control.operations import Operations
+from trivet.rollouts.control.overrides import Overrides
+from trivet.rollouts.control.recorder import Recorder
+from trivet.rollouts.control.timing import Timing
+from trivet.rollouts.observation import Observation, Outcome
+from trivet.rollouts.spec import RolloutSpec
+from trivet.rollouts.spec_json import to_json
+from trivet.rollouts.store import RolloutStore
+from trivet.routing.arms import assign_arm
+from trivet.types.rollout import Arm, RouteRollout
+from trivet.types.rollout_state import GatewayStatus
+
+ROUTE = "support"
+
+
+class FakeRoutes:
+    """What a gateway serves: rollouts as they are steered, warm or not."""
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+        self.rollout: RouteRollout | None = None
+        self.revision = 0
+        self.cold = ""
+
+    def steer(self, rollouts: Mapping[str, RouteRollout | None], revisions: Mapping[str, int]) -> Mapping[str, str]:
+        if ROUTE in rollouts and revisions[ROUTE] >= self.revision:
+            self.rollout, self.revision = rollouts[ROUTE], revisions[ROUTE]
+        return {}
+
+    def spec_digests(self) -> Mapping[str, str]:
+        return {ROUTE: self.digest}
+
+    def applied(self) -> Mapping[str, int]:
+        return {ROUTE: self.revision}
+
+    def unready(self, _route: str) -> str:
+        return self.cold
+
+    def snapshots(self) -> Mapping[str, str]:
+        return {}
+
+
+@dataclass
+class Clock:
+    """Seconds; `sleep` moves nothing, the test does."""
+
+    now: float = 1000.0
+
+    @property
+    def timing(self) -> Timing:
+        async def sleep(_seconds: float) -> None:
+            raise AssertionError("the test makes each look itself")
+
+        return Timing(lambda: self.now, sleep)
+
+
+@dataclass
+class Gateway:
+    """One gateway's part of control."""
+
+    name: str
+    store: RolloutStore
+    clock: Clock
+    spec: RolloutSpec
+    folder: Path
+    cut_off_after: float = 60.0
+    routes: FakeRoutes = field(init=False)
+
+    def __post_init__(self) -> None:
+        timing = self.clock.timing
+        self.routes = FakeRoutes(self.spec.digest())
+        self.recorder = Recorder(self.store.append, self.name, timing)
+        identity = GatewayStatus(self.name, self.recorder.epoch, f"{self.name}:1")
+        overrides = Overrides(self.folder / f"{self.name}.json")
+        self.follower = Follower(
+            self.store, self.routes, overrides, identity, timing, self.cut_off_after,
+            on_records=lambda records: self.operations.read(records),
+        )  # fmt: skip
+        specs = {ROUTE: (self.spec.digest(), to_json(self.spec))}
+        self.operations = Operations(self.store, self.follower, specs)
+        self.controller = Controller(self.store, self.name, timing, self.operations.looked)
+
+    async def second(self) -> None:
+        """What a gateway does in a second."""
+        await self.recorder.flush()
+        await self.controller.look()
+        await self.follower.follow()
+
+    def answer(self, unit: str, request: str, broken: Mapping[Arm, float], draws: random.Random) -> Arm | None:
+        """One request; `broken`: the share of answers whose format is broken, by arm. None if no rollout runs."""
+        rollout = self.routes.rollout
+        if rollout is None:
+            return None
+        arm = assign_arm(rollout.salt, unit, request, share=rollout.share, holdout=rollout.holdout).arm
+        observation = Observation(
+            request_id=request, arm=arm, step=rollout.step, at=self.clock.now, outcome=Outcome.ANSWERED, unit=unit,
+            text=request, ttft_ms=draws.lognormvariate(3, 0.3), total_ms=draws.lognormvariate(4, 0.3),
+            cost_nano_usd=1000, format_valid=draws.random() >= broken[arm],
+        )  # fmt: skip
+        self.recorder.observe(rollout.id, observation)
+        return arm
