@@ -16,7 +16,9 @@ How it is measured
 - speeds: tokens/s of 8 streams, four systems in turn: base with LoRA off and on, an adapter, the same merged.
 - many: what a load and a routed request cost with 10 and with 500 adapters loaded, and the memory.
 
-What it does not show: a GPU, large models (where a load moves gigabytes), a network, object stores.
+What it does not show
+- A GPU, or large models, where a load moves gigabytes.
+- A network, or object stores.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from benchmarks.adapters.parts import first_tokens, loads, many, speeds, waits
 from benchmarks.adapters.report import report
 from benchmarks.adapters.world import AdapterWorld
 from benchmarks.measuring import machine
+from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results" / "adapters.md"
@@ -71,7 +74,8 @@ def main() -> int:
         world = AdapterWorld(Path(folder))
         world.make(ADAPTERS if "many" in given.parts else 120)
         results = measure(world, given.parts, given.rounds, given.seconds)
-    text = report(described, results)
+    described["command"] = machine.command("adapters")
+    text = "\n".join([report(described, results), *method(__doc__)[1:], ""])
     output = given.output or (RESULTS if set(given.parts) == set(PARTS) else None)
     if output is not None:
         output.write_text(text)

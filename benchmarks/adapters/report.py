@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.measuring.machine import machine_lines
 from trivet.config.schema import EmbeddedBackend
 
 Figures = Mapping[str, Any]
@@ -15,7 +16,7 @@ QUANTUM_MS = float(EmbeddedBackend.model_fields["adapter_quantum_ms"].default)
 
 def report(described: Figures, results: Figures) -> str:
     """Markdown."""
-    lines = ["# Adapters", "", *(f"- {name.replace('_', ' ')}: {value}" for name, value in described.items())]
+    lines = ["# Adapters", "", *machine_lines(described)]
     sections = {"loads": _loads, "first": _first, "waits": _waits, "speeds": _speeds, "many": _many}
     for name, section in sections.items():
         if name in results:

@@ -101,6 +101,10 @@ def _about(report: Report, config: Config, machine: dict[str, Any]) -> Iterator[
         model = BaseModel(config.resolve(backend.model))
         yield f"- model of `{name}`: {backend.model}, fingerprint {model.fingerprint[:12]}"
     yield f"- intervals: {100 * report.level:g}%, Wilson's for shares, paired bootstrap over questions for the others"
+    yield (
+        "- what it does not show: larger or instruction-tuned models, for which the arms may rank differently, and "
+        "times under other loads"
+    )
 
 
 def _part(part: PartReport, against: PartReport | None) -> Iterator[str]:

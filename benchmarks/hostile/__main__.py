@@ -1,4 +1,4 @@
-"""A hostile client beside eight streams that are none: what it is answered, what it costs, what the others feel.
+"""A hostile client beside eight well-behaved streams: how it is answered, what it costs, what the streams feel.
 
     python -m benchmarks.hostile                      10,000 requests at 50 a second, some ten minutes
     python -m benchmarks.hostile --requests 500       a look
@@ -13,8 +13,9 @@ How it is measured
   took in this process (the best of five). Its other threads and idle work are in it.
 - Resident memory is the gateway's, the vector engine's and the engine's own processes are not in it.
 
-What it does not show: a large model, a network, several hostile clients; the hostile client's CPU is taken on the same
-cores, which the row of harmless requests shows in part.
+What it does not show
+- A large model, a network, or several hostile clients.
+- The server alone: the hostile client runs on the same cores. The row of harmless requests shows part of its cost.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from benchmarks.hostile.kinds import kinds
 from benchmarks.hostile.report import report
 from benchmarks.hostile.run import PER_KIND, measure
 from benchmarks.measuring import machine
+from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
 
 
@@ -43,7 +45,8 @@ def main() -> int:
     described = machine.describe(ROOT)
     with tempfile.TemporaryDirectory() as folder:
         results = measure(Path(folder), given.requests, given.rate, given.seconds, given.per_kind, given.seed)
-    sys.stdout.write(report(described, given.rate, results, kinds()))
+    page = [report(described, given.rate, results, kinds()), *method(__doc__)[1:], ""]
+    sys.stdout.write("\n".join(page))
     return 1 if results.problems else 0
 
 

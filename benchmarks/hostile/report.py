@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.hostile.kinds import Kind
+from benchmarks.measuring.machine import command
 from benchmarks.measuring.percentiles import percentile
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ def report(described: Mapping[str, Any], rate: float, results: Results, known: S
     lines = [
         "# A hostile client beside eight streams",
         "",
-        f"{len(results.outcomes):,} requests of {len(known)} kinds, {rate:g} a second in {results.seconds:.0f} s, on "
+        f"`{command('hostile')}`: {len(results.outcomes):,} requests of {len(known)} kinds, "
+        f"{rate:g} a second in {results.seconds:.0f} s, on "
         f"{described['cores']} cores ({described['cpu']}), revision {described['revision']}, {described['date']}.",
         "",
-        "| the streams | messages | time between two messages, p50 | p99 | p99, times that alone | longest |",
+        "| the streams | messages | time between two messages, p50 | p99 | p99, ratio to alone | longest |",
         "|---|---|---|---|---|---|",
     ]
     alone = percentile(results.gaps["alone"], 0.99)
@@ -43,7 +45,7 @@ def report(described: Mapping[str, Any], rate: float, results: Results, known: S
         "",
         "The event loop was late by more than "
         + ", ".join(f"{bound * 1000:g} ms {times} times" for bound, (times, _) in results.late.items())
-        + f" of {max(looks for _, looks in results.late.values())} looks beside the hostile requests.",
+        + f" of {max(looks for _, looks in results.late.values())} checks beside the hostile requests.",
         "",
         f"Problems: {'; '.join(results.problems) or 'none'}.",
         "",

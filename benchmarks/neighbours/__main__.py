@@ -1,13 +1,16 @@
-"""One tenant takes all that it can of one thing; what another tenant, who asks for the same one at a time, feels of it.
+"""What one tenant feels, one request at a time, while another tenant takes all that it can of the same thing.
 
     python -m benchmarks.neighbours                                  all rows, some five minutes
     python -m benchmarks.neighbours --rows searches --seconds 5
 
-How it is measured: one server with the handbook's index and a key for each tenant. For each row tenant B asks one
-request after the other, first alone, then beside tenant A's closed loops (`--loops` of them, in another process).
-Times are B's, from the request to the end of its answer; only answered ones count, and every refusal is told.
+How it is measured
+- One server with the handbook's index and a key for each tenant. For each row tenant B sends one request after the
+  other, first alone, then beside tenant A's closed loops (`--loops` of them, in another process).
+- Times are B's, from the request to the end of its answer. Only answered requests count; refusals are counted apart.
 
-What it does not show: a large model, a network. Both tenants' clients run on the same cores as the server.
+What it does not show
+- A large model or a network.
+- Clients on machines of their own: both tenants' clients run on the server's cores.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.measuring import machine
+from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
 from benchmarks.neighbours.report import report
 from benchmarks.neighbours.run import ROWS, measure
@@ -33,7 +37,8 @@ def main() -> int:
     described = machine.describe(ROOT)
     with tempfile.TemporaryDirectory() as folder:
         results = measure(Path(folder), given.rows, given.loops, given.seconds)
-    sys.stdout.write(report(results, given.loops, described))
+    page = [report(results, given.loops, described), *method(__doc__)[1:], ""]
+    sys.stdout.write("\n".join(page))
     return 0
 
 

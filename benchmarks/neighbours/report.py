@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.measuring.machine import command
 from benchmarks.measuring.percentiles import percentile
 from benchmarks.neighbours.run import Loop
 
@@ -11,12 +12,13 @@ from benchmarks.neighbours.run import Loop
 def report(results: dict[str, tuple[Loop, Loop, Loop]], loops: int, described: dict[str, Any]) -> str:
     """Markdown."""
     lines = [
-        "# Neighbours",
+        "# One tenant beside another",
         "",
+        f"`{command('neighbours')}`. "
         f"Tenant A with {loops} closed loops, tenant B with one, on {described['cores']} cores ({described['cpu']}), "
         f"revision {described['revision']}, {described['date']}.",
         "",
-        "| what A takes | B alone: p50, p99 (n) | B beside A: p50, p99 (n) | p99, times that alone | B refused | A "
+        "| what A takes | B alone: p50, p99 (n) | B beside A: p50, p99 (n) | p99, ratio to alone | B refused | A "
         "| A refused |",
         "|---|---|---|---|---|---|---|",
     ]

@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import machine
+from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
 from benchmarks.measuring.workload import BLOCK_SIZE, MAX_NUM_SEQS, MAX_TOKENS, Workload
 from benchmarks.path.parts import Plan, measure_overload, measure_retrieval, measure_starts, stand
@@ -90,7 +91,7 @@ def main() -> None:
     }
     results = _measure(plan, arguments.parts)
     if arguments.parts:
-        print(report(described, settings, results))
+        print("\n".join([report(described, settings, results), *method(__doc__)[1:]]))
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": described, "settings": settings, "results": results}))
     for streams in arguments.profile:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
+from benchmarks.measuring.machine import machine_lines
 from benchmarks.measuring.tables import table
 from benchmarks.path.parts import RETRIEVAL_STREAMS
 from benchmarks.path.summary import (
@@ -47,12 +48,7 @@ def report(machine: dict[str, Any], settings: dict[str, Any], results: dict[str,
 
 
 def _machine(machine: dict[str, Any], settings: dict[str, Any]) -> Iterator[str]:
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    changed = " and changes not committed" if machine["changed"] else ""
-    yield f"- {machine['date']}, revision {machine['revision']}{changed}"
-    yield f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}"
-    yield f"- Python {machine['python']}, {packages}"
-    yield f"- load average before the run {machine['load_average']:.2f}"
+    yield from machine_lines(machine)
     yield "- " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
 
 

@@ -1,8 +1,8 @@
 """What reranking costs: how long a cross-encoder takes for a search's candidates, and how many fit the deadline.
 
 How it is measured
-- Models: of the shape of MiniLM-L6 (the encoder of the packaged embedding model, which is of that shape, with a drawn
-  head), MiniLM-L12 and TinyBERT-L2 (drawn weights): speed does not depend on the weights. `Reranker.open` exports them,
+- Models: of the shape of MiniLM-L6 (the packaged embedding model's encoder with a random head), MiniLM-L12
+  and TinyBERT-L2 (random weights): speed does not depend on the weights. `Reranker.open` exports them,
   as a server does. The tokenizer is the packaged model's.
 - Passages: real text (the Python manual's) with synthetic vectors, in an index service with its vector process.
   "lines": passages of at most 60 words. "whole": running text, cut at 180 tokens as an index does by default. "tokens"
@@ -14,12 +14,12 @@ How it is measured
 - The deadline: `RerankingRetriever.search` with questions that are new, so that the search with its embedding takes its
   part of it. "in time": calls whose order is the cross-encoder's; the others had it for the first ones that were
   scored by then, marked `rerank_timeout`. Several at once wait for each other at the reranker's one thread. What fits:
-  so many candidates, and all fewer that were tried, are in time in 99% of the calls.
+  the largest number of candidates up to which 99% of the calls are in time.
 
 What it does not show
-- Whether the order is better: that takes a trained cross-encoder, and none can be had without a model hub.
+- Whether the order is better: that takes a trained cross-encoder, which only a model hub offers.
 - What int8 does to the order of a trained cross-encoder: agreement is that of an untrained head's scores.
-- The gateway, whose own bound cuts off what is later still, and an engine that competes for the same processors.
+- The gateway, whose own bound cuts off what is later still, and an engine that competes for the same CPUs.
 
   python -m benchmarks.rerank --models L2 --questions 20     a try
 """
@@ -43,6 +43,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.measuring import machine
+from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
 from benchmarks.rerank.cross_encoders import SHAPES, make_model, one_thread
 from benchmarks.rerank.report import PLAIN, Cell, Scores, agreement, fitting, report, time_row
@@ -70,7 +71,7 @@ def main() -> None:
         measured = asyncio.run(_measure(arguments, base))
     described |= {"questions": arguments.questions, "deadline": f"{arguments.deadline_ms:g} ms"}
     described["command"] = machine.command("rerank")
-    print(report(described, measured))
+    print("\n".join([report(described, measured), *method(__doc__)]))
     if arguments.json:
         arguments.json.write_text(json.dumps({"described": described, **measured}))
 

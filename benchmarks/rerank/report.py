@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.measuring.machine import machine_lines
 from benchmarks.measuring.percentiles import percentile
 from benchmarks.measuring.tables import table
 
@@ -20,7 +21,7 @@ Scores = Mapping[str, NDArray[np.float64]]
 
 def report(described: Mapping[str, Any], tables: Mapping[str, Sequence[Cell]]) -> str:
     """Markdown; a table's rows have the same columns."""
-    lines = ["# Reranking", "", *(f"- {name.replace('_', ' ')}: {value}" for name, value in described.items())]
+    lines = ["# Reranking", "", *machine_lines(described)]
     for title, rows in tables.items():
         cells = [[f"{cell:.0%}" if name == "in time" else cell for name, cell in row.items()] for row in rows]
         lines += ["", f"## {title}", "", *table(list(rows[0]), cells)]

@@ -1,4 +1,4 @@
-"""The benchmark of retrieval: hybrid search over 1,000, 10,000 and 100,000 passages, next to what one would use else.
+"""The benchmark of retrieval: hybrid search over 1,000, 10,000 and 100,000 passages, next to the alternatives.
 
     python -m benchmarks.retrieval
     python -m benchmarks.retrieval --seconds 2 --rounds 2
@@ -7,7 +7,7 @@ How it is measured
 - Passages: real text (the Python manual's, repeated with variation) with synthetic vectors, in documents of twenty.
   They are upserted through the index service, then a build makes an optimised snapshot, as an operator would.
 - Trivet: `IndexService.search` in this process, top 5 of 50 candidates each: embedding, hybrid search in the vector
-  process, then the heads of the documents found, by which only what counts is counted.
+  process, then the heads of the documents found, so that only current passages count.
 - LlamaIndex: `VectorStoreIndex(...).as_retriever("hybrid")` over `QdrantVectorStore`, on the same collection in the
   same process, with the same model, query-vector cache, term vectors, filter and numbers of candidates and results.
 - qdrant-client's local mode: the same points and the same hybrid query, brute force in this process, up to
@@ -20,7 +20,7 @@ How it is measured
 
 What it does not show
 - The gateway: `Retrieve` adds about a millisecond (`benchmarks/path/` measures `retrieval_ms` in place).
-- Quality: the vectors are drawn (`benchmarks/retrieval_quality/` is about quality).
+- Quality: the vectors are random (`benchmarks/retrieval_quality/` is about quality).
 - Filters that leave little, many tenants, a network, a Qdrant server.
 - A renewal of the snapshot in the background: it is switched off.
 - With two cores, the embedding, this process and the vector process compete when many ask at once.
@@ -47,6 +47,7 @@ from unittest.mock import patch
 from rich.progress import Progress
 
 from benchmarks.measuring import machine
+from benchmarks.measuring.method import method
 from benchmarks.measuring.processes import command_line, descendants
 from benchmarks.measuring.repository import ROOT
 from benchmarks.retrieval.load import measure
@@ -80,7 +81,7 @@ def main() -> None:
         "rounds": arguments.rounds,
         "command": machine.command("retrieval"),
     }
-    print(report(described, sizes))
+    print("\n".join([report(described, sizes), *method(__doc__)]))
     if arguments.json:
         arguments.json.write_text(json.dumps({"described": described, "sizes": sizes}))
 

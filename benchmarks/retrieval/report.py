@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from benchmarks.measuring.machine import machine_lines
+
 Cell = Mapping[str, Any]
 LARGEST = 100_000
 P50_MS, GROWTH, SLOWER = 8.0, 2.0, 2.0
@@ -12,7 +14,7 @@ P50_MS, GROWTH, SLOWER = 8.0, 2.0, 2.0
 
 def report(described: Mapping[str, Any], sizes: Sequence[Mapping[str, Any]]) -> str:
     """Markdown."""
-    lines = ["# Retrieval", "", *(f"- {name.replace('_', ' ')}: {value}" for name, value in described.items())]
+    lines = ["# Retrieval", "", *machine_lines(described)]
     for size in sizes:
         lines += ["", f"## {size['passages']:,} passages", "", *_table(size["cells"]), "", _space(size)]
         lines += ["", *_empty(size["cells"])]

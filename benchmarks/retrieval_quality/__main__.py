@@ -1,4 +1,4 @@
-"""How well passages are found in text that nobody here wrote: the Python manual, whole.
+"""How well passages are found in text that was not written for Trivet: the whole Python manual.
 
     python -m benchmarks.retrieval_quality
 
@@ -36,6 +36,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from benchmarks.measuring import machine
+from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
 from benchmarks.retrieval_quality.report import Ranks, report
 from benchmarks.retrieval_quality.run import fill, search_all
@@ -68,7 +69,7 @@ def main() -> None:
         "seconds": round(time.monotonic() - begin),
         "command": machine.command("retrieval_quality"),
     }
-    print(report(described, queries, results))
+    print("\n".join([report(described, queries, results), *method(__doc__)]))
     if arguments.json:
         arguments.json.write_text(json.dumps({"described": described, "ranks": results}))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.measuring.machine import machine_lines
 from benchmarks.searching.halves import DENSE, HYBRID, MODES, TERMS
 from benchmarks.searching.python_docs import IDENTIFIERS, QUESTIONS, Query
 from trivet.evaluation.statistics import Bootstrap, percentile_interval
@@ -36,7 +37,7 @@ def scores(ranks: Sequence[int | None]) -> Floats:
 
 def report(described: Mapping[str, Any], queries: Sequence[Query], results: Mapping[str, Mapping[str, Ranks]]) -> str:
     """Markdown."""
-    lines = ["# Quality of retrieval on the Python manual", "", *_described(described)]
+    lines = ["# Quality of retrieval on the Python manual", "", *machine_lines(described)]
     for kind in (QUESTIONS, IDENTIFIERS):
         chosen = [n for n, query in enumerate(queries) if query.kind == kind]
         if chosen:
@@ -52,10 +53,6 @@ def report(described: Mapping[str, Any], queries: Sequence[Query], results: Mapp
         *_goals(queries, results),
     ]
     return "\n".join(lines)
-
-
-def _described(described: Mapping[str, Any]) -> list[str]:
-    return [f"- {name.replace('_', ' ')}: {value}" for name, value in described.items()]
 
 
 def _table(results: Mapping[str, Mapping[str, Ranks]], chosen: Sequence[int]) -> list[str]:

@@ -3,6 +3,19 @@
     python -m benchmarks.rollouts --quick              # some cells; fails if one does not hold
     python -m benchmarks.rollouts --runs 1000          # all cells, and the page of results
 
+How it is measured
+- Simulated requests go through the tests and decisions that the server uses. The tests look after every 10 requests,
+  which is one second. Six guardrails share an alpha of 0.05 over all steps.
+- Units differ in activity: they send requests in proportion to draws from Pareto(1.3).
+- Each run has a seed of its own: (--seed, CRC-32 of the cell's name, number of the run). A share's bounds are exact
+  one-sided binomial ones at 95% each.
+- Controls use a wrong method on purpose. They have to exceed the promised share, or the simulation would show nothing.
+
+What it does not show
+- Real traffic: times, costs, formats and errors are drawn from the distributions in `traffic.py`.
+- The server: no request is sent, and no state store is written.
+- More than its runs can tell: 100 to 200 runs a cell cannot separate a share of 5% from one of 6.5%.
+
 Results are kept after each cell in --data, so that a run may be stopped and continued.
 """
 
@@ -20,6 +33,7 @@ from zlib import crc32
 from rich.progress import Progress
 
 from benchmarks.measuring.machine import describe
+from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
 from benchmarks.rollouts.cells import QUICK, Cell, cells
 from benchmarks.rollouts.report import page, verdict
@@ -45,7 +59,7 @@ def main() -> int:
             if name in results:
                 progress.console.print(_line(name, known[name], results[name]))
     if data is not None and arguments.page is not None:
-        arguments.page.write_text(page(known, results, _about(arguments.seed)))
+        arguments.page.write_text(page(known, results, _about(arguments.seed)) + "\n".join([*method(__doc__), ""]))
     verdicts = {verdict(known[name], results[name]) for name in names if name in results}
     return int(not verdicts <= {"holds", "told", "fails as it should"})
 
@@ -80,12 +94,10 @@ def _line(name: str, cell: Cell, result: dict[str, Any]) -> str:
 def _about(seed: int) -> str:
     found = describe(ROOT)
     return (
-        "Simulated traffic through `trivet.rollouts`: the tests at every look (10 requests, a second), and the "
-        "decision where one crosses and just before. Six guardrails, alpha 0.05 for all of them and all steps "
-        "together, units of Pareto(1.3) activity. `python -m rollouts` writes this page; each run's seed is "
-        f"({seed}, CRC-32 of the cell's name, number of the run).\n\n"
+        "Simulated traffic through `trivet.rollouts`, the statistics and decisions of the server. "
+        f"`python -m benchmarks.rollouts --seed {seed}` writes this page.\n\n"
         f"{found['date'][:10]}, revision {found['revision']}, {found['cpu']}, {found['cores']} cores, "
-        f"Python {found['python']}. The bounds are exact one-sided binomial ones at 95% each."
+        f"Python {found['python']}."
     )
 
 
