@@ -37,7 +37,8 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
 
 async def traffic(gateways: list[Gateway], broken: Mapping[Arm, float], seconds: int, seed: int = 1) -> list[str]:
     """Some seconds of requests of 2,000 units; the states that the rollout went through."""
-    draws, states = random.Random(seed), []
+    draws = random.Random(seed)
+    states: list[str] = []
     for second in range(seconds):
         for number in range(60):
             gateway = draws.choice(gateways)
