@@ -65,6 +65,10 @@ class ServedPrompts:
         """What the prompt of a variant declares, by name."""
         return self.assemblers[variant.backend, variant.prompt].variables
 
+    def digest(self, ref: VersionRef) -> str:
+        """SHA-256 of the file of a version that is served."""
+        return self._digests[ref]
+
     def add(self, prompts: PromptSet) -> None:
         """Let these be served."""
         self.assemblers.update(prompts.assemblers)

@@ -112,6 +112,10 @@ class IndexService:
         """All configured indexes, by name."""
         return [await self._index(name).status() for name in sorted(self._settings)]
 
+    def snapshots(self) -> dict[str, str]:
+        """The live snapshot of each index that is open, by name."""
+        return {name: index.snapshot for name, index in self._opened.items()}
+
     async def build(
         self, index: str, *, rebuild: bool = False, strict: bool = False
     ) -> AsyncIterator[BuildProgress | CorpusReport]:

@@ -113,7 +113,8 @@ class GatewayStatus:
     """What a gateway says of itself with each heartbeat. `heartbeat` is the store's, on reading.
 
     `applied`: the revision that it serves, by route. `ready`: by route "" if the candidate is warm, else why not.
-    `spec_digests`: of the rollouts in its configuration, by route. `snapshots`: the live one, by index.
+    `spec_digests`: of the rollouts in its configuration, by route. `snapshots`: by route, the live ones of the indexes
+    that its arms use.
     `overrides`: routes that an operator rolled back while the store was away, with the reason.
     """
 

@@ -128,6 +128,10 @@ class AdapterManager:
             entry.release()
             self._residency.touch(entry)
 
+    async def source_digest(self, ref: VersionRef) -> str | None:
+        """SHA-256 of the adapter's files where they come from; None if they cannot be read now."""
+        return await asyncio.to_thread(self._staging.source_digest, ref)
+
     def statuses(self) -> list[AdapterStatus]:
         """Every adapter that is loaded, expected or has failed, by name; out of what the manager knows alone."""
         return [self._status(entry) for _, entry in sorted(self._known_entries().items())]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -42,8 +42,12 @@ class Steered(Protocol):
         ...
 
     def snapshots(self) -> Mapping[str, str]:
-        """The live snapshot, by index."""
+        """The live snapshots of the indexes that the arms use, by route."""
         ...
+
+
+async def nothing() -> None:
+    """What a gateway has to tell the store that has told it all."""
 
 
 class Follower:
@@ -62,8 +66,12 @@ class Follower:
         timing: Timing,
         cut_off_after: float,
         on_records: Callable[[Mapping[str, RolloutRecord]], None] = lambda _: None,
+        first: Callable[[], Awaitable[None]] = nothing,
     ) -> None:
-        """`identity`: id, epoch and address of this gateway. `on_records` is told what was read."""
+        """`identity`: id, epoch and address of this gateway. `on_records` is told what was read.
+
+        `first` is done before each reading: what this gateway still has to tell the store.
+        """
         self._store = store
         self._routes = routes
         self._overrides = overrides
@@ -71,7 +79,9 @@ class Follower:
         self._timing = timing
         self._cut_off_after = cut_off_after
         self._on_records = on_records
+        self._first = first
         self._records: Mapping[str, RolloutRecord] = {}
+        self._rollouts: Mapping[str, RouteRollout | None] = {}
         self._read_at = timing.monotonic()
         self._woken = asyncio.Event()
         self.cut_off = False
@@ -80,6 +90,10 @@ class Follower:
     def records(self) -> Mapping[str, RolloutRecord]:
         """The newest rollout of each route, as the store last had it."""
         return self._records
+
+    def served(self, route: str) -> RouteRollout | None:
+        """The route's rollout as this gateway was last told to serve it."""
+        return self._rollouts.get(route)
 
     @property
     def staleness(self) -> float:
@@ -104,6 +118,7 @@ class Follower:
     async def follow(self) -> None:
         """Read the store, serve what it says, and tell it so. While it is away, decide whether to go on."""
         try:
+            await self._first()
             await self._overrides.reconcile(self._store)
             records = await self._store.current()
             self._take(records)
@@ -150,6 +165,7 @@ class Follower:
             if held or self._overrides.holds(record):
                 rollout = replace(rollout, share=0.0, local=True)
             rollouts[route] = rollout
+        self._rollouts = rollouts
         self._routes.steer(rollouts, {route: record.revision for route, record in self._records.items()})
 
     def _status(self) -> GatewayStatus:
