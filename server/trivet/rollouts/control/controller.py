@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trivet.errors import Conflict, LeaseLost, StateUnavailable
-from trivet.rollouts.control.records import evidence_json, move_to, position_of, spec_of
+from trivet.rollouts.control.audit import evidence_json
+from trivet.rollouts.control.records import move_to, position_of, spec_of
 from trivet.rollouts.control.replay import Replay
 from trivet.rollouts.control.timing import Timing
 from trivet.rollouts.decisions import Health, decide
@@ -66,8 +67,8 @@ class Controller:
                     lease = await self.look()
                 except StateUnavailable as problem:
                     logger.warning("rollouts are not judged: %s", problem)
-                except (Conflict, LeaseLost) as problem:
-                    logger.info("somebody else has moved a rollout: %s", problem)
+                except LeaseLost as problem:
+                    logger.info("somebody else leads now: %s", problem)
                 except Exception:
                     logger.exception("rollouts could not be judged; tried again")
                 await self._timing.sleep(LOOK_SECONDS)
@@ -78,7 +79,7 @@ class Controller:
     async def look(self) -> Lease | None:
         """One look at every rollout that runs; the lease if this controller leads.
 
-        Raises StateUnavailable, Conflict or LeaseLost: the next look begins with what is in the store then.
+        Raises StateUnavailable or LeaseLost: the next look begins with what is in the store then.
         """
         lease = await self._store.take_lease(LEASE, self._owner, LEASE_SECONDS)
         self.leads = lease is not None
@@ -91,7 +92,7 @@ class Controller:
         running = [record for record in (await self._store.current()).values() if State(record.state) not in TERMINAL]
         self._notice_absence(now, running)
         for record in running:
-            await self._judge(record, gateways, lease, now)
+            await self._judge_alone(record, gateways, lease, now)
         gone = self._judged.keys() - {record.id for record in running}
         for rollout in gone:
             del self._judged[rollout]
@@ -113,6 +114,17 @@ class Controller:
                 hole = f"nobody could look for {now - since:.0f} s, for the state store was away"
                 self._judged[record.id].away.append((now, hole))
 
+    async def _judge_alone(
+        self, record: RolloutRecord, gateways: Sequence[GatewayStatus], lease: Lease, now: float
+    ) -> None:
+        """One rollout that cannot be judged keeps no other from it."""
+        try:
+            await self._judge(record, gateways, lease, now)
+        except Conflict as problem:
+            logger.info("somebody else has moved the rollout of route %s: %s", record.route, problem)
+        except ValueError:
+            logger.exception("rollout %s of route %s cannot be judged; it stays as it is", record.id, record.route)
+
     async def _judge(self, record: RolloutRecord, gateways: Sequence[GatewayStatus], lease: Lease, now: float) -> None:
         judged = await self._judged_of(record)
         await self._read(record, judged.replay)
@@ -127,7 +139,7 @@ class Controller:
         if decision.event is None:
             return
         after = apply(position, decision.event, judged.spec, now)
-        evidence = evidence_json(decision, health, judged.replay.thresholds, now)
+        evidence = evidence_json(judged.spec, position, statistics, health, judged.replay.thresholds, decision, now)
         wanted = move_to(after, decision.event.value, decision.reason.value, decision.message, ACTOR, evidence)
         moved = await self._store.move(record.id, record.revision, wanted, lease)
         judged.replay.go_to(position_of(moved))

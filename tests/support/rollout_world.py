@@ -14,14 +14,26 @@ from trivet.rollouts.control.overrides import Overrides
 from trivet.rollouts.control.recorder import Recorder
 from trivet.rollouts.control.timing import Timing
 from trivet.rollouts.observation import Observation, Outcome
-from trivet.rollouts.spec import RolloutSpec
+from trivet.rollouts.spec import Guardrail, GuardrailKind, RolloutSpec
 from trivet.rollouts.spec_json import to_json
 from trivet.rollouts.store import RolloutStore
 from trivet.routing.arms import assign_arm
-from trivet.types.rollout import Arm, RouteRollout
+from trivet.stores.state import StateStore
+from trivet.types.rollout import ENDED, Arm, RouteRollout
 from trivet.types.rollout_state import GatewayStatus
 
 ROUTE = "support"
+EQUAL: Mapping[Arm, float] = {Arm.STABLE: 0.02, Arm.CANDIDATE: 0.02}
+BROKEN: Mapping[Arm, float] = {Arm.STABLE: 0.02, Arm.CANDIDATE: 0.6}
+
+SPEC = RolloutSpec(
+    route=ROUTE, stable="v1", candidate="v2", stable_digest="a", candidate_digest="b", steps=(0.25, 0.5),
+    guardrails=(
+        Guardrail(GuardrailKind.ERROR, margin=0.02, required=True),
+        Guardrail(GuardrailKind.FORMAT, margin=0.1, required=True),
+    ),
+    minimum_seconds=0.0, minimum_units=50, maximum_seconds=100_000.0, silence_seconds=1000.0, soak_seconds=0.0,
+)  # fmt: skip
 
 
 class FakeRoutes:
@@ -63,6 +75,15 @@ class Clock:
             raise AssertionError("the test makes each look itself")
 
         return Timing(lambda: self.now, sleep)
+
+
+@dataclass(frozen=True)
+class World:
+    """A store whose clock the test moves, and a folder for what gateways keep."""
+
+    store: StateStore
+    clock: Clock
+    folder: Path
 
 
 @dataclass
@@ -110,3 +131,31 @@ class Gateway:
         )  # fmt: skip
         self.recorder.observe(rollout.id, observation)
         return arm
+
+
+async def traffic(gateways: list[Gateway], broken: Mapping[Arm, float], seconds: int, seed: int = 1) -> list[str]:
+    """Some seconds of requests of 2,000 units; the states that the rollout went through."""
+    draws = random.Random(seed)
+    states: list[str] = []
+    for second in range(seconds):
+        for number in range(60):
+            gateway = draws.choice(gateways)
+            gateway.answer(f"unit-{draws.randrange(2000)}", f"{second}-{number}", broken, draws)
+        gateways[0].clock.now += 1
+        for gateway in gateways:
+            await gateway.second()
+        record = (await gateways[0].store.current())[ROUTE]
+        if not states or states[-1] != record.state:
+            states.append(record.state)
+        if record.state in (*ENDED, "halted", "awaiting_approval"):
+            break
+    return states
+
+
+async def started(world: World, count: int = 1, spec: RolloutSpec = SPEC) -> list[Gateway]:
+    """Gateways whose route's rollout somebody has started."""
+    gateways = [Gateway(f"g{number}", world.store, world.clock, spec, world.folder) for number in range(count)]
+    for gateway in gateways:
+        await gateway.follower.follow()
+    await gateways[0].operations.start(ROUTE, actor="anna", reason="a better adapter")
+    return gateways
