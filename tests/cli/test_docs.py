@@ -57,3 +57,13 @@ def test_an_example_is_one_that_can_be_typed(line: str, monkeypatch: pytest.Monk
 def test_every_option_says_what_it_does(name: str) -> None:
     silent = [item.opts for item in VERBS[name].params if isinstance(item, click.Option) and not item.help]
     assert silent == []
+
+
+def test_no_line_in_a_list_of_commands_is_cut() -> None:
+    groups = [main, *(command for command in main.commands.values() if isinstance(command, click.Group))]
+    lines = {
+        f"{group.name} {name}": command.get_short_help_str(limit=62)
+        for group in groups
+        for name, command in group.commands.items()
+    }
+    assert {name: line for name, line in lines.items() if line.endswith("...")} == {}

@@ -38,7 +38,7 @@ adapter.add_command(merge)
 adapter.add_command(train)
 
 
-@adapter.command("ls")
+@adapter.command("ls", short_help="List adapters and their states.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @target_options("operators")
 def list_adapters(target: Target, as_json: bool) -> None:
@@ -61,7 +61,7 @@ def list_adapters(target: Target, as_json: bool) -> None:
     print_table(columns, [[_cell(item[column]) for column in columns] for item in adapters])
 
 
-@adapter.command()
+@adapter.command(short_help="Check an adapter's folder without a server.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @config_options
@@ -97,7 +97,7 @@ def load(target: Target, name: str, as_json: bool) -> None:
         _print_adapter(client.load_adapter(name).adapter, as_json)
 
 
-@adapter.command()
+@adapter.command(short_help="Unload an adapter from a running server.")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @target_options("operators")

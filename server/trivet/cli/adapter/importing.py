@@ -12,7 +12,7 @@ from trivet.cli.options.config import config_options
 from trivet.config import Config
 
 
-@click.command("import")
+@click.command("import", short_help="Take a trainer's adapter into a folder of adapters.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--name", required=True, help="NAME or NAME@VERSION; without a version it gets the next free number.")
 @click.option("--base", help="Base model: a backend or a model's folder; default: the backend that takes adapters.")

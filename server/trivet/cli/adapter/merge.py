@@ -13,7 +13,7 @@ from trivet.cli.options.config import config_options
 from trivet.config import Config
 
 
-@click.command()
+@click.command(short_help="Export the base model with an adapter merged in.")
 @click.argument("adapter")
 @click.option(
     "--to", "target", required=True, type=click.Path(file_okay=False, path_type=Path), help="The new model's folder."

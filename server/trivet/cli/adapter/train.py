@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trivet.training import Job
 
 
-@click.command()
+@click.command(short_help="Train an adapter from a recipe.")
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--out",

@@ -23,7 +23,7 @@ NEW_FACT = "# Brixal Lantern\n\nThe weight of the Brixal Lantern is 730 grams.\n
 NEW_DOCUMENT = "brixal-lantern"
 
 
-@click.command()
+@click.command(short_help="Show with real requests what Trivet does.")
 @click.option("--limit", type=click.IntRange(1), help="Ask only the first N questions for the table at the end.")
 @config_options
 def demo(load: Callable[..., Config], limit: int | None) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MARGIN = 2.0
 
 
-@click.command("eval")
+@click.command("eval", short_help="Compare arms on the same questions.")
 @click.argument("suite")
 @click.option("--arm", "arms", multiple=True, help="Ask only this arm and the baseline; repeatable.")
 @click.option("--baseline", default="", help="The arm that others are compared with; default: the suite's.")

@@ -63,7 +63,7 @@ def index() -> None:
     """
 
 
-@index.command()
+@index.command(short_help="Bring an index up to date with its folder.")
 @click.argument("name")
 @click.option("--rebuild", is_flag=True, help="Build a new snapshot even if nothing changed.")
 @click.option("--strict", is_flag=True, help="Change nothing, and exit with 1, if any file would be skipped.")
@@ -96,7 +96,7 @@ def build(client: Indexes, name: str, rebuild: bool, strict: bool, as_json: bool
     _print_index(built, as_json)
 
 
-@index.command()
+@index.command(short_help="Return to an earlier snapshot.")
 @click.argument("name")
 @click.argument("snapshot", default="")
 @click.option("--reason", default="", help="Reason, for the server's log.")
@@ -124,7 +124,7 @@ def _print_index(built: admin_pb2.Index, as_json: bool) -> None:
         click.echo(f"a build is due: {built.build_due}", err=True)
 
 
-@index.command()
+@index.command(short_help="Add or replace documents from files.")
 @click.argument("name")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--id", "document_id", help="The document's id; default: the file's name without its extension.")
@@ -216,7 +216,7 @@ def rm(client: Indexes, name: str, ids: tuple[str, ...], tenant: str, as_json: b
         raise click.exceptions.Exit(1)
 
 
-@index.command()
+@index.command(short_help="Search as a request would.")
 @click.argument("name")
 @click.argument("text")
 @click.option("--top-k", type=click.IntRange(1, 100), help="Return at most this many passages.")

@@ -16,7 +16,7 @@ from trivet.errors import ConfigError
 _LINE = re.compile(r"(?P<file>/.+?|.+?(?=:\d))(?::(?P<line>\d+))?: (?:(?P<field>[^\s:]+): )?(?P<message>.*)", re.DOTALL)
 
 
-@click.command()
+@click.command(short_help="Check a project without starting anything.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object: ok, problems, notes.")
 @config_options
 def check(load: LoadConfig, as_json: bool) -> None:

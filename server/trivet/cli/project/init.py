@@ -29,7 +29,7 @@ ON_A_GPU = """\
     gpu_memory_utilization: 0.8 # of the GPU's memory"""
 
 
-@click.command()
+@click.command(short_help="Write a small project that runs.")
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--model",

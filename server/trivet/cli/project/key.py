@@ -28,7 +28,7 @@ def key() -> None:
     """
 
 
-@key.command("new")
+@key.command("new", short_help="Make a random key.")
 @click.option("--name", default="my-key", show_default=True, help="What the key is called in trivet.yaml.")
 @click.option("--tenant", default="public", show_default=True, help="Whose requests and documents it is for.")
 @click.option(

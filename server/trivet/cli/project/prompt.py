@@ -28,7 +28,7 @@ def prompt() -> None:
     """
 
 
-@prompt.command()
+@prompt.command(short_help="Show what the model gets for a question.")
 @click.argument("name", metavar="ROUTE|PROMPT")
 @click.argument("question", default=QUESTION)
 @click.option("--variant", default="", help="Which of the route's variants, if there are several.")

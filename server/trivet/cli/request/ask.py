@@ -15,7 +15,7 @@ from trivet.cli.options.variables import pairs
 from trivet.client import CallFailed, Client, Target
 
 
-@click.command()
+@click.command(short_help="Ask a running server one question.")
 @click.argument("question")
 @click.option("--route", help="The route to ask; not needed if the server has only one.")
 @click.option("--unit", default="", help="User or session id: the same id gets the same variant.")

@@ -9,7 +9,7 @@ from trivet.cli.options.target import target_options
 from trivet.client import Client, Target
 
 
-@click.command()
+@click.command(short_help="Show what served a request, and what it cost.")
 @click.argument("request_id")
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as a JSON object.")
 @target_options("clients")

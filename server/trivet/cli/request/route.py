@@ -20,7 +20,7 @@ def route() -> None:
     """
 
 
-@route.command("ls")
+@route.command("ls", short_help="List routes and variants.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of routes.")
 @target_options("operators")
 def list_routes(target: Target, as_json: bool) -> None:

@@ -70,7 +70,7 @@ def start(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollout:
     return rollouts.start(route, **change)
 
 
-@click.command()
+@click.command(short_help="Go to the next step now.")
 @change_options
 def advance(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollout:
     """Go to the next step of ROUTE's rollout now, whatever the data say.
@@ -84,7 +84,7 @@ def advance(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollou
     return rollouts.advance(route, **change)
 
 
-@click.command()
+@click.command(short_help="Agree to the step that a rollout waits for.")
 @change_options
 def approve(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollout:
     """Agree to the step or the promotion that ROUTE's rollout waits for.
@@ -113,7 +113,7 @@ def resume(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollout
     return rollouts.resume(route, **change)
 
 
-@click.command()
+@click.command(short_help="Give all units to the candidate now.")
 @change_options
 def promote(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollout:
     """Give all units of ROUTE to the candidate now, whatever the data say.
@@ -127,7 +127,7 @@ def promote(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollou
     return rollouts.promote(route, **change)
 
 
-@click.command()
+@click.command(short_help="Give all units back to the stable variant.")
 @change_options
 def rollback(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollout:
     """Give all units of ROUTE back to the stable variant, at once and on every gateway.
@@ -142,7 +142,7 @@ def rollback(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollo
     return rollouts.rollback(route, **change)
 
 
-@click.command()
+@click.command(short_help="End a rollout without a verdict.")
 @change_options
 def cancel(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollout:
     """End ROUTE's rollout without a verdict: all units have the stable variant.

@@ -28,7 +28,7 @@ from trivet.client import Client, Target
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group()
+@click.group(short_help="Move a route from one variant to another in steps.")
 def rollout() -> None:
     """Rollouts: from a route's stable variant to a candidate, step by step, judged by data.
 
@@ -44,7 +44,7 @@ def rollout() -> None:
     """
 
 
-@rollout.command("ls")
+@rollout.command("ls", short_help="List rollouts.")
 @click.argument("route", default="")
 @json_option
 @target_options("operators")
@@ -70,7 +70,7 @@ def list_rollouts(target: Target, route: str, as_json: bool) -> None:
     print_table(columns, rows)
 
 
-@rollout.command()
+@rollout.command(short_help="Show where a rollout is and what it waits for.")
 @click.argument("route")
 @json_option
 @target_options("operators")
@@ -106,7 +106,7 @@ def print_status(found: rollout_pb2.Rollout) -> None:
         print_table(GATEWAY_COLUMNS, gateway_rows(found))
 
 
-@rollout.command()
+@rollout.command(short_help="Follow a rollout until it ends.")
 @click.argument("route")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for each change and each look.")
 @target_options("operators")

@@ -21,7 +21,7 @@ from trivet.cli.options.config import data_folder_options
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the manifest as a JSON object.")
 
 
-@click.command()
+@click.command(short_help="Copy the data folder, also while a server runs.")
 @click.argument("target", metavar="DEST", type=click.Path(path_type=Path))
 @json_option
 @data_folder_options
@@ -63,7 +63,7 @@ def restore(source: Path, data_dir: Path, as_json: bool) -> None:
     _show(manifest, f"{data_dir} is as it was at {manifest.time:%Y-%m-%d %H:%M:%S} UTC", as_json)
 
 
-@click.command()
+@click.command(short_help="Examine the data folder without changing it.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object: findings, notes and the server's pid.")
 @data_folder_options
 def doctor(data_dir: Path, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from trivet.cli.options.target import target_options
 from trivet.client import Client, Target
 
 
-@click.command("reload")
+@click.command("reload", short_help="Serve changed routes without a restart.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object: revision and differences.")
 @target_options("operators")
 def reload_routes(target: Target, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from trivet.cli.options import checked
 from trivet.cli.options.config import LoadConfig, config_options
 
 
-@click.command()
+@click.command(short_help="Run the server.")
 @click.option("--listen", help="Address for clients, host:port (TRIVET_LISTEN).")
 @click.option("--admin-listen", help="Address for operators, host:port (TRIVET_ADMIN_LISTEN).")
 @click.option("--metrics-listen", help="Address for Prometheus, host:port (TRIVET_METRICS_LISTEN).")

@@ -11,7 +11,7 @@ from trivet.cli.options.target import target_options
 from trivet.client import Client, Target
 
 
-@click.command()
+@click.command(short_help="Show whether a server serves.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object: serving, routes, adapters, indexes.")
 @target_options("clients", "operators")
 def status(target: Target, as_json: bool) -> None:
