@@ -6,7 +6,9 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from trivet.errors import StateUnavailable
 from trivet.rollouts.control.controller import Controller
 from trivet.rollouts.control.follower import Follower
 from trivet.rollouts.control.operations import Operations
@@ -103,9 +105,9 @@ class Gateway:
         self.routes = FakeRoutes(self.spec.digest())
         self.recorder = Recorder(self.store.append, self.name, timing)
         identity = GatewayStatus(self.name, self.recorder.epoch, f"{self.name}:1")
-        overrides = Overrides(self.folder / f"{self.name}.json")
+        self.overrides = Overrides(self.folder / f"{self.name}.json")
         self.follower = Follower(
-            self.store, self.routes, overrides, identity, timing, self.cut_off_after,
+            self.store, self.routes, self.overrides, identity, timing, self.cut_off_after,
             on_records=lambda records: self.operations.read(records),
         )  # fmt: skip
         specs = {ROUTE: (self.spec.digest(), to_json(self.spec))}
@@ -159,3 +161,21 @@ async def started(world: World, count: int = 1, spec: RolloutSpec = SPEC) -> lis
         await gateway.follower.follow()
     await gateways[0].operations.start(ROUTE, actor="anna", reason="a better adapter")
     return gateways
+
+
+class LeavingStore:
+    """A store that can be away: every call raises then."""
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+        self.away = False
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._store, name)
+
+        async def asked(*arguments: Any, **named: Any) -> Any:
+            if self.away:
+                raise StateUnavailable("the state store is away")
+            return await call(*arguments, **named)
+
+        return asked

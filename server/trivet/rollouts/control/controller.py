@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from trivet.errors import Conflict, LeaseLost, StateUnavailable
 from trivet.rollouts.control.audit import evidence_json
@@ -27,7 +27,7 @@ LOOK_SECONDS = 1.0
 LIVE_SECONDS = 10.0
 """A gateway whose heartbeat is older is not waited for."""
 AWAY_SECONDS = 15.0
-"""A leader that could not look for longer than this takes it for a hole."""
+"""A controller that could not ask for longer than this, and then leads, takes it for a hole."""
 ACTOR = "controller"
 _BATCHES_AT_ONCE = 100
 
@@ -37,7 +37,6 @@ class _Judged:
     spec: RolloutSpec
     replay: Replay
     forgiven: float = 0.0  # holes up to here were accepted by whoever resumed the rollout
-    away: list[tuple[float, str]] = field(default_factory=list)
 
 
 class Controller:
@@ -48,14 +47,21 @@ class Controller:
     """
 
     def __init__(
-        self, store: RolloutStore, owner: str, timing: Timing, on_look: Callable[[RolloutRecord, Look], None]
+        self,
+        store: RolloutStore,
+        owner: str,
+        timing: Timing,
+        on_look: Callable[[RolloutRecord, Look], None],
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._store = store
         self._owner = owner
         self._timing = timing
         self._on_look = on_look
+        self._lease_seconds = lease_seconds
         self._judged: dict[str, _Judged] = {}
-        self._looked: float | None = None
+        self._away: dict[str, list[tuple[float, str]]] = {}
+        self._asked: float | None = None
         self.leads = False
 
     async def run(self) -> None:
@@ -81,21 +87,25 @@ class Controller:
 
         Raises StateUnavailable or LeaseLost: the next look begins with what is in the store then.
         """
-        lease = await self._store.take_lease(LEASE, self._owner, LEASE_SECONDS)
-        self.leads = lease is not None
-        if lease is None:
-            self._judged.clear()
-            self._looked = None
-            return None
+        lease = await self._store.take_lease(LEASE, self._owner, self._lease_seconds)
         now = await self._store.now()
+        self.leads = lease is not None
+        if lease is None:  # whoever leads knows whether anybody could look
+            self._judged.clear()
+            self._asked = now
+            return None
         gateways = await self._store.gateways(LIVE_SECONDS)
         running = [record for record in (await self._store.current()).values() if State(record.state) not in TERMINAL]
-        self._notice_absence(now, running)
+        away = 0.0 if self._asked is None else now - self._asked
         for record in running:
+            if away > AWAY_SECONDS:
+                hole = f"nobody could look for {away:.0f} s, for the state store was away"
+                self._away.setdefault(record.id, []).append((now, hole))
             await self._judge_alone(record, gateways, lease, now)
-        gone = self._judged.keys() - {record.id for record in running}
-        for rollout in gone:
-            del self._judged[rollout]
+        run = {record.id for record in running}
+        self._judged = {rollout: judged for rollout, judged in self._judged.items() if rollout in run}
+        self._away = {rollout: holes for rollout, holes in self._away.items() if rollout in run}
+        self._asked = now
         return lease
 
     async def _release(self, lease: Lease) -> None:
@@ -103,16 +113,6 @@ class Controller:
             await self._store.release_lease(lease)
         except StateUnavailable:
             logger.info("the lease of rollouts runs out by itself")
-
-    def _notice_absence(self, now: float, running: Sequence[RolloutRecord]) -> None:
-        """What happened while nobody could look is not known to be whole."""
-        since, self._looked = self._looked, now
-        if since is None or now - since <= AWAY_SECONDS:
-            return
-        for record in running:
-            if record.id in self._judged:
-                hole = f"nobody could look for {now - since:.0f} s, for the state store was away"
-                self._judged[record.id].away.append((now, hole))
 
     async def _judge_alone(
         self, record: RolloutRecord, gateways: Sequence[GatewayStatus], lease: Lease, now: float
@@ -166,7 +166,7 @@ class Controller:
                 await asyncio.sleep(0)
 
     def _health(self, record: RolloutRecord, judged: _Judged, gateways: Sequence[GatewayStatus]) -> Health:
-        known = (*judged.replay.holes, *judged.away)
+        known = (*judged.replay.holes, *self._away.get(record.id, ()))
         since = max(judged.forgiven, record.judged_since)
         return Health(
             holes=tuple(dict.fromkeys(text for at, text in known if at > since))[:8],

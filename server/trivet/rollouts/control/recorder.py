@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING = 50_000  # observations that wait for the store
 MOST_IN_A_BATCH = 2_000
+MOST_REPORTS = 64  # that wait; what is seen meanwhile goes into later ones
 _MOST_SENT = 2 * FIRST_REQUESTS  # of a unit and arm; the leader counts the first, retries left out
 _MOST_UNITS = 1_000_000  # remembered of a step
 SECONDS = 1.0
@@ -99,11 +100,15 @@ class Recorder:
         """Send a report each second, until cancelled."""
         while True:
             await self._timing.sleep(SECONDS)
-            await self.flush()
+            try:
+                await self.flush()
+            except Exception:
+                logger.exception("observations of rollouts were not sent; tried again")
 
     async def flush(self) -> None:
         """Send what there is. What the store does not take now is sent again with the next flush."""
-        self._waiting.extend(self._reports())
+        if len(self._waiting) < MOST_REPORTS:
+            self._waiting.extend(self._reports())
         while self._waiting:
             now, some = self._timing.monotonic(), self._waiting[:8]
             batches = [
