@@ -57,6 +57,11 @@ def transition(revision: int, evidence: str = "{}") -> Transition:
                       "controller", evidence)  # fmt: skip
 
 
+def stored(number: int, *, step: int = 0, data: bytes) -> StoredBatch:
+    batch = ObservationBatch(rollout="r1", step=step, gateway="a", epoch="e", seq=number, data=data)
+    return StoredBatch(number=number, at=10.0 * number, batch=batch)
+
+
 class Control:
     """Keeps what it is asked; raises `error` if there is one."""
 
@@ -260,10 +265,7 @@ async def test_the_audit_log_comes_in_pages_that_fit_a_message() -> None:
 
 async def test_observations_are_streamed_in_their_order_to_the_end() -> None:
     control = Control()
-    control.stored = [
-        StoredBatch(number, 10.0 * number, ObservationBatch("r1", number // 60, "a", "e", number, b"%d" % number))
-        for number in range(1, 121)
-    ]
+    control.stored = [stored(number, step=number // 60, data=b"%d" % number) for number in range(1, 121)]
     async with admin_stub(rollouts=control) as stub:
         request = rollout_pb2.ReadRolloutObservationsRequest(rollout="r1", after_number=2)
         found = [(one.number, one.step, one.data) async for one in stub.ReadRolloutObservations(request)]
@@ -330,9 +332,7 @@ async def test_messages_of_a_watch_keep_their_distance() -> None:
 
 async def test_a_reader_that_does_not_read_is_ended() -> None:
     control = Control()
-    control.stored = [
-        StoredBatch(number, 1.0, ObservationBatch("r1", 0, "a", "e", number, b"x" * 500_000)) for number in range(1, 80)
-    ]
+    control.stored = [stored(number, data=b"x" * 500_000) for number in range(1, 80)]
     async with admin_stub(rollouts=control) as stub:
         stream = stub.ReadRolloutObservations(rollout_pb2.ReadRolloutObservationsRequest(rollout="r1"))
         await stream.read()

@@ -11,6 +11,7 @@ from trivet.cli.console.interrupts import interrupted
 from trivet.cli.console.output import plain, print_json, print_table
 from trivet.cli.options.target import target_options
 from trivet.cli.rollout.changes import CHANGES
+from trivet.cli.rollout.report.command import report
 from trivet.cli.rollout.wording import (
     ENDED,
     GATEWAY_COLUMNS,
@@ -139,5 +140,5 @@ def _line(found: rollout_pb2.Rollout) -> str:
     return f"{moment(found.changed_at)}  {state_name(found)}  {percent(found.share)}  {why}".rstrip()
 
 
-for change in CHANGES:
+for change in (*CHANGES, report):
     rollout.add_command(change)
