@@ -68,4 +68,4 @@ def _plain(history: History) -> dict[str, Any]:
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    return {**plain(entry.transition), "evidence": entry.evidence}
+    return {**plain(entry.transition), "evidence": entry.told}

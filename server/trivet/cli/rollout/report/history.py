@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +40,13 @@ class Entry:
     """An entry of the audit log with its evidence read. `tests`: what the decision rested on."""
 
     transition: rollout_pb2.RolloutTransition
-    evidence: Mapping[str, Any]
+    told: Mapping[str, Any]
     tests: Sequence[Reading]
+
+    @property
+    def evidence(self) -> Mapping[str, Any]:
+        """The step's counts; empty where nothing was judged."""
+        return self.told.get("evidence") or {}
 
     @property
     def at(self) -> float:
@@ -84,39 +89,29 @@ def read_history(rollouts: Rollouts, rollout: rollout_pb2.Rollout) -> History:
 
 
 def read_entry(transition: rollout_pb2.RolloutTransition) -> Entry:
-    """An entry with its evidence; one whose evidence is none has no tests."""
-    evidence = json.loads(transition.evidence or "{}")
-    at = seconds_of(transition.at)
-    return Entry(transition, evidence, list(_tests(evidence, at, transition.from_step)))
+    """An entry with its evidence; a change by hand has none."""
+    told = json.loads(transition.evidence or "{}")
+    evidence = told.get("evidence") or {}
+    return Entry(transition, told, [_audited(test, told["now"], evidence["step"]) for test in evidence.get("tests", ())])
 
 
-def _tests(evidence: Mapping[str, Any], at: float, step: int) -> Iterator[Reading]:
-    for test in evidence.get("tests", ()):
-        low, high = interval(test["test"], test["estimate"], test["standard_error"], test["boundary"])
-        yield Reading(
-            at=at,
-            step=evidence.get("step", step),
-            guardrail=test["kind"],
-            test=test["test"],
-            estimate=test["estimate"],
-            low=low,
-            high=high,
-            z=test["z"],
-            boundary=test["boundary"],
-            crossed=test["crossed"],
-            stable=test["stable"],
-            candidate=test["candidate"],
-            audited=True,
-        )
-
-
-def interval(
-    test: str, estimate: float | None, error: float | None, boundary: float | None
-) -> tuple[float | None, float | None]:
-    """The estimate's anytime-valid bounds; None where it is unknown, or the test has none."""
-    if estimate is None or error is None or boundary is None or test == "smoke":
-        return None, None
-    return estimate - boundary * error, estimate + boundary * error
+def _audited(test: Mapping[str, Any], at: float, step: int) -> Reading:
+    low, high = test["interval"] or (None, None)
+    return Reading(
+        at=at,
+        step=step,
+        guardrail=test["kind"],
+        test=test["test"],
+        estimate=test["estimate"],
+        low=low,
+        high=high,
+        z=test["z"],
+        boundary=test["boundary"],
+        crossed=test["crossed"],
+        stable=test["stable"],
+        candidate=test["candidate"],
+        audited=True,
+    )
 
 
 def seconds_of(at: Timestamp) -> float:

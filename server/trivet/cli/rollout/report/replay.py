@@ -1,53 +1,81 @@
-"""Judging a rollout again from its observations: what a controller saw, look by look."""
+"""Judging a rollout again from its observations, with the rules that the controller uses, look by look."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from trivet.cli.rollout.report.history import Reading
+from trivet.api.v1 import rollout_pb2
+from trivet.cli.console.output import enum_name
+from trivet.cli.rollout.report.history import Entry, Reading, seconds_of
+from trivet.rollouts.control.replay import Replay
 from trivet.rollouts.evidence import GuardrailEvidence
 from trivet.rollouts.judging import promotion_tests, rollback_tests
-from trivet.rollouts.observation import Observation
-from trivet.rollouts.spec import RolloutSpec
-from trivet.rollouts.tally import StepTally
-from trivet.rollouts.thresholds import Thresholds
+from trivet.rollouts.spec import Approval, Guardrail, GuardrailKind, RolloutSpec
+from trivet.rollouts.states import Position, State
+from trivet.types.rollout_state import ObservationBatch, StoredBatch
 
-LOOKS = 100  # of a step: as many as a plot can show
+LOOKS = 100  # of a step, about: as many as a plot can show
+_NOT_JUDGED = frozenset({State.PENDING, State.WARMING, State.PROMOTED, State.ROLLED_BACK, State.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
-class StepObservations:
-    """A step's observations in the order in which the controller judged them, and what it knew when the step began."""
+class _Stay:
+    """Where the rollout was, until the controller looked for the last time before it moved on."""
 
-    step: int
-    share: float
-    observations: Sequence[Observation]
-    thresholds: Thresholds | None = None
-    known_units: frozenset[str] = frozenset()
+    position: Position
+    until: float
 
 
-def looks(spec: RolloutSpec, steps: Iterable[StepObservations]) -> Iterator[Reading]:
-    """Each test of each step, at about `LOOKS` moments of it; the last one is after the step's last observation."""
-    for data in steps:
-        tally = StepTally(data.step, spec.guardrails, data.thresholds, data.known_units)
-        stride = max(len(data.observations) // LOOKS, 1)
-        for number, observation in enumerate(data.observations, 1):
-            tally.add(observation)
-            if number % stride == 0 or number == len(data.observations):
-                yield from _look(spec, tally, data, observation.at)
+def looks(
+    spec: RolloutSpec, entries: Sequence[Entry], batches: Iterable[StoredBatch], end: float
+) -> Iterator[Reading]:
+    """Each test at about `LOOKS` moments of each stay in a state, the last one when the controller decided.
+
+    Nothing where the first batches are gone: what came after them would not be what the controller saw.
+    """
+    replay, waiting = Replay(spec, Position()), iter(batches)
+    batch = next(waiting, None)
+    if batch is None or batch.number != 1:
+        return
+    for stay in _stays(entries, end):
+        replay.go_to(stay.position)
+        judged = stay.position.state not in _NOT_JUDGED
+        stride = (stay.until - stay.position.since) / LOOKS
+        due = stay.position.since + stride
+        while batch is not None and batch.at <= stay.until:
+            if judged and batch.at > due:
+                yield from _look(spec, replay, stay.position, due)
+                due = batch.at + stride
+            replay.take(batch)
+            batch = next(waiting, None)
+        if judged:
+            yield from _look(spec, replay, stay.position, stay.until)
 
 
-def _look(spec: RolloutSpec, tally: StepTally, data: StepObservations, now: float) -> Iterator[Reading]:
-    statistics = tally.statistics(share=data.share, now=now)
+def _stays(entries: Sequence[Entry], end: float) -> Iterator[_Stay]:
+    judged_since = 0.0
+    for entry, following in zip(entries, [*entries[1:], None], strict=False):
+        moved = entry.transition
+        if moved.to_step != moved.from_step or moved.event in ("promote", "restart_step"):
+            judged_since = entry.at
+        state = State(enum_name(moved.DESCRIPTOR.fields_by_name["to_state"], moved.to_state))
+        until = end if following is None else float(following.told.get("now", following.at))
+        yield _Stay(Position(state, moved.to_step, moved.share, entry.at, judged_since), until)
+
+
+def _look(spec: RolloutSpec, replay: Replay, position: Position, now: float) -> Iterator[Reading]:
+    statistics = replay.statistics(position, now)
+    if statistics.step != position.step:
+        return
     tests = list(rollback_tests(spec, statistics))
-    if data.step == len(spec.steps) - 1:
+    if position.step == len(spec.steps) - 1:
         tests += promotion_tests(spec, statistics)
     for test in tests:
-        yield _tested(test, data.step, now)
+        yield _reading(test, position.step, now)
 
 
-def _tested(test: GuardrailEvidence, step: int, at: float) -> Reading:
+def _reading(test: GuardrailEvidence, step: int, at: float) -> Reading:
     low, high = test.interval or (None, None)
     return Reading(
         at=at,
@@ -63,4 +91,36 @@ def _tested(test: GuardrailEvidence, step: int, at: float) -> Reading:
         stable=test.stable,
         candidate=test.candidate,
         audited=False,
+    )
+
+
+def batch_of(rollout: str, message: rollout_pb2.ReadRolloutObservationsResponse) -> StoredBatch:
+    """A batch as the store has it, without what only the store needs."""
+    batch = ObservationBatch(
+        rollout=rollout, step=message.step, gateway=message.gateway, epoch="", seq=0, data=message.data
+    )
+    return StoredBatch(number=message.number, at=seconds_of(message.at), batch=batch)
+
+
+def spec_of(route: str, message: rollout_pb2.RolloutSpec) -> RolloutSpec:
+    """What the rollout was asked to do."""
+    guardrails = tuple(
+        Guardrail(
+            GuardrailKind(one.guardrail),
+            tolerance=one.tolerance,
+            margin=one.margin,
+            ratio=one.ratio,
+            slower=one.slower,
+            required=one.required,
+        )
+        for one in message.guardrails
+    )
+    spec = RolloutSpec(route, message.stable, message.candidate, message.stable_digest, message.candidate_digest)
+    same = {
+        field.name: getattr(message, field.name)
+        for field in message.DESCRIPTOR.fields
+        if field.name not in ("steps", "guardrails", "approval")
+    }
+    return replace(
+        spec, steps=tuple(message.steps), guardrails=guardrails, approval=Approval(message.approval), **same
     )
