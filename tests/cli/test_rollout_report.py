@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
-from tests.support.rollout_histories import history
+from tests.support.gateway.admin_stub import admin_address
+from tests.support.rollout_histories import EQUAL, history_of, run, world
+from tests.support.rollout_world import ROUTE
 from trivet.api.v1 import rollout_pb2
+from trivet.cli.main import main
 from trivet.cli.rollout.report.history import History, Reading
 from trivet.cli.rollout.report.page import page, row
 from trivet.cli.rollout.report.plots import Point, Share, Trace, share_plot, trace_plot
+from trivet.types.rollout import Arm
+
+
+async def ended(folder: Path, broken: float) -> History:
+    """A rollout that has ended; `broken`: the share of the candidate's answers that break their form."""
+    async with world(folder) as gateways:
+        await run(gateways, {**EQUAL, Arm.CANDIDATE: broken})
+        return await history_of(gateways[0].operations)
 
 
 @pytest.fixture(scope="module")
-def broken() -> History:
-    """Rolled back in the last step for broken forms."""
-    return history(bad=0.3, count=3000)
+def broken(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Rolled back for broken forms."""
+    return asyncio.run(ended(tmp_path_factory.mktemp("broken"), 0.15))
+
+
+@pytest.fixture(scope="module")
+def equal(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Promoted."""
+    return asyncio.run(ended(tmp_path_factory.mktemp("equal"), 0.04))
 
 
 def table_rows(html: str) -> list[list[str]]:
@@ -31,7 +52,6 @@ def table_rows(html: str) -> list[list[str]]:
 def test_every_decisions_numbers_are_in_the_page_as_the_audit_log_has_them(broken: History) -> None:
     rows = table_rows(page(broken))
     audited = [test for entry in broken.entries for test in entry.tests]
-    assert len(audited) >= 3 * len(broken.rollout.spec.guardrails)
     for test in audited:
         assert list(row(test)) in rows
     crossed = next(test for test in audited if test.crossed and test.test == "rollback")
@@ -49,28 +69,34 @@ def which(one: Reading) -> tuple[int, str, str]:
     return one.step, one.guardrail, one.test
 
 
-def test_judged_again_each_step_ends_in_the_numbers_of_its_decision(broken: History) -> None:
-    audited = [test for entry in broken.entries for test in entry.tests]
+@pytest.mark.parametrize("which_one", ["broken", "equal"])
+def test_judged_again_each_step_ends_in_the_numbers_of_its_decision(
+    which_one: str, request: pytest.FixtureRequest
+) -> None:
+    history: History = request.getfixturevalue(which_one)
+    audited = [test for entry in history.entries for test in entry.tests]
+    assert len(audited) >= 2 * len(history.rollout.spec.guardrails)
     for test in audited:
-        same = [
-            look
-            for look in broken.looks
-            if (look.step, look.guardrail, look.test) == (test.step, test.guardrail, test.test)
-        ]
-        last = same[-1]
-        assert (last.z, last.boundary, last.estimate) == (test.z, test.boundary, test.estimate)
+        last = next(look for look in history.looks if which(look) == which(test) and look.at == test.at)
+        assert (last.z, last.boundary, last.estimate, last.low, last.high) == (
+            test.z, test.boundary, test.estimate, test.low, test.high,
+        )  # fmt: skip
         assert (list(last.stable), list(last.candidate)) == (list(test.stable), list(test.candidate))
-        assert 50 < len(same) < 250
+
+
+def test_a_plot_has_about_a_hundred_looks_of_a_long_step(equal: History) -> None:
+    of_last_step = [look for look in equal.looks if which(look) == (2, "format", "rollback")]
+    assert 20 < len(of_last_step) < 120
+    assert [look.at for look in of_last_step] == sorted(look.at for look in of_last_step)
 
 
 def test_the_page_says_the_verdict_and_every_reason(broken: History) -> None:
     html = unescape(page(broken))
-    assert '<strong class="failed">Rolled back after 15.3 min.</strong>' in html
+    assert re.search(r'<strong class="failed">Rolled back after [0-9.]+ (s|min)\.</strong>', html)
     for entry in broken.entries:
         assert entry.transition.message in html
         assert f"by {entry.transition.actor}" in html
-    assert "gateway-b (10.0.0.2:7601)" in html
-    assert "not warm: loading ticket-sorter@2" in html
+    assert "gateway-b (gateway-b:1)" in html
     assert "<h2>Requests that do not count</h2>" in html
 
 
@@ -125,3 +151,32 @@ def test_each_step_has_a_line_and_a_band_of_its_own_inside_the_picture() -> None
     assert [len(band) for band in bands] == [40, 40]
     assert all(0 <= y <= 210 and 0 <= x <= 460 for band in bands for x, y in band)
     ET.fromstring(svg)
+
+
+async def test_the_command_reads_all_of_it_over_the_admin_calls(tmp_path: Path) -> None:
+    async with world(tmp_path) as gateways:
+        await run(gateways, {**EQUAL, Arm.CANDIDATE: 0.4})
+        async with admin_address(rollouts=gateways[0].operations) as address:
+
+            def command(*arguments: str) -> Result:
+                environment = {"TRIVET_ADMIN_ADDRESS": address}
+                return CliRunner(env=environment).invoke(main, ["rollout", "report", ROUTE, *arguments])
+
+            written = await asyncio.to_thread(command, "--html", str(tmp_path / "page.html"))
+            assert written.exit_code == 0, written.output
+            printed = await asyncio.to_thread(command, "--json")
+            other = await asyncio.to_thread(command, "--json", "--id", "nobody")
+        known = await history_of(gateways[0].operations)
+    assert "Rolled back after" in (tmp_path / "page.html").read_text()
+    found = json.loads(printed.stdout)
+    assert [one["event"] for one in found["transitions"]] == [entry.transition.event for entry in known.entries]
+    assert found["transitions"][-1]["evidence"]["evidence"]["tests"][0]["z"] is not None
+    assert len(found["looks"]) == len(known.looks) > 50
+    assert other.exit_code == 1
+    assert known.rollout.id in other.stderr
+
+
+def test_a_report_goes_somewhere() -> None:
+    result = CliRunner().invoke(main, ["rollout", "report", ROUTE])
+    assert result.exit_code == 2
+    assert "expected --html FILE, --json, or both" in result.stderr

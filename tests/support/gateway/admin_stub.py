@@ -52,7 +52,30 @@ async def admin_channel(
     rollouts: Any = None,
     watches: RolloutWatches | None = None,
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to it. `keys`: each secret, which is its tenant too, and its role; without any, all are operators."""
+    """A channel to it, see `admin_address`."""
+    parts: Any = {"adapters": adapters, "indexes": indexes, "reload": reload, "uploads": uploads}
+    parts |= {"rollouts": rollouts, "watches": watches}
+    async with admin_address(routes=routes, keys=keys, **parts) as address:
+        channel = grpc.aio.insecure_channel(address)
+        try:
+            yield channel
+        finally:
+            await channel.close()
+
+
+@asynccontextmanager
+async def admin_address(
+    *,
+    routes: Mapping[str, Route] | None = None,
+    adapters: Any = None,
+    indexes: Any = None,
+    reload: Any = None,
+    keys: Mapping[str, KeyRole] | None = None,
+    uploads: UnfinishedUploads | None = None,
+    rollouts: Any = None,
+    watches: RolloutWatches | None = None,
+) -> AsyncIterator[str]:
+    """Where it listens. `keys`: each secret, which is its tenant too, and its role; without any, all are operators."""
     entries = [
         KeyEntry(hashlib.sha256(name.encode()).hexdigest(), name, role, name) for name, role in (keys or {}).items()
     ]
@@ -71,9 +94,7 @@ async def admin_channel(
     )
     listener = Listener(LIMITS, Health())
     listener.serve_admin(servicer)
-    channel = grpc.aio.insecure_channel(await listener.start("127.0.0.1:0"))
     try:
-        yield channel
+        yield await listener.start("127.0.0.1:0")
     finally:
-        await channel.close()
         await listener.stop(0)

@@ -32,13 +32,18 @@ def evidence_json(
     thresholds: Thresholds,
     decision: Decision,
     now: float,
+    batches: int,
 ) -> str:
-    """All that the decision rested on: see `docs/rollouts.md` for the fields. A number that is not finite is null."""
+    """All that the decision rested on: see `docs/rollouts.md` for the fields. A number that is not finite is null.
+
+    `batches`: how many of the rollout's were read, so that whoever judges the step again reads as many.
+    """
     told: dict[str, Any] = {
         "spec": json.loads(to_json(spec)),
         "position": {**asdict(position), "state": position.state.value},
         "reason": decision.reason.value,
         "now": now,
+        "batches": batches,
         "health": asdict(health),
         "thresholds": asdict(thresholds),
         "last_counted": {arm.value: at for arm, at in statistics.last_counted.items()},

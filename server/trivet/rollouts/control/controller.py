@@ -139,7 +139,8 @@ class Controller:
         if decision.event is None:
             return
         after = apply(position, decision.event, judged.spec, now)
-        evidence = evidence_json(judged.spec, position, statistics, health, judged.replay.thresholds, decision, now)
+        thresholds, batches = judged.replay.thresholds, judged.replay.number
+        evidence = evidence_json(judged.spec, position, statistics, health, thresholds, decision, now, batches)
         wanted = move_to(after, decision.event.value, decision.reason.value, decision.message, ACTOR, evidence)
         moved = await self._store.move(record.id, record.revision, wanted, lease)
         judged.replay.go_to(position_of(moved))

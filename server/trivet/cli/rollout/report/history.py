@@ -10,7 +10,6 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trivet.api.v1 import rollout_pb2
-from trivet.client.rollouts import Rollouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +81,13 @@ class History:
         return sorted(mine, key=lambda one: (one.at, one.audited))
 
 
-def read_history(rollouts: Rollouts, rollout: rollout_pb2.Rollout) -> History:
-    """The history of one rollout."""
-    entries = [read_entry(one) for one in rollouts.transitions(rollout.route) if one.rollout == rollout.id]
-    return History(rollout, entries, ())
-
-
 def read_entry(transition: rollout_pb2.RolloutTransition) -> Entry:
     """An entry with its evidence; a change by hand has none."""
     told = json.loads(transition.evidence or "{}")
     evidence = told.get("evidence") or {}
-    return Entry(transition, told, [_audited(test, told["now"], evidence["step"]) for test in evidence.get("tests", ())])
+    return Entry(
+        transition, told, [_audited(test, told["now"], evidence["step"]) for test in evidence.get("tests", ())]
+    )
 
 
 def _audited(test: Mapping[str, Any], at: float, step: int) -> Reading:

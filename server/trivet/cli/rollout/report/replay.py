@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,15 +22,21 @@ _NOT_JUDGED = frozenset({State.PENDING, State.WARMING, State.PROMOTED, State.ROL
 
 @dataclass(frozen=True, slots=True)
 class _Stay:
-    """Where the rollout was, until the controller looked for the last time before it moved on."""
+    """Where the rollout was, until somebody moved it on.
+
+    `batches`: how many the controller had read when it decided to; None where a person moved it.
+    """
 
     position: Position
     until: float
+    batches: int | None
+
+    def has(self, batch: StoredBatch) -> bool:
+        """Whether it came before the rollout was moved on."""
+        return batch.at <= self.until if self.batches is None else batch.number <= self.batches
 
 
-def looks(
-    spec: RolloutSpec, entries: Sequence[Entry], batches: Iterable[StoredBatch], end: float
-) -> Iterator[Reading]:
+def looks(spec: RolloutSpec, entries: Sequence[Entry], batches: Iterable[StoredBatch], end: float) -> Iterator[Reading]:
     """Each test at about `LOOKS` moments of each stay in a state, the last one when the controller decided.
 
     Nothing where the first batches are gone: what came after them would not be what the controller saw.
@@ -43,7 +50,7 @@ def looks(
         judged = stay.position.state not in _NOT_JUDGED
         stride = (stay.until - stay.position.since) / LOOKS
         due = stay.position.since + stride
-        while batch is not None and batch.at <= stay.until:
+        while batch is not None and stay.has(batch):
             if judged and batch.at > due:
                 yield from _look(spec, replay, stay.position, due)
                 due = batch.at + stride
@@ -60,8 +67,9 @@ def _stays(entries: Sequence[Entry], end: float) -> Iterator[_Stay]:
         if moved.to_step != moved.from_step or moved.event in ("promote", "restart_step"):
             judged_since = entry.at
         state = State(enum_name(moved.DESCRIPTOR.fields_by_name["to_state"], moved.to_state))
-        until = end if following is None else float(following.told.get("now", following.at))
-        yield _Stay(Position(state, moved.to_step, moved.share, entry.at, judged_since), until)
+        position = Position(state, moved.to_step, moved.share, entry.at, judged_since)
+        told = {} if following is None else following.told
+        yield _Stay(position, end if following is None else told.get("now", following.at), told.get("batches"))
 
 
 def _look(spec: RolloutSpec, replay: Replay, position: Position, now: float) -> Iterator[Reading]:
@@ -82,16 +90,21 @@ def _reading(test: GuardrailEvidence, step: int, at: float) -> Reading:
         step=step,
         guardrail=test.kind.value,
         test=test.test.value,
-        estimate=test.estimate,
-        low=low,
-        high=high,
-        z=test.z,
-        boundary=test.boundary,
+        estimate=_finite(test.estimate),
+        low=_finite(low),
+        high=_finite(high),
+        z=_finite(test.z),
+        boundary=_finite(test.boundary),
         crossed=test.crossed,
         stable=test.stable,
         candidate=test.candidate,
         audited=False,
     )
+
+
+def _finite(number: float | None) -> float | None:
+    """As the audit log has it: a number that is not finite is none."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 def batch_of(rollout: str, message: rollout_pb2.ReadRolloutObservationsResponse) -> StoredBatch:
@@ -121,6 +134,4 @@ def spec_of(route: str, message: rollout_pb2.RolloutSpec) -> RolloutSpec:
         for field in message.DESCRIPTOR.fields
         if field.name not in ("steps", "guardrails", "approval")
     }
-    return replace(
-        spec, steps=tuple(message.steps), guardrails=guardrails, approval=Approval(message.approval), **same
-    )
+    return replace(spec, steps=tuple(message.steps), guardrails=guardrails, approval=Approval(message.approval), **same)
