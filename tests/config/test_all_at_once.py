@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from trivet.config import Examined, Overrides, examine_config
+from trivet.config.fields.patterns import WORDS
 from trivet.config.schema import ConfigFile, IndexFile
-from trivet.config.schema.patterns import WORDS
 from trivet.errors import ConfigError
 
 BROKEN = """\

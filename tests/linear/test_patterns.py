@@ -29,7 +29,7 @@ METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub"
 PREFIXES = {
     "trivet.config.checks._PLACE": "gs://aaa",
     "trivet.config.checks._S3_PLACE": "s3://aaa",
-    "trivet.adapters.preflight.tensor_name._NAME": "base_model.model.",
+    "trivet.adapters.tensors.tensor_name._NAME": "base_model.model.",
 }
 # Put together from parts that are checked, or tried in a process of its own: by file and function.
 MADE_WHILE_RUNNING = {

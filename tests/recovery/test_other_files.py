@@ -11,7 +11,7 @@ from tests.support.recovery.damage import DAMAGE
 from trivet.app.runtime_info import RuntimeInfo
 from trivet.errors import FailedPrecondition
 from trivet.metering.receipt_log import ReceiptLog
-from trivet.retrieval.embedding.model_export import is_whole, whole_folder
+from trivet.retrieval.model_export.export import is_whole, whole_folder
 from trivet.stores.data_folder import DataFolder
 from trivet.stores.desired_adapters import DesiredAdapters
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from trivet.retrieval.documents.process.pool import SplittingPool
 from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.passages.process.pool import SplittingPool
 from trivet.retrieval.service import IndexService, open_database
 from trivet.retrieval.settings import EmbeddingSettings, IndexSettings
 from trivet.retrieval.snapshot.builder import InPlace

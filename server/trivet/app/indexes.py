@@ -8,11 +8,11 @@ from functools import partial
 
 from trivet.config import Config, IndexConfig
 from trivet.metering.metrics import Metrics
-from trivet.retrieval.documents.limits import DocumentLimits
-from trivet.retrieval.documents.process.pool import SplittingPool
 from trivet.retrieval.embedding.cache import EmbeddingCache
 from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.passages.limits import DocumentLimits
+from trivet.retrieval.passages.process.pool import SplittingPool
 from trivet.retrieval.service import IndexService, open_database
 from trivet.retrieval.settings import CorpusSelection, EmbeddingSettings, IndexSettings, Precision
 from trivet.retrieval.snapshot.builder import InPlace, SnapshotBuilder

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trivet.config.schema.patterns import WORDS
+from trivet.config.fields import patterns
 from trivet.excerpt import quote
 
 _SECRET = re.compile(r"keys?|(api|.*_)key.*|.*_token|token|sha256|.*(secret|password|credential).*", re.IGNORECASE)
@@ -81,7 +81,7 @@ def _expected(kind: str, context: Mapping[str, Any], message: str) -> str:
         return f"expected {_KINDS[kind]}"
     if kind == "string_pattern_mismatch":
         pattern = str(context["pattern"])
-        return f"expected {WORDS.get(pattern, f'text that matches {pattern}')}"
+        return f"expected {patterns.WORDS.get(pattern, f'text that matches {pattern}')}"
     if kind in {"too_short", "string_too_short"}:
         return f"expected at least {_entries(context['min_length'])}" if kind == "too_short" else "expected text"
     if kind in {"too_long", "string_too_long"}:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from trivet.errors import DataFolderInUse
 from trivet.vector.lifeline import die_with_parent
-from trivet.vector.protocol.strict import Missing
 from trivet.vector.server import announce, loopback, optimise, serve
+from trivet.vector.strict import Missing
 
 EXIT_FAILED = 1
 EXIT_FOLDER_IN_USE = 3

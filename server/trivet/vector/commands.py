@@ -21,7 +21,7 @@ from typing import Any
 from trivet.vector.engine.collection_loader import is_fault
 from trivet.vector.engine.collections import Collections
 from trivet.vector.engine.lock import FolderLock
-from trivet.vector.protocol.strict import Missing
+from trivet.vector.strict import Missing
 
 _log = logging.getLogger(__name__)
 

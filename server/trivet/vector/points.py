@@ -14,17 +14,10 @@ from trivet.vector.protocol.bounds import check_batch, check_found, check_ids
 from trivet.vector.protocol.filters import filter_of, optional_filter, point_id
 from trivet.vector.protocol.queries import query_of
 from trivet.vector.protocol.references import follow
-from trivet.vector.protocol.strict import Unsupported, allow, variant
-from trivet.vector.protocol.values import (
-    payload_of,
-    payload_selector,
-    points_of,
-    to_point_id,
-    to_retrieved,
-    to_scored,
-    without_vectors,
-)
+from trivet.vector.protocol.values import payload_of, payload_selector, points_of, without_vectors
+from trivet.vector.results import to_point_id, to_retrieved, to_scored
 from trivet.vector.service import Call
+from trivet.vector.strict import Unsupported, allow, variant
 
 # One copy and one call at a time: every write waits, every order is strong, every read is consistent.
 _WRITE = ("collection_name", "wait", "ordering", "timeout")

@@ -24,8 +24,8 @@ from trivet.vector.engine.collections import Collections, sync_tree
 from trivet.vector.engine.lock import FolderLock
 from trivet.vector.key import KeyCheck
 from trivet.vector.points import PointsCalls
-from trivet.vector.protocol.strict import Missing
 from trivet.vector.service import service
+from trivet.vector.strict import Missing
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 # A flush holds up every call that comes meanwhile, some 0.3 s with 20,000 passages: it waits for so many seconds

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 
 from trivet.vector.engine.collection_loader import is_fault
-from trivet.vector.protocol.strict import Missing, Unsupported
+from trivet.vector.strict import Missing, Unsupported
 
 _log = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from tests.support.engine.tiny_model import make_model
 from trivet.adapters.merging.merged_model import MARK, MergedModel
 from trivet.adapters.merging.merged_weights import MAX_RANK
 from trivet.adapters.preflight.base_model import BaseModel
-from trivet.adapters.preflight.safetensors_header import read_header
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.export_folder import ExportFolder
 from trivet.adapters.staging.staging import AdapterStaging
+from trivet.adapters.tensors.safetensors_header import read_header
 from trivet.errors import AdapterRejected, FailedPrecondition
 from trivet.testing.adapters import digest
 from trivet.types.variant import VersionRef

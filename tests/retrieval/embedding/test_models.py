@@ -18,7 +18,8 @@ from trivet.retrieval.embedding import export as export_module
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.embedding.export import export
 from trivet.retrieval.embedding.models import _digest
-from trivet.retrieval.embedding.onnx_model import DESCRIPTION, OnnxModel
+from trivet.retrieval.embedding.onnx_model import OnnxModel
+from trivet.retrieval.model_export.files import DESCRIPTION
 from trivet.retrieval.settings import EmbeddingSettings, Precision
 
 pytestmark = [pytest.mark.embedding, pytest.mark.timeout(600)]  # exports are slow on a busy machine

@@ -15,7 +15,7 @@ import pytest_asyncio
 import torch
 
 from trivet.errors import FailedPrecondition, RetrievalUnavailable
-from trivet.retrieval.embedding.model_export import model_digest
+from trivet.retrieval.model_export.export import model_digest
 from trivet.retrieval.rerank.rerank import Reranker, RerankingRetriever, RerankSettings
 from trivet.testing import ScriptedRetriever
 from trivet.types.passage import Passage, SearchQuery

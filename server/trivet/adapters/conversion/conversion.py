@@ -15,9 +15,9 @@ from trivet.adapters.conversion.names import is_original, peft_name
 from trivet.adapters.preflight import manifest, peft_config, weights
 from trivet.adapters.preflight.base_model import HEAD, BaseModel
 from trivet.adapters.preflight.preflight import digest
-from trivet.adapters.preflight.safetensors_header import HeaderError, TensorEntry, read_header, write_header
-from trivet.adapters.preflight.tensor_data import equal
-from trivet.adapters.preflight.tensor_name import TensorName
+from trivet.adapters.tensors.safetensors_header import HeaderError, TensorEntry, read_header, write_header
+from trivet.adapters.tensors.tensor_data import equal
+from trivet.adapters.tensors.tensor_name import TensorName
 from trivet.errors import AdapterRejected
 from trivet.types.variant import VersionRef
 

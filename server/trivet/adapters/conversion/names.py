@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from trivet.adapters.preflight.base_model import HEAD, BaseModel
-from trivet.adapters.preflight.tensor_name import MAGNITUDE, TensorName
+from trivet.adapters.tensors.tensor_name import MAGNITUDE, TensorName
 
 WRAPPERS = frozenset({"_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod"})
 OUTER = ("base_model", "model", "module")

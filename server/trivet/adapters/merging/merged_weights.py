@@ -18,9 +18,9 @@ import numpy as np
 from trivet.adapters.merging.vocabulary import Vocabulary
 from trivet.adapters.preflight import peft_config, weights
 from trivet.adapters.preflight.base_model import HEAD, BaseModel
-from trivet.adapters.preflight.safetensors_header import TensorEntry, read_header, write_header
-from trivet.adapters.preflight.tensor_data import Matrix, read_matrix
-from trivet.adapters.preflight.tensor_name import MAGNITUDE, TensorName
+from trivet.adapters.tensors.safetensors_header import TensorEntry, read_header, write_header
+from trivet.adapters.tensors.tensor_data import Matrix, read_matrix
+from trivet.adapters.tensors.tensor_name import MAGNITUDE, TensorName
 from trivet.errors import AdapterRejected
 
 MAX_RANK = 1 << 16  # merging knows no slots: the shapes bound the rank

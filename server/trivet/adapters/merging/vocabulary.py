@@ -11,10 +11,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from trivet.adapters.preflight import peft_config
 from trivet.adapters.preflight.base_model import HEAD, BaseModel
-from trivet.adapters.preflight.peft_config import PeftConfig
-from trivet.adapters.preflight.safetensors_header import TensorEntry
-from trivet.adapters.preflight.tensor_data import equal
+from trivet.adapters.tensors.safetensors_header import TensorEntry
+from trivet.adapters.tensors.tensor_data import equal
 from trivet.errors import AdapterRejected
 
 HEAD_WEIGHT = f"{HEAD}.weight"
@@ -38,7 +38,7 @@ class Vocabulary:
     def of(
         cls,
         base: BaseModel,
-        config: PeftConfig,
+        config: peft_config.PeftConfig,
         weights: Path,
         whole: Mapping[str, TensorEntry],
         low_rank: Collection[str],

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from trivet.adapters.preflight.safetensors_header import TensorEntry, read_header
+from trivet.adapters.tensors.safetensors_header import TensorEntry, read_header
 
 CONV1D = frozenset({"gpt2", "openai-gpt"})  # models of transformers whose layers are its `Conv1D`
 HEAD = "lm_head"

@@ -14,8 +14,8 @@ import numpy as np
 from trivet.adapters.preflight import peft_config
 from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.preflight.peft_config import LARGEST, PeftConfig
-from trivet.adapters.preflight.safetensors_header import HeaderError, TensorEntry, read_header
-from trivet.adapters.preflight.tensor_name import EMBEDDING_PAIR, MAGNITUDE, PAIR, PREFIX, TensorName
+from trivet.adapters.tensors.safetensors_header import HeaderError, TensorEntry, read_header
+from trivet.adapters.tensors.tensor_name import EMBEDDING_PAIR, MAGNITUDE, PAIR, PREFIX, TensorName
 from trivet.errors import AdapterRejected
 from trivet.excerpt import quote
 

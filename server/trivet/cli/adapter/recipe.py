@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from trivet.config.schema.base import Count, Name, NotNegative, Positive, Section
+from trivet.config.fields.kinds import Count, Name, NotNegative, Positive, Section
 from trivet.config.yaml_lines import YamlDocument, parse, read_yaml
 from trivet.errors import ConfigError
 

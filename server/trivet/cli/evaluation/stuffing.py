@@ -17,7 +17,7 @@ from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.parser import read_prompt
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.retrieval.corpus.corpus import documents_of_corpus
-from trivet.retrieval.documents.parsing import read
+from trivet.retrieval.passages.parsing import read
 from trivet.types.passage import Document, DocumentFormat
 from trivet.types.request import Message
 from trivet.types.variant import VersionRef

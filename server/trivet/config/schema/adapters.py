@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
-from trivet.config.schema import patterns
-from trivet.config.schema.base import Count, Name, Positive, Section, Text
+from trivet.config.fields import patterns
+from trivet.config.fields.kinds import Count, Name, Positive, Section, Text
 
 
 class HubAdapterSection(Section):

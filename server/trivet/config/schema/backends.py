@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from trivet.config.schema.base import Count, NotNegative, Positive, Section, Text
+from trivet.config.fields.kinds import Count, NotNegative, Positive, Section, Text
 
 _HUB = "hub:"
 _ON_HUB = re.compile(r"hub:[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[A-Za-z0-9][\w./-]{0,95})?")

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from trivet.config.fields.kinds import Name, Section
 from trivet.config.schema.adapters import AdapterEntry, AdapterSource
 from trivet.config.schema.backends import EmbeddedBackend
-from trivet.config.schema.base import Name, Section
 from trivet.config.schema.indexes import Documents, Qdrant, QuotasSection
 from trivet.config.schema.rollouts import StateSection
 from trivet.config.schema.routes import RouteSection

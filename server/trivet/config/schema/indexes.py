@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from trivet.config.schema import patterns
-from trivet.config.schema.base import Count, Encoding, Name, Pattern, Section
+from trivet.config.fields import patterns
+from trivet.config.fields.kinds import Count, Encoding, Name, Pattern, Section
 
 
 class Qdrant(Section):

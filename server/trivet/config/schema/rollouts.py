@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from trivet.config.schema import patterns
-from trivet.config.schema.base import Count, Name, NotNegative, Positive, Section
+from trivet.config.fields import patterns
+from trivet.config.fields.kinds import Count, Name, NotNegative, Positive, Section
 from trivet.rollouts.spec import MOST_STEPS
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from trivet.config.schema.base import Count, Name, NotNegative, Positive, Ref, Section, Text
+from trivet.config.fields.kinds import Count, Name, NotNegative, Positive, Ref, Section, Text
 from trivet.config.schema.rollouts import RolloutSection
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trivet.config.schema.base import Count, HostPort, Name, NotNegative, Positive, Section, Sha256
+from trivet.config.fields.kinds import Count, HostPort, Name, NotNegative, Positive, Section, Sha256
 
 
 class Tls(Section):

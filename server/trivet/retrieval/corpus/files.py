@@ -15,7 +15,7 @@ from trivet.retrieval.corpus.encodings import as_utf8
 from trivet.retrieval.corpus.safe_open import opened, read_at_most, size_of
 from trivet.retrieval.documents.documents import check_document, check_tenant, format_of_file, too_large
 from trivet.retrieval.documents.ids import check_id, id_of_file, printable
-from trivet.retrieval.documents.json_lines import parse_object
+from trivet.retrieval.passages.json_lines import parse_object
 from trivet.stores.records import DocumentKey
 from trivet.types.passage import Document, DocumentFormat
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from trivet.retrieval.embedding.model_export import OPSET, quantise, whole_folder
-from trivet.retrieval.embedding.onnx_model import DESCRIPTION, GRAPH, INPUT, OnnxModel
-from trivet.retrieval.embedding.tokens import TOKENIZER
+from trivet.retrieval.embedding.onnx_model import INPUT, OnnxModel
+from trivet.retrieval.model_export.export import OPSET, quantise, whole_folder
+from trivet.retrieval.model_export.files import DESCRIPTION, GRAPH, TOKENIZER
 
 FORMAT = 2  # grows when the same model would be exported differently
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from trivet.errors import FailedPrecondition
 from trivet.model_hub import PREFIX, HubReference, fetched
 from trivet.retrieval.embedding.export import FORMAT
-from trivet.retrieval.embedding.model_export import export_model, file_digest, is_whole, model_digest
-from trivet.retrieval.embedding.onnx_model import DESCRIPTION, OnnxModel
+from trivet.retrieval.embedding.onnx_model import OnnxModel
+from trivet.retrieval.model_export.export import export_model, file_digest, is_whole, model_digest
+from trivet.retrieval.model_export.files import DESCRIPTION
 from trivet.retrieval.settings import EmbeddingSettings
 
 _DEFAULT_NAME = "all-MiniLM-L6-v2"

@@ -8,29 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from trivet.retrieval.embedding.tokens import TOKENIZER, ModelTokens
+from trivet.retrieval.embedding.tokens import ModelTokens
+from trivet.retrieval.model_export.files import DESCRIPTION, GRAPH, TOKENIZER
+from trivet.retrieval.model_export.onnx_session import one_thread_session
 
-GRAPH = "model.onnx"
-DESCRIPTION = "export.json"
 INPUT = "input_ids"
 
-# The fused kernel takes several times as long as an addition and a normalisation: a fifth of a short text's time.
-_SLOW_FUSIONS = ["SkipLayerNormFusion"]
-
 Vector = NDArray[np.float32]
-
-
-def one_thread_session(graph: Path) -> ort.InferenceSession:
-    """A session that computes on the thread that calls it."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    providers = ["CPUExecutionProvider"]
-    return ort.InferenceSession(str(graph), options, providers=providers, disabled_optimizers=_SLOW_FUSIONS)
 
 
 class OnnxModel:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-TOKENIZER = "tokenizer.json"
+from trivet.retrieval.model_export.files import TOKENIZER
 
 
 class ModelTokens:

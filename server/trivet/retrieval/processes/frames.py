@@ -5,7 +5,7 @@ A frame is a kind (one byte), a length (unsigned 32-bit, little endian) and so m
     ready     process to parent, once: it takes work
     text      parent to process: a text to embed, UTF-8
     vector    process to parent: float32, little endian
-    document  parent to process: a document to split (`trivet.retrieval.documents.process.messages`)
+    document  parent to process: a document to split (`trivet.retrieval.passages.process.messages`)
     chunks    process to parent: some of its passages, in order
     done      process to parent: that was all of them
     refused   process to parent: why the document cannot be indexed, UTF-8

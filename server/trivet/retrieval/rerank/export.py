@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from trivet.retrieval.embedding.model_export import OPSET, quantise, whole_folder
-from trivet.retrieval.embedding.onnx_model import DESCRIPTION, GRAPH
-from trivet.retrieval.embedding.tokens import TOKENIZER
+from trivet.retrieval.model_export.export import OPSET, quantise, whole_folder
+from trivet.retrieval.model_export.files import DESCRIPTION, GRAPH, TOKENIZER
 from trivet.retrieval.rerank.pair_model import IDS, SEGMENTS, PairModel
 
 FORMAT = 2  # grows when the same model would be exported differently

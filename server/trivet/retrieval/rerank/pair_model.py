@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from trivet.retrieval.embedding.onnx_model import DESCRIPTION, GRAPH, one_thread_session
-from trivet.retrieval.embedding.tokens import TOKENIZER
+from trivet.retrieval.model_export.files import DESCRIPTION, GRAPH, TOKENIZER
+from trivet.retrieval.model_export.onnx_session import one_thread_session
 
 IDS = "input_ids"
 SEGMENTS = "token_type_ids"

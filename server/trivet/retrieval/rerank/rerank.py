@@ -12,8 +12,8 @@ from pathlib import Path
 
 from trivet.errors import FailedPrecondition
 from trivet.ports import Retriever
-from trivet.retrieval.embedding.model_export import export_model, is_whole, model_digest
 from trivet.retrieval.fair_semaphore import FairSemaphore
+from trivet.retrieval.model_export.export import export_model, is_whole, model_digest
 from trivet.retrieval.rerank.export import FORMAT
 from trivet.retrieval.rerank.pair_model import PairModel
 from trivet.types.passage import Passage, SearchQuery, SearchResult

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from trivet.retrieval.documents.process.pool import SplittingPool
 from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.fair_semaphore import FairSemaphore
+from trivet.retrieval.passages.process.pool import SplittingPool
 from trivet.retrieval.snapshot.builder import SnapshotBuilder
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.qdrant.store import QdrantStore

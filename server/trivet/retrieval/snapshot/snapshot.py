@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from trivet.errors import FailedPrecondition
-from trivet.retrieval.documents.process.pool import SplittingPool
-from trivet.retrieval.documents.splitting import Chunk, check_chunk_tokens
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.embedding.onnx_model import Vector
+from trivet.retrieval.passages.process.pool import SplittingPool
+from trivet.retrieval.passages.splitting import Chunk, check_chunk_tokens
 from trivet.retrieval.settings import IndexSettings, way_name
 from trivet.retrieval.snapshot.duplicates import text_digest
 from trivet.retrieval.snapshot.log_progress import LogProgress

@@ -16,7 +16,7 @@ from qdrant_client import grpc as proto
 
 from trivet.vector.engine.collection import Collection
 from trivet.vector.engine.collection_loader import CollectionLoader, is_fault, is_machine
-from trivet.vector.protocol.strict import Missing, allow
+from trivet.vector.strict import Missing, allow
 
 _log = logging.getLogger(__name__)
 

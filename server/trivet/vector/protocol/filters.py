@@ -8,7 +8,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from trivet.vector.protocol.bounds import check_filter
-from trivet.vector.protocol.strict import Unsupported, allow, variant
+from trivet.vector.strict import Unsupported, allow, variant
 
 _RANGE = ("gte", "gt", "lte", "lt")
 

@@ -9,8 +9,8 @@ from qdrant_client import grpc as proto
 
 from trivet.vector.protocol.bounds import check_found, check_stages
 from trivet.vector.protocol.filters import optional_filter
-from trivet.vector.protocol.strict import Unsupported, allow, variant
 from trivet.vector.protocol.values import payload_selector, sparse_of, vector_selector
+from trivet.vector.strict import Unsupported, allow, variant
 
 _DEFAULT_LIMIT = 10  # the protocol's
 _COMMON = ("prefetch", "query", "using", "filter", "params", "score_threshold", "limit")

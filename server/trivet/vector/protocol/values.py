@@ -1,4 +1,4 @@
-"""Payload values, points and results: protocol to engine and back."""
+"""Payload values, points and selectors: protocol to engine."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import qdrant_edge as edge
-from qdrant_client import grpc as proto
-from qdrant_client.conversions.conversion import payload_to_grpc
 
 from trivet.vector.protocol.filters import point_id
-from trivet.vector.protocol.strict import Unsupported, allow, variant
+from trivet.vector.strict import Unsupported, allow, variant
 
 
 def value_of(message: Any) -> Any:
@@ -28,11 +26,6 @@ def value_of(message: Any) -> Any:
 def payload_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """A payload as Python data."""
     return {key: value_of(value) for key, value in fields.items()}
-
-
-def to_point_id(id_: Any) -> Any:
-    """An engine's point id."""
-    return proto.PointId(num=id_) if isinstance(id_, int) else proto.PointId(uuid=str(id_))
 
 
 def sparse_of(message: Any) -> edge.SparseVector:
@@ -87,31 +80,3 @@ def without_vectors(owner: Any) -> None:
     """Raise Unsupported if the answer shall have vectors."""
     if vector_selector(owner):
         raise Unsupported(f"{owner.DESCRIPTOR.name}.with_vectors")
-
-
-def to_scored(point: Any, payload: dict[str, Any]) -> Any:
-    """A found point, with this payload."""
-    scored = proto.ScoredPoint(
-        id=to_point_id(point.id), payload=payload_to_grpc(payload), score=point.score, version=point.version
-    )
-    found = point.vector
-    if isinstance(found, dict):
-        for name, vector in found.items():
-            _set_vector(scored.vectors.vectors.vectors[name], vector)
-    elif found is not None:
-        _set_vector(scored.vectors.vector, found)
-    return scored
-
-
-def _set_vector(message: Any, data: Any) -> None:
-    """In place: a message that is built apart is copied when it is put into another one."""
-    if isinstance(data, edge.SparseVector):
-        message.sparse.indices.extend(data.indices)
-        message.sparse.values.extend(data.values)
-    else:
-        message.dense.data.extend(data)
-
-
-def to_retrieved(record: Any) -> Any:
-    """A point that was asked for by id or filter."""
-    return proto.RetrievedPoint(id=to_point_id(record.id), payload=payload_to_grpc(record.payload or {}))

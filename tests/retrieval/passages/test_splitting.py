@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.retrieval.documents import markdown
 from trivet.errors import DocumentRejected, FailedPrecondition
-from trivet.retrieval.documents.splitting import Splitter
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.passages.splitting import Splitter
 from trivet.retrieval.settings import IndexSettings
 from trivet.types.passage import Document, DocumentFormat
 

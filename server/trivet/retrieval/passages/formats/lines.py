@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trivet.retrieval.documents.formats.sections import ParsedDocument, Section
-from trivet.retrieval.documents.json_lines import read_lines
+from trivet.retrieval.passages.formats.sections import ParsedDocument, Section
+from trivet.retrieval.passages.json_lines import read_lines
 
 _BETWEEN = "\n\n"  # in the text as read
 

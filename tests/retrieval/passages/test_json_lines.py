@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from trivet.errors import DocumentRejected
-from trivet.retrieval.documents.json_lines import MAX_LINES, Line, read_lines
-from trivet.retrieval.documents.splitting import Chunk, Splitter
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.passages.json_lines import MAX_LINES, Line, read_lines
+from trivet.retrieval.passages.splitting import Chunk, Splitter
 from trivet.retrieval.settings import IndexSettings
 from trivet.types.passage import Document, DocumentFormat
 

@@ -10,8 +10,8 @@ from pypdf import PdfReader, PdfWriter
 
 from tests.support.retrieval.pdf_files import pdf, pdf_of_streams
 from trivet.errors import DocumentRejected
-from trivet.retrieval.documents.formats.pdf import read_pdf
-from trivet.retrieval.documents.formats.pdf_layout import Piece, page_text
+from trivet.retrieval.passages.formats.pdf import read_pdf
+from trivet.retrieval.passages.formats.pdf_layout import Piece, page_text
 
 BOUNDS = {"pages": 100, "characters": 100_000}
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pypdfium2 as pdfium
 
 from trivet.errors import DocumentRejected
-from trivet.retrieval.documents.formats.pdf_layout import Piece, page_text
+from trivet.retrieval.passages.formats.pdf_layout import Piece, page_text
 
 _MOST_SAID = 200  # characters of another's error message
 _HYPHEN = "\x02"  # what PDFium makes of one at the end of a line

@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.retrieval.documents import markdown, search
 from tests.support.retrieval.word_tokens import WordTokens
-from trivet.retrieval.documents.parsing import read
-from trivet.retrieval.documents.splitting import Splitter
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.passages.parsing import read
+from trivet.retrieval.passages.splitting import Splitter
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.settings import IndexSettings
 from trivet.types.passage import Document, DocumentFormat

@@ -10,8 +10,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from trivet.retrieval.documents.formats.sections import Table
-from trivet.retrieval.documents.token_counts import TokenCounts
+from trivet.retrieval.passages.formats.sections import Table
+from trivet.retrieval.passages.token_counts import TokenCounts
 
 _CHARACTERS_PER_TOKEN = 16  # at most: a tokenizer may take a word of any length for one that it does not know
 _ROWS = 2  # in a passage of a table that is cut: what many rows have in common hides what each one says

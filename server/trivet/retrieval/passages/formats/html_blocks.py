@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from trivet.retrieval.documents.formats.html_inline import InlineText
-from trivet.retrieval.documents.formats.html_tables import Cell, Grid, Row, SpanBudget, span, table_lines
-from trivet.retrieval.documents.formats.sections import (
+from trivet.retrieval.passages.formats.html_inline import InlineText
+from trivet.retrieval.passages.formats.html_tables import Cell, Grid, Row, SpanBudget, span, table_lines
+from trivet.retrieval.passages.formats.sections import (
     HeadingPath,
     ParsedDocument,
     SectionText,

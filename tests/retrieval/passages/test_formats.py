@@ -10,7 +10,7 @@ from tests.support.retrieval.documents import search
 from tests.support.retrieval.pdf_files import pdf
 from trivet.errors import DocumentRejected
 from trivet.prompts.template.examples import example_of
-from trivet.retrieval.documents.formats.pdf import read_pdf
+from trivet.retrieval.passages.formats.pdf import read_pdf
 from trivet.retrieval.service import IndexService
 from trivet.types.passage import Document, DocumentFormat
 from trivet.types.prompt import WorkedExample

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trivet.errors import DocumentRejected
-from trivet.retrieval.documents.parsing import ParsedDocument, Section, read
+from trivet.retrieval.passages.parsing import ParsedDocument, Section, read
 from trivet.types.passage import DocumentFormat
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.retrieval.word_tokens import WordTokens
 from trivet.errors import DocumentRejected
-from trivet.retrieval.documents.limits import DocumentLimits
-from trivet.retrieval.documents.splitting import Splitter
+from trivet.retrieval.passages.limits import DocumentLimits
+from trivet.retrieval.passages.splitting import Splitter
 from trivet.retrieval.settings import IndexSettings
 from trivet.types.passage import Document, DocumentFormat
 

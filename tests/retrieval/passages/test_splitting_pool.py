@@ -20,11 +20,11 @@ from tests.support.processes import cpu_seconds, gone
 from tests.support.retrieval.documents import markdown
 from tests.support.retrieval.pdf_files import pdf, pdf_of_streams
 from trivet.errors import DocumentRejected, Overloaded, RetrievalUnavailable
-from trivet.retrieval.documents.limits import DEFAULT_LIMITS, DocumentLimits
-from trivet.retrieval.documents.process.messages import decode_chunks, encode_chunks
-from trivet.retrieval.documents.process.pool import SplittingPool
-from trivet.retrieval.documents.splitting import Chunk, Splitter
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.passages.limits import DEFAULT_LIMITS, DocumentLimits
+from trivet.retrieval.passages.process.messages import decode_chunks, encode_chunks
+from trivet.retrieval.passages.process.pool import SplittingPool
+from trivet.retrieval.passages.splitting import Chunk, Splitter
 from trivet.retrieval.processes.frames import BrokenFrame
 from trivet.retrieval.settings import IndexSettings
 from trivet.types.passage import Document, DocumentFormat
@@ -257,7 +257,7 @@ async def test_it_has_a_low_priority_and_none_of_the_environment(make: Make) -> 
 async def test_it_dies_with_a_parent_that_is_killed(embedder: OnnxEmbedder) -> None:
     program = f"""
         import asyncio, pathlib
-        from trivet.retrieval.documents.process.pool import SplittingPool
+        from trivet.retrieval.passages.process.pool import SplittingPool
         from trivet.retrieval.settings import IndexSettings
         from trivet.types.passage import Document, DocumentFormat
         async def main():

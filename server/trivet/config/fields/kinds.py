@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from trivet.config.schema import patterns
+from trivet.config.fields import patterns
 from trivet.types.text.encodings import codec_of
 from trivet.types.text.path_pattern import PathPattern
 

@@ -1,4 +1,4 @@
-"""`python -m trivet.retrieval.documents.process.worker`: splits documents for the process that started it.
+"""`python -m trivet.retrieval.passages.process.worker`: splits documents for the process that started it.
 
 One document at a time, with a low priority and limits of its own, because a document of a stranger can take for ever or
 unpack to gigabytes. It ends with its parent, however that ends. Standard output is for frames alone; what libraries
@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from trivet.errors import DocumentRejected
-from trivet.retrieval.documents.limits import DocumentLimits
-from trivet.retrieval.documents.process.messages import LAST, NOT_LAST, SplitRequest, decode_request, encode_chunks
-from trivet.retrieval.documents.splitting import Chunk, Splitter
 from trivet.retrieval.embedding.tokens import ModelTokens
+from trivet.retrieval.passages.limits import DocumentLimits
+from trivet.retrieval.passages.process.messages import LAST, NOT_LAST, SplitRequest, decode_request, encode_chunks
+from trivet.retrieval.passages.splitting import Chunk, Splitter
 from trivet.retrieval.processes.frames import BrokenFrame, Frame, read_frame, write_frame
 from trivet.retrieval.settings import IndexSettings
 from trivet.vector.lifeline import die_with_parent
@@ -31,7 +31,7 @@ _MOST_MODELS = 4  # tokenizers kept open
 
 def main() -> int:
     """Limit this process, then split until the input ends, or memory has become much."""
-    parser = argparse.ArgumentParser(prog="python -m trivet.retrieval.documents.process.worker")
+    parser = argparse.ArgumentParser(prog="python -m trivet.retrieval.passages.process.worker")
     for name in DocumentLimits.__slots__:
         parser.add_argument(f"--{name}", type=int, required=True)
     limits = DocumentLimits(**vars(parser.parse_args()))

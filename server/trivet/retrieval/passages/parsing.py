@@ -1,4 +1,4 @@
-"""Documents of all formats as sections: what `trivet.retrieval.documents.formats` makes of each.
+"""Documents of all formats as sections: what `trivet.retrieval.passages.formats` makes of each.
 
 The text as read, which character ranges refer to: of plain text the content itself, of Markdown the same without front
 matter and comments, of HTML and PDF what was extracted, of JSON lines the lines' texts with an empty line between them.
@@ -7,10 +7,10 @@ Line ends are always `\\n`.
 
 from __future__ import annotations
 
-from trivet.retrieval.documents.formats.html import read_html
-from trivet.retrieval.documents.formats.lines import read_json_lines
-from trivet.retrieval.documents.formats.markdown import read_markdown
-from trivet.retrieval.documents.formats.sections import ParsedDocument, Section, SectionText, cut_sections
+from trivet.retrieval.passages.formats.html import read_html
+from trivet.retrieval.passages.formats.lines import read_json_lines
+from trivet.retrieval.passages.formats.markdown import read_markdown
+from trivet.retrieval.passages.formats.sections import ParsedDocument, Section, SectionText, cut_sections
 from trivet.types.passage import DocumentFormat
 
 __all__ = ["ParsedDocument", "Section", "read"]

@@ -10,8 +10,8 @@ from itertools import accumulate
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from trivet.retrieval.documents.formats.front_matter import read_front_matter
-from trivet.retrieval.documents.formats.sections import (
+from trivet.retrieval.passages.formats.front_matter import read_front_matter
+from trivet.retrieval.passages.formats.sections import (
     HeadingPath,
     ParsedDocument,
     SectionText,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from trivet.retrieval.documents.splitting import Chunk
+from trivet.retrieval.passages.splitting import Chunk
 from trivet.retrieval.processes.frames import BrokenFrame
 from trivet.retrieval.settings import IndexSettings
 from trivet.types.passage import Document, DocumentFormat

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivet.retrieval.documents.process.fair_queue import FairQueue
+from trivet.retrieval.passages.process.fair_queue import FairQueue
 
 
 def served(queue: FairQueue[str], costs: dict[str, float]) -> list[str]:

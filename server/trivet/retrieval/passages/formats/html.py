@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from lxml import etree
 
 from trivet.errors import DocumentRejected
-from trivet.retrieval.documents.formats.html_blocks import HtmlBlocks
-from trivet.retrieval.documents.formats.html_visibility import is_left_out, is_sectioning, unclosed_parts
-from trivet.retrieval.documents.formats.sections import ParsedDocument
+from trivet.retrieval.passages.formats.html_blocks import HtmlBlocks
+from trivet.retrieval.passages.formats.html_visibility import is_left_out, is_sectioning, unclosed_parts
+from trivet.retrieval.passages.formats.sections import ParsedDocument
 
 _PIECE = 4096  # bytes for the parser at a time
 # The parser looks through all open elements for an end tag that closes none of them: so many steps take a second.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trivet.errors import Overloaded, RetrievalUnavailable
-from trivet.retrieval.documents.limits import DEFAULT_LIMITS, DocumentLimits
-from trivet.retrieval.documents.process.fair_queue import FairQueue
-from trivet.retrieval.documents.process.messages import SplitRequest
-from trivet.retrieval.documents.process.splitting_process import SplittingProcess
-from trivet.retrieval.documents.splitting import Chunk
+from trivet.retrieval.passages.limits import DEFAULT_LIMITS, DocumentLimits
+from trivet.retrieval.passages.process.fair_queue import FairQueue
+from trivet.retrieval.passages.process.messages import SplitRequest
+from trivet.retrieval.passages.process.splitting_process import SplittingProcess
+from trivet.retrieval.passages.splitting import Chunk
 from trivet.retrieval.settings import IndexSettings
 from trivet.types.passage import Document
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from trivet.errors import DocumentRejected, FailedPrecondition
 from trivet.retrieval.documents.documents import text_of
-from trivet.retrieval.documents.formats.sections import ParsedDocument, Section
-from trivet.retrieval.documents.limits import DEFAULT_LIMITS, DocumentLimits
-from trivet.retrieval.documents.parsing import read
-from trivet.retrieval.documents.spans import Span, SpanCutter
-from trivet.retrieval.documents.token_counts import TokenCounts, TokenModel
+from trivet.retrieval.passages.formats.sections import ParsedDocument, Section
+from trivet.retrieval.passages.limits import DEFAULT_LIMITS, DocumentLimits
+from trivet.retrieval.passages.parsing import read
+from trivet.retrieval.passages.spans import Span, SpanCutter
+from trivet.retrieval.passages.token_counts import TokenCounts, TokenModel
 from trivet.retrieval.settings import IndexSettings
 from trivet.types.passage import Document, DocumentFormat
 
@@ -27,7 +27,7 @@ _MIN_CHUNK = 16  # no single character has as many tokens, so any text can be sp
 class Chunk:
     """One passage of a document. `title` is the document's with the headings above; `n_tokens` counts `text` alone.
 
-    `start` and `end`: its range in the text as read (see `trivet.retrieval.documents.parsing`), in characters. `text`
+    `start` and `end`: its range in the text as read (see `trivet.retrieval.passages.parsing`), in characters. `text`
     is what stands there; in a passage that begins with a later row of a table the table's header comes before it.
     `tags`: those that the document gives itself.
     """
@@ -94,7 +94,7 @@ class Splitter:
         try:
             if document.format is DocumentFormat.PDF:
                 # Imported here: most processes never meet a PDF.
-                from trivet.retrieval.documents.formats.pdf import read_pdf
+                from trivet.retrieval.passages.formats.pdf import read_pdf
 
                 limits = self._limits
                 title, text = read_pdf(document.content, pages=limits.pages, characters=limits.characters)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trivet.adapters.preflight.safetensors_header import DTYPE_BYTES, TensorEntry
+from trivet.adapters.tensors.safetensors_header import DTYPE_BYTES, TensorEntry
 
 BLOCK_VALUES = 1 << 20
 Matrix = np.ndarray[Any, np.dtype[np.float32]]

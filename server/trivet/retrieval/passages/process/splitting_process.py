@@ -10,9 +10,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from trivet.errors import DocumentRejected, RetrievalUnavailable
-from trivet.retrieval.documents.limits import DocumentLimits
-from trivet.retrieval.documents.process.messages import LAST, SplitRequest, decode_chunks, encode_request
-from trivet.retrieval.documents.splitting import Chunk
+from trivet.retrieval.passages.limits import DocumentLimits
+from trivet.retrieval.passages.process.messages import LAST, SplitRequest, decode_chunks, encode_request
+from trivet.retrieval.passages.splitting import Chunk
 from trivet.retrieval.processes.child import ChildProcess
 from trivet.retrieval.processes.frames import BrokenFrame, Frame, encode_frame
 
@@ -131,7 +131,7 @@ class SplittingProcess:
 
     def _spawned(self) -> ChildProcess:
         limits = [f"--{name}={getattr(self._limits, name)}" for name in DocumentLimits.__slots__]
-        module = "trivet.retrieval.documents.process.worker"
+        module = "trivet.retrieval.passages.process.worker"
         return ChildProcess((sys.executable, "-I", "-m", module, *limits), _ENVIRONMENT)
 
     def _end(self) -> int:

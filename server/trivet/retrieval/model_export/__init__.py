@@ -1,0 +1,1 @@
+"""What models that are exported to ONNX share: export, files, session."""
