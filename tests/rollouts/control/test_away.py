@@ -151,7 +151,7 @@ async def test_observations_that_could_not_wait_are_a_hole(
     await away.seconds(3)
     record = (await world.store.current())[ROUTE]
     assert (record.state, record.reason) == ("halted", "data_hole")
-    assert "g1 lost 5 observations" in record.message
-    await away.gateways[0].operations.resume(ROUTE, actor="anna", reason="five requests do not matter")
+    assert "g1 lost 6 observations" in record.message
+    await away.gateways[0].operations.resume(ROUTE, actor="anna", reason="six requests do not matter")
     await away.seconds(2)
     assert (await world.store.current())[ROUTE].state == "canary"
