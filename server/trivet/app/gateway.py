@@ -222,7 +222,7 @@ class Gateway:
             prices=prices,
             sink=Sink(self._metrics, receipts, lambda: components.routes.routes),
             code_of=code_name_of,
-            require_ready=components.readiness.require,
+            enter=components.readiness.enter,
         )
         searches = Admission(max_running=MAX_SEARCHES, max_queued=4 * MAX_SEARCHES, max_queued_tokens=1)
         inference = InferenceServicer(

@@ -13,7 +13,9 @@ from trivet.types.request import KeyRole
 
 def authenticator(config: Config) -> Authenticator:
     """The keys of the configuration."""
-    return Authenticator([KeyEntry(key.sha256, key.tenant, KeyRole(key.role), key.name) for key in config.file.keys])
+    return Authenticator(
+        [KeyEntry(key.sha256, key.tenant, KeyRole(key.role), key.name, key.tester) for key in config.file.keys]
+    )
 
 
 def listener_settings(config: Config) -> ListenerSettings:

@@ -39,6 +39,13 @@ class Account:
     expected_cached_tokens: int | None = None
     output_tokens: int | None = None
     finish: FinishReason | None = None
+    rollout: str = ""
+    rollout_step: int | None = None
+    unit_hash: str = ""
+    text_hash: str = ""
+    cold: bool = False
+    shadow: bool = False
+    format_valid: bool | None = None
     token_gaps: list[tuple[float, int]] = field(default_factory=list)
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -122,6 +129,13 @@ class Account:
             retrieval_confidence=self.retrieval_confidence,
             example_ids=self.example_ids if code == "OK" else (),
             labels=dict(call.labels),
+            rollout=self.rollout,
+            rollout_step=self.rollout_step,
+            unit_hash=self.unit_hash,
+            text_hash=self.text_hash,
+            cold=self.cold or bool(_ms(self.adapter_wait)),
+            shadow=self.shadow,
+            format_valid=self.format_valid if code == "OK" else None,
         )
 
     def _finish_reason(self, code: str) -> FinishReason:

@@ -13,6 +13,7 @@ from trivet.types.generation import FinishReason
 from trivet.types.receipt import Cost, Receipt, UnitSource
 
 TAIL_BYTES = 16 << 20
+_MARKS = frozenset({"cold", "shadow"})  # of few requests: absent where they do not hold
 
 
 class ReceiptLog:
@@ -64,7 +65,7 @@ def to_json(receipt: Receipt) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for name in Receipt.__slots__:
         value = getattr(receipt, name)
-        if value is None or value == () or value == {} or value == "":
+        if value is None or value == () or value == {} or value == "" or (name in _MARKS and not value):
             continue
         if isinstance(value, FinishReason | UnitSource):
             value = value.value

@@ -18,8 +18,10 @@ from trivet.errors import DeadlineExceeded, PromptTooLong
 from trivet.metering.account import Account
 from trivet.metering.prices import Price
 from trivet.pipeline.admission import Admission
+from trivet.pipeline.answer_format import format_valid
 from trivet.pipeline.assembly import Assemblers, PromptAssembly
 from trivet.pipeline.context import Context, ContextRetrieval
+from trivet.pipeline.fingerprints import text_hash, unit_hash
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.response_sink import ResponseSink
@@ -55,9 +57,9 @@ class GenerationPipeline:
         prices: Mapping[str, Price],
         sink: ReceiptSink,
         code_of: Callable[[BaseException], str],
-        require_ready: Callable[[Route, Variant], None],
+        enter: Callable[[Route, Variant], bool],
     ) -> None:
-        """`require_ready` raises BackendUnavailable for a variant that is not warm."""
+        """`enter` raises BackendUnavailable for a variant that is not warm, and says whether it is just so."""
         self._routes = routes
         self._admission = admission
         self._adapters = adapters
@@ -69,7 +71,7 @@ class GenerationPipeline:
         self._prices = prices
         self._sink = sink
         self._code_of = code_of
-        self._require_ready = require_ready
+        self._enter = enter
 
     async def generate(self, call: GenerateCall, sink: ResponseSink) -> Answer:
         """Answer one request; `sink` gets the text as it comes and the receipt in any case.
@@ -121,17 +123,34 @@ class GenerationPipeline:
         estimate = size_of(call) // BYTES_PER_TOKEN
         async with self._admission.enter(tokens=estimate, priority=call.priority, tenant=call.tenant) as permit:
             account.queue = loop.time() - call.arrived
-            resolution = self._routes.resolve(call.route, call.unit_id)
-            account.resolve(resolution.variant, resolution.route.revision, resolution.unit_source)
-            self._require_ready(resolution.route, resolution.variant)
+            resolution = self._resolve(call, account)
+            account.cold = self._enter(resolution.route, resolution.variant)
             await self._assembly.require_room(call, resolution)
             async with self._adapter(resolution.variant, account) as adapter:
                 context = await self._retrieve(call, resolution, account)
+                passages: tuple[Passage, ...] = ()
                 if self._falls_short(context, call, resolution.variant, account):
-                    return await self._decline(resolution.variant, account, sink), ()
-                prompt, granted = await self._assembly.assemble(call, resolution, context, account)
-                text = await self._stream.run(granted, resolution, prompt, adapter, permit, account, sink)
-        return text, prompt.passages
+                    text = await self._decline(resolution.variant, account, sink)
+                else:
+                    prompt, granted = await self._assembly.assemble(call, resolution, context, account)
+                    text = await self._stream.run(granted, resolution, prompt, adapter, permit, account, sink)
+                    passages = prompt.passages
+        account.format_valid = await format_valid(call, resolution.route, resolution.variant, text)
+        return text, passages
+
+    def _resolve(self, call: GenerateCall, account: Account) -> Resolution:
+        found = self._routes.resolve(call.route, call.unit_id, request_id=call.request_id, forced=call.forced_variant)
+        account.resolve(found.variant, found.route.revision, found.unit_source)
+        rollout = found.route.rollout
+        running = rollout is not None and rollout.id
+        salt = rollout.salt if rollout is not None and running else found.route.salt
+        if call.unit_id:
+            account.unit_hash = unit_hash(salt, call.unit_id)
+        if rollout is not None and running:
+            account.rollout, account.rollout_step = rollout.id, rollout.step
+            if not rollout.ended:
+                account.text_hash = text_hash(salt, call.messages)
+        return found
 
     @asynccontextmanager
     async def _adapter(self, variant: Variant, account: Account) -> AsyncIterator[str | None]:
@@ -140,12 +159,12 @@ class GenerationPipeline:
             yield None
             return
         loop = asyncio.get_running_loop()
-        started = loop.time()
+        started, gave_way = loop.time(), self._adapters.gave_way(variant.adapter)
         async with AsyncExitStack() as held:
             try:
                 adapter = await held.enter_async_context(self._adapters.acquire(variant.adapter))
             finally:
-                account.adapter_wait = loop.time() - started
+                account.adapter_wait = loop.time() - started if gave_way else 0.0
             assert adapter is not None
             account.adapter_digest = adapter.digest
             yield adapter.engine_name

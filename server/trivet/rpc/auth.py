@@ -14,19 +14,25 @@ from trivet.types.request import PUBLIC_TENANT, Caller, KeyRole
 
 @dataclass(frozen=True, slots=True)
 class KeyEntry:
-    """One key of the configuration: the hash of the secret, whose it is, what it may do, what it is called."""
+    """One key of the configuration: the hash of the secret, whose it is, what it may do, what it is called.
+
+    `tester`: may choose the variant that answers, as operators may.
+    """
 
     sha256: str
     tenant: str
     role: KeyRole
     name: str = ""
+    tester: bool = False
 
 
 class Authenticator:
     """Turns the `authorization` metadata into a caller. Without any key, everybody is the tenant `public`."""
 
     def __init__(self, keys: Sequence[KeyEntry]) -> None:
-        self._keys = tuple((bytes.fromhex(key.sha256), Caller(key.tenant, key.role, key.name)) for key in keys)
+        self._keys = tuple(
+            (bytes.fromhex(key.sha256), Caller(key.tenant, key.role, key.name, key.tester)) for key in keys
+        )
 
     def authenticate(self, authorization: str | None) -> Caller:
         """Raises Unauthenticated if keys are configured and this is none of them."""

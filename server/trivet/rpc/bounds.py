@@ -89,8 +89,13 @@ BOUNDS: Mapping[str, Bound] = {
     "WatchRolloutRequest.route": NAME,
 }
 
-METADATA: Mapping[str, int] = {"authorization": 4096, "x-request-id": REQUEST_ID.size or 0, "x-trivet-priority": 1}
-"""Characters of the metadata that is read. What is longer is no key, no request id and no priority."""
+METADATA: Mapping[str, int] = {
+    "authorization": 4096,
+    "x-request-id": REQUEST_ID.size or 0,
+    "x-trivet-priority": 1,
+    "x-trivet-variant": NAME.size or 0,
+}
+"""Characters of the metadata that is read. What is longer is no key, no request id, no priority and no variant."""
 
 
 def check_bounds(message: Message, besides: str = "") -> None:

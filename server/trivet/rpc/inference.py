@@ -19,6 +19,7 @@ from trivet.rpc.wire import (
     priority_of,
     receipt_to_proto,
     retrieve_call,
+    variant_of,
 )
 from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
 from trivet.types.receipt import Receipt
@@ -137,5 +138,6 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
             arrived=call.arrived,
             deadline=call.deadline,
             priority=priority_of(call.metadata("x-trivet-priority")),
+            forced_variant=variant_of(call.metadata("x-trivet-variant"), caller),
             schema_limits=self._schema_limits,
         )

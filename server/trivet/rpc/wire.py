@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trivet.api.v1 import inference_pb2, receipt_pb2
-from trivet.errors import InvalidRequest, Problems
+from trivet.errors import InvalidRequest, PermissionDenied, Problems
 from trivet.rpc.bounds import METADATA
 from trivet.rpc.json_schema import schema_from_struct
 from trivet.schemas.check import schema_problems
@@ -16,7 +16,7 @@ from trivet.types.answer import Answer, RetrieveCall
 from trivet.types.generation import FinishReason
 from trivet.types.passage import Passage
 from trivet.types.receipt import Receipt, UnitSource
-from trivet.types.request import GenerateCall, Message, RetrievalOptions
+from trivet.types.request import Caller, GenerateCall, KeyRole, Message, RetrievalOptions
 
 MAX_TOP_K = 100
 DEFAULT_PRIORITY = 5
@@ -31,6 +31,8 @@ _FINISH = {
 _UNIT_SOURCE = {
     UnitSource.REQUEST: receipt_pb2.UNIT_SOURCE_REQUEST,
     UnitSource.RANDOM: receipt_pb2.UNIT_SOURCE_RANDOM,
+    UnitSource.HOLDOUT: receipt_pb2.UNIT_SOURCE_HOLDOUT,
+    UnitSource.FORCED: receipt_pb2.UNIT_SOURCE_FORCED,
 }
 _OPTIONAL_FIELDS = (
     "input_tokens",
@@ -46,6 +48,8 @@ _OPTIONAL_FIELDS = (
     "total_ms",
     "gateway_ms",
     "retrieval_confidence",
+    "rollout_step",
+    "format_valid",
 )
 
 
@@ -58,6 +62,20 @@ def priority_of(metadata: str | None) -> int:
     return int(metadata)
 
 
+def variant_of(metadata: str | None, caller: Caller) -> str:
+    """`x-trivet-variant`: the variant that a tester or an operator chooses; empty if absent.
+
+    Raises PermissionDenied for anybody else.
+    """
+    if not metadata:
+        return ""
+    if caller.role is not KeyRole.OPERATOR and not caller.tester:
+        raise PermissionDenied("x-trivet-variant needs an operator's key, or one with `tester: true`")
+    if len(metadata) > METADATA["x-trivet-variant"]:
+        raise InvalidRequest({"x-trivet-variant": f"expected at most {METADATA['x-trivet-variant']} characters"})
+    return metadata
+
+
 def generate_call(
     request: inference_pb2.GenerateRequest,
     *,
@@ -66,6 +84,7 @@ def generate_call(
     arrived: float,
     deadline: float | None,
     priority: int,
+    forced_variant: str = "",
     schema_limits: SchemaLimits = DEFAULT_LIMITS,
 ) -> GenerateCall:
     """Check a request; InvalidRequest names every field that is wrong."""
@@ -94,6 +113,7 @@ def generate_call(
         temperature=request.temperature if request.HasField("temperature") else None,
         seed=request.seed if request.HasField("seed") else None,
         priority=priority,
+        forced_variant=forced_variant,
     )
 
 
@@ -202,6 +222,11 @@ def receipt_to_proto(receipt: Receipt) -> receipt_pb2.Receipt:
         degraded=receipt.degraded,
         example_ids=receipt.example_ids,
         created_at=created,
+        rollout=receipt.rollout,
+        unit_hash=receipt.unit_hash,
+        text_hash=receipt.text_hash,
+        cold=receipt.cold,
+        shadow=receipt.shadow,
         cost=receipt_pb2.Cost(
             input=receipt.cost.input,
             cached=receipt.cost.cached,

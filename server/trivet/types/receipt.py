@@ -44,7 +44,9 @@ class Receipt:
 
     `queue_ms`: for a place among the requests that run. `adapter_wait_ms`: until the adapter was in the engine again,
     if it had given way to others, and for a slot; absent where none is used. `retrieval_confidence`: the best
-    passage's score by the reranker where there was one, else its similarity.
+    passage's score by the reranker where there was one, else its similarity. `rollout_step`: -1 before the first one.
+    `unit_hash` and `text_hash` are salted, for those who compare requests. `cold`: one of the first of its variant
+    after a warm-up, or one that waited for its adapter. `shadow`: nobody saw the answer.
     """
 
     request_id: str
@@ -80,3 +82,10 @@ class Receipt:
     retrieval_confidence: float | None = None
     example_ids: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    rollout: str = ""
+    rollout_step: int | None = None
+    unit_hash: str = ""
+    text_hash: str = ""
+    cold: bool = False
+    shadow: bool = False
+    format_valid: bool | None = None

@@ -19,11 +19,15 @@ class KeyRole(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: from the credential, never from the request's body. `key`: the credential's name, empty without one."""
+    """Who asks: from the credential, never from the request's body.
+
+    `key`: the credential's name, empty without one. `tester`: may choose the variant.
+    """
 
     tenant: str
     role: KeyRole
     key: str = ""
+    tester: bool = False
 
     def __str__(self) -> str:
         return f"key {self.key} of tenant {self.tenant}" if self.key else "a caller without a key"
@@ -66,3 +70,4 @@ class GenerateCall:
     temperature: float | None = None
     seed: int | None = None
     priority: int = 0
+    forced_variant: str = ""

@@ -189,7 +189,7 @@ async def gateway(
         prices={"scripted": Price(1.0, 0.1, 2.0)},
         sink=Sink(metrics, receipts, lambda: table.routes),
         code_of=code_name_of,
-        require_ready=lambda route, variant: None,
+        enter=lambda route, variant: False,
     )
     authenticator = Authenticator(
         [KeyEntry(hashlib.sha256(secret.encode()).hexdigest(), tenant, role) for secret, tenant, role in keys]

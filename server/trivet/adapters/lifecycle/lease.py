@@ -9,12 +9,8 @@ from trivet.types.variant import VersionRef
 
 @dataclass(frozen=True, slots=True)
 class AdapterLease:
-    """A resident adapter that stays so for as long as the lease is held.
-
-    `reloaded`: it had given way to others, and this request had to wait until it was in the engine again.
-    """
+    """A resident adapter that stays so for as long as the lease is held."""
 
     ref: VersionRef
     engine_name: str
     digest: str
-    reloaded: bool = False

@@ -120,10 +120,9 @@ class AdapterManager:
         entry = self._available(ref)
         entry.leases += 1
         try:
-            reloaded = entry.cold
             await self._make_resident(entry)
             assert entry.staged is not None
-            yield AdapterLease(ref, entry.staged.engine_name, entry.staged.digest, reloaded)
+            yield AdapterLease(ref, entry.staged.engine_name, entry.staged.digest)
         finally:
             entry.release()
             self._residency.touch(entry)
@@ -131,6 +130,11 @@ class AdapterManager:
     async def source_digest(self, ref: VersionRef) -> str | None:
         """SHA-256 of the adapter's files where they come from; None if they cannot be read now."""
         return await asyncio.to_thread(self._staging.source_digest, ref)
+
+    def gave_way(self, ref: VersionRef) -> bool:
+        """Whether it is in no engine now, and the next request that acquires it waits until it is."""
+        entry = self._entries.get(ref)
+        return entry is not None and entry.cold
 
     def statuses(self) -> list[AdapterStatus]:
         """Every adapter that is loaded, expected or has failed, by name; out of what the manager knows alone."""

@@ -17,6 +17,7 @@ from trivet.types.variant import CacheScope, Route, Sampling, Variant, VersionRe
 
 RETRY_DOWN = 5.0
 RETRY_WARMING = 1.0
+COLD_REQUESTS = 20  # of a variant, after each warm-up
 
 # What priming depends on: a variant that changed under its name is another one.
 Bundle = tuple[str, str, str, VersionRef, VersionRef | None, CacheScope]
@@ -39,6 +40,7 @@ class Readiness:
         self._prompts = prompts
         self._ledger = ledger
         self._ready: dict[Bundle, int] = {}
+        self._cold: dict[Bundle, int] = {}
 
     def is_ready(self, route: Route, variant: Variant) -> bool:
         """Whether it was primed on the engine as it lives now."""
@@ -53,11 +55,24 @@ class Readiness:
             raise BackendUnavailable(f"the engine of backend {variant.backend} is down", RETRY_DOWN)
         raise BackendUnavailable(f"variant {route.name}/{variant.name} is not warm yet", RETRY_WARMING)
 
+    def enter(self, route: Route, variant: Variant) -> bool:
+        """Let a request in, as `require` does. Whether it is one of the first since the variant was warmed.
+
+        Those are slower, whichever variant it is: nobody compares them.
+        """
+        self.require(route, variant)
+        bundle = bundle_of(route, variant)
+        left = self._cold.get(bundle, 0)
+        if left:
+            self._cold[bundle] = left - 1
+        return left > 0
+
     def keep(self, *tables: Mapping[str, Route]) -> None:
         """Forget what none of these requires: its adapter may be gone when it comes back."""
         routes = [route for table in tables for route in table.values()]
         kept = {bundle_of(route, variant) for route in routes for variant in required_variants(route)}
         self._ready = {bundle: life for bundle, life in self._ready.items() if bundle in kept}
+        self._cold = {bundle: left for bundle, left in self._cold.items() if bundle in self._ready}
 
     async def prime(self, route: Route, variant: Variant) -> None:
         """Compute the variant's static prefix on its backend, under its adapter, which waits for a slot like any other.
@@ -83,7 +98,9 @@ class Readiness:
                     async for _ in chunks:
                         pass
                 self._ledger.computed(self._ledger.key(backend, None, engine_name, prefix.fingerprint))
-        self._ready[bundle_of(route, variant)] = incarnation
+        bundle = bundle_of(route, variant)
+        if self._ready.get(bundle) != incarnation:
+            self._ready[bundle], self._cold[bundle] = incarnation, COLD_REQUESTS
 
 
 def bundle_of(route: Route, variant: Variant) -> Bundle:
