@@ -11,7 +11,7 @@ from tests.support.gateway.harness import PROMPT, QUANTUM, no_adapters, routes, 
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import BackendUnavailable
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
-from trivet.pipeline.routes.readiness import RETRY_DOWN, RETRY_WARMING, Readiness
+from trivet.pipeline.routes.readiness import COLD_REQUESTS, RETRY_DOWN, RETRY_WARMING, Readiness
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource, Turn
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
@@ -72,3 +72,15 @@ async def test_another_adapter_under_the_same_name_is_another_variant(readiness:
     changed = variant("plain", adapter=VersionRef("tone", "2"))
     assert readiness.is_ready(PLAIN, VARIANT)
     assert not readiness.is_ready(PLAIN, changed)
+
+
+async def test_the_first_requests_after_each_warm_up_are_cold(backend: ScriptedBackend, readiness: Readiness) -> None:
+    await readiness.prime(PLAIN, VARIANT)
+    assert [readiness.enter(PLAIN, VARIANT) for _ in range(COLD_REQUESTS + 2)] == [True] * COLD_REQUESTS + [False] * 2
+    await readiness.prime(PLAIN, VARIANT)
+    assert not readiness.enter(PLAIN, VARIANT), "it was warm all the time"
+    backend.incarnation = 2
+    with pytest.raises(BackendUnavailable):
+        readiness.enter(PLAIN, VARIANT)
+    await readiness.prime(PLAIN, VARIANT)
+    assert readiness.enter(PLAIN, VARIANT), "the engine started anew"

@@ -143,11 +143,16 @@ class Gateway:
         return self.registry.get_sample_value(f"trivet_{name}", labels) or 0.0
 
 
+def _sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
 @asynccontextmanager
 async def gateway(
     folder: Path,
     *,
     keys: Sequence[tuple[str, str, KeyRole]] = (),
+    testers: Sequence[str] = (),
     max_running: int = 4,
     max_queued: int = 4,
     slow_reader_timeout: float = 0.5,
@@ -159,7 +164,8 @@ async def gateway(
     max_message_bytes: int = LIMITS.max_message_bytes,
     more_prompts: Sequence[PromptSource] = (),
 ) -> AsyncIterator[Gateway]:
-    """Serve on a free port. `keys`: (secret, tenant, role). `searched` instead of the scripted retriever.
+    """Serve on a free port. `keys`: (secret, tenant, role). `testers`: secrets of the first key's tenant.
+    `searched` instead of the scripted retriever.
 
     `backend` instead of one that says its words at once. `adapters` holds what `more_routes` ask for, in two slots.
     """
@@ -191,9 +197,9 @@ async def gateway(
         code_of=code_name_of,
         enter=lambda route, variant: False,
     )
-    authenticator = Authenticator(
-        [KeyEntry(hashlib.sha256(secret.encode()).hexdigest(), tenant, role) for secret, tenant, role in keys]
-    )
+    entries = [KeyEntry(_sha256(secret), tenant, role) for secret, tenant, role in keys]
+    entries += [KeyEntry(_sha256(secret), keys[0][1], KeyRole.CLIENT, tester=True) for secret in testers]
+    authenticator = Authenticator(entries)
     servicer = InferenceServicer(
         generation=generation,
         search=SearchPipeline(table, bounded, Admission(max_running=4, max_queued=4, max_queued_tokens=1)),

@@ -1,0 +1,54 @@
+"""What a receipt says of a rollout's arm: a pure function, so that every decision can be repeated from receipts."""
+
+from __future__ import annotations
+
+from trivet.rollouts.observation import Observation, Outcome
+from trivet.types.receipt import Receipt, UnitSource
+from trivet.types.rollout import RouteRollout
+
+_OUTCOMES = {
+    "OK": Outcome.ANSWERED,
+    "DEADLINE_EXCEEDED": Outcome.TIMED_OUT,
+    "CANCELLED": Outcome.CANCELLED,
+    "RESOURCE_EXHAUSTED": Outcome.REFUSED,
+    "UNAUTHENTICATED": Outcome.REFUSED,
+    "PERMISSION_DENIED": Outcome.REFUSED,
+    "INVALID_ARGUMENT": Outcome.CLIENT_FAULT,
+    "UNIMPLEMENTED": Outcome.CLIENT_FAULT,
+    "ABORTED": Outcome.CLIENT_FAULT,  # it did not read its stream
+}
+_BY_THE_REQUEST = frozenset({"query_cut", "max_tokens_cut", "low_confidence"})
+"""Degraded for what was asked, or with nothing missing: neither is the variant's doing."""
+
+
+def observation_of(
+    receipt: Receipt, rollout: RouteRollout, at: float, agreement: float | None = None
+) -> Observation | None:
+    """The observation that a receipt is; None if it is of another rollout, or no arm of this one ran.
+
+    A request that was refused, or ran into its deadline, before it had a variant counts for neither arm. `at`: when it
+    ended, in seconds of the clock that observations share. `agreement`: of a shadow with the real answer.
+    """
+    arm = rollout.arm_of(receipt.variant)
+    if arm is None or receipt.rollout != rollout.id or not rollout.id or receipt.rollout_step is None:
+        return None
+    named = receipt.unit_source is not UnitSource.RANDOM and receipt.unit_hash
+    return Observation(
+        request_id=receipt.request_id,
+        arm=arm,
+        step=receipt.rollout_step,
+        at=at,
+        outcome=_OUTCOMES.get(receipt.code, Outcome.FAILED),
+        unit=receipt.unit_hash if named else None,
+        text=receipt.text_hash,
+        ttft_ms=receipt.ttft_ms,
+        total_ms=receipt.total_ms,
+        cost_nano_usd=receipt.cost.total,
+        format_valid=receipt.format_valid,
+        degraded=bool(set(receipt.degraded) - _BY_THE_REQUEST),
+        agreement=agreement,
+        cold=receipt.cold,
+        forced=receipt.unit_source is UnitSource.FORCED,
+        holdout=receipt.unit_source is UnitSource.HOLDOUT,
+        shadow=receipt.shadow,
+    )
