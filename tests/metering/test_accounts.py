@@ -56,7 +56,16 @@ def test_waiting_for_a_slot_is_not_the_gateways_own_time() -> None:
     account.add(Chunk("a", 1, engine_at=100.600, finish=FinishReason.STOP), 100.601)
     receipt = account.close(code="OK", now=100.605, price=PRICE)
     assert (receipt.queue_ms, receipt.adapter_wait_ms, receipt.gateway_ms) == (10.0, 500.0, 15.0)
+    assert receipt.cold
     assert served().adapter_wait_ms is None
+
+
+def test_what_waited_for_nothing_is_not_cold() -> None:
+    account = Account(call())
+    account.adapter_wait = 0.0
+    assert not account.close(code="OK", now=100.1, price=PRICE).cold
+    account.cold = True
+    assert account.close(code="OK", now=100.1, price=PRICE).cold
 
 
 def test_a_failed_request_shows_what_is_known_and_no_passages() -> None:

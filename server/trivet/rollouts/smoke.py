@@ -42,3 +42,35 @@ def log_wealth(means: Numbers, candidate: NDArray[np.bool_], *, share: float, to
     highest = bets.max(axis=0) if bets.size else np.zeros(0)
     averaged: Numbers = highest + np.log(np.exp(bets - highest).mean(axis=0))
     return averaged
+
+
+class BettingProcess:
+    """The same, unit by unit: `highest` is the greatest log wealth so far, 0 before the first unit."""
+
+    def __init__(self, share: float, tolerance: float) -> None:
+        """Raises ValueError for a share that is not between 0 and 1."""
+        if not 0 < share < 1:
+            raise ValueError(f"the candidate's share is {share}, expected a number between 0 and 1, both excluded")
+        self._share, self._tolerance = share, tolerance
+        self._seen = self._control = 0.0
+        self._bets = np.zeros(len(_FRACTIONS))
+        self._highest: float | None = None
+
+    @property
+    def highest(self) -> float:
+        """The natural logarithm of the greatest wealth that the process has reached."""
+        return 0.0 if self._highest is None else self._highest
+
+    def add(self, mean: float, *, candidate: bool) -> None:
+        """The next unit, in the order they were first seen, with the mean of its numbers."""
+        share = self._share
+        expected = (self._control + _PRIOR_MEAN * _PRIOR_UNITS) / (self._seen + _PRIOR_UNITS)
+        gain = (1 / share if candidate else -1 / (1 - share)) * (mean - expected) - self._tolerance
+        most_lost = max(expected / share, (1 - expected) / (1 - share)) + self._tolerance
+        self._bets += np.log1p(_FRACTIONS * (gain / most_lost))
+        most = float(self._bets.max())
+        wealth = most + float(np.log(np.exp(self._bets - most).mean()))
+        self._highest = wealth if self._highest is None else max(self._highest, wealth)
+        if not candidate:
+            self._seen += 1
+            self._control += mean

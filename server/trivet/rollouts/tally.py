@@ -1,21 +1,27 @@
-"""A step's statistics, from observations: per unit and arm, the first requests' numbers, and what was left out."""
+"""A step's statistics, from observations: per unit and arm, the first requests' numbers, and what was left out.
+
+Everything is kept while observations come in, so that one costs the same whatever came before it, and a look costs a
+step for each guardrail.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-import numpy as np
+from dataclasses import dataclass
 
 from trivet.rollouts.guardrails import numbers
 from trivet.rollouts.observation import Exclusion, Observation, Outcome, RetryWindow, exclusion
-from trivet.rollouts.smoke import WINDOW_SECONDS, log_wealth
+from trivet.rollouts.running_sums import RunningSums, scaled, unscaled
+from trivet.rollouts.smoke import HIGHEST_SHARE, WINDOW_SECONDS, BettingProcess
 from trivet.rollouts.spec import Guardrail, GuardrailKind
 from trivet.rollouts.statistics import FIRST_REQUESTS, ArmSums
 from trivet.rollouts.thresholds import StableBlocks, Thresholds
 from trivet.types.rollout import Arm
+
+LATE_SECONDS = 5.0
+"""How long a unit's last numbers may be on their way before it is bet on without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +29,8 @@ class StepStatistics:
     """What a decision knows of a step.
 
     `new_units`: first seen by the rollout in this step, stable's and the candidate's. `log_wealth`: of the smoke rule,
-    at its latest unit; of the highest the process has reached since the step began. `last_counted`: when a request of
-    each arm last counted, seconds of the store's clock; absent if none has.
+    the highest that the process has reached since the step began; 0 in steps that it does not judge. `last_counted`:
+    when a request of each arm last counted, seconds of the store's clock; absent if none has.
     """
 
     step: int
@@ -38,15 +44,30 @@ class StepStatistics:
 
 
 @dataclass(slots=True)
+class _Numbers:
+    """How many numbers a unit has for a guardrail, and their sum, scaled; `early_*`: of its first minutes alone."""
+
+    n: int = 0
+    y: int = 0
+    early_n: int = 0
+    early_y: int = 0
+
+
+@dataclass(slots=True)
 class _Unit:
     arm: Arm
     first_at: float
-    new: bool
+    numbers: dict[GuardrailKind, _Numbers]
     requests: int = 0
-    n: dict[GuardrailKind, int] = field(default_factory=dict)
-    y: dict[GuardrailKind, float] = field(default_factory=dict)
-    early_n: dict[GuardrailKind, int] = field(default_factory=dict)
-    early_y: dict[GuardrailKind, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Counted:
+    """A request that counts, for feedback that comes later."""
+
+    unit: _Unit
+    early: bool
+    score: float | None
 
 
 class StepTally:
@@ -65,13 +86,35 @@ class StepTally:
     ) -> None:
         self._step = step
         self._guardrails = guardrails
-        self._known = known_units
+        self._kinds = frozenset(guardrail.kind for guardrail in guardrails)
+        self._before = known_units
         self._blocks = StableBlocks(thresholds)
         self._retries = RetryWindow()
         self._units: dict[tuple[str, Arm], _Unit] = {}
-        self._exclusions: Counter[Exclusion] = Counter()
+        self._sums = {(arm, kind): RunningSums() for arm in Arm for kind in self._kinds}
+        self._unit_counts = Counter[Arm]()
+        self._new_counts = Counter[Arm]()
+        self._open: deque[_Unit] = deque()  # new ones that were not bet on yet, in the order they were first seen
+        self._processes: dict[GuardrailKind, BettingProcess] = {}
+        self._requests: dict[str, _Counted] = {}
+        self._exclusions = Counter[Exclusion]()
         self._counted = 0
         self._last: dict[Arm, float] = {}
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What the next request is measured against."""
+        return self._blocks.thresholds
+
+    @property
+    def units_before(self) -> frozenset[str]:
+        """Those of the steps before this one."""
+        return self._before
+
+    @property
+    def known_units(self) -> frozenset[str]:
+        """Those of this step and of all before it."""
+        return self._before | {unit for unit, _ in self._units}
 
     def add(self, observation: Observation) -> Exclusion | None:
         """Counts a request, or says why not. Raises ValueError for one of another step."""
@@ -81,11 +124,27 @@ class StepTally:
         if reason is None and self._retries.repeated(observation):
             reason = Exclusion.REPEATED
         if reason is None:
-            self._last[observation.arm] = observation.at
+            self.saw({observation.arm: observation.at})
             reason = self._count(observation)
         if reason is not None:
             self._exclusions[reason] += 1
         return reason
+
+    def add_feedback(self, request_id: str, score: float) -> bool:
+        """What somebody said of an answer, 0 to 1, after it was counted; a later word replaces an earlier one.
+
+        Whether the request is one that this step counts.
+        """
+        found = self._requests.get(request_id)
+        if found is None:
+            return False
+        before, found.score = found.score, score
+        if before is not None:
+            self._change(found, GuardrailKind.FEEDBACK, 0, scaled(1 - score) - scaled(1 - before))
+        else:
+            self._change(found, GuardrailKind.FEEDBACK, 1, scaled(1 - score))
+            self._change(found, GuardrailKind.FEEDBACK_RESPONSE, 0, scaled(1.0))
+        return True
 
     def exclude(self, counts: Mapping[Exclusion, int]) -> None:
         """Count requests that somebody else has left out already, by reason."""
@@ -96,49 +155,57 @@ class StepTally:
         for arm, at in last.items():
             self._last[arm] = max(at, self._last.get(arm, at))
 
-    @property
-    def thresholds(self) -> Thresholds:
-        """What the next request is measured against."""
-        return self._blocks.thresholds
-
-    @property
-    def known_units(self) -> frozenset[str]:
-        """Those of this step and of all before it."""
-        return self._known | {unit for unit, _ in self._units}
-
     def statistics(self, *, share: float, now: float) -> StepStatistics:
         """The step so far; `share` is the candidate's, for the smoke rule, whose units are closed by `now`."""
+        self._bet(share, now)
         kinds = [guardrail.kind for guardrail in self._guardrails]
         return StepStatistics(
             step=self._step,
-            sums={arm: {kind: self._sums(arm, kind) for kind in kinds} for arm in Arm},
-            units={arm: sum(unit.arm is arm for unit in self._units.values()) for arm in Arm},
-            new_units={arm: sum(unit.arm is arm and unit.new for unit in self._units.values()) for arm in Arm},
-            log_wealth={guardrail.kind: self._wealth(guardrail, share, now) for guardrail in self._guardrails},
+            sums={arm: {kind: self._sums[arm, kind].arm_sums() for kind in kinds} for arm in Arm},
+            units={arm: self._unit_counts[arm] for arm in Arm},
+            new_units={arm: self._new_counts[arm] for arm in Arm},
+            log_wealth={kind: self._processes[kind].highest if kind in self._processes else 0.0 for kind in kinds},
             exclusions=dict(self._exclusions),
             counted=self._counted,
             last_counted=dict(self._last),
         )
 
     def _count(self, observation: Observation) -> Exclusion | None:
-        assert observation.unit is not None
-        key = (observation.unit, observation.arm)
-        unit = self._units.get(key)
-        if unit is None:
-            new = observation.unit not in self._known
-            unit = self._units[key] = _Unit(observation.arm, observation.at, new)
+        unit = self._unit(observation)
         if unit.requests == FIRST_REQUESTS:
             return Exclusion.BEYOND_FIRST
         unit.requests += 1
         self._counted += 1
         early = observation.at - unit.first_at < WINDOW_SECONDS
+        counted = self._requests[observation.request_id] = _Counted(unit, early, observation.feedback)
         for kind, number in numbers(observation, self._guardrails, self._blocks.thresholds).items():
-            _add(unit.n, unit.y, kind, number)
-            if early:
-                _add(unit.early_n, unit.early_y, kind, number)
+            self._change(counted, kind, 1, scaled(number))
         if observation.arm is Arm.STABLE:
             self._measure(observation)
         return None
+
+    def _unit(self, observation: Observation) -> _Unit:
+        assert observation.unit is not None
+        key = (observation.unit, observation.arm)
+        unit = self._units.get(key)
+        if unit is None:
+            unit = self._units[key] = _Unit(observation.arm, observation.at, {})
+            self._unit_counts[observation.arm] += 1
+            if observation.unit not in self._before:
+                self._new_counts[observation.arm] += 1
+                self._open.append(unit)
+        return unit
+
+    def _change(self, counted: _Counted, kind: GuardrailKind, more: int, by: int) -> None:
+        """The unit of a request has `more` numbers for a guardrail, and their sum is greater `by` this."""
+        if kind not in self._kinds:
+            return
+        unit = counted.unit
+        of = unit.numbers.setdefault(kind, _Numbers())
+        self._sums[unit.arm, kind].change(of.n, of.y, of.n + more, of.y + by)
+        of.n, of.y = of.n + more, of.y + by
+        if counted.early:
+            of.early_n, of.early_y = of.early_n + more, of.early_y + by
 
     def _measure(self, observation: Observation) -> None:
         """A timeout's times are longer than any limit, and are measured as such."""
@@ -147,27 +214,15 @@ class StepTally:
         answered = observation.outcome is Outcome.ANSWERED
         self._blocks.add(ttft, observation.total_ms if answered else endless, observation.cost_nano_usd)
 
-    def _sums(self, arm: Arm, kind: GuardrailKind) -> ArmSums:
-        units = [unit for unit in self._units.values() if unit.arm is arm and kind in unit.n]
-        counts = np.array([unit.n[kind] for unit in units], dtype=np.float64)
-        return ArmSums.of(counts, np.array([unit.y[kind] for unit in units], dtype=np.float64))
-
-    def _wealth(self, guardrail: Guardrail, share: float, now: float) -> float:
-        kind = guardrail.kind
-        units = [
-            unit
-            for unit in self._units.values()
-            if unit.new and kind in unit.early_n and now - unit.first_at >= WINDOW_SECONDS
-        ]
-        if not units or not 0 < share < 1:
-            return 0.0
-        means = np.array([unit.early_y[kind] / unit.early_n[kind] for unit in units])
-        candidate = np.array([unit.arm is Arm.CANDIDATE for unit in units])
-        return float(log_wealth(means, candidate, share=share, tolerance=guardrail.tolerance).max())
-
-
-def _add(
-    counts: dict[GuardrailKind, int], sums: dict[GuardrailKind, float], kind: GuardrailKind, number: float
-) -> None:
-    counts[kind] = counts.get(kind, 0) + 1
-    sums[kind] = sums.get(kind, 0.0) + number
+    def _bet(self, share: float, now: float) -> None:
+        """Bet on the new units whose first minutes are over: each once, in the order they were first seen."""
+        if not 0 < share <= HIGHEST_SHARE:
+            return
+        if not self._processes:
+            self._processes = {one.kind: BettingProcess(share, one.tolerance) for one in self._guardrails}
+        while self._open and now - self._open[0].first_at >= WINDOW_SECONDS + LATE_SECONDS:
+            unit = self._open.popleft()
+            for kind, of in unit.numbers.items():
+                if of.early_n:
+                    mean = unscaled(of.early_y) / of.early_n
+                    self._processes[kind].add(mean, candidate=unit.arm is Arm.CANDIDATE)
