@@ -44,6 +44,9 @@ class Resident(AdapterManager):
         self.used = 0
         self.delay = 0.0
 
+    def gave_way(self, ref: VersionRef) -> bool:
+        return self.delay > 0
+
     @asynccontextmanager
     async def acquire(self, ref: VersionRef | None) -> AsyncIterator[AdapterLease | None]:
         self.used += 1
