@@ -283,3 +283,31 @@ async def test_those_who_gave_way_and_are_cancelled_at_once_leave_no_trace() -> 
     assert admission.in_flight == 0
     async with admission.enter(tokens=1):
         assert admission.in_flight == 1
+
+
+async def test_beside_others_a_tenant_has_its_part_of_the_places_and_alone_all() -> None:
+    admission = Admission(max_running=4, max_queued=8, max_queued_tokens=100, beside_others=2)
+    order, ends = list[str](), {name: asyncio.Event() for name in ("f1", "f2", "f3", "f4", "f5", "f6", "other")}
+
+    async def run(tenant: str, name: str) -> None:
+        async with admission.enter(tokens=1, tenant=tenant):
+            order.append(name)
+            await ends[name].wait()
+
+    tasks = [asyncio.create_task(run("flood", name)) for name in ("f1", "f2", "f3", "f4")]
+    await asyncio.sleep(0)
+    assert order == ["f1", "f2", "f3", "f4"]  # alone: all
+    tasks += [asyncio.create_task(run("flood", name)) for name in ("f5", "f6")]
+    tasks.append(asyncio.create_task(run("acme", "other")))
+    await asyncio.sleep(0)
+    for name in ("f1", "f2"):
+        ends[name].set()
+        await asyncio.sleep(0.01)
+    assert order == ["f1", "f2", "f3", "f4", "other"]  # flood has two places, and one is free
+    ends["f3"].set()
+    await asyncio.sleep(0.01)
+    assert order[-1] == "f5"
+    for end in ends.values():
+        end.set()
+    await asyncio.gather(*tasks)
+    assert admission.in_flight == 0

@@ -99,6 +99,7 @@ class Gateway:
             max_running=admission.max_running,
             max_queued=admission.max_queued,
             max_queued_tokens=admission.max_queued_tokens,
+            beside_others=max(1, int(admission.max_running * admission.share_beside_others)),
         )
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
         self._slots = adapter_slots(config, self._metrics)
@@ -224,7 +225,12 @@ class Gateway:
             code_of=code_name_of,
             enter=components.readiness.enter,
         )
-        searches = Admission(max_running=MAX_SEARCHES, max_queued=4 * MAX_SEARCHES, max_queued_tokens=1)
+        searches = Admission(
+            max_running=MAX_SEARCHES,
+            max_queued=4 * MAX_SEARCHES,
+            max_queued_tokens=1,
+            beside_others=MAX_SEARCHES // 2,
+        )
         inference = InferenceServicer(
             generation=generation,
             search=SearchPipeline(components.routes, retriever, searches),

@@ -17,6 +17,7 @@ from trivet.retrieval.service import IndexService, open_database
 from trivet.retrieval.settings import CorpusSelection, EmbeddingSettings, IndexSettings, Precision
 from trivet.retrieval.snapshot.builder import InPlace, SnapshotBuilder
 from trivet.retrieval.snapshot.resources import IndexResources
+from trivet.retrieval.snapshot.turns import IndexTurns
 from trivet.stores.collection_builder import CollectionBuilder
 from trivet.stores.data_folder import DataFolder, refuse_without
 from trivet.stores.document_log import DocumentLog
@@ -51,7 +52,13 @@ async def open_indexes(
         splitting = splitting_pool(config)
         stack.callback(splitting.close)
         stores = IndexResources(
-            store, DocumentLog(database, _quotas(config)), SnapshotCatalogue(database), embedders, builder, splitting
+            vectors=store,
+            log=DocumentLog(database, _quotas(config)),
+            catalogue=SnapshotCatalogue(database),
+            embedders=embedders,
+            builder=builder,
+            splitting=splitting,
+            turns=IndexTurns.with_engine(owned=store.owned),
         )
         service = IndexService(stores, settings)
         stack.push_async_callback(service.close)

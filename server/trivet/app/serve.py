@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 
 from trivet.app.gateway import Gateway
 from trivet.app.progress import Progress
 from trivet.config import Config
+
+# Seconds for which a thread may keep the interpreter's lock from others that want it (Python's default is 5 ms): the
+# event loop asks for it after each wait, and a thread may be reading somebody's large document or schema.
+SWITCH_INTERVAL = 0.0005
 
 
 def run_server(read: Callable[[], Config], progress: Progress) -> None:
@@ -21,6 +26,7 @@ def run_server(read: Callable[[], Config], progress: Progress) -> None:
 
 async def _serve(read: Callable[[], Config], progress: Progress) -> None:
     config = read()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     stop, hang_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()

@@ -13,6 +13,7 @@ from trivet.backends.background import in_background
 from trivet.backends.coalescing import Coalescer
 from trivet.backends.engine_metrics import EngineMetrics
 from trivet.backends.engine_sockets import EngineSockets
+from trivet.backends.grammars.engine_turns import EngineTurns
 from trivet.backends.grammars.process import CompilerProcess, write_vocabulary
 from trivet.backends.grammars.trials import OnTrial, SchemaTrials
 from trivet.backends.launch.failure import log_size, told_failure
@@ -23,6 +24,8 @@ from trivet.backends.vllm_settings import EmbeddedSettings
 from trivet.errors import AdapterRejected, BackendUnavailable, GenerationFailed, InvalidRequest, PromptTooLong
 from trivet.types.adapter import StagedAdapter
 from trivet.types.generation import BackendRequest, Chunk
+
+COMPILERS = 2  # one is left to other tenants
 
 
 class EngineState(Enum):
@@ -58,6 +61,7 @@ class EmbeddedVllm:
         self._on_state = on_state
         self._on_trial = on_trial
         self._engine: VllmEngine | None = None
+        self._engine_turns = EngineTurns()
         self._trials: SchemaTrials | None = None  # as old as the engine, which has what they found harmless
         self._abandoned: asyncio.Future[Any] | None = None
         self._loras = LoraRegistry()
@@ -104,7 +108,7 @@ class EmbeddedVllm:
                 self._enter(EngineState.DEAD)
                 cause = told_failure(problem, self._settings.log_file, written)
                 raise BackendUnavailable(f"the engine {self.name} did not start: {cause}", RETRY_AFTER) from problem
-            self._engine, self._trials = engine, trials
+            self._engine, self._trials, self._engine_turns = engine, trials, EngineTurns()
             self.block_size, self.context_tokens = engine.block_size, engine.context_tokens
             self.salts_after_prefix = engine.salts_after_prefix
             self.incarnation += 1
@@ -145,21 +149,25 @@ class EmbeddedVllm:
         schema = None
         if request.json_schema is not None:
             schema = await self._admitted(request.json_schema, request.schema_owner)
-        ticket = await engine.submit(request, lora, schema, collector)
-        try:
-            while not collector.finished:
-                try:
-                    chunk = await collector.get()
-                except GenerationFailed:
-                    raise
-                except Exception as problem:
-                    raise engine.unavailable() from problem
-                yield chunk
-        finally:
-            unread = collector.unread()
-            if unread is not None:
-                request.on_unread(unread)
-            await engine.release(ticket)
+        async with contextlib.AsyncExitStack() as turn:
+            if schema is not None:
+                await turn.enter_async_context(self._engine_turns.compiling(schema, request.schema_owner))
+            ticket = await engine.submit(request, lora, schema, collector)
+            try:
+                while not collector.finished:
+                    try:
+                        chunk = await collector.get()
+                    except GenerationFailed:
+                        raise
+                    except Exception as problem:
+                        raise engine.unavailable() from problem
+                    await turn.aclose()
+                    yield chunk
+            finally:
+                unread = collector.unread()
+                if unread is not None:
+                    request.on_unread(unread)
+                await engine.release(ticket)
 
     async def load_adapter(self, adapter: StagedAdapter) -> None:
         """Make it resident under its engine name; raises AdapterRejected if the engine refuses it."""
@@ -239,7 +247,8 @@ class EmbeddedVllm:
     async def _new_trials(self, engine: VllmEngine) -> SchemaTrials:
         vocabulary = write_vocabulary(self._settings.cache_folder, await engine.vocabulary())
         limits = self._settings.trials
-        return SchemaTrials(CompilerProcess(vocabulary, limits), limits, self._on_trial)
+        compilers = [CompilerProcess(vocabulary, limits) for _ in range(COMPILERS)]
+        return SchemaTrials(compilers, limits, self._on_trial)
 
     async def _discard(self) -> None:
         engine, self._engine = self._engine, None

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from trivet.errors import Draining, Overloaded
+from trivet.fairness.active_tenants import ActiveTenants
 from trivet.pipeline.fair_queue import FairQueue, Waiter
 
 RETRY_AFTER = 1.0
@@ -39,15 +40,20 @@ class Permit:
 
 
 class Admission:
-    """At most `max_running` at once; at most `max_queued` more, and `max_queued_tokens` of prompt, wait their turn.
+    """At most `max_running` at once, of one tenant at most `beside_others` while there are others; at most `max_queued`
+    more, and `max_queued_tokens` of prompt, wait their turn.
 
     The next place goes to the tenant that has the fewest, in turn between those that have as many; within a tenant by
     priority (0 first), then in order of arrival. Where there is no room to wait, the last of the tenant that takes up
     most of it gives way to one that takes up less. All calls come from one event loop.
     """
 
-    def __init__(self, *, max_running: int, max_queued: int, max_queued_tokens: int) -> None:
+    def __init__(
+        self, *, max_running: int, max_queued: int, max_queued_tokens: int, beside_others: int | None = None
+    ) -> None:
         self._max_running = max_running
+        self._beside_others = max_running if beside_others is None else beside_others
+        self._active = ActiveTenants()
         self._max_queued = max_queued
         self._max_queued_tokens = max_queued_tokens
         self._running = 0
@@ -76,22 +82,30 @@ class Admission:
         """
         if self._draining:
             raise Draining("the server is stopping")
-        if self._queued or self._running >= self._max_running:
+        self._active.enter(tenant)
+        try:
+            await self._admitted(tokens, priority, tenant)
+            permit = Permit(self, tenant, tokens)
+            try:
+                yield permit
+            finally:
+                if permit.held:
+                    self._free_permit(tenant)
+                self._admit_next()
+        finally:
+            self._active.leave(tenant)
+
+    async def _admitted(self, tokens: int, priority: int, tenant: str) -> None:
+        at_once = self._running < self._max_running and tenant not in self._queue and self._may_have_more(tenant)
+        if self._queued or not at_once:
             self._make_room(tenant, tokens)
-        if self._running < self._max_running and self._queued == self._aside:
+        if at_once:
             self._take_permit(tenant)
             self._idle.clear()
         else:
             waiter = self._waiter(tenant, tokens, priority)
             self._queue.join(waiter)
             await self._wait(waiter)
-        permit = Permit(self, tenant, tokens)
-        try:
-            yield permit
-        finally:
-            if permit.held:
-                self._free_permit(tenant)
-            self._admit_next()
 
     def step_aside(self, permit: Permit) -> None:
         """See `Permit.aside`, which calls these three in turn."""
@@ -178,13 +192,22 @@ class Admission:
 
     def _admit_next(self) -> None:
         while self._running < self._max_running and (self._returning or self._queue):
-            waiter = self._returning.popleft() if self._returning else self._queue.take_next(self._permits)
+            waiter = (
+                self._returning.popleft()
+                if self._returning
+                else self._queue.take_next(self._permits, self._may_have_more)
+            )
+            if waiter is None:
+                break
             self._stop_waiting(waiter)
             if not waiter.admitted.done():  # else it was cancelled, and its task has not run since
                 self._take_permit(waiter.tenant)
                 waiter.admitted.set_result(None)
         if not self.in_flight:
             self._idle.set()
+
+    def _may_have_more(self, tenant: str) -> bool:
+        return self._permits[tenant] < self._beside_others or not self._active.besides(tenant)
 
     def _take_permit(self, tenant: str) -> None:
         self._running += 1

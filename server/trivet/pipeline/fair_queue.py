@@ -76,13 +76,18 @@ class FairQueue:
         if not line.count:
             del self._queues[waiter.tenant]
 
-    def take_next(self, permits: Mapping[str, int]) -> Waiter:
-        """Whose turn it is: it waits no more. `permits`: how many each tenant has."""
+    def __contains__(self, tenant: str) -> bool:
+        return tenant in self._queues
+
+    def take_next(self, permits: Mapping[str, int], may_have_more: Callable[[str], bool]) -> Waiter | None:
+        """Whose turn it is: it waits no more. None if nobody `may_have_more`. `permits`: how many each tenant has."""
 
         def turn(tenant: str) -> tuple[int, int]:
             return permits.get(tenant, 0), self._turns.get(tenant, 0)
 
-        tenant = min(self._queues, key=turn)
+        tenant = min(filter(may_have_more, self._queues), key=turn, default=None)
+        if tenant is None:
+            return None
         waiter = self._queues[tenant].first()
         self.leave(waiter)
         return waiter

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from trivet.errors import FailedPrecondition, InvalidRequest, NotFound, RetrievalUnavailable
 from trivet.excerpt import quote
-from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.index.build import build
 from trivet.retrieval.index.index import DocumentIndex
 from trivet.retrieval.index.opener import IndexOpener
@@ -25,11 +24,6 @@ from trivet.types.passage import Acknowledgement, BuildProgress, Document, Index
 MAX_TOP_K = 100
 MAX_TAGS = 24  # of a request and its variant; the engine takes four times as long for twice as many
 MAX_TAG_CHARACTERS = 256
-# A query's embedding and a search of our own engine are done one at a time: with one in each, one between them and one
-# that is read, more would only wait in there, in the order in which they came. Another engine is a network away, and
-# does many at once.
-SEARCHES_AT_ONCE = 4
-SEARCHES_AT_ONCE_ELSEWHERE = 32
 DOCUMENTS_VERSION = 2
 
 
@@ -48,7 +42,6 @@ class IndexService:
         self._settings = dict(indexes)
         self._opened: dict[str, DocumentIndex] = {}
         self._building: set[str] = set()
-        self._semaphore = FairSemaphore(SEARCHES_AT_ONCE if stores.vectors.owned else SEARCHES_AT_ONCE_ELSEWHERE)
 
     async def start(self, *, replace_unusable: str = "") -> None:
         """Open all indexes; when this returns, everything that was ever acknowledged is found.
@@ -72,7 +65,7 @@ class IndexService:
         return self._opened
 
     async def search(self, query: SearchQuery) -> SearchResult:
-        """Hybrid search among shared documents and the tenant's own; waits for the tenant's turn.
+        """Hybrid search among shared documents and the tenant's own; waits for the tenant's turns.
 
         Raises NotFound for an unknown index, InvalidRequest, and RetrievalUnavailable when the engine is down or slow.
         """
@@ -84,8 +77,7 @@ class IndexService:
         index = self._index(query.index)
         if not query.asked.strip():
             return SearchResult((), index.snapshot)
-        async with self._semaphore.slot(query.tenant):
-            return await index.search(query)
+        return await index.search(query)
 
     async def upsert(self, index: str, document: Document) -> Acknowledgement:
         """Add or replace a document: durable and found by the next search when this returns.
@@ -94,7 +86,9 @@ class IndexService:
         RetrievalUnavailable: then it is not known whether it was written, and the same call again makes sure.
         Cancelled, it is written either whole or not at all.
         """
-        return await self._index(index).writer.upsert(document)
+        found = self._index(index)
+        async with self._stores.turns.writes.slot(document.tenant):
+            return await found.writer.upsert(document)
 
     def max_document_bytes(self, index: str) -> int:
         """How large a document of the index may be; raises NotFound, RetrievalUnavailable."""

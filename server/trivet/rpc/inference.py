@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Any
 
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc
 from trivet.errors import InvalidRequest, NotFound, Unsupported
 from trivet.excerpt import quote
+from trivet.fairness.fair_semaphore import FairSemaphore
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.search import SearchPipeline
@@ -24,6 +27,8 @@ from trivet.rpc.wire import (
 from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall
+
+SMALL_SCHEMA = 1024  # bytes; a larger one takes up to milliseconds to read, and the event loop is everybody's
 
 
 class UnarySink:
@@ -75,19 +80,20 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
         self._receipts = receipts
         self._keys = keys
         self._schema_limits = schema_limits
+        self._schemas = FairSemaphore(1)  # large ones being read
         self._slow_reader_timeout = slow_reader_timeout
 
     async def Generate(self, request: inference_pb2.GenerateRequest, context: Context) -> Any:
         """Answer with one message."""
         async with rpc_call(context, request) as call:
-            answer = await self._generation.generate(self._checked(request, call), UnarySink(call))
+            answer = await self._generation.generate(await self._checked(request, call), UnarySink(call))
             return answer_to_proto(answer)
 
     async def GenerateStream(self, request: inference_pb2.GenerateRequest, context: Context) -> None:
         """Answer as it is generated."""
         async with rpc_call(context, request) as call:
             sink = StreamSink(call, context, self._slow_reader_timeout)
-            answer = await self._generation.generate(self._checked(request, call), sink)
+            answer = await self._generation.generate(await self._checked(request, call), sink)
             await sink.write(inference_pb2.GenerateStreamResponse(final=answer_to_proto(answer)))
 
     async def Retrieve(self, request: inference_pb2.RetrieveRequest, context: Context) -> Any:
@@ -129,9 +135,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
                 raise NotFound(f"no receipt of request {quote(request.request_id)} among the latest")
             return inference_pb2.GetReceiptResponse(receipt=receipt_to_proto(receipt))
 
-    def _checked(self, request: inference_pb2.GenerateRequest, call: Call) -> GenerateCall:
+    async def _checked(self, request: inference_pb2.GenerateRequest, call: Call) -> GenerateCall:
         caller = call.authenticate(self._keys)
-        return generate_call(
+        check = partial(
+            generate_call,
             request,
             request_id=call.request_id,
             tenant=caller.tenant,
@@ -141,3 +148,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
             forced_variant=variant_of(call.metadata("x-trivet-variant"), caller),
             schema_limits=self._schema_limits,
         )
+        if request.json_schema.ByteSize() <= SMALL_SCHEMA:
+            return check()
+        async with self._schemas.slot(caller.tenant):
+            return await asyncio.to_thread(check)

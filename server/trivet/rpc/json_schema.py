@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import struct_pb2
 
 MOST_EXACT = 2**53  # beyond, a double stands for several integers
 
@@ -16,19 +16,25 @@ def schema_from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
     does not know. A Struct is a map: whatever order the client had is lost on the way. Lists keep theirs, so properties
     come in the order of `required`, the others after them by name.
     """
-    restored: dict[str, Any] = _restored(json_format.MessageToDict(struct))
-    return restored
+    return _object(struct)
 
 
-def _restored(value: Any) -> Any:
-    if isinstance(value, dict):
-        fields = {key: _restored(value[key]) for key in sorted(value)}
-        properties, required = fields.get("properties"), fields.get("required")
-        if isinstance(properties, dict) and isinstance(required, list):
-            first = [name for name in required if isinstance(name, str) and name in properties]
-            fields["properties"] = {name: properties[name] for name in dict.fromkeys([*first, *properties])}
-        return fields
-    if isinstance(value, list):
-        return [_restored(item) for item in value]
-    whole = isinstance(value, float) and value.is_integer() and abs(value) <= MOST_EXACT
-    return int(value) if whole else value
+def _object(struct: struct_pb2.Struct) -> dict[str, Any]:
+    fields = {key: _value(struct.fields[key]) for key in sorted(struct.fields)}
+    properties, required = fields.get("properties"), fields.get("required")
+    if isinstance(properties, dict) and isinstance(required, list):
+        first = [name for name in required if isinstance(name, str) and name in properties]
+        fields["properties"] = {name: properties[name] for name in dict.fromkeys([*first, *properties])}
+    return fields
+
+
+def _value(value: struct_pb2.Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return _object(value.struct_value)
+    if kind == "list_value":
+        return [_value(item) for item in value.list_value.values]
+    if kind == "number_value":
+        number = value.number_value
+        return int(number) if number.is_integer() and abs(number) <= MOST_EXACT else number
+    return None if kind in (None, "null_value") else getattr(value, kind)

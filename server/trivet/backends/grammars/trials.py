@@ -1,9 +1,8 @@
-"""Trials: every schema is compiled outside of the engine first, one at a time, its owners by turns.
+"""Trials: every schema is compiled outside of the engine first, those of an owner one at a time.
 
 vLLM compiles the schemas of all requests in few threads of the engine's process (one, on two cores) and stops for
 nobody: one that takes minutes keeps every other waiting. So only schemas whose compiling is known to be short reach the
-engine. It gets a new one no faster than one at a time is tried, and it takes no longer for it than the trial did, so
-what waits in it is one schema or two.
+engine.
 
 Owners are the tenants, and the operator. What is known of a schema is known for its owner alone: whoever finds an
 answer ready must not learn that somebody else uses the same schema.
@@ -15,8 +14,9 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -39,7 +39,11 @@ OnTrial = Callable[[float, Outcome], None]  # told of each one's seconds
 
 
 class SchemaCompiler(Protocol):
-    """What tries a schema out."""
+    """What tries a schema out, one at a time."""
+
+    async def start(self) -> None:
+        """Be ready for the first; BackendUnavailable."""
+        ...
 
     async def compile(self, schema: str) -> Verdict:
         """Of a schema's JSON text; BackendUnavailable if it cannot be done now."""
@@ -87,16 +91,25 @@ class _Verdicts:
 
 
 class SchemaTrials:
-    """Call everything from one event loop."""
+    """Call everything from one event loop.
 
-    def __init__(self, compiler: SchemaCompiler, limits: TrialLimits, on_trial: OnTrial) -> None:
-        self._compiler = compiler
+    An owner's schemas are tried in all compilers but one, so that another owner's need not wait for them.
+    """
+
+    def __init__(self, compilers: Sequence[SchemaCompiler], limits: TrialLimits, on_trial: OnTrial) -> None:
+        self._compilers = tuple(compilers)
+        self._idle = list(compilers)
+        self._of_one_owner = max(1, len(self._compilers) - 1)
         self._limits = limits
         self._on_trial = on_trial
         self._verdicts: dict[str, _Verdicts] = {}  # by owner
         self._open: dict[tuple[str, str], _Trial] = {}  # by owner and key; waiting and under way
-        self._queues: OrderedDict[str, deque[_Trial]] = OrderedDict()  # by owner; whose turn it is first
-        self._runner: asyncio.Task[None] | None = None
+        self._queues: dict[str, deque[_Trial]] = {}  # by owner
+        self._under_way: Counter[str] = Counter()  # by owner
+        self._turns: dict[str, int] = {}  # each owner's last one; there are as many as keys name tenants
+        self._turn = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._started = False
         self._closed = False
 
     @property
@@ -129,15 +142,16 @@ class SchemaTrials:
     async def close(self) -> None:
         """End the trials; who waits gets BackendUnavailable."""
         self._closed = True
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            runner.cancel()
-            await asyncio.wait({runner})
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for trial in self._open.values():
             _fail(trial, BackendUnavailable("the engine is stopped", RETRY_AFTER))
         self._open.clear()
         self._queues.clear()
-        await self._compiler.stop()
+        for compiler in self._compilers:
+            await compiler.stop()
 
     def _known(self, owner: str) -> _Verdicts:
         if owner not in self._verdicts:
@@ -157,8 +171,7 @@ class SchemaTrials:
         self._make_room(owner)
         trial = self._open[owner, key] = _Trial(key, text, owner, asyncio.get_running_loop().create_future())
         self._queues.setdefault(owner, deque()).append(trial)
-        if self._runner is None or self._runner.done():
-            self._runner = asyncio.create_task(self._run(), name="schema-trials")
+        self._dispatch()
         return trial
 
     def _giving_way(self, owner: str) -> _Trial | None:
@@ -193,38 +206,73 @@ class SchemaTrials:
 
     def _withdraw(self, trial: _Trial) -> None:
         """Out of the queue, if it is still in it."""
-        queue = self._queues.get(trial.owner)
-        if queue is None or trial not in queue:
-            return
+        if trial in self._queues.get(trial.owner, ()):
+            self._leave_queue(trial)
+            self._open.pop((trial.owner, trial.key), None)
+
+    def _leave_queue(self, trial: _Trial) -> None:
+        queue = self._queues[trial.owner]
         queue.remove(trial)
         if not queue:
             del self._queues[trial.owner]
-        self._open.pop((trial.owner, trial.key), None)
 
-    async def _run(self) -> None:
-        while self._queues:
-            owner, queue = self._queues.popitem(last=False)
-            trial = queue.popleft()
-            if queue:
-                self._queues[owner] = queue
-            started = time.monotonic()
-            try:
-                verdict = await self._compiler.compile(trial.text)
-            except asyncio.CancelledError:
-                _fail(trial, BackendUnavailable("the engine is stopped", RETRY_AFTER))
-                raise
-            except TrivetError as problem:
-                _fail(trial, problem)
-            except Exception:
-                logger.exception("a schema could not be tried out")
-                _fail(trial, BackendUnavailable("the schema could not be tried out", RETRY_AFTER))
-            else:
-                self._on_trial(time.monotonic() - started, verdict.outcome)
-                self._known(trial.owner).add(trial.key, verdict, trial.text)
-                if not trial.done.done():
-                    trial.done.set_result(verdict)
-            finally:
-                self._open.pop((trial.owner, trial.key), None)
+    def _dispatch(self) -> None:
+        """Give idle compilers what waits: the owner whose turn was longest ago first."""
+        while self._idle and not self._closed:
+            may = (owner for owner in self._queues if self._under_way[owner] < self._of_one_owner)
+            owner = min(may, key=lambda one: self._turns.get(one, 0), default=None)
+            if owner is None:
+                return
+            trial = self._queues[owner][0]
+            self._leave_queue(trial)
+            self._turn += 1
+            self._turns[owner] = self._turn
+            self._under_way[owner] += 1
+            self._spawn(self._run(trial, self._idle.pop(0)))
+            self._start_others()
+
+    def _start_others(self) -> None:
+        """With the first trial, so that another owner's first one need not wait for a start."""
+        if self._started:
+            return
+        self._started = True
+        others, self._idle = self._idle, []
+        for compiler in others:
+            self._spawn(self._start(compiler))
+
+    async def _start(self, compiler: SchemaCompiler) -> None:
+        with suppress(BackendUnavailable):  # it is tried again with a schema
+            await compiler.start()
+        self._idle.append(compiler)
+        self._dispatch()
+
+    async def _run(self, trial: _Trial, compiler: SchemaCompiler) -> None:
+        started = time.monotonic()
+        try:
+            verdict = await compiler.compile(trial.text)
+        except asyncio.CancelledError:
+            _fail(trial, BackendUnavailable("the engine is stopped", RETRY_AFTER))
+            raise
+        except TrivetError as problem:
+            _fail(trial, problem)
+        except Exception:
+            logger.exception("a schema could not be tried out")
+            _fail(trial, BackendUnavailable("the schema could not be tried out", RETRY_AFTER))
+        else:
+            self._on_trial(time.monotonic() - started, verdict.outcome)
+            self._known(trial.owner).add(trial.key, verdict, trial.text)
+            if not trial.done.done():
+                trial.done.set_result(verdict)
+        finally:
+            self._open.pop((trial.owner, trial.key), None)
+            self._under_way[trial.owner] -= 1
+            self._idle.append(compiler)
+            self._dispatch()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="schema-trial")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _checked_form(schema: dict[str, Any], limits: SchemaLimits) -> str:

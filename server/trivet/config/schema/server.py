@@ -48,6 +48,7 @@ class Admission(Section):
     """The bounded queue in front of the engine. More than this is refused at once."""
 
     max_running: Count = 32
+    share_beside_others: Annotated[float, Field(gt=0, le=1)] = 0.5
     max_queued: Annotated[int, Field(ge=0)] = 64
     max_queued_tokens: Count = 65536
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from trivet.fairness.fair_semaphore import FairSemaphore
 from trivet.retrieval.embedding.cache import EmbeddingCache, cache_key
 from trivet.retrieval.embedding.models import ExportedModel, open_exported
 from trivet.retrieval.embedding.onnx_model import OnnxModel, Vector
@@ -23,11 +24,11 @@ _QUERY_CHARACTERS = (
 class OnnxEmbedder:
     """Text to normalised vectors, never on the event loop.
 
-    Queries have a thread of their own in this process, so that a query waits for other queries at most; passages are
-    embedded by another process of low priority, started with the first of them. The vectors of queries are cached in
-    memory (the least recently used go, so that it stays below 20 MiB), those of passages where `vectors` says. A vector
-    depends on nothing but its text, and still each tenant has its own: how soon a call returns must not tell one tenant
-    what another one has asked or written.
+    Queries have a thread of their own in this process, tenants by turns, so that a query waits for the one at hand and
+    for its tenant's own; passages are embedded by another process of low priority, started with the first of them. The
+    vectors of queries are cached in memory (the least recently used go, so that it stays below 20 MiB), those of
+    passages where `vectors` says. A vector depends on nothing but its text, and still each tenant has its own: how soon
+    a call returns must not tell one tenant what another one has asked or written.
     """
 
     def __init__(self, exported: ExportedModel, vectors: EmbeddingCache | None = None) -> None:
@@ -35,6 +36,7 @@ class OnnxEmbedder:
         self._exported = exported
         self._vectors = vectors
         self._queries = ThreadPoolExecutor(1, "embed-query")
+        self._turns = FairSemaphore(1)  # of the thread: in its own queue, who came first would be first
         self._passages = EmbeddingProcess(exported.folder)
         self._cache: OrderedDict[tuple[str, str], Vector] = OrderedDict()
 
@@ -94,7 +96,8 @@ class OnnxEmbedder:
             self._cache.move_to_end(key)
             return found
         prompted = self._exported.query_prompt + text
-        vector = await asyncio.get_running_loop().run_in_executor(self._queries, self.model.embed, prompted)
+        async with self._turns.slot(tenant):
+            vector = await asyncio.get_running_loop().run_in_executor(self._queries, self.model.embed, prompted)
         self._cache[key] = vector
         if len(self._cache) > _CACHED_QUERIES:
             self._cache.popitem(last=False)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from trivet.errors import DocumentRejected, RetrievalUnavailable
+from trivet.fairness.fair_semaphore import FairSemaphore
 from trivet.retrieval.embedding.onnx_model import Vector
-from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.processes.child import ChildProcess
 from trivet.retrieval.processes.frames import BrokenFrame, Frame, encode_frame
 
@@ -46,7 +46,7 @@ class EmbeddingProcess:
         self._export = export
         self._start_timeout = start_timeout
         self._text_timeout = text_timeout
-        self._semaphore = FairSemaphore(max_queued)
+        self._semaphore = FairSemaphore(max_queued, max(1, max_queued // 2))
         self._queued = 0
         # It alone talks to the process and starts it: the kernel ends a child with the thread that started it.
         self._thread = ThreadPoolExecutor(1, "embed-passages")
@@ -80,7 +80,7 @@ class EmbeddingProcess:
         try:
             for text in texts:
                 await self._semaphore.acquire(tenant)
-                waiting.append(self._submit(text))
+                waiting.append(self._submit(text, tenant))
             return await asyncio.gather(*waiting)
         finally:
             for future in waiting:
@@ -97,13 +97,13 @@ class EmbeddingProcess:
         self._thread.submit(self._end)
         self._thread.shutdown(wait=False)
 
-    def _submit(self, text: str) -> asyncio.Future[Vector]:
+    def _submit(self, text: str, tenant: str) -> asyncio.Future[Vector]:
         def done(_future: asyncio.Future[Vector]) -> None:
             self._queued -= 1
-            self._semaphore.release()
+            self._semaphore.release(tenant)
 
         if self._closed:
-            self._semaphore.release()
+            self._semaphore.release(tenant)
             raise RetrievalUnavailable("the embedding process is stopped")
         self._queued += 1
         future = asyncio.get_running_loop().run_in_executor(self._thread, self._embed, text)

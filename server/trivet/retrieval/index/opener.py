@@ -48,7 +48,7 @@ class IndexOpener:
         await live.reconcile()
         await live.current()
         await self._remove_unknown()
-        writer = Writer(self._settings, stores.log, live, replay, locks, stores.commits)
+        writer = Writer(self._settings, stores.log, live, replay, locks, stores.turns.commits)
         retained = RetainedSnapshots(
             self._index, stores.log, stores.catalogue, stores.vectors, replay, self._open_serving, writer.logged
         )
@@ -139,7 +139,7 @@ class IndexOpener:
 
     async def _open_in(self, record: SnapshotRecord, store: QdrantStore) -> Snapshot:
         embedder = await self._stores.embedders.get(self._settings.in_way(record.way).embedding)
-        return Snapshot(record, self._settings, store, embedder, self._stores.splitting)
+        return Snapshot(record, self._settings, store, embedder, self._stores.splitting, self._stores.turns.searches)
 
     async def _remove_unknown(self) -> None:
         """Collections of this index that the catalogue does not have: empty ones go, others are kept out of the way."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from trivet.errors import DocumentDamaged, RetrievalUnavailable
+from trivet.fairness.fair_semaphore import FairSemaphore
 from trivet.retrieval.documents.documents import check_document, digest_of
 from trivet.retrieval.documents.ids import check_id
-from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.locks import DocumentLocks
 from trivet.retrieval.settings import IndexSettings

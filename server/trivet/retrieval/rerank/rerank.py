@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trivet.errors import FailedPrecondition
+from trivet.fairness.fair_semaphore import FairSemaphore
 from trivet.ports import Retriever
-from trivet.retrieval.fair_semaphore import FairSemaphore
 from trivet.retrieval.model_export.export import export_model, is_whole, model_digest
 from trivet.retrieval.rerank.export import FORMAT
 from trivet.retrieval.rerank.pair_model import PairModel

@@ -38,18 +38,19 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
     numbers, weights = codes(asked), leg_weights(asked)
     round_ = _SearchRound((3 if query.max_per_document else 1) * query.top_k + _TIES)
     for _ in range(_ROUNDS):
-        found = await snapshot.store.search(
-            snapshot.collection,
-            dense,
-            terms,
-            who,
-            limit=round_.limit,
-            candidates=max(snapshot.settings.candidates, round_.limit),
-            rrf_k=snapshot.settings.rrf_k,
-            weights=weights,
-            without=sorted(round_.stale),
-            unwanted=round_.unwanted or NO_EXCLUSIONS,
-        )
+        async with snapshot.search_turns.slot(query.tenant):
+            found = await snapshot.store.search(
+                snapshot.collection,
+                dense,
+                terms,
+                who,
+                limit=round_.limit,
+                candidates=max(snapshot.settings.candidates, round_.limit),
+                rrf_k=snapshot.settings.rrf_k,
+                weights=weights,
+                without=sorted(round_.stale),
+                unwanted=round_.unwanted or NO_EXCLUSIONS,
+            )
         if numbers and not any(numbers & codes(f"{one.title}\n{one.text}") for one in found):
             numbers, weights = frozenset(), leg_weights(asked, known=False)
             continue

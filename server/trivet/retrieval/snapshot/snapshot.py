@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from trivet.errors import FailedPrecondition
+from trivet.fairness.fair_semaphore import FairSemaphore
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.embedding.onnx_model import Vector
 from trivet.retrieval.passages.process.pool import SplittingPool
@@ -41,6 +42,7 @@ class Snapshot:
         store: QdrantStore,
         embedder: OnnxEmbedder,
         splitting: SplittingPool,
+        search_turns: FairSemaphore,
     ) -> None:
         """`settings`: the index's present ones; its record says what makes a snapshot.
 
@@ -63,6 +65,7 @@ class Snapshot:
         self.terms = TermVectors(self.settings.language, self.settings.chunk_tokens)
         self.progress = LogProgress(record.applied)
         self.unoptimised = record.unoptimised
+        self.search_turns = search_turns
         self._splitting = splitting
         check_chunk_tokens(self.settings, embedder.room)
 

@@ -1,0 +1,93 @@
+"""Bounded concurrency, fair between tenants: for the embedding of queries, the vector engine, a reranker, writes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from trivet.fairness.active_tenants import ActiveTenants
+
+
+class FairSemaphore:
+    """At most `at_once` run; of one tenant at most `beside_others` while there are others.
+
+    The next slot goes to the tenant that has the fewest, and of those that have as many to the one whose turn was
+    longest ago. So a tenant that asks for much waits for itself: another one's call comes before all that wait of a
+    tenant that was served since, and with `beside_others` below `at_once` it mostly finds a slot. Within a tenant,
+    first come, first served. Who waits is bounded by who lets calls in. For one event loop.
+    """
+
+    def __init__(
+        self, at_once: int, beside_others: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._at_once = self._free = at_once
+        self._beside_others = at_once if beside_others is None else beside_others
+        self._active = ActiveTenants(clock)
+        self._held: Counter[str] = Counter()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._turns: dict[str, int] = {}  # each tenant's last one; there are as many as keys name tenants
+        self._turn = 0
+
+    @asynccontextmanager
+    async def slot(self, tenant: str) -> AsyncIterator[None]:
+        """Wait for a slot and hold it."""
+        await self.acquire(tenant)
+        try:
+            yield
+        finally:
+            self.release(tenant)
+
+    async def acquire(self, tenant: str) -> None:
+        """Wait for a slot, to be given back with `release`. Cancelled while it waits, or in the moment it gets one, it
+        leaves nothing."""
+        self._active.enter(tenant)
+        if self._free and tenant not in self._waiting and self._may_have_more(tenant):
+            self._take(tenant)
+            return
+        come: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(tenant, deque()).append(come)
+        try:
+            await come
+        except asyncio.CancelledError:
+            if come.done() and not come.cancelled():
+                self.release(tenant)
+            else:
+                self._active.leave(tenant)
+            raise
+
+    def release(self, tenant: str) -> None:
+        """Give a tenant's slot back: whose turn it is gets it; calls that were cancelled meanwhile are passed over."""
+        self._active.leave(tenant)
+        self._free += 1
+        self._held[tenant] -= 1
+        if not self._held[tenant]:
+            del self._held[tenant]
+        while self._free and (next_ := self._next_tenant()) is not None:
+            self._let_in(next_)
+
+    def _may_have_more(self, tenant: str) -> bool:
+        held = self._held[tenant]
+        return held < self._beside_others or (held < self._at_once and not self._active.besides(tenant))
+
+    def _next_tenant(self) -> str | None:
+        """Whoever waits in vain holds a slot, with whose end it is asked for again."""
+        may = filter(self._may_have_more, self._waiting)
+        return min(may, key=lambda tenant: (self._held[tenant], self._turns.get(tenant, 0)), default=None)
+
+    def _let_in(self, tenant: str) -> None:
+        calls = self._waiting[tenant]
+        come = calls.popleft()
+        if not calls:
+            del self._waiting[tenant]
+        if not come.done():  # else it was cancelled
+            come.set_result(None)
+            self._take(tenant)
+
+    def _take(self, tenant: str) -> None:
+        self._free -= 1
+        self._held[tenant] += 1
+        self._turn += 1
+        self._turns[tenant] = self._turn
