@@ -1,11 +1,13 @@
 """What one tenant feels, one request at a time, while another tenant takes all that it can of the same thing.
 
-    python -m benchmarks.neighbours                                  all rows, some five minutes
+    python -m benchmarks.neighbours                                  all rows, some six minutes
     python -m benchmarks.neighbours --rows searches --seconds 5
 
 How it is measured
 - One server with the handbook's index and a key for each tenant. For each row tenant B sends one request after the
-  other, first alone, then beside tenant A's closed loops (`--loops` of them, in another process).
+  other: alone, then beside as many processes as there are cores that only compute, then beside tenant A's closed loops
+  (`--loops` of them, in another process).
+- The computing processes show what B loses where the cores are taken and nobody asks the server for anything.
 - Times are B's, from the request to the end of its answer. Only answered requests count; refusals are counted apart.
 
 What it does not show
@@ -32,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--loops", type=int, default=32, help="of tenant A (default: 32)")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each of B's two runs (default: 15)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each of B's three runs (default: 15)")
     given = parser.parse_args()
     described = machine.describe(ROOT)
     with tempfile.TemporaryDirectory() as folder:

@@ -6,10 +6,10 @@ from typing import Any
 
 from benchmarks.measuring.machine import command
 from benchmarks.measuring.percentiles import percentile
-from benchmarks.neighbours.run import Loop
+from benchmarks.neighbours.run import Loop, Row
 
 
-def report(results: dict[str, tuple[Loop, Loop, Loop]], loops: int, described: dict[str, Any]) -> str:
+def report(results: dict[str, Row], loops: int, described: dict[str, Any]) -> str:
     """Markdown."""
     lines = [
         "# One tenant beside another",
@@ -18,20 +18,24 @@ def report(results: dict[str, tuple[Loop, Loop, Loop]], loops: int, described: d
         f"Tenant A with {loops} closed loops, tenant B with one, on {described['cores']} cores ({described['cpu']}), "
         f"revision {described['revision']}, {described['date']}.",
         "",
-        "| what A takes | B alone: p50, p99 (n) | B beside A: p50, p99 (n) | p99, ratio to alone | B refused | A "
-        "| A refused |",
-        "|---|---|---|---|---|---|---|",
+        "| what A takes | B alone: p50, p99 (n) | B beside computing processes | B beside A "
+        "| p99, ratio to alone: computing, A | B refused | A a second: alone, beside B | A refused |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for row, (alone, beside, taking) in results.items():
-        if not alone.seconds or not beside.seconds:
-            lines.append(f"| {row} | {len(alone.seconds)} answers | {len(beside.seconds)} answers | | | | |")
+    for name, row in results.items():
+        if not row.alone.seconds or not row.computing.seconds or not row.beside.seconds:
+            lines.append(f"| {name} | {len(row.alone.seconds)} answers | | {len(row.beside.seconds)} answers | | | | |")
             continue
-        times = percentile(beside.seconds, 0.99) / percentile(alone.seconds, 0.99)
         lines.append(
-            f"| {row} | {_shown(alone)} | {_shown(beside)} | {times:.2f} | {_refused(beside)} "
-            f"| {len(taking.seconds)} answered | {_refused(taking)} |"
+            f"| {name} | {_shown(row.alone)} | {_shown(row.computing)} | {_shown(row.beside)} "
+            f"| {_ratio(row.computing, row.alone):.2f}, {_ratio(row.beside, row.alone):.2f} | {_refused(row.beside)} "
+            f"| {row.taking_alone:.1f}, {row.taking_beside:.1f} | {_refused(row.taking)} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _ratio(loop: Loop, alone: Loop) -> float:
+    return percentile(loop.seconds, 0.99) / percentile(alone.seconds, 0.99)
 
 
 def _shown(loop: Loop) -> str:

@@ -1,13 +1,17 @@
-"""One run: tenant B alone and beside tenant A, row by row."""
+"""One run: tenant B alone, beside processes that only compute, and beside tenant A, row by row."""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -24,15 +28,29 @@ from trivet.client import Client, Target
 
 ROWS = ("generations", "searches", "grammars", "writes", "uploads", "connections")
 A, B = "hostile", "neighbour"
-_HEAD_START = 3.0  # seconds that A is at it before B's times count
+_HEAD_START = 6.0  # seconds that A is at it before B comes; the first third is its start
 
 
 @dataclass
 class Loop:
-    """What one client did: seconds of what was answered, and how often it was refused with which code."""
+    """What one client did: seconds of what was answered, when (monotonic clock), and how often it was refused with
+    which code."""
 
     seconds: list[float] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """B alone, beside computing processes, beside A; A, and its answers a second before B came and beside B."""
+
+    alone: Loop
+    computing: Loop
+    beside: Loop
+    taking: Loop
+    taking_alone: float
+    taking_beside: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +125,7 @@ async def run_loop(where: Where, row: str, name: str, loop: Loop, until: float) 
         try:
             await _ask(channel, method, payload(name, number), metadata)
             loop.seconds.append(time.perf_counter() - begun)
+            loop.ended.append(time.monotonic())
         except grpc.aio.AioRpcError as error:
             loop.refused[error.code().name] += 1
             await asyncio.sleep(0.01)
@@ -140,8 +159,44 @@ def saturate(where: Where, row: str, loops: int, seconds: float) -> Loop:
     return asyncio.run(run())
 
 
-def measure(folder: Path, rows: list[str], loops: int, seconds: float) -> dict[str, tuple[Loop, Loop, Loop]]:
-    """B alone, B beside A, and A, by row."""
+@contextmanager
+def computing(processes: int) -> Iterator[None]:
+    """So many processes take what they can of the processor meanwhile, and ask for nothing."""
+    started = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def _alone(where: Where, row: str, name: str, seconds: float) -> Loop:
+    loop = Loop()
+    asyncio.run(run_loop(where, row, name, loop, time.monotonic() + seconds))
+    return loop
+
+
+def _row(where: Where, row: str, loops: int, seconds: float, process: ProcessPoolExecutor) -> Row:
+    alone = _alone(where, row, f"{B} alone", seconds)
+    with computing(len(os.sched_getaffinity(0))):
+        burdened = _alone(where, row, f"{B} burdened", seconds)
+    taking = process.submit(saturate, where, row, loops, _HEAD_START + seconds)
+    time.sleep(_HEAD_START)
+    begun = time.monotonic()
+    beside = _alone(where, row, f"{B} beside", seconds)
+    ended = time.monotonic()
+    taken = taking.result()
+
+    def rate(since: float, until: float) -> float:
+        return sum(since < at <= until for at in taken.ended) / (until - since)
+
+    settled = begun - 2 / 3 * _HEAD_START
+    return Row(alone, burdened, beside, taken, rate(settled, begun), rate(begun, min(begun + seconds, ended)))
+
+
+def measure(folder: Path, rows: list[str], loops: int, seconds: float) -> dict[str, Row]:
+    """By row."""
     workload = Workload(folder)
     workload.make()
     add_keys(workload)
@@ -153,10 +208,5 @@ def measure(folder: Path, rows: list[str], loops: int, seconds: float) -> dict[s
         where = Where(server.target.address, server.target.admin_address)
         process.submit(saturate, where, rows[0], 1, 0.1).result()  # it is started, and the server warm
         for row in rows:
-            alone, beside = Loop(), Loop()
-            asyncio.run(run_loop(where, row, f"{B} alone", alone, time.monotonic() + seconds))
-            taking = process.submit(saturate, where, row, loops, _HEAD_START + seconds)
-            time.sleep(_HEAD_START)
-            asyncio.run(run_loop(where, row, f"{B} beside", beside, time.monotonic() + seconds))
-            results[row] = (alone, beside, taking.result())
+            results[row] = _row(where, row, loops, seconds, process)
     return results

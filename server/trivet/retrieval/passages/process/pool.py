@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trivet.errors import Overloaded, RetrievalUnavailable
 from trivet.retrieval.passages.limits import DEFAULT_LIMITS, DocumentLimits
@@ -31,7 +33,7 @@ class SplittingPool:
     """For all indexes together. Use from one event loop.
 
     A tenant's documents are split in all processes but one, so that another tenant's seldom wait for one that takes
-    long. A process is started when it is first needed.
+    long. When one is taken the next one is started, so that another tenant's first document does not wait for a start.
     """
 
     def __init__(self, limits: DocumentLimits = DEFAULT_LIMITS, *, processes: int = 2, max_queued: int = 64) -> None:
@@ -105,9 +107,14 @@ class SplittingPool:
                 return
             tenant, job = taken
             process = self._running[job] = self._idle.pop()
-            task = asyncio.get_running_loop().create_task(self._run(tenant, job, process))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._run(tenant, job, process))
+            if self._idle and self._idle[-1].pid is None:
+                self._spawn(self._idle[-1].start())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _run(self, tenant: str, job: _Job, process: SplittingProcess) -> None:
         started = time.monotonic()

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from trivet.errors import DocumentRejected, RetrievalUnavailable
 from trivet.retrieval.passages.limits import DocumentLimits
@@ -25,7 +26,10 @@ _ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false"}  # nothing else: what is in o
 
 
 class SplittingProcess:
-    """Started with its first document, started again when it dies. One document at a time; use from one event loop."""
+    """Started with `start` or its first document, started again when it dies.
+
+    One document at a time; use from one event loop.
+    """
 
     def __init__(self, limits: DocumentLimits) -> None:
         self._limits = limits
@@ -53,6 +57,11 @@ class SplittingProcess:
         """
         self._given_up = False
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._split, request)
+
+    async def start(self) -> None:
+        """Be ready for a document, if need be before there is one. A failure is told by the next document."""
+        with suppress(RetrievalUnavailable):
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._started)
 
     def give_up(self) -> None:
         """End the document at hand: kill the process."""
