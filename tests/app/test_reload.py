@@ -12,14 +12,37 @@ import yaml
 
 from tests.support.engine.training_base import make_base
 from trivet.app.prompts import ServedPrompts
-from trivet.app.reload import OwnRevisions, RouteReload, prices_of
+from trivet.app.reload import RouteReload, prices_of
+from trivet.app.rollouts.declarations import Declarations
 from trivet.config import Config, load_config
 from trivet.errors import BackendUnavailable, ConfigError
 from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
+from trivet.rollouts.store import RolloutStore
 from trivet.routing.differences import differences
 from trivet.types.variant import Route, VersionRef
 
 PRICE = {"input_per_million_tokens": 1.0, "cached_per_million_tokens": 0.1, "output_per_million_tokens": 2.0}
+
+
+class Revisions:
+    """The part of a state store that gives revisions."""
+
+    def __init__(self) -> None:
+        self._heads: dict[str, tuple[str, int]] = {}
+
+    async def announce(self, digests: Mapping[str, str]) -> Mapping[str, int]:
+        for name, digest in digests.items():
+            head, revision = self._heads.get(name, ("", 0))
+            if head != digest:
+                self._heads[name] = digest, revision + 1
+        return {name: self._heads[name][1] for name in digests}
+
+
+def declarations() -> Declarations:
+    async def digest(_ref: VersionRef) -> str:
+        return "digest"
+
+    return Declarations(cast(RolloutStore, Revisions()), digest)
 
 
 class FakeChangeover:
@@ -64,8 +87,8 @@ class World:
         config = self.read()
         self.prompts, self.prices = ServedPrompts.of(config), prices_of(config)
         self.route_updater = FakeChangeover(config.routes)
-        updater, announce = cast(RouteUpdater, self.route_updater), OwnRevisions().announce
-        self.reload = RouteReload(config, self.read, updater, self.prompts, self.prices, announce)
+        updater, declared = cast(RouteUpdater, self.route_updater), declarations()
+        self.reload = RouteReload(config, self.read, updater, self.prompts, self.prices, declared)
 
     def read(self) -> Config:
         return load_config(self.path)
@@ -194,7 +217,7 @@ async def test_a_cross_encoder_that_nothing_asked_for_at_the_start_needs_a_resta
     index = tmp_path / "facts" / "index.yaml"
     index.write_text("version: 1\ncandidates: 50\nrerank: {model: ../cross}\n")
     updater, prompts = cast(RouteUpdater, world.route_updater), ServedPrompts.of(world.read())
-    started = RouteReload(world.read(), world.read, updater, prompts, {}, OwnRevisions().announce)
+    started = RouteReload(world.read(), world.read, updater, prompts, {}, declarations())
     world.variants["v"]["retrieval"] = {"index": "facts", "rerank": True}
     world.write()
     with pytest.raises(ConfigError, match="routes: nothing asked to rerank index facts at the start: needs a restart"):

@@ -28,7 +28,7 @@ from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource, Turn
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.routing.table import RouteTable
-from trivet.stores.desired_adapters import DesiredAdapters
+from trivet.stores.state import StateStore
 from trivet.testing import ScriptedBackend
 from trivet.testing.adapters import write_adapter
 from trivet.types.adapter import AdapterState, StagedAdapter
@@ -78,7 +78,7 @@ class World:
         self.demand = AdapterDemand({ONE: ["ask/v"]})
         self.wanted = self.demand.users
         settings = AdapterSettings((self.root,), self.staging, base, 16)
-        desired = DesiredAdapters.open(folder / "adapters.sqlite")
+        desired = StateStore.open(folder / "state.sqlite").desired_adapters
         lifecycle = LifecycleSettings(host_places=2, retry_first=0.01, retry_most=0.05)
         self.adapters = AdapterManager(AdapterStaging(settings), self.backend, self.demand, desired, lifecycle)
         tokenizer = ChatTokenizer.load(make_family("chatml", folder / "tokenizer").folder)

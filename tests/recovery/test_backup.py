@@ -23,9 +23,10 @@ from trivet.errors import FailedPrecondition
 from trivet.retrieval.documents.documents import digest_of
 from trivet.retrieval.service import open_database
 from trivet.stores.data_folder import DataFolder
-from trivet.stores.desired_adapters import DesiredAdapter, DesiredAdapters
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.records import Origin
+from trivet.stores.state import StateStore
+from trivet.types.adapter import DesiredAdapter
 from trivet.types.passage import Document, DocumentFormat
 from trivet.types.variant import VersionRef
 
@@ -104,9 +105,10 @@ async def root(tmp_path: Path) -> Path:
     for number in range(20):
         await append(DocumentLog(database), number)
     database.close()
-    desired = DesiredAdapters.open(root / "adapters.sqlite")
-    await desired.record("local", DesiredAdapter(VersionRef("a", "1"), "d" * 64))
-    desired.close()
+    state = StateStore.open(root / "state.sqlite")
+    await state.desired_adapters.record("local", DesiredAdapter(VersionRef("a", "1"), "d" * 64))
+    await state.create("support", "digest", "{}", actor="anna", reason="a better adapter")
+    state.close()
     stage(root, "a@1")
     (root / "receipts.jsonl").write_text('{"n": 1}\n{"n": 2}\n{"n"')
     (root / "vectors").mkdir()
@@ -130,10 +132,11 @@ async def test_a_backup_put_back_has_everything_that_cannot_be_made_again(root: 
     assert (again / "receipts.jsonl").read_text() == '{"n": 1}\n{"n": 2}\n'
     (staged,) = (again / "adapters").iterdir()
     assert (staged / "adapter_model.safetensors").read_text() == "a@1"
-    desired = DesiredAdapters.open(again / "adapters.sqlite")
-    assert [one.ref.name for one in await desired.all("local")] == ["a"]
-    desired.close()
-    assert {entry.name for entry in again.iterdir()} >= {"documents.sqlite", "adapters.sqlite", "lock"}
+    state = StateStore.open(again / "state.sqlite")
+    assert [one.ref.name for one in await state.desired_adapters.all("local")] == ["a"]
+    assert (await state.current())["support"].spec_digest == "digest"
+    state.close()
+    assert {entry.name for entry in again.iterdir()} >= {"documents.sqlite", "state.sqlite", "lock"}
     assert not (again / "restoring").exists()
     DataFolder.open(again).close()
 
@@ -214,7 +217,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(root: Path, tmp_path: Path, most
     target = tmp_path / "backup"
     full = child("backup", root, target, most=most)
     assert full.returncode == 3, full.stderr
-    assert "documents.sqlite" in full.stdout or "adapters.sqlite" in full.stdout or "large" in full.stdout
+    assert "documents.sqlite" in full.stdout or "state.sqlite" in full.stdout or "large" in full.stdout
     assert not target.exists()
     assert not (tmp_path / ".backup.unfinished").exists()
     back_up(root, target, quiet)

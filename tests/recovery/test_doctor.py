@@ -117,7 +117,7 @@ async def test_damaged_copies_a_lost_list_and_an_unfinished_restore_are_found(ro
     copy.mkdir(parents=True)
     found = said(await diagnosis(root))
     assert "does not have the bytes that its name says" in found
-    assert "adapters.sqlite: it was lost" in found
+    assert "state.sqlite: it was lost" in found
     (root / "restoring").mkdir()
     assert "a restore was not finished" in said(await diagnosis(root))
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from tests.support.recovery.damage import DAMAGE
 from trivet.app.runtime_info import RuntimeInfo
-from trivet.errors import FailedPrecondition
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.retrieval.model_export.export import is_whole, whole_folder
 from trivet.stores.data_folder import DataFolder
-from trivet.stores.desired_adapters import DesiredAdapters
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -54,15 +51,3 @@ def test_a_half_written_announcement_is_replaced(tmp_path: Path, content: bytes)
 def test_a_lock_file_with_nonsense_in_it_locks(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "lock").write_bytes(content)
     DataFolder.open(tmp_path).close()
-
-
-@pytest.mark.parametrize("kind", ["truncated", "flipped", "folder"])
-async def test_a_damaged_list_of_wanted_adapters_is_refused_with_the_remedy(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "adapters.sqlite"
-    DesiredAdapters.open(path).close()
-    if kind == "flipped":
-        path.write_bytes(b"X" + path.read_bytes()[1:])
-    else:
-        DAMAGE[kind](path)
-    with pytest.raises(FailedPrecondition, match=r"adapters\.sqlite cannot be opened: .*trivet doctor"):
-        await asyncio.to_thread(DesiredAdapters.open, path)

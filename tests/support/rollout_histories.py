@@ -40,7 +40,7 @@ EQUAL: Mapping[Arm, float] = {Arm.STABLE: 0.04, Arm.CANDIDATE: 0.04}
 async def world(folder: Path) -> AsyncIterator[list[Gateway]]:
     """Two gateways over one store, a rollout that an operator has started."""
     clock = Clock(BEGUN)
-    store = StateStore.open(folder / "state.sqlite", lambda: clock.now)
+    store = StateStore.open(folder / "state.sqlite", clock=lambda: clock.now)
     try:
         gateways = [Gateway(name, store, clock, SPEC, folder) for name in ("gateway-a", "gateway-b")]
         for gateway in gateways:

@@ -111,7 +111,7 @@ class Gateway:
             on_records=lambda records: self.operations.read(records),
         )  # fmt: skip
         specs = {ROUTE: (self.spec.digest(), to_json(self.spec))}
-        self.operations = Operations(self.store, self.follower, specs)
+        self.operations = Operations(self.store, self.follower, lambda: specs)
         self.controller = Controller(self.store, self.name, timing, self.operations.looked)
 
     async def second(self) -> None:

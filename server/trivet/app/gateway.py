@@ -23,9 +23,14 @@ from trivet.app.listeners import authenticator, check_addresses, listener_settin
 from trivet.app.models import fetch_models
 from trivet.app.progress import Progress
 from trivet.app.prompts import ServedPrompts
-from trivet.app.reload import OwnRevisions, RouteReload, prices_of
+from trivet.app.reload import RouteReload, prices_of
 from trivet.app.reranking import open_reranking
+from trivet.app.rollouts.declarations import Declarations
+from trivet.app.rollouts.gauges import RolloutGauges
+from trivet.app.rollouts.served import ServedRoutes
+from trivet.app.rollouts.serving import Rollouts
 from trivet.app.runtime_info import RuntimeInfo
+from trivet.app.state.opening import open_state
 from trivet.app.supervision.warmup import Warmup
 from trivet.config import Config
 from trivet.config.checks import schema_limits
@@ -46,7 +51,6 @@ from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
 from trivet.pipeline.search import SearchPipeline
 from trivet.pipeline.variables import uneven_variables
 from trivet.retrieval.service import IndexService
-from trivet.routing.content import Announce, revised
 from trivet.routing.required import required_adapters
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin import AdminServicer
@@ -56,6 +60,7 @@ from trivet.rpc.server import Health, Listener, StartingServicer
 from trivet.rpc.status import code_name_of
 from trivet.rpc.uploads import UnfinishedUploads
 from trivet.stores.data_folder import DataFolder
+from trivet.stores.state import StateStore
 from trivet.types.passage import SearchQuery
 from trivet.types.request import PUBLIC_TENANT
 
@@ -78,6 +83,8 @@ class _Components:
     readiness: Readiness
     warmup: Warmup
     route_updater: RouteUpdater
+    declarations: Declarations
+    rollouts: Rollouts
 
 
 class Gateway:
@@ -88,7 +95,6 @@ class Gateway:
         self._config = config
         self._read = read
         self._reload: RouteReload | None = None
-        self._announce: Announce = OwnRevisions().announce
         self._progress = progress
         self._stack = AsyncExitStack()
         self._health = Health()
@@ -113,6 +119,7 @@ class Gateway:
         folder = DataFolder.open(self._config.data_dir)
         self._stack.callback(folder.close)
         check_addresses(self._config)
+        state = await self._stack.enter_async_context(open_state(self._config, folder))
         runtime_info = RuntimeInfo(folder.root)
         self._stack.callback(runtime_info.withdraw)
         self._metrics.build.info({"version": __version__})
@@ -121,7 +128,7 @@ class Gateway:
         prompts = ServedPrompts.of(self._config)
         for line in uneven_variables(self._config.routes, prompts.variables_of):
             self._progress.note(line)
-        components = await self._start_components(folder, prompts)
+        components = await self._start_components(folder, state, prompts, addresses["admin_listen"])
         inference, admin = await self._services(folder, components)
         addresses["metrics_listen"] = self._expose(components.engines)
         self._inference.serve(inference)
@@ -156,13 +163,19 @@ class Gateway:
                 await listener.stop(LAST_GRACE)
             await self._stack.aclose()
 
-    async def _start_components(self, folder: DataFolder, prompts: ServedPrompts) -> _Components:
+    async def _start_components(
+        self, folder: DataFolder, state: StateStore, prompts: ServedPrompts, address: str
+    ) -> _Components:
         engines = Engines(self._config, folder, self._metrics)
         with_adapters = adapter_backend(self._config)
         demand = AdapterDemand(required_adapters(self._config.routes))
-        adapters = adapter_manager(self._config, folder, engines.backends[with_adapters], demand, self._metrics)
+        adapters = adapter_manager(
+            self._config, folder, engines.backends[with_adapters], demand, state.desired_adapters, self._metrics
+        )
         self._registry.register(AdapterGauge(asyncio.get_running_loop(), adapters.statuses))
-        routes = RouteTable(await revised(self._config.routes, self._announce))
+        declarations = Declarations(state, adapters.source_digest)
+        declared = await declarations.declare(self._config, prompts.digest)
+        routes = RouteTable(declared.routes)
         ledger = PrefixCacheLedger()
         self._registry.register(WeightGauge(lambda: routes.routes))
         readiness = Readiness(engines.backends, self._slots, adapters, prompts.assemblers, ledger)
@@ -172,6 +185,11 @@ class Gateway:
         self._stack.push_async_callback(adapters.close)
         self._stack.push_async_callback(engines.end_supervision)
         self._stack.push_async_callback(route_updater.close)
+        opened: list[IndexService] = []
+        served = ServedRoutes(routes, route_updater, lambda: opened[0].snapshots() if opened else {})
+        declarations.settle(declared)
+        rollouts = Rollouts(self._config, folder, state, address, declarations, served)
+        await rollouts.follow()  # before the engines start, so that they are warmed for what will be served
         try:
             async with asyncio.TaskGroup() as group:
                 starting = group.create_task(engines.start(warmup, self._progress, self._follower.changed))
@@ -179,8 +197,11 @@ class Gateway:
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         self._report(starting.result(), warmup)
-        found = indexes.result()
-        return _Components(engines, found, adapters, prompts, routes, ledger, readiness, warmup, route_updater)
+        opened.append(indexes.result())
+        return _Components(
+            engines, opened[0], adapters, prompts, routes, ledger, readiness, warmup, route_updater, declarations,
+            rollouts,
+        )  # fmt: skip
 
     def _report(self, problems: Sequence[str], warmup: Warmup) -> None:
         """Serve what can be served, and say what cannot; BackendUnavailable if that is everything."""
@@ -204,9 +225,15 @@ class Gateway:
         config, keys = self._config, authenticator(self._config)
         prices = prices_of(config)
         reload = self._reload = RouteReload(
-            config, self._read, components.route_updater, components.prompts, prices, self._announce
-        )
+            config, self._read, components.route_updater, components.prompts, prices,
+            components.declarations,
+        )  # fmt: skip
         self._stack.push_async_callback(reload.close)
+        components.rollouts.start()
+        self._stack.push_async_callback(components.rollouts.close)
+        self._registry.register(
+            RolloutGauges(components.rollouts.operations.known, components.rollouts.operations.staleness)
+        )
         receipts = ReceiptLog(folder.receipts)
         self._stack.callback(receipts.close)
         reranking = open_reranking(config, folder, components.indexes)
@@ -221,7 +248,7 @@ class Gateway:
             slots=self._slots,
             ledger=components.ledger,
             prices=prices,
-            sink=Sink(self._metrics, receipts, lambda: components.routes.routes),
+            sink=Sink(self._metrics, receipts, lambda: components.routes.routes, components.rollouts.record),
             code_of=code_name_of,
             enter=components.readiness.enter,
         )
@@ -249,7 +276,7 @@ class Gateway:
             uploads=UnfinishedUploads(
                 config.file.server.max_unfinished_uploads, config.file.server.upload_idle_timeout
             ),
-            rollouts=None,
+            rollouts=components.rollouts.operations,
             watches=self._watches,
             slow_reader_timeout=config.file.server.slow_reader_timeout,
         )

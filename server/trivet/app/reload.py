@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from trivet.app.backend import variants_of
 from trivet.app.prompts import PromptSet, ServedPrompts
+from trivet.app.rollouts.declarations import Declarations
 from trivet.config import Config, needs_restart
 from trivet.errors import ConfigError, TrivetError
 from trivet.metering.prices import Price
 from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
 from trivet.pipeline.variables import uneven_variables
-from trivet.routing.content import Announce, revised
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class RouteReload:
     """All calls come from one event loop; `close` last.
 
     `read` gives the configuration as it is now, or raises ConfigError. `prices` is what requests are charged by; it is
-    kept up here. `announce` gives the revisions of what the file says.
+    kept up here. `declarations` gives the routes their revisions, and is told which are served.
     """
 
     def __init__(
@@ -38,14 +38,14 @@ class RouteReload:
         route_updater: RouteUpdater,
         prompts: ServedPrompts,
         prices: dict[str, Price],
-        announce: Announce,
+        declarations: Declarations,
     ) -> None:
         self._config = config
         self._read = read
         self._route_updater = route_updater
         self._prompts = prompts
         self._prices = prices
-        self._announce = announce
+        self._declarations = declarations
         self._reranked = set(_reranked(config))
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[RouteChange]] = set()
@@ -95,12 +95,13 @@ class RouteReload:
                 self._prices.clear()
                 self._prices.update(prices)
                 self._prompts.settle(prompts)
+                self._declarations.settle(declared)
                 self._config = config
 
+            declared = await self._declarations.declare(config, prompts.digests.__getitem__)
             self._prompts.add(prompts)
             try:
-                routes = await revised(config.routes, self._announce)
-                change = await self._route_updater.replace(routes, with_the_routes)
+                change = await self._route_updater.replace(declared.routes, with_the_routes)
             except BaseException:
                 if self._config is not config:
                     self._prompts.withdraw(prompts)
@@ -122,21 +123,6 @@ class RouteReload:
         """Cross-encoders are opened at the start, if a route asks for one."""
         for index in sorted(set(_reranked(config)) - self._reranked):
             yield f"{config.path}:1: routes: nothing asked to rerank index {index} at the start: needs a restart"
-
-
-class OwnRevisions:
-    """For a gateway on its own: the head's content keeps its revision, any other one has the next."""
-
-    def __init__(self) -> None:
-        self._heads: dict[str, tuple[str, int]] = {}
-
-    async def announce(self, digests: Mapping[str, str]) -> Mapping[str, int]:
-        """Revisions from 1 on, by route."""
-        for name, digest in digests.items():
-            head, revision = self._heads.get(name, ("", 0))
-            if head != digest:
-                self._heads[name] = digest, revision + 1
-        return {name: self._heads[name][1] for name in digests}
 
 
 def _reranked(config: Config) -> Iterator[str]:

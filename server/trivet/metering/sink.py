@@ -14,17 +14,28 @@ logger = logging.getLogger(__name__)
 
 
 class Sink:
-    """Counts and logs receipts. `routes` gives the names that may stand in a label of what resolved to no variant."""
+    """Counts and logs receipts. `routes` gives the names that may stand in a label of what resolved to no variant.
 
-    def __init__(self, metrics: Metrics, log: ReceiptLog, routes: Callable[[], Container[str]]) -> None:
+    `on_receipt` is told each of them.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        log: ReceiptLog,
+        routes: Callable[[], Container[str]],
+        on_receipt: Callable[[Receipt], None] = lambda _: None,
+    ) -> None:
         self._metrics = metrics
         self._log = log
         self._routes = routes
+        self._on_receipt = on_receipt
 
     def record(self, receipt: Receipt, token_gaps: Sequence[tuple[float, int]] = ()) -> None:
         """Count and log one receipt. `token_gaps`: (seconds, tokens) between chunks at the engine's output."""
         self._count(receipt)
         self._count_times(receipt, token_gaps)
+        self._on_receipt(receipt)
         try:
             self._log.append(receipt)
         except OSError:

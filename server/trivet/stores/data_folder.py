@@ -14,6 +14,7 @@ from trivet.errors import DataFolderInUse, FailedPrecondition
 PRIVATE_UMASK = 0o077
 ROOT = 0
 _log = logging.getLogger(__name__)
+STATE_ELSEWHERE = "state.url"
 RESTORING = "restoring"  # a folder in it: a restore has not been finished
 
 
@@ -82,13 +83,33 @@ class DataFolder:
         return self.root / "documents.sqlite"
 
     @property
+    def gateway_name(self) -> Path:
+        """What tells this gateway from others that share a state store."""
+        return self.root / "gateway"
+
+    @property
+    def overrides(self) -> Path:
+        """Rollbacks by hand that the state store has not been told of."""
+        return self.root / "rolled_back.json"
+
+    @property
     def adapters(self) -> Path:
         """Immutable copies of the adapters that the engine was given."""
         return self.root / "adapters"
 
     @property
-    def desired_adapters(self) -> Path:
-        """What operators asked to be loaded."""
+    def state(self) -> Path:
+        """The state store, unless it is PostgreSQL."""
+        return self.root / "state.sqlite"
+
+    @property
+    def state_elsewhere(self) -> Path:
+        """Says, for those who see the folder alone, that the state store is a database server, and which one."""
+        return self.root / STATE_ELSEWHERE
+
+    @property
+    def older_desired_adapters(self) -> Path:
+        """What operators asked to be loaded, where versions before the state store kept it."""
         return self.root / "adapters.sqlite"
 
     @property
@@ -118,6 +139,14 @@ def _close_to_others(root: Path) -> None:
     if mode & PRIVATE_UMASK and status.st_uid == os.geteuid():
         root.chmod(mode & ~PRIVATE_UMASK)
         _log.warning("the data folder %s was open to other users (mode %04o): closed to them now", root, mode)
+
+
+def elsewhere(root: Path) -> str:
+    """The database server that is the state store of a data folder, in words; empty if it is in the folder."""
+    try:
+        return (root / STATE_ELSEWHERE).read_text(errors="replace")[:1000].strip() or "a database server"
+    except FileNotFoundError:
+        return ""
 
 
 def refuse_without(file: Path, depending: Iterable[Path]) -> None:

@@ -19,7 +19,7 @@ from trivet.types.adapter import AdapterState
 async def house(tmp_path: Path, tiny_model: Path) -> AsyncIterator[House]:
     house = House(tmp_path, tiny_model)
     yield house
-    await house.manager.close()
+    await house.close()
     assert house.engine.faults == []
 
 
@@ -221,8 +221,8 @@ async def test_books_that_cannot_be_written(house: House) -> None:
     """Nothing is acknowledged that a restart would forget, and nothing forgotten that it would bring back."""
     await house.manager.load(OTHER)
     with closing(sqlite3.connect(house.database)) as other:
-        other.execute("ALTER TABLE adapter_wishes RENAME TO elsewhere")
-    with pytest.raises(StateUnavailable, match=r"adapters\.sqlite cannot be written"):
+        other.execute("ALTER TABLE desired_adapter RENAME TO elsewhere")
+    with pytest.raises(StateUnavailable, match="state store cannot be used: no such table"):
         await house.manager.load(REF)
     assert [status.ref for status in house.manager.statuses()] == [OTHER]
     with pytest.raises(StateUnavailable):

@@ -31,8 +31,7 @@ from trivet.errors import (
     NotFound,
     StateUnavailable,
 )
-from trivet.stores.desired_adapters import DesiredAdapter, DesiredAdapters
-from trivet.types.adapter import AdapterState, AdapterTier, FetchProgress, StagedAdapter, engine_name
+from trivet.types.adapter import AdapterState, AdapterTier, DesiredAdapter, FetchProgress, StagedAdapter, engine_name
 from trivet.types.generation import BackendRequest
 from trivet.types.variant import VersionRef
 
@@ -113,15 +112,12 @@ class MemoryStaging(AdapterStaging):
                 del self.copies[path]
 
 
-class MemoryDesired(DesiredAdapters):
+class MemoryDesired:
     """Desired adapters that outlive their manager; `full` fails what would be written."""
 
     def __init__(self) -> None:
         self.kept: dict[VersionRef, str] = {}
         self.full = False
-
-    def close(self) -> None:
-        pass
 
     async def all(self, backend: str) -> list[DesiredAdapter]:
         await asyncio.sleep(0.01)

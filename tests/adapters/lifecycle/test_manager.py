@@ -17,7 +17,7 @@ from trivet.types.adapter import AdapterState, AdapterTier
 async def house(tmp_path: Path, tiny_model: Path) -> AsyncIterator[House]:
     house = House(tmp_path, tiny_model)
     yield house
-    await house.manager.close()
+    await house.close()
 
 
 async def test_load_acquire_unload(house: House) -> None:

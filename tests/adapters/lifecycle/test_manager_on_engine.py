@@ -20,7 +20,7 @@ from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import BackendUnavailable, NotFound
-from trivet.stores.desired_adapters import DesiredAdapters
+from trivet.stores.state import StateStore
 from trivet.testing.adapters import write_adapter
 from trivet.types.adapter import AdapterState, AdapterTier, StagedAdapter
 from trivet.types.generation import BackendRequest
@@ -38,7 +38,7 @@ def greedy(engine_name: str, max_tokens: int = 24) -> BackendRequest:
 async def test_life_of_an_adapter(tiny_engine: EmbeddedVllm, tiny_model: Path, tmp_path: Path) -> None:
     folder = write_adapter(tmp_path / "root" / "tone" / "1", adapter_files(60))
     settings = AdapterSettings((tmp_path / "root",), tmp_path / "staged", tiny_model, max_rank=8)
-    desired = DesiredAdapters.open(tmp_path / "adapters.sqlite")
+    desired = StateStore.open(tmp_path / "state.sqlite").desired_adapters
     manager = AdapterManager(AdapterStaging(settings), tiny_engine, AdapterDemand(), desired)
     first = await manager.load(REF)
     async with manager.acquire(REF) as lease:
@@ -69,7 +69,7 @@ async def test_life_of_an_adapter(tiny_engine: EmbeddedVllm, tiny_model: Path, t
 def manager_of(engine: EmbeddedVllm, model: Path, folder: Path) -> AdapterManager:
     """Two places in host memory; sources in `root`."""
     settings = AdapterSettings((folder / "root",), folder / "staged", model, max_rank=8)
-    desired = DesiredAdapters.open(folder / "adapters.sqlite")
+    desired = StateStore.open(folder / "state.sqlite").desired_adapters
     return AdapterManager(AdapterStaging(settings), engine, AdapterDemand(), desired, LifecycleSettings(host_places=2))
 
 

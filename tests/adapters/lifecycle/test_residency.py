@@ -29,7 +29,7 @@ async def house(tmp_path: Path, tiny_model: Path) -> AsyncIterator[House]:
     house = House(tmp_path, tiny_model)
     house.add(THIRD)
     yield house
-    await house.manager.close()
+    await house.close()
     assert house.engine.faults == []
 
 
@@ -254,4 +254,4 @@ async def test_five_hundred_under_zipf_traffic(
     await house.manager.list()
     assert looks["known"] == 1
     assert house.engine.faults == []
-    await house.manager.close()
+    await house.close()

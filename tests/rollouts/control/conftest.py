@@ -15,6 +15,6 @@ from trivet.stores.state import StateStore
 def world(tmp_path: Path) -> Iterator[World]:
     """An empty store."""
     clock = Clock()
-    opened = StateStore.open(tmp_path / "state.sqlite", lambda: clock.now)
+    opened = StateStore.open(tmp_path / "state.sqlite", clock=lambda: clock.now)
     yield World(opened, clock, tmp_path)
     opened.close()

@@ -25,7 +25,7 @@ NAME = str(REF)
 async def house(tmp_path: Path, tiny_model: Path) -> AsyncIterator[House]:
     house = House(tmp_path, tiny_model)
     yield house
-    await house.manager.close()
+    await house.close()
 
 
 @pytest.fixture

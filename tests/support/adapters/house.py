@@ -19,7 +19,7 @@ from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import BackendUnavailable
-from trivet.stores.desired_adapters import DesiredAdapters
+from trivet.stores.state import StateStore
 from trivet.testing.adapters import write_adapter
 from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, StagedAdapter
 from trivet.types.generation import BackendRequest, Chunk
@@ -107,7 +107,7 @@ class House:
         write_adapter(self.root / "tone" / "1", adapter_files(1))
         write_adapter(self.root / "voice" / "1", adapter_files(2))
         self.settings = AdapterSettings((self.root,), tmp_path / "staged", base, 16)
-        self.database = tmp_path / "adapters.sqlite"
+        self.database = tmp_path / "state.sqlite"
         self.demand = AdapterDemand()
         self.wanted = self.demand.users
         self.engine = EngineFake()
@@ -117,18 +117,24 @@ class House:
 
     def start(self) -> None:
         """A manager that knows what is on the disk."""
+        self.store = StateStore.open(self.database)
         self.manager = AdapterManager(
             AdapterStaging(self.settings),
             self.engine,
             self.demand,
-            DesiredAdapters.open(self.database),
+            self.store.desired_adapters,
             self.lifecycle,
             lambda outcome, _: self.loads.append(outcome),
         )
 
+    async def close(self) -> None:
+        """The gateway ends."""
+        await self.manager.close()
+        self.store.close()
+
     async def restart(self) -> None:
         """The gateway ends and starts again."""
-        await self.manager.close()
+        await self.close()
         self.engine = EngineFake()
         self.start()
 

@@ -18,7 +18,7 @@ from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
-from trivet.stores.desired_adapters import DesiredAdapters
+from trivet.stores.state import StateStore
 from trivet.testing import ScriptedBackend
 from trivet.types.adapter import AdapterState
 from trivet.types.variant import VersionRef
@@ -28,7 +28,7 @@ def open_manager(folder: Path, base: Path) -> tuple[AdapterManager, ScriptedBack
     """A manager over a folder with `root`, which holds the adapters."""
     settings = AdapterSettings((folder / "root",), folder / "staged", base, 16)
     backend = ScriptedBackend()
-    desired = DesiredAdapters.open(folder / "adapters.sqlite")
+    desired = StateStore.open(folder / "state.sqlite").desired_adapters
     manager = AdapterManager(
         AdapterStaging(settings), backend, AdapterDemand(), desired, LifecycleSettings(host_places=2)
     )

@@ -38,7 +38,7 @@ from trivet.rpc.auth import Authenticator, KeyEntry
 from trivet.rpc.inference import InferenceServicer
 from trivet.rpc.server import Health, Listener, ListenerSettings, TlsFiles
 from trivet.rpc.status import code_name_of
-from trivet.stores.desired_adapters import DesiredAdapters
+from trivet.stores.state import StateStore
 from trivet.testing import ScriptedBackend, ScriptedRetriever
 from trivet.types.passage import Passage
 from trivet.types.request import KeyRole
@@ -226,7 +226,7 @@ async def gateway(
 def no_adapters(backend: ScriptedBackend, folder: Path) -> AdapterManager:
     """A manager that manages none."""
     settings = AdapterSettings((folder / "adapters",), folder / "staged", folder, max_rank=16)
-    desired = DesiredAdapters.open(folder / "adapters.sqlite")
+    desired = StateStore.open(folder / "state.sqlite").desired_adapters
     return AdapterManager(AdapterStaging(settings), backend, AdapterDemand(), desired)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -16,10 +16,9 @@ from trivet.adapters.lifecycle.residency import Residency
 from trivet.adapters.lifecycle.retry import BackoffRetry
 from trivet.adapters.lifecycle.settings import LifecycleSettings
 from trivet.adapters.staging.staging import AdapterStaging
-from trivet.errors import BackendUnavailable, FailedPrecondition, NotFound, TrivetError
-from trivet.ports import Backend
-from trivet.stores.desired_adapters import DesiredAdapter, DesiredAdapters
-from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, StagedAdapter, engine_name
+from trivet.errors import BackendUnavailable, FailedPrecondition, NotFound, StateUnavailable, TrivetError
+from trivet.ports import Backend, DesiredAdapterStore
+from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, DesiredAdapter, StagedAdapter, engine_name
 from trivet.types.variant import VersionRef
 
 RETRY_AFTER = 1.0
@@ -29,8 +28,8 @@ class AdapterManager:
     """Call everything from one event loop; `close` last.
 
     `demand` names, for each adapter, the variants that use it; it is read at every call, so it may be live: call
-    `reconcile` when it has changed. `desired` is what operators asked for, durably; it is closed with the manager.
-    Cancelling a caller stops nothing: what was ordered is done, one change at a time for each adapter.
+    `reconcile` when it has changed. `desired` is what operators asked for, durably. Cancelling a caller stops nothing:
+    what was ordered is done, one change at a time for each adapter.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class AdapterManager:
         staging: AdapterStaging,
         backend: Backend,
         demand: AdapterDemand,
-        desired: DesiredAdapters,
+        desired: DesiredAdapterStore,
         settings: LifecycleSettings | None = None,
         on_load: LoadObserver | None = None,
     ) -> None:
@@ -61,15 +60,16 @@ class AdapterManager:
         To be called at the start, after a restart of the engine and when the demand has changed. Returns when what
         variants want is ready; what operators requested follows in the background, as do drains. What fails is retried
         for as long as it is expected; the first problem of a variant's adapter is raised after all were tried.
+        Raises StateUnavailable, after the same, if what operators requested could not be read.
         """
-        await self._open()
+        unread = await self._try_to_open()
         self.review()
         wanted = sorted(self._wanted)
         results = await asyncio.gather(*map(self._bring_back, wanted), return_exceptions=True)
         problems = {ref: result for ref, result in zip(wanted, results, strict=True) if isinstance(result, Exception)}
         for ref in (*problems, *(ref for ref in self._requested if ref not in self._wanted)):
             self._retry.start(ref)
-        for problem in problems.values():
+        for problem in (*problems.values(), *unread):
             raise problem
 
     def review(self) -> None:
@@ -85,7 +85,7 @@ class AdapterManager:
 
     async def ensure(self, ref: VersionRef) -> AdapterStatus:
         """Load one that is wanted, if it is not ready; raises what keeps it from that."""
-        await self._open()
+        await self._try_to_open()
         return await self._bring_back(ref)
 
     async def load(self, ref: VersionRef) -> AdapterStatus:
@@ -152,7 +152,14 @@ class AdapterManager:
         await self._retry.close()
         await self._residency.close()
         await asyncio.gather(*[entry.cancel() for entry in list(self._entries.values())])
-        await asyncio.to_thread(self._desired.close)
+
+    async def _try_to_open(self) -> Sequence[StateUnavailable]:
+        """What variants want does not wait for a state store that is away; what kept it from being read."""
+        try:
+            await self._open()
+        except StateUnavailable as problem:
+            return [problem]
+        return []
 
     async def _open(self) -> None:
         """Read the desired state, and delete what former processes left half-written or is expected no more."""

@@ -16,16 +16,20 @@ from trivet.app.backend import adapter_backend
 from trivet.config import Config
 from trivet.errors import AdapterRejected
 from trivet.metering.metrics import Metrics
-from trivet.ports import Backend
-from trivet.stores.data_folder import DataFolder, refuse_without
-from trivet.stores.desired_adapters import DesiredAdapters
+from trivet.ports import Backend, DesiredAdapterStore
+from trivet.stores.data_folder import DataFolder
 from trivet.types.variant import VersionRef
 
 
 def adapter_manager(
-    config: Config, folder: DataFolder, backend: Backend, demand: AdapterDemand, metrics: Metrics
+    config: Config,
+    folder: DataFolder,
+    backend: Backend,
+    demand: AdapterDemand,
+    desired: DesiredAdapterStore,
+    metrics: Metrics,
 ) -> AdapterManager:
-    """The manager of a backend's adapters; its loads are counted. `demand` is live. `close` it."""
+    """The manager of a backend's adapters; its loads are counted. `demand` is live. `close` it before the store."""
     section = config.file.backends[backend.name]
     settings = AdapterSettings(
         roots=config.adapter_roots,
@@ -41,8 +45,6 @@ def adapter_manager(
         metrics.adapter_load.observe(seconds)
 
     lifecycle = LifecycleSettings(host_places=section.max_cpu_loras, max_loads=section.max_adapter_loads)
-    refuse_without(folder.desired_adapters, [folder.adapters])
-    desired = DesiredAdapters.open(folder.desired_adapters)
     return AdapterManager(AdapterStaging(settings), backend, demand, desired, lifecycle, on_load)
 
 

@@ -20,6 +20,7 @@ from trivet.adapters.staging.disk import remove, sync
 from trivet.app.recovery.files import copy_file, digest_of, sync_folders
 from trivet.app.recovery.manifest import FORMAT, NAME, BackedUpFile, Manifest, Report
 from trivet.errors import FailedPrecondition
+from trivet.stores.data_folder import elsewhere
 from trivet.stores.sqlite import copy_database
 
 _TAIL = 1 << 20
@@ -46,6 +47,8 @@ def back_up(root: Path, target: Path, report: Report) -> Manifest:
             copying.lines(path)
         for path in sorted((root / "adapters").glob("*@*#*")):
             copying.adapter(path)
+        if place := elsewhere(root):
+            copying.left_out.append(f"the state store: it is {place}, whose backup is its operator's")
         return copying.finish(target)
 
 
@@ -86,7 +89,7 @@ class _Copying:
         self._report = report
         self._files: list[BackedUpFile] = []
         self._schemas: dict[str, int] = {}
-        self._left_out: list[str] = []
+        self.left_out: list[str] = []  # with the reason
 
     def database(self, path: Path) -> None:
         """A copy of one moment; a damaged cache is left out, another damaged database is an error."""
@@ -99,7 +102,7 @@ class _Copying:
             if path.parent == self._root:
                 raise
             copy.unlink(missing_ok=True)
-            self._left_out.append(f"{name}: {error}")
+            self.left_out.append(f"{name}: {error}")
             return
         copy.chmod(0o600)
         size = copy.stat().st_size
@@ -135,7 +138,7 @@ class _Copying:
             time=datetime.now(UTC),
             schemas=self._schemas,
             files=self._files,
-            left_out=self._left_out,
+            left_out=self.left_out,
         )
         with (self._work / NAME).open("w") as file:
             file.write(manifest.model_dump_json(indent=2))
@@ -149,7 +152,7 @@ class _Copying:
     def _leave_out(self, copy: Path, name: str, reason: str) -> None:
         if copy.exists():
             remove(copy)
-        self._left_out.append(f"{name}: {reason}")
+        self.left_out.append(f"{name}: {reason}")
 
     def _counted(self, name: str, total: int) -> _Counted:
         return _Counted(self._report, name, total)

@@ -17,8 +17,8 @@ from trivet.app.recovery.findings import Diagnosis
 from trivet.app.recovery.manifest import Report
 from trivet.errors import DataFolderInUse
 from trivet.retrieval.service import DOCUMENTS_VERSION
-from trivet.stores.data_folder import RESTORING, DataFolder
-from trivet.stores.desired_adapters import DESIRED_ADAPTERS_VERSION
+from trivet.stores.data_folder import RESTORING, DataFolder, elsewhere
+from trivet.stores.state.database.migration import STATE_VERSION
 
 LITTLE_SPACE = 1 << 30  # bytes
 _LAST_BYTES = 256 << 10  # of a log file
@@ -61,9 +61,13 @@ def _examine_files(root: Path, found: Diagnosis, report: Report) -> bool:
     _examine_access(root, found)
     _examine_space(root, found)
     examine_lost(root / "documents.sqlite", [root / "vectors" / "collections", root / "vectors" / "set-aside"], found)
-    examine_lost(root / "adapters.sqlite", [root / "adapters"], found)
+    if place := elsewhere(root):
+        found.notes.append(f"the state store is {place}: its health and its backup are its operator's")
+    elif not (root / "adapters.sqlite").exists():  # of an older version: the next start moves it into the state store
+        examine_lost(root / "state.sqlite", [root / "adapters"], found)
     readable = examine_database(root / "documents.sqlite", DOCUMENTS_VERSION, found)
-    examine_database(root / "adapters.sqlite", DESIRED_ADAPTERS_VERSION, found)
+    examine_database(root / "state.sqlite", STATE_VERSION, found)
+    examine_database(root / "adapters.sqlite", 1, found)
     examine_database(root / "cache" / "passages.sqlite", None, found)
     _examine_adapters(root, found, report)
     _note_kept(root, found)

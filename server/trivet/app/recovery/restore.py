@@ -11,9 +11,9 @@ from trivet.app.recovery.manifest import Manifest, Report
 from trivet.errors import FailedPrecondition
 from trivet.retrieval.service import DOCUMENTS_VERSION
 from trivet.stores.data_folder import RESTORING, DataFolder
-from trivet.stores.desired_adapters import DESIRED_ADAPTERS_VERSION
+from trivet.stores.state.database.migration import STATE_VERSION
 
-_SCHEMAS = {"documents.sqlite": DOCUMENTS_VERSION, "adapters.sqlite": DESIRED_ADAPTERS_VERSION}
+_SCHEMAS = {"documents.sqlite": DOCUMENTS_VERSION, "state.sqlite": STATE_VERSION}
 _NOT_DATA = {"lock", "lost+found"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from trivet.errors import Conflict, FailedPrecondition, NotFound, StateUnavailable, UnknownRoute
 from trivet.rollouts.control.controller import LIVE_SECONDS
@@ -29,7 +29,9 @@ class Operations:
     `specs` gives the specs in the configuration, by route: digest and JSON.
     """
 
-    def __init__(self, store: RolloutStore, follower: Follower, specs: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(
+        self, store: RolloutStore, follower: Follower, specs: Callable[[], Mapping[str, tuple[str, str]]]
+    ) -> None:
         self._store = store
         self._follower = follower
         self._specs = specs
@@ -72,7 +74,7 @@ class Operations:
     async def history(self, route: str, limit: int) -> Sequence[RolloutStatus]:
         """See the protocol."""
         records = await self._store.history(route, limit)
-        if not records and route not in self._specs:
+        if not records and route not in self._specs():
             raise UnknownRoute(route)
         newest = [await self.status(route)] if records else []
         return [*newest, *(self._status(record, ()) for record in records[1:])]
@@ -181,15 +183,15 @@ class Operations:
         raise AssertionError("unreachable")
 
     def _spec(self, route: str) -> tuple[str, str]:
-        if route not in self._specs:
+        if route not in self._specs():
             raise UnknownRoute(route)
-        return self._specs[route]
+        return self._specs()[route]
 
     async def _record(self, route: str) -> RolloutRecord:
         record = (await self._store.current()).get(route)
         if record is not None:
             return record
-        if route not in self._specs:
+        if route not in self._specs():
             raise UnknownRoute(route)
         raise NotFound(f"route {route!r} has had no rollout yet; `trivet rollout start` begins one")
 

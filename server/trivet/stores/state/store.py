@@ -44,17 +44,18 @@ class StateStore:
         self._hints = hints.Hints(None if database.embedded else database.url)
 
     @classmethod
-    def open(cls, where: Path | str, clock: Clock | None = None) -> StateStore:
-        """A SQLite file, made if it is not there, or a `postgresql://` URL; blocks.
+    def open(cls, where: Path | str, *, password: str | None = None, clock: Clock | None = None) -> StateStore:
+        """A SQLite file, made if it is not there, or a `postgresql://` URL with its password; blocks.
 
         `clock` replaces the file's own; a database server has one. A server that is away is no error: calls raise
         StateUnavailable until it is there. Raises FailedPrecondition if it is no state store, or a newer version's.
         """
-        return cls(StateDatabase.open(where, clock))
+        if isinstance(where, Path):
+            return cls(StateDatabase.open_file(where, clock))
+        return cls(StateDatabase.open_server(where, password))
 
     def close(self) -> None:
-        """Finish what was asked for and close every connection; blocks."""
-        self._hints.close()
+        """Finish what was asked for and close every connection; blocks, and may be called from any thread."""
         self._database.close()
 
     async def now(self) -> float:

@@ -44,7 +44,7 @@ def sqlite_engine(path: Path, clock: Clock) -> Engine:
     return engine
 
 
-def postgresql_engine(address: str) -> Engine:
+def postgresql_engine(address: str, password: str | None) -> Engine:
     """READ COMMITTED, every wait bounded, and nothing kept in a session between transactions.
 
     Raises FailedPrecondition if `address` is no `postgresql://` URL; it is not asked yet.
@@ -55,8 +55,9 @@ def postgresql_engine(address: str) -> Engine:
         raise FailedPrecondition("state.url is not a URL, expected postgresql://USER@HOST/DATABASE") from None
     if url.get_backend_name() != "postgresql":
         raise FailedPrecondition(f"state.url begins with {url.drivername}://, expected postgresql://")
+    url = url.set(drivername="postgresql+psycopg")
     engine = create_engine(
-        url.set(drivername="postgresql+psycopg"),
+        url if password is None else url.set(password=password),
         isolation_level="READ COMMITTED",
         use_native_hstore=False,  # saves a question at every connection
         pool_size=THREADS,

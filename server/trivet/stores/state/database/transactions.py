@@ -56,15 +56,13 @@ class StateDatabase:
         return self._engine.url
 
     @classmethod
-    def open(cls, where: Path | str, clock: Clock | None = None) -> StateDatabase:
-        """Open a SQLite file, made if it is not there, or a `postgresql://` URL, and bring its schema up to date.
+    def open_server(cls, address: str, password: str | None = None) -> StateDatabase:
+        """PostgreSQL, by its URL; blocks. Its schema is brought up to date.
 
-        Blocks. `clock` is the file's clock. A PostgreSQL server that is away is no error here: its schema is seen to
-        by the first call that reaches it. Raises FailedPrecondition if it is no state store, or a newer version's.
+        A server that is away is no error here: its schema is seen to by the first call that reaches it. Raises
+        FailedPrecondition if the URL is none, or the database is no state store or a newer version's.
         """
-        if isinstance(where, Path):
-            return cls._open_file(where, clock)
-        database = cls(postgresql_engine(where))
+        database = cls(postgresql_engine(address, password))
         try:
             database._transaction(lambda _: None)
         except StateUnavailable:
@@ -75,7 +73,11 @@ class StateDatabase:
         return database
 
     @classmethod
-    def _open_file(cls, path: Path, clock: Clock | None) -> StateDatabase:
+    def open_file(cls, path: Path, clock: Clock | None = None) -> StateDatabase:
+        """A SQLite file, made if it is not there; blocks. Its schema is brought up to date. `clock` replaces its own.
+
+        Raises FailedPrecondition if it cannot be read, or is no state store or a newer version's.
+        """
         steady = SteadyClock()
         try:
             database = cls(sqlite_engine(path, steady if clock is None else clock))
@@ -139,10 +141,12 @@ class StateDatabase:
                 self._migrated = True
 
     def _unavailable(self, error: DBAPIError) -> StateUnavailable:
-        """What the driver says may name hosts and users, so clients are not told; the log is, once."""
+        """What PostgreSQL's driver says may name hosts and users, so clients are not told; the log is, once."""
         if not self._away:
             self._away = True
             logger.warning("the state store is away: %s", _said(error.orig))
+        if self.embedded:
+            return StateUnavailable(f"the state store cannot be used: {_said(error.orig)}")
         code = getattr(error.orig, "sqlstate", None) or type(error.orig).__name__
         return StateUnavailable(f"the state store is away ({code}); the server's log says more")
 

@@ -1,0 +1,1 @@
+"""What gateways share, as the configuration has it."""
