@@ -20,8 +20,9 @@ from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.preflight.manifest import read_manifest
 from trivet.cli.adapter.recipe import load_recipe
 from trivet.errors import ConfigError, FailedPrecondition
-from trivet.training import Job, run
+from trivet.training import Job
 from trivet.training.folder import ADAPTER_FILES, digest, fingerprint
+from trivet.training.run import run
 from trivet.training.score import Score
 from trivet.training.scratch import CHECKPOINT, Scratch
 from trivet.types.variant import VersionRef

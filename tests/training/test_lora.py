@@ -14,7 +14,8 @@ from trivet.errors import FailedPrecondition
 from trivet.training.chats import Chat, Example, encode, render
 from trivet.training.feed import POOL, Feed, Position
 from trivet.training.folder import fingerprint
-from trivet.training.lora import Recipe, Training, attach
+from trivet.training.lora import Training, attach
+from trivet.training.recipe import Recipe
 from trivet.training.score import SPARE, Score, answer, score
 
 CHAT: Chat = [

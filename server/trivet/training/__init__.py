@@ -1,7 +1,10 @@
-"""Training of adapters: LoRA on any causal language model, from chats. Stands apart from the server."""
+"""Training of adapters: LoRA on any causal language model, from chats. Stands apart from the server.
+
+`trivet.training.run.run` trains, and imports PyTorch, transformers and PEFT, which takes seconds; these names do not.
+"""
 
 from trivet.training.chats import Chat, Message
-from trivet.training.job import Job, Watcher, run
-from trivet.training.lora import Recipe
+from trivet.training.job import Job, Watcher
+from trivet.training.recipe import Recipe
 
-__all__ = ["Chat", "Job", "Message", "Recipe", "Watcher", "run"]
+__all__ = ["Chat", "Job", "Message", "Recipe", "Watcher"]

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
 
-import torch
-
 
 class Message(TypedDict):
     """`learned` false: an assistant's turn that is only shown, such as an example in another form."""
@@ -26,15 +24,6 @@ class Example:
 
     ids: list[int]
     learned: list[bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Padded on the right. `labels` is -100 where nothing is to be learned."""
-
-    ids: Any
-    mask: Any
-    labels: Any
 
 
 def encode(tokenizer: Any, chat: Chat) -> Example:
@@ -81,18 +70,3 @@ def grouped(examples: Sequence[Example], tokens: int) -> list[list[Example]]:
         else:
             groups.append([example])
     return groups
-
-
-def pad(examples: Sequence[Example], token: int) -> Batch:
-    """One batch, `token` after the shorter ones."""
-    longest = max(len(example.ids) for example in examples)
-    ids = torch.full((len(examples), longest), token)
-    mask = torch.zeros((len(examples), longest), dtype=torch.long)
-    labels = torch.full((len(examples), longest), -100)
-    for row, example in enumerate(examples):
-        length = len(example.ids)
-        found = torch.tensor(example.ids)
-        ids[row, :length] = found
-        mask[row, :length] = 1
-        labels[row, :length] = torch.where(torch.tensor(example.learned), found, torch.tensor(-100))
-    return Batch(ids, mask, labels)

@@ -6,7 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trivet.training.chats import Batch, Example, grouped, pad
+from trivet.training.batch import Batch, pad
+from trivet.training.chats import Example, grouped
 
 POOL = 256
 

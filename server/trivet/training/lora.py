@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +12,11 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from trivet.errors import FailedPrecondition
-from trivet.training.chats import Batch
+from trivet.training.batch import Batch
 from trivet.training.feed import Feed, Position
+from trivet.training.recipe import Recipe
 
 RECENT = 100  # steps that the told loss is the mean of
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What decides the weights, together with the base model, the chats and the libraries.
-
-    `threads` is here because sums in another order are other sums.
-    """
-
-    rank: int = 8
-    alpha: int = 16
-    steps: int = 1000
-    lr: float = 1e-3
-    warm_up: int = 30
-    batch_tokens: int = 2048
-    seed: int = 1
-    threads: int = 1
-
-    def rate(self, step: int) -> float:
-        """Linear warm-up, then linear decay to nothing."""
-        decay = (self.steps - step) / max(1, self.steps - self.warm_up)
-        return self.lr * min((step + 1) / max(1, self.warm_up), decay)
 
 
 def attach(base: Path, recipe: Recipe, base_name: str) -> Any:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from trivet.config.fields.kinds import Count, Name, NotNegative, Positive, Section
 from trivet.config.yaml_lines import YamlDocument, parse, read_yaml
 from trivet.errors import ConfigError
-
-if TYPE_CHECKING:
-    from trivet.training import Job
+from trivet.training import Job, Recipe
 
 _BASE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
 _EXPONENT = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
@@ -76,8 +74,6 @@ def load_recipe(path: Path, *, out: Path | None = None, steps: int | None = None
         problems.append(document.problem(("training", "warm_up"), f"is {file.training.warm_up}, of {steps} steps"))
     if problems:
         raise ConfigError(problems)
-
-    from trivet.training import Job, Recipe  # here, because it takes seconds and a bad recipe needs none of it
 
     section = file.training.model_dump() | {"steps": steps, "threads": threads}
     return Job(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,9 +13,7 @@ from trivet.cli.console.errors import print_failure
 from trivet.cli.console.output import print_json
 from trivet.cli.console.steps_progress import StepsProgress
 from trivet.errors import ConfigError, FailedPrecondition
-
-if TYPE_CHECKING:
-    from trivet.training import Job
+from trivet.training import Job
 
 
 @click.command(short_help="Train an adapter from a recipe.")
@@ -56,7 +54,7 @@ def train(
     try:
         job = _load(recipe, out, steps, threads)
         kept = f"the last checkpoint is kept, one is made every {job.checkpoint_steps} steps"
-        from trivet.training import run  # here, because the other commands need no torch
+        from trivet.training.run import run  # here, because the other commands need no torch
 
         with StepsProgress() as progress:
             manifest = run(job, progress, restart=restart, scored=not no_score)

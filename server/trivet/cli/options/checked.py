@@ -10,6 +10,7 @@ import click
 
 from trivet.config.fields import patterns
 
+_HOST_PORT = re.compile(patterns.HOST_PORT)
 _GRPC_NAME = re.compile(r"(dns|unix|unix-abstract|ipv4|ipv6|xds):\S*\D\S*")  # gRPC's own ways to name a server
 _KEY = re.compile(r"[\x21-\x7e]+")  # what a header can carry, without white space
 LAST_PORT = 65535
@@ -19,7 +20,7 @@ def address(text: str, origin: str) -> str:
     """An address to call or to listen on; raises click.BadParameter, which blames `origin`."""
     if _GRPC_NAME.fullmatch(text):
         return text
-    if not re.fullmatch(patterns.HOST_PORT, text):
+    if not _HOST_PORT.fullmatch(text):
         raise click.BadParameter(f"expected {patterns.WORDS[patterns.HOST_PORT]}, got {text!r}", param_hint=origin)
     if int(text.rpartition(":")[2]) > LAST_PORT:
         raise click.BadParameter(f"expected a port up to {LAST_PORT}, got {text!r}", param_hint=origin)
