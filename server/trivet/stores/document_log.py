@@ -7,13 +7,13 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from trivet.errors import DocumentDamaged
 from trivet.stores.document_usage import DOCUMENT_USAGE_SCHEMA, Usage, add_usage, require_room
-from trivet.stores.records import DocumentKey, Origin, Revision
+from trivet.stores.log_entry import LogEntry, damaged, entry_of
+from trivet.stores.records import DocumentKey, Origin
 from trivet.stores.sqlite import Database
-from trivet.types.passage import Document, DocumentFormat
+from trivet.types.passage import Document
 from trivet.types.quota import NO_BOUNDS, NO_QUOTAS, Quotas
 
 DOCUMENT_LOG_SCHEMA = (
@@ -49,58 +49,6 @@ DOCUMENT_LOG_SCHEMA = (
 _PAGE = 500
 _KEPT = 10  # entries of a document, the newest one included: for people who want to know what happened to it
 _COMPRESSION = 1  # zlib's fastest: the writer waits for it
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One acknowledged upsert or deletion, without its content.
-
-    `seq` grows over the whole log, `revision` per document of an index, both without exception. `digest` covers the
-    content and what is said about it; a deletion has its predecessor's. `corpus_digest` is the digest of the corpus
-    file as it was last taken over, empty if there was none: a file is only taken over again once it has changed, so
-    that an upsert or a deletion that came later stands. `time` in seconds since 1970.
-    """
-
-    seq: int
-    index: str
-    tenant: str
-    document_id: str
-    revision: int
-    digest: str
-    deleted: bool
-    origin: Origin
-    corpus_digest: str
-    format: DocumentFormat
-    title: str
-    source: str
-    tags: tuple[str, ...]
-    valid_from: float | None
-    valid_until: float | None
-    time: float
-
-    @property
-    def key(self) -> DocumentKey:
-        """Which document."""
-        return DocumentKey(self.tenant, self.document_id)
-
-    @property
-    def of(self) -> Revision:
-        """Which content of the document."""
-        return Revision(self.key, self.revision, self.digest)
-
-    def document(self, content: bytes) -> Document:
-        """The document as it was given."""
-        return Document(
-            id=self.document_id,
-            content=content,
-            format=self.format,
-            title=self.title,
-            source=self.source,
-            tags=self.tags,
-            tenant=self.tenant,
-            valid_from=self.valid_from,
-            valid_until=self.valid_until,
-        )
 
 
 class DocumentLog:
@@ -229,7 +177,7 @@ class DocumentLog:
         def read(connection: sqlite3.Connection) -> tuple[LogEntry | None, bytes | None]:
             entry = connection.execute("SELECT * FROM entries WHERE newest AND seq = ?", (seq,)).fetchone()
             row = connection.execute("SELECT compressed FROM contents WHERE seq = ?", (seq,)).fetchone()
-            return None if entry is None else _entry(entry), None if row is None else row[0]
+            return None if entry is None else entry_of(entry), None if row is None else row[0]
 
         entry, compressed = await self._database.run(read)
         if entry is None or entry.deleted:
@@ -272,7 +220,7 @@ class DocumentLog:
 
     async def _read(self, query: str, values: Sequence[object]) -> list[LogEntry]:
         def read(connection: sqlite3.Connection) -> list[LogEntry]:
-            return [_entry(row) for row in connection.execute(query, tuple(values))]
+            return [entry_of(row) for row in connection.execute(query, tuple(values))]
 
         return await self._database.run(read)
 
@@ -308,42 +256,4 @@ def _append(connection: sqlite3.Connection, index: str, key: DocumentKey, about:
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING *""",
         (*of_document, revision, *about),
     ).fetchone()
-    return _entry(row)
-
-
-def damaged(entry: LogEntry, problem: str) -> str:
-    """What to say of an entry whose content cannot be used, with what mends it."""
-    owner = f" of tenant {entry.tenant!r}" if entry.tenant else ""
-    return (
-        f"documents.sqlite: the content of document {entry.document_id!r}{owner} in index {entry.index!r}, revision "
-        f"{entry.revision}, is damaged: {problem}. Add the document again, delete it, or restore a backup"
-    )
-
-
-def _entry(row: sqlite3.Row) -> LogEntry:
-    """Raises sqlite3.DatabaseError for a row that this program cannot have written."""
-    try:
-        return _read_entry(row)
-    except (ValueError, TypeError) as error:
-        raise sqlite3.DatabaseError(f"entry {row['seq']} is damaged: {error}") from error
-
-
-def _read_entry(row: sqlite3.Row) -> LogEntry:
-    return LogEntry(
-        seq=row["seq"],
-        index=row["index_name"],
-        tenant=row["tenant"],
-        document_id=row["document_id"],
-        revision=row["revision"],
-        digest=row["digest"],
-        deleted=bool(row["deleted"]),
-        origin=Origin(row["origin"]),
-        corpus_digest=row["corpus_digest"],
-        format=DocumentFormat(row["format"]),
-        title=row["title"],
-        source=row["source"],
-        tags=tuple(json.loads(row["tags"])),
-        valid_from=row["valid_from"],
-        valid_until=row["valid_until"],
-        time=row["time"],
-    )
+    return entry_of(row)

@@ -11,7 +11,8 @@ from trivet.errors import DocumentDamaged, FailedPrecondition, RetrievalUnavaila
 from trivet.retrieval.documents.documents import digest_of
 from trivet.retrieval.service import open_database
 from trivet.stores.data_folder import refuse_without
-from trivet.stores.document_log import DocumentLog, damaged
+from trivet.stores.document_log import DocumentLog
+from trivet.stores.log_entry import damaged
 from trivet.stores.sqlite import check_database
 
 _RESTORE = "Restore a backup: `trivet restore SRC --data-dir NEW_FOLDER`."

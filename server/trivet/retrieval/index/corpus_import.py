@@ -15,7 +15,8 @@ from trivet.retrieval.corpus.walk import Walk
 from trivet.retrieval.documents.documents import digest_of
 from trivet.retrieval.documents.ids import id_of_file, printable
 from trivet.retrieval.index.index import DocumentIndex
-from trivet.stores.document_log import DocumentLog, LogEntry
+from trivet.stores.document_log import DocumentLog
+from trivet.stores.log_entry import LogEntry
 from trivet.stores.records import DocumentKey, Origin
 from trivet.types.corpus import CorpusReport
 from trivet.types.passage import BuildProgress, Document

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from trivet.retrieval.snapshot.snapshot import Snapshot
-from trivet.stores.document_log import DocumentLog, LogEntry
+from trivet.stores.document_log import DocumentLog
+from trivet.stores.log_entry import LogEntry
 from trivet.stores.records import DocumentHead, DocumentKey, PointKind
 
 _log = logging.getLogger(__name__)

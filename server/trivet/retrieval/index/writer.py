@@ -13,7 +13,8 @@ from trivet.retrieval.index.locks import DocumentLocks
 from trivet.retrieval.settings import IndexSettings
 from trivet.retrieval.snapshot.replay import Replay
 from trivet.retrieval.snapshot.snapshot import PreparedDocument, Snapshot
-from trivet.stores.document_log import DocumentLog, LogEntry
+from trivet.stores.document_log import DocumentLog
+from trivet.stores.log_entry import LogEntry
 from trivet.stores.records import DocumentKey, Origin
 from trivet.types.passage import Acknowledgement, Document
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from trivet.errors import FailedPrecondition
 from trivet.retrieval.snapshot.search import search
 from trivet.retrieval.snapshot.snapshot import Snapshot
-from trivet.stores.document_log import DocumentLog, LogEntry
+from trivet.stores.document_log import DocumentLog
+from trivet.stores.log_entry import LogEntry
 from trivet.stores.records import PointKind
 from trivet.types.passage import SearchQuery
 

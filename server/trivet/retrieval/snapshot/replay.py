@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from trivet.errors import DocumentDamaged
 from trivet.retrieval.documents.documents import digest_of
 from trivet.retrieval.snapshot.snapshot import Snapshot
-from trivet.stores.document_log import DocumentLog, LogEntry, damaged
+from trivet.stores.document_log import DocumentLog
+from trivet.stores.log_entry import LogEntry, damaged
 from trivet.stores.records import DocumentKey
 
 _AT_ONCE = 256  # heads compared in one call

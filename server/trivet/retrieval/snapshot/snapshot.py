@@ -16,7 +16,7 @@ from trivet.retrieval.settings import IndexSettings, way_name
 from trivet.retrieval.snapshot.duplicates import text_digest
 from trivet.retrieval.snapshot.log_progress import LogProgress
 from trivet.retrieval.snapshot.terms import TermVectors
-from trivet.stores.document_log import LogEntry
+from trivet.stores.log_entry import LogEntry
 from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.records import DocumentHead, PassageRecord, SparseVector
 from trivet.stores.snapshot_catalogue import SnapshotRecord
