@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from trivet.app.rollouts.gauges import RolloutGauges
+from tests.support.rollout_histories import EQUAL, run, world
+from tests.support.rollout_world import ROUTE
+from trivet.app.rollouts.gauges import RolloutGauges, move_counter
+from trivet.metering.metrics import Metrics
 from trivet.rollouts.decisions import Decision, Health, Reason
 from trivet.rollouts.evidence import Evidence, GuardrailEvidence, Test
 from trivet.rollouts.observation import Exclusion
-from trivet.rollouts.ports.operations import GatewayView, Look, RolloutStatus
+from trivet.rollouts.ports.operations import Look, RolloutStatus
 from trivet.rollouts.spec import GuardrailKind, RolloutSpec
 from trivet.rollouts.states import Event, State
 from trivet.rollouts.thresholds import Thresholds
@@ -30,11 +34,6 @@ STATUS = RolloutStatus(
     id="r1", route="tickets", spec=RolloutSpec("tickets", "sorter", "sorter-2", "a", "b"), spec_digest="c",
     state=State.CANARY, step=1, share=0.25, revision=14, created_at=0, since=0, judged_since=0,
     look=Look(0.0, Decision(None, Reason.MINIMUM_UNITS, "Few.", EVIDENCE), Health(), Thresholds()),
-    gateways=(
-        GatewayView("a", "", 0.5, live=True, applied=14),
-        GatewayView("b", "", 0.5, live=True, applied=13),
-        GatewayView("c", "", 90.0, live=False, applied=2),
-    ),
 )  # fmt: skip
 
 
@@ -56,7 +55,7 @@ def test_a_look_is_exported_with_its_bounds_counts_and_reason() -> None:
     assert value("rollout_units", route="tickets", arm="candidate") == 41
     assert value("rollout_counted_requests", route="tickets") == 170
     assert value("rollout_excluded_requests", route="tickets", reason="cold") == 7
-    assert value("rollout_gateways_behind", route="tickets") == 1
+    assert value("rollout_revision", route="tickets") == 14
     assert value("store_staleness_seconds") == 2.5
     of_test = {"route": "tickets", "guardrail": "format", "test": "rollback"}
     bounds = [value(f"rollout_{name}", **of_test) for name in ("estimate", "estimate_lower", "estimate_upper")]
@@ -70,7 +69,7 @@ def test_what_is_not_known_has_no_series() -> None:
         assert exported(STATUS).get_sample_value(f"trivet_rollout_{name}", unknown) is None
     names = {sample.name for family in exported(replace(STATUS, look=None)).collect() for sample in family.samples}
     assert names == {
-        "trivet_rollout_state", "trivet_rollout_step", "trivet_rollout_gateways_behind",
+        "trivet_rollout_state", "trivet_rollout_step", "trivet_rollout_revision",
         "trivet_store_staleness_seconds",
     }  # fmt: skip
 
@@ -80,3 +79,23 @@ def test_a_rollout_that_moves_on_waits_for_nothing() -> None:
     passed = replace(STATUS.look, decision=Decision(Event.ADVANCE, Reason.PASSED, ""))
     names = {sample.name for family in exported(replace(STATUS, look=passed)).collect() for sample in family.samples}
     assert "trivet_rollout_waiting" not in names
+
+
+async def test_transitions_are_counted_by_the_gateway_that_made_them(tmp_path: Path) -> None:
+    async with world(tmp_path) as gateways:
+        await run(gateways, {**EQUAL, Arm.CANDIDATE: 0.9})
+    registries = [CollectorRegistry() for _ in gateways]
+    for gateway, registry in zip(gateways, registries, strict=True):
+        count = move_counter(Metrics(registry))
+        for moved in gateway.moves:
+            count(moved)
+
+    def total(name: str, **labels: str) -> float:
+        values = [
+            registry.get_sample_value(f"trivet_{name}_total", {"route": ROUTE} | labels) for registry in registries
+        ]
+        return sum(value or 0 for value in values)
+
+    assert total("rollout_transitions", event="start", reason="by_hand") == 1
+    assert total("rollout_transitions", event="rollback", reason="guardrail_crossed") == 1
+    assert total("rollbacks", reason="guardrail_crossed") == 1

@@ -18,6 +18,7 @@ COLLECTED = {
     "trivet_adapter_state": ("gauge", {"adapter", "state"}),
     "trivet_adapter_resident": ("gauge", {"adapter", "tier"}),
     "trivet_rollout_weight": ("gauge", {"route", "variant"}),
+    "trivet_route_revision": ("gauge", {"route"}),
 }
 
 

@@ -22,7 +22,7 @@ from trivet.rollouts.store import RolloutStore
 from trivet.routing.arms import assign_arm
 from trivet.stores.state import StateStore
 from trivet.types.rollout import ENDED, Arm, RouteRollout
-from trivet.types.rollout_state import GatewayStatus
+from trivet.types.rollout_state import GatewayStatus, RolloutRecord
 
 ROUTE = "support"
 EQUAL: Mapping[Arm, float] = {Arm.STABLE: 0.02, Arm.CANDIDATE: 0.02}
@@ -99,6 +99,7 @@ class Gateway:
     folder: Path
     cut_off_after: float = 60.0
     routes: FakeRoutes = field(init=False)
+    moves: list[RolloutRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         timing = self.clock.timing
@@ -111,8 +112,8 @@ class Gateway:
             on_records=lambda records: self.operations.read(records),
         )  # fmt: skip
         specs = {ROUTE: (self.spec.digest(), to_json(self.spec))}
-        self.operations = Operations(self.store, self.follower, lambda: specs)
-        self.controller = Controller(self.store, self.name, timing, self.operations.looked)
+        self.operations = Operations(self.store, self.follower, lambda: specs, self.moves.append)
+        self.controller = Controller(self.store, self.name, timing, self.operations.looked, on_move=self.moves.append)
 
     async def second(self) -> None:
         """What a gateway does in a second."""

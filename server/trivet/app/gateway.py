@@ -26,7 +26,7 @@ from trivet.app.prompts import ServedPrompts
 from trivet.app.reload import RouteReload, prices_of
 from trivet.app.reranking import open_reranking
 from trivet.app.rollouts.declarations import Declarations
-from trivet.app.rollouts.gauges import RolloutGauges
+from trivet.app.rollouts.gauges import RolloutGauges, move_counter
 from trivet.app.rollouts.served import ServedRoutes
 from trivet.app.rollouts.serving import Rollouts
 from trivet.app.runtime_info import RuntimeInfo
@@ -188,7 +188,7 @@ class Gateway:
         opened: list[IndexService] = []
         served = ServedRoutes(routes, route_updater, lambda: opened[0].snapshots() if opened else {})
         declarations.settle(declared)
-        rollouts = Rollouts(self._config, folder, state, address, declarations, served)
+        rollouts = Rollouts(self._config, folder, state, address, declarations, served, move_counter(self._metrics))
         await rollouts.follow()  # before the engines start, so that they are warmed for what will be served
         try:
             async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""`trivet_rollout_weight`, made at each scrape from the routes that are served then."""
+"""`trivet_rollout_weight` and `trivet_route_revision`, made at each scrape from the routes that are served then."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ class WeightGauge(Collector):
         self._routes = routes
 
     def describe(self) -> Iterable[Metric]:
-        """The name, so that nothing else takes it."""
-        yield _shares({})
+        """The names, so that nothing else takes them."""
+        yield from (_shares({}), _revisions({}))
 
     def collect(self) -> Iterable[Metric]:
         """The share of each variant of each route; those that are gone have none."""
-        yield _shares(self._routes())
+        routes = self._routes()
+        yield from (_shares(routes), _revisions(routes))
 
 
 def _shares(routes: Mapping[str, Route]) -> GaugeMetricFamily:
@@ -33,4 +34,12 @@ def _shares(routes: Mapping[str, Route]) -> GaugeMetricFamily:
         total = sum(route.weights.values())
         for variant, weight in route.weights.items():
             family.add_metric([route.name, variant], weight / total)
+    return family
+
+
+def _revisions(routes: Mapping[str, Route]) -> GaugeMetricFamily:
+    text = "The revision of the route that is served; 0 for what this gateway does on its own."
+    family = GaugeMetricFamily("trivet_route_revision", text, labels=["route"])
+    for route in routes.values():
+        family.add_metric([route.name], route.revision)
     return family

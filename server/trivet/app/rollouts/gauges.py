@@ -12,13 +12,17 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from trivet.metering.metrics import Metrics
 from trivet.rollouts.evidence import GuardrailEvidence
 from trivet.rollouts.ports.operations import RolloutStatus
+from trivet.rollouts.states import Event
 from trivet.types.rollout import Arm
+from trivet.types.rollout_state import RolloutRecord
 
 _BY_TEST = ("route", "guardrail", "test")
 _GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "rollout_state": ("1 for the state of the route's newest rollout.", ("route", "state")),
+    "rollout_revision": ("The revision of the route's newest rollout, as the store has it.", ("route",)),
     "rollout_step": ("The step that the rollout is at, from 1 on; 0 before the first.", ("route",)),
     "rollout_waiting": ("1 for why the rollout stays where it is.", ("route", "reason")),
     "rollout_units": ("Units of the step, by arm.", ("route", "arm")),
@@ -29,7 +33,6 @@ _GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "rollout_estimate_upper": ("The estimate's upper bound, at any time.", _BY_TEST),
     "rollout_z": ("The test's statistic.", _BY_TEST),
     "rollout_boundary": ("What the statistic is held against.", _BY_TEST),
-    "rollout_gateways_behind": ("Live gateways that serve an older revision.", ("route",)),
     "store_staleness_seconds": ("Since this gateway last read the state store.", ()),
 }
 
@@ -65,8 +68,7 @@ def _add_position(families: dict[str, GaugeMetricFamily], status: RolloutStatus)
     route = status.route
     families["rollout_state"].add_metric([route, status.state.value], 1)
     families["rollout_step"].add_metric([route], status.step + 1)
-    behind = sum(gateway.live and gateway.applied < status.revision for gateway in status.gateways)
-    families["rollout_gateways_behind"].add_metric([route], behind)
+    families["rollout_revision"].add_metric([route], status.revision)
 
 
 def _add_look(families: dict[str, GaugeMetricFamily], status: RolloutStatus) -> None:
@@ -98,3 +100,14 @@ def _numbers(test: GuardrailEvidence) -> Iterable[tuple[str, float | None]]:
         ("rollout_z", test.z),
         ("rollout_boundary", test.boundary),
     )
+
+
+def move_counter(metrics: Metrics) -> Callable[[RolloutRecord], None]:
+    """What counts the transitions that this gateway makes."""
+
+    def count(moved: RolloutRecord) -> None:
+        metrics.rollout_transitions.labels(moved.route, moved.event, moved.reason).inc()
+        if moved.event == Event.ROLLBACK.value:
+            metrics.rollbacks.labels(moved.route, moved.reason).inc()
+
+    return count

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from trivet.app.rollouts.declarations import Declarations
@@ -23,7 +24,7 @@ from trivet.rollouts.states import State
 from trivet.rollouts.store import RolloutStore
 from trivet.stores.data_folder import DataFolder
 from trivet.types.receipt import Receipt
-from trivet.types.rollout_state import GatewayStatus
+from trivet.types.rollout_state import GatewayStatus, RolloutRecord
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +47,12 @@ class Rollouts:
         address: str,
         declarations: Declarations,
         served: Steered,
+        on_move: Callable[[RolloutRecord], None],
     ) -> None:
-        """`address`: where operators reach this gateway. Raises FailedPrecondition for a damaged file of its own."""
+        """`address`: where operators reach this gateway. `on_move` is told each transition that it makes.
+
+        Raises FailedPrecondition for a damaged file of its own.
+        """
         self._store = store
         self._declarations = declarations
         self._served = served
@@ -63,9 +68,12 @@ class Rollouts:
             config.file.state.cut_off_after, on_records=lambda records: self.operations.read(records), first=self._tell,
         )  # fmt: skip
         self.operations = Operations(
-            store, self._follower, lambda: {name: (spec.digest, spec.json) for name, spec in declarations.specs.items()}
+            store,
+            self._follower,
+            lambda: {route: (spec.digest, spec.json) for route, spec in declarations.specs.items()},
+            on_move,
         )
-        self._controller = Controller(store, name, timing, self.operations.looked)
+        self._controller = Controller(store, name, timing, self.operations.looked, on_move=on_move)
         self._created: set[tuple[str, str]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         declarations.on_settle(self._follower.wake)

@@ -42,8 +42,8 @@ class _Judged:
 class Controller:
     """Tries to lead, and decides while it does. All calls come from one event loop.
 
-    `on_look` is told each look at a rollout that runs. Several controllers may run: the lease lets one decide, and its
-    fence refuses one that has slept.
+    `on_look` is told each look at a rollout that runs, `on_move` each transition made. Several controllers may run: the
+    lease lets one decide, and its fence refuses one that has slept.
     """
 
     def __init__(
@@ -53,12 +53,14 @@ class Controller:
         timing: Timing,
         on_look: Callable[[RolloutRecord, Look], None],
         lease_seconds: float = LEASE_SECONDS,
+        on_move: Callable[[RolloutRecord], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._owner = owner
         self._timing = timing
         self._on_look = on_look
         self._lease_seconds = lease_seconds
+        self._on_move = on_move
         self._judged: dict[str, _Judged] = {}
         self._away: dict[str, list[tuple[float, str]]] = {}
         self._asked: float | None = None
@@ -144,6 +146,7 @@ class Controller:
         wanted = move_to(after, decision.event.value, decision.reason.value, decision.message, ACTOR, evidence)
         moved = await self._store.move(record.id, record.revision, wanted, lease)
         judged.replay.go_to(position_of(moved))
+        self._on_move(moved)
         logger.warning("rollout of route %s: %s, %s", record.route, moved.state, decision.message)
 
     async def _judged_of(self, record: RolloutRecord) -> _Judged:

@@ -26,17 +26,21 @@ _ATTEMPTS = 5  # of a change without a revision, against a controller that moves
 class Operations:
     """Reads and changes rollouts. All calls come from one event loop.
 
-    `specs` gives the specs in the configuration, by route: digest and JSON.
+    `specs` gives the specs in the configuration, by route: digest and JSON. `on_move` is told each transition made.
     """
 
     def __init__(
-        self, store: RolloutStore, follower: Follower, specs: Callable[[], Mapping[str, tuple[str, str]]]
+        self,
+        store: RolloutStore,
+        follower: Follower,
+        specs: Callable[[], Mapping[str, tuple[str, str]]],
+        on_move: Callable[[RolloutRecord], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._follower = follower
         self._specs = specs
+        self._on_move = on_move
         self._looks: dict[str, Look] = {}
-        self._gateways: Sequence[GatewayStatus] = ()
         self._last: dict[str, Transition] = {}
         self._changed = asyncio.Condition()
         self._telling: set[asyncio.Task[None]] = set()
@@ -177,6 +181,7 @@ class Operations:
                 if revision is not None or attempt == _ATTEMPTS - 1:
                     raise
                 continue
+            self._on_move(moved)
             logger.warning("rollout of route %s: %s by %s: %s", route, moved.state, actor, reason)
             self._follower.wake()
             return self._status(moved, await self._store.gateways(SHOWN_SECONDS), await self._last_of(moved))
