@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks.rollouts.looks import Counting, Looks, look
 from benchmarks.rollouts.traffic import Flags, Requests, World, draw
-from trivet.rollouts.decisions import Decision, Health, decide
+from trivet.rollouts.case import Health
+from trivet.rollouts.decisions import Decision, decide
 from trivet.rollouts.guardrails import BINARY
 from trivet.rollouts.sample_ratio import mismatch
 from trivet.rollouts.smoke import HIGHEST_SHARE

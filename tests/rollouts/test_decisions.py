@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.support.rollout_observations import SPEC
-from trivet.rollouts.decisions import Decision, Health, Reason, decide
+from trivet.rollouts.case import Health, Reason
+from trivet.rollouts.decisions import Decision, decide
 from trivet.rollouts.observation import Exclusion
 from trivet.rollouts.spec import Approval, Guardrail, GuardrailKind
 from trivet.rollouts.states import Event, Position, State

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from tests.support.rollout_observations import SPEC, drawn, observation
-from trivet.rollouts.decisions import Health, decide
+from trivet.rollouts.case import Health
+from trivet.rollouts.decisions import decide
 from trivet.rollouts.evidence import Test
 from trivet.rollouts.observation import Exclusion, Observation, Outcome
 from trivet.rollouts.spec import Guardrail, GuardrailKind

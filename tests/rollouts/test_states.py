@@ -52,6 +52,25 @@ def test_a_halt_keeps_weights_and_statistics() -> None:
         assert (position.step, position.share, position.judged_since) == (1, 0.5, canary.judged_since)
 
 
+@pytest.mark.parametrize(
+    ("state", "after"),
+    [
+        (State.SHADOW, State.WARMING),
+        (State.CANARY, State.WARMING),
+        (State.AWAITING_APPROVAL, State.WARMING),
+        (State.HALTED, State.HALTED),
+        (State.SOAKING, State.SOAKING),
+    ],
+)
+def test_a_step_that_begins_anew_keeps_its_share_and_forgets_its_statistics(state: State, after: State) -> None:
+    position = Position(state, 1, 0.5, since=3.0, judged_since=3.0)
+    anew = apply(position, Event.RESTART_STEP, SPEC, 50.0)
+    assert anew == Position(after, 1, 0.5, since=50.0, judged_since=50.0)
+    if after is State.WARMING:
+        again = apply(anew, Event.BEGIN_CANARY, SPEC, 51.0)
+        assert (again.state, again.step, again.share, again.judged_since) == (State.CANARY, 1, 0.5, 50.0)
+
+
 def test_there_is_no_step_after_the_last() -> None:
     last = _to(Event.START, Event.BEGIN_CANARY, Event.ADVANCE)
     with pytest.raises(IllegalTransition, match="advance does not apply at the last step, expected promote"):

@@ -16,7 +16,8 @@ from tests.support.gateway.admin_stub import admin_stub
 from tests.support.gateway.harness import Failure, failure
 from trivet.api.v1 import admin_pb2_grpc, rollout_pb2
 from trivet.errors import Conflict, FailedPrecondition, NotFound, StateUnavailable, UnknownRoute
-from trivet.rollouts.decisions import Decision, Health, Reason
+from trivet.rollouts.case import Health, Reason
+from trivet.rollouts.decisions import Decision
 from trivet.rollouts.evidence import Evidence, GuardrailEvidence, Test
 from trivet.rollouts.observation import Exclusion
 from trivet.rollouts.ports.operations import GatewayView, Look, RolloutStatus

@@ -39,6 +39,8 @@ class Event(Enum):
     FINISH = "finish"
     HALT = "halt"
     RESUME = "resume"
+    RESTART_STEP = "restart_step"
+    """What both arms answer from has changed, such as an index: the step's statistics begin anew, its share stays."""
     ROLLBACK = "rollback"
     CANCEL = "cancel"
 
@@ -54,6 +56,12 @@ TRANSITIONS = MappingProxyType(
         (State.WARMING, Event.HALT): State.HALTED,
         (State.WARMING, Event.ROLLBACK): State.ROLLED_BACK,
         (State.WARMING, Event.CANCEL): State.CANCELLED,
+        (State.WARMING, Event.RESTART_STEP): State.WARMING,
+        (State.SHADOW, Event.RESTART_STEP): State.WARMING,
+        (State.CANARY, Event.RESTART_STEP): State.WARMING,
+        (State.AWAITING_APPROVAL, Event.RESTART_STEP): State.WARMING,
+        (State.HALTED, Event.RESTART_STEP): State.HALTED,
+        (State.SOAKING, Event.RESTART_STEP): State.SOAKING,
         (State.SHADOW, Event.BEGIN_CANARY): State.CANARY,
         (State.SHADOW, Event.REQUEST_APPROVAL): State.AWAITING_APPROVAL,
         (State.SHADOW, Event.HALT): State.HALTED,
@@ -118,6 +126,8 @@ def apply(position: Position, event: Event, spec: RolloutSpec, now: float) -> Po
             return _advanced(moved, spec, now)
         case Event.PROMOTE:
             return _promoted(moved, spec, now)
+        case Event.RESTART_STEP:
+            return replace(moved, judged_since=now)
         case Event.ROLLBACK | Event.CANCEL:
             return replace(moved, share=0.0)
         case _:

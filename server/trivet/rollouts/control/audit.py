@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from trivet.rollouts.decisions import Decision, Health, decide
+from trivet.rollouts.case import Health
+from trivet.rollouts.decisions import Decision, decide
 from trivet.rollouts.evidence import Evidence, Test
 from trivet.rollouts.observation import Exclusion
 from trivet.rollouts.spec import GuardrailKind, RolloutSpec

@@ -86,5 +86,6 @@ class Replay:
         before = self._tally
         if step >= len(self._spec.steps):
             self._stable_before = before.statistics(share=self._spec.steps[-1], now=self._position.judged_since)
-        self._tally = StepTally(step, self._spec.guardrails, before.thresholds, before.known_units)
+        known = before.units_before if step == self._step else before.known_units
+        self._tally = StepTally(step, self._spec.guardrails, before.thresholds, known)
         self._step = step

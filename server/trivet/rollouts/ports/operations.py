@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from trivet.rollouts.decisions import Decision, Health
+from trivet.rollouts.case import Health
+from trivet.rollouts.decisions import Decision
 from trivet.rollouts.spec import RolloutSpec
 from trivet.rollouts.states import State
 from trivet.rollouts.thresholds import Thresholds
