@@ -10,7 +10,7 @@ from benchmarks.rollouts.traffic import Flags, Indices, Requests
 from trivet.rollouts.smoke import WINDOW_SECONDS, log_wealth
 from trivet.rollouts.spec import GuardrailKind
 from trivet.rollouts.statistics import FIRST_REQUESTS, ArmSums, Numbers
-from trivet.rollouts.tally import StepStatistics
+from trivet.rollouts.tallying.tally import StepStatistics
 from trivet.types.rollout import Arm
 
 EVERY = 10

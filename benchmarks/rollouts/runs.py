@@ -9,14 +9,14 @@ import numpy as np
 
 from benchmarks.rollouts.looks import Counting, Looks, look
 from benchmarks.rollouts.traffic import Flags, Requests, World, draw
-from trivet.rollouts.case import Health
-from trivet.rollouts.decisions import Decision, decide
-from trivet.rollouts.guardrails import BINARY
+from trivet.rollouts.judgement.case import Health
+from trivet.rollouts.judgement.decisions import Decision, decide
 from trivet.rollouts.sample_ratio import mismatch
 from trivet.rollouts.smoke import HIGHEST_SHARE
 from trivet.rollouts.spec import DEFAULT_GUARDRAILS, Guardrail, RolloutSpec
 from trivet.rollouts.states import Event, Position, State, apply
 from trivet.rollouts.statistics import promotion_test, rollback_test
+from trivet.rollouts.tallying.guardrails import BINARY
 from trivet.types.rollout import Arm
 
 SERVERS = Counting()

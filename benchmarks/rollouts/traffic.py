@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trivet.rollouts.spec import GuardrailKind
 from trivet.rollouts.statistics import Numbers
-from trivet.rollouts.thresholds import BLOCK_REQUESTS, COST_QUANTILE, LATENCY_QUANTILE, quantile
+from trivet.rollouts.tallying.thresholds import BLOCK_REQUESTS, COST_QUANTILE, LATENCY_QUANTILE, quantile
 
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.int64]

@@ -11,13 +11,14 @@ from tests.support.rollout_histories import EQUAL, run, world
 from tests.support.rollout_world import ROUTE
 from trivet.app.rollouts.gauges import RolloutGauges, move_counter
 from trivet.metering.metrics import Metrics
-from trivet.rollouts.decisions import Decision, Health, Reason
-from trivet.rollouts.evidence import Evidence, GuardrailEvidence, Test
+from trivet.rollouts.judgement.case import Health, Reason
+from trivet.rollouts.judgement.decisions import Decision
+from trivet.rollouts.judgement.evidence import Evidence, GuardrailEvidence, Test
 from trivet.rollouts.observation import Exclusion
 from trivet.rollouts.ports.operations import Look, RolloutStatus
 from trivet.rollouts.spec import GuardrailKind, RolloutSpec
 from trivet.rollouts.states import Event, State
-from trivet.rollouts.thresholds import Thresholds
+from trivet.rollouts.tallying.thresholds import Thresholds
 from trivet.types.rollout import Arm
 
 FORMAT = GuardrailEvidence(

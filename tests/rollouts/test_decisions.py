@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.support.rollout_observations import SPEC
-from trivet.rollouts.case import Health, Reason
-from trivet.rollouts.decisions import Decision, decide
+from trivet.rollouts.judgement.case import Health, Reason
+from trivet.rollouts.judgement.decisions import Decision, decide
 from trivet.rollouts.observation import Exclusion
 from trivet.rollouts.spec import Approval, Guardrail, GuardrailKind
 from trivet.rollouts.states import Event, Position, State
 from trivet.rollouts.statistics import ArmSums
-from trivet.rollouts.tally import StepStatistics
+from trivet.rollouts.tallying.tally import StepStatistics
 from trivet.types.rollout import Arm
 
 NOW = 1000.0

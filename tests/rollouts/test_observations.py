@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.support.rollout_observations import observation
-from trivet.rollouts.guardrails import numbers
 from trivet.rollouts.observation import Exclusion, Outcome, RetryWindow, exclusion
 from trivet.rollouts.spec import Guardrail, GuardrailKind
-from trivet.rollouts.thresholds import StableBlocks, Thresholds, quantile
+from trivet.rollouts.tallying.guardrails import numbers
+from trivet.rollouts.tallying.thresholds import StableBlocks, Thresholds, quantile
 from trivet.types.rollout import Arm
 
 ALL = tuple(Guardrail(kind) for kind in GuardrailKind)

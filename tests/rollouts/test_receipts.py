@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from trivet.rollouts.guardrails import numbers
 from trivet.rollouts.observation import Exclusion, Outcome, exclusion
 from trivet.rollouts.receipts import observation_of
 from trivet.rollouts.spec import Guardrail, GuardrailKind
-from trivet.rollouts.tally import StepTally
-from trivet.rollouts.thresholds import Thresholds
+from trivet.rollouts.tallying.guardrails import numbers
+from trivet.rollouts.tallying.tally import StepTally
+from trivet.rollouts.tallying.thresholds import Thresholds
 from trivet.types.receipt import Cost, Receipt, UnitSource
 from trivet.types.rollout import Arm, RouteRollout
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from tests.support.rollout_observations import SPEC, drawn, observation
-from trivet.rollouts.case import Health
-from trivet.rollouts.decisions import decide
-from trivet.rollouts.evidence import Test
+from trivet.rollouts.judgement.case import Health
+from trivet.rollouts.judgement.decisions import decide
+from trivet.rollouts.judgement.evidence import Test
 from trivet.rollouts.observation import Exclusion, Observation, Outcome
 from trivet.rollouts.spec import Guardrail, GuardrailKind
 from trivet.rollouts.states import Event, Position, State
-from trivet.rollouts.tally import StepTally
+from trivet.rollouts.tallying.tally import StepTally
 from trivet.types.rollout import Arm
 
 POSITION = Position(State.CANARY, step=1, share=0.5, since=0.0, judged_since=0.0)

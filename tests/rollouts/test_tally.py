@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tests.support.rollout_observations import SPEC, drawn, observation
-from trivet.rollouts.guardrails import numbers
 from trivet.rollouts.observation import Outcome
 from trivet.rollouts.smoke import BettingProcess, log_wealth
 from trivet.rollouts.spec import Guardrail, GuardrailKind
 from trivet.rollouts.statistics import ArmSums
-from trivet.rollouts.tally import StepTally
+from trivet.rollouts.tallying.guardrails import numbers
+from trivet.rollouts.tallying.tally import StepTally
 from trivet.types.rollout import Arm
 
 BINARY = (GuardrailKind.ERROR, GuardrailKind.FORMAT, GuardrailKind.DEGRADED, GuardrailKind.TTFT)

@@ -16,14 +16,14 @@ from tests.support.gateway.admin_stub import admin_stub
 from tests.support.gateway.harness import Failure, failure
 from trivet.api.v1 import admin_pb2_grpc, rollout_pb2
 from trivet.errors import Conflict, FailedPrecondition, NotFound, StateUnavailable, UnknownRoute
-from trivet.rollouts.case import Health, Reason
-from trivet.rollouts.decisions import Decision
-from trivet.rollouts.evidence import Evidence, GuardrailEvidence, Test
+from trivet.rollouts.judgement.case import Health, Reason
+from trivet.rollouts.judgement.decisions import Decision
+from trivet.rollouts.judgement.evidence import Evidence, GuardrailEvidence, Test
 from trivet.rollouts.observation import Exclusion
 from trivet.rollouts.ports.operations import GatewayView, Look, RolloutStatus
 from trivet.rollouts.spec import GuardrailKind, RolloutSpec
 from trivet.rollouts.states import Event, State
-from trivet.rollouts.thresholds import Thresholds
+from trivet.rollouts.tallying.thresholds import Thresholds
 from trivet.rpc.rollouts import RolloutWatches
 from trivet.types.request import KeyRole
 from trivet.types.rollout import Arm

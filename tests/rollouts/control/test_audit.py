@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.rollout_world import BROKEN, EQUAL, ROUTE, SPEC, World, started, traffic
 from trivet.rollouts.control.audit import repeat
-from trivet.rollouts.evidence import GuardrailEvidence
+from trivet.rollouts.judgement.evidence import GuardrailEvidence
 from trivet.rollouts.spec import Approval, Guardrail, GuardrailKind, RolloutSpec
 from trivet.types.rollout import Arm
 from trivet.types.rollout_state import Transition

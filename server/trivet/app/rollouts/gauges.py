@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from trivet.metering.metrics import Metrics
-from trivet.rollouts.evidence import GuardrailEvidence
+from trivet.rollouts.judgement.evidence import GuardrailEvidence
 from trivet.rollouts.ports.operations import RolloutStatus
 from trivet.rollouts.states import Event
 from trivet.types.rollout import Arm

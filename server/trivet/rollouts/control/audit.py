@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from trivet.rollouts.case import Health
-from trivet.rollouts.decisions import Decision, decide
-from trivet.rollouts.evidence import Evidence, Test
+from trivet.rollouts.judgement.case import Health
+from trivet.rollouts.judgement.decisions import Decision, decide
+from trivet.rollouts.judgement.evidence import Evidence, Test
 from trivet.rollouts.observation import Exclusion
 from trivet.rollouts.spec import GuardrailKind, RolloutSpec
 from trivet.rollouts.spec_json import from_json, to_json
 from trivet.rollouts.states import Position, State
 from trivet.rollouts.statistics import ArmSums
-from trivet.rollouts.tally import StepStatistics
-from trivet.rollouts.thresholds import Thresholds
+from trivet.rollouts.tallying.tally import StepStatistics
+from trivet.rollouts.tallying.thresholds import Thresholds
 from trivet.types.rollout import Arm
 from trivet.types.rollout_state import Transition
 

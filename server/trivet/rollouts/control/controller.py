@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trivet.errors import Conflict, LeaseLost, StateUnavailable
-from trivet.rollouts.case import Health
 from trivet.rollouts.control.audit import evidence_json
 from trivet.rollouts.control.records import move_to, position_of, spec_of
 from trivet.rollouts.control.replay import Replay
 from trivet.rollouts.control.timing import Timing
-from trivet.rollouts.decisions import decide
+from trivet.rollouts.judgement.case import Health
+from trivet.rollouts.judgement.decisions import decide
 from trivet.rollouts.ports.operations import Look
 from trivet.rollouts.spec import RolloutSpec
 from trivet.rollouts.states import TERMINAL, Event, State, apply

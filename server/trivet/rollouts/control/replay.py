@@ -7,8 +7,8 @@ from dataclasses import replace
 from trivet.rollouts.control.batches import unpack
 from trivet.rollouts.spec import RolloutSpec
 from trivet.rollouts.states import Position
-from trivet.rollouts.tally import StepStatistics, StepTally
-from trivet.rollouts.thresholds import Thresholds
+from trivet.rollouts.tallying.tally import StepStatistics, StepTally
+from trivet.rollouts.tallying.thresholds import Thresholds
 from trivet.types.rollout import Arm
 from trivet.types.rollout_state import StoredBatch
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from trivet.rollouts.case import Health
-from trivet.rollouts.decisions import Decision
+from trivet.rollouts.judgement.case import Health
+from trivet.rollouts.judgement.decisions import Decision
 from trivet.rollouts.spec import RolloutSpec
 from trivet.rollouts.states import State
-from trivet.rollouts.thresholds import Thresholds
+from trivet.rollouts.tallying.thresholds import Thresholds
 from trivet.types.rollout_state import StoredBatch, Transition
 
 

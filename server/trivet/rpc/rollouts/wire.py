@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from trivet.api.v1 import rollout_pb2
 from trivet.errors import Problems
-from trivet.rollouts.evidence import Evidence, GuardrailEvidence, Sums
+from trivet.rollouts.judgement.evidence import Evidence, GuardrailEvidence, Sums
 from trivet.rollouts.ports.operations import GatewayView, Look, RolloutStatus
 from trivet.rollouts.spec import RolloutSpec
 from trivet.rollouts.states import State

@@ -10,8 +10,8 @@ from trivet.api.v1 import rollout_pb2
 from trivet.cli.console.output import enum_name
 from trivet.cli.rollout.report.history import Entry, Reading, seconds_of
 from trivet.rollouts.control.replay import Replay
-from trivet.rollouts.evidence import GuardrailEvidence
-from trivet.rollouts.judging import promotion_tests, rollback_tests
+from trivet.rollouts.judgement.evidence import GuardrailEvidence
+from trivet.rollouts.judgement.judging import promotion_tests, rollback_tests
 from trivet.rollouts.spec import Approval, Guardrail, GuardrailKind, RolloutSpec
 from trivet.rollouts.states import Position, State
 from trivet.types.rollout_state import ObservationBatch, StoredBatch

@@ -11,13 +11,13 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trivet.rollouts.guardrails import numbers
 from trivet.rollouts.observation import Exclusion, Observation, Outcome, RetryWindow, exclusion
-from trivet.rollouts.running_sums import RunningSums, scaled, unscaled
 from trivet.rollouts.smoke import HIGHEST_SHARE, WINDOW_SECONDS, BettingProcess
 from trivet.rollouts.spec import Guardrail, GuardrailKind
 from trivet.rollouts.statistics import FIRST_REQUESTS, ArmSums
-from trivet.rollouts.thresholds import StableBlocks, Thresholds
+from trivet.rollouts.tallying.guardrails import numbers
+from trivet.rollouts.tallying.running_sums import RunningSums, scaled, unscaled
+from trivet.rollouts.tallying.thresholds import StableBlocks, Thresholds
 from trivet.types.rollout import Arm
 
 LATE_SECONDS = 5.0

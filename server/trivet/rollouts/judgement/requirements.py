@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trivet.rollouts.case import Case, Reason, Verdict
-from trivet.rollouts.judging import compared_guardrails
+from trivet.rollouts.judgement.case import Case, Reason, Verdict
+from trivet.rollouts.judgement.judging import compared_guardrails
 from trivet.rollouts.statistics import PROMOTION_UNITS, ROLLBACK_UNITS
 from trivet.types.rollout import Arm
 

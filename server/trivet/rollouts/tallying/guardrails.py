@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from trivet.rollouts.observation import Observation, Outcome
 from trivet.rollouts.spec import Guardrail, GuardrailKind
-from trivet.rollouts.thresholds import Thresholds
+from trivet.rollouts.tallying.thresholds import Thresholds
 from trivet.types.rollout import Arm
 
 BINARY = frozenset(GuardrailKind) - {GuardrailKind.COST, GuardrailKind.FEEDBACK, GuardrailKind.SHADOW_AGREEMENT}

@@ -12,7 +12,7 @@ from trivet.rollouts.sample_ratio import log_evidence
 from trivet.rollouts.smoke import HIGHEST_SHARE
 from trivet.rollouts.spec import Guardrail, GuardrailKind, RolloutSpec
 from trivet.rollouts.statistics import ArmSums, Comparison
-from trivet.rollouts.tally import StepStatistics
+from trivet.rollouts.tallying.tally import StepStatistics
 from trivet.types.rollout import Arm
 
 Sums = tuple[float, float, float, float, float, float]

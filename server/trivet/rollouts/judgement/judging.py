@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from trivet.rollouts.evidence import GuardrailEvidence, Test, compared, smoked
-from trivet.rollouts.guardrails import BINARY
+from trivet.rollouts.judgement.evidence import GuardrailEvidence, Test, compared, smoked
 from trivet.rollouts.smoke import HIGHEST_SHARE
 from trivet.rollouts.spec import Guardrail, GuardrailKind, RolloutSpec
 from trivet.rollouts.statistics import limit_test, promotion_test, rollback_test
-from trivet.rollouts.tally import StepStatistics
+from trivet.rollouts.tallying.guardrails import BINARY
+from trivet.rollouts.tallying.tally import StepStatistics
 from trivet.types.rollout import Arm
 
 

@@ -8,7 +8,7 @@ from enum import Enum
 from trivet.rollouts.smoke import HIGHEST_SHARE
 from trivet.rollouts.spec import RolloutSpec
 from trivet.rollouts.states import Event, Position
-from trivet.rollouts.tally import StepStatistics
+from trivet.rollouts.tallying.tally import StepStatistics
 
 
 class Reason(Enum):

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trivet.rollouts.case import Case, Health, Reason, Verdict
-from trivet.rollouts.evidence import Evidence, GuardrailEvidence, Test, gather
-from trivet.rollouts.halts import halts
-from trivet.rollouts.judging import compared_guardrails, promotion_tests, rollback_tests
+from trivet.rollouts.judgement.case import Case, Health, Reason, Verdict
+from trivet.rollouts.judgement.evidence import Evidence, GuardrailEvidence, Test, gather
+from trivet.rollouts.judgement.halts import halts
+from trivet.rollouts.judgement.judging import compared_guardrails, promotion_tests, rollback_tests
+from trivet.rollouts.judgement.requirements import missing
 from trivet.rollouts.observation import Exclusion
-from trivet.rollouts.requirements import missing
 from trivet.rollouts.spec import Approval, RolloutSpec
 from trivet.rollouts.states import TERMINAL, Event, Position, State
 from trivet.rollouts.statistics import ROLLBACK_UNITS
-from trivet.rollouts.tally import StepStatistics
+from trivet.rollouts.tallying.tally import StepStatistics
 from trivet.types.rollout import Arm
 
 

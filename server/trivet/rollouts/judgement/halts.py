@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trivet.rollouts.case import Case, Reason, Verdict
-from trivet.rollouts.judging import promotion_tests
-from trivet.rollouts.requirements import asked_for, fewest_units
+from trivet.rollouts.judgement.case import Case, Reason, Verdict
+from trivet.rollouts.judgement.judging import promotion_tests
+from trivet.rollouts.judgement.requirements import asked_for, fewest_units
 from trivet.rollouts.sample_ratio import mismatch
 from trivet.rollouts.states import Event, State
 from trivet.types.rollout import Arm

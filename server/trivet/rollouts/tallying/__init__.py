@@ -1,0 +1,1 @@
+"""What observations add up to: numbers of guardrails, limits, and sums that are kept while they come in."""
