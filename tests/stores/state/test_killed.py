@@ -159,9 +159,11 @@ async def test_two_writers_lose_none_of_each_others_transitions(
     assert len({entry.actor for entry in entries}) == 3
 
 
+@pytest.mark.parametrize("state_place", ["postgresql"], indirect=True)
 async def test_a_leader_that_was_stopped_for_three_leases_is_refused_when_it_goes_on(
     store: StateStore, workers: Workers, tmp_path: Path
 ) -> None:
+    """Of PostgreSQL alone: a file has one gateway, and one that is stopped in a transaction keeps the file's lock."""
     first, second = tmp_path / "first", tmp_path / "second"
     for _ in range(3):
         stopped = workers.start("lead", first)

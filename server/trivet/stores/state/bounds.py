@@ -27,7 +27,10 @@ MOST_ROUTES = 10_000
 LONGEST_LEASE = 3600.0
 MOST_ROWS = 10_000
 
-_MOVE = {"event": WORD, "state": WORD, "reason": ID, "message": MESSAGE, "actor": NAME, "evidence": EVIDENCE}
+_MOVE = {
+    "event": WORD, "state": WORD, "reason": ID, "actor": NAME, "evidence": EVIDENCE,
+    "message": EVIDENCE,  # what is longer than its column is shortened
+}  # fmt: skip
 _BATCH = {"rollout": ID, "gateway": NAME, "epoch": ID}
 _FEEDBACK = {"tenant": NAME, "request_id": NAME, "label": NAME, "corrected_text": CORRECTED, "comment": COMMENT}
 _STATUS = {"id": NAME, "epoch": ID, "address": ADDRESS}

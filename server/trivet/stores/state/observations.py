@@ -43,10 +43,11 @@ def read(connection: Connection, rollout: str, after_number: int, limit: int) ->
     mine = (batches.c.rollout == rollout, batches.c.number > after_number)
     total: ColumnElement[int] = func.sum(func.length(batches.c.data)).over(order_by=batches.c.number)
     sized = select(batches.c.number, total.label("total")).where(*mine).order_by(batches.c.number).limit(limit)
-    numbers = [row.number for row in connection.execute(sized) if row.total <= _READ_BYTES]
-    if not numbers:
+    rows = connection.execute(sized).all()
+    if not rows:
         return []
-    query = select(batches).where(*mine, batches.c.number <= numbers[-1]).order_by(batches.c.number)
+    last = max((row.number for row in rows if row.total <= _READ_BYTES), default=rows[0].number)
+    query = select(batches).where(*mine, batches.c.number <= last).order_by(batches.c.number)
     return [
         StoredBatch(
             row.number,
