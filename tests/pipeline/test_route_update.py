@@ -24,6 +24,7 @@ from trivet.errors import AdapterRejected, BackendUnavailable, NotFound
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.routes.readiness import Readiness
 from trivet.pipeline.routes.route_update import RouteUpdater
+from trivet.pipeline.routes.standby import Standby
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource, Turn
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
@@ -432,3 +433,22 @@ async def test_after_the_promotion_stable_goes(world: World) -> None:
     world.route_updater.steer({"ask": rolling("promoted", 1.0)}, {"ask": 6})
     assert world.choice()[1].name == "new"
     await world.settled(TWO)
+
+
+async def test_the_arm_without_units_stays_primed_until_the_rollout_has_ended(world: World) -> None:
+    await rolled_out(world, "soaking", 1.0)
+    standby = Standby(world.table, world.readiness, interval=0.02)
+    standby.start()
+    try:
+        asked = len(world.backend.requests)
+        async with asyncio.timeout(10):
+            while len(world.backend.requests) < asked + 3:
+                await asyncio.sleep(0.01)
+        assert {str(request.adapter).partition("#")[0] for request in world.backend.requests[asked:]} == {"tone@1"}
+        world.route_updater.steer({"ask": rolling("promoted", 1.0)}, {"ask": 6})
+        await asyncio.sleep(0.1)
+        asked = len(world.backend.requests)
+        await asyncio.sleep(0.1)
+        assert len(world.backend.requests) == asked
+    finally:
+        await standby.close()

@@ -48,6 +48,7 @@ from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.routes.readiness import Readiness
 from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
+from trivet.pipeline.routes.standby import Standby
 from trivet.pipeline.search import SearchPipeline
 from trivet.pipeline.variables import uneven_variables
 from trivet.retrieval.service import IndexService
@@ -134,6 +135,9 @@ class Gateway:
         self._inference.serve(inference)
         self._admin.serve(admin)
         await self._follower.start(components.warmup.can_serve)
+        standby = Standby(components.routes, components.readiness)
+        standby.start()
+        self._stack.push_async_callback(standby.close)
         lag = LoopLag(self._metrics.loop_lag.observe)  # from now on: what holds up the start holds up nobody
         lag.start()
         self._stack.push_async_callback(lag.close)
