@@ -1,0 +1,1 @@
+"""The state store, measured on both of its databases."""
