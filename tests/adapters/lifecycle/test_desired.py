@@ -253,7 +253,7 @@ async def test_what_is_wanted_again_while_it_drains_stays(house: House) -> None:
         await house.until(lambda: house.state(REF) is AdapterState.DRAINING)
         house.wanted[REF] = ["a/b"]
         await house.manager.reconcile()
-        with pytest.raises(FailedPrecondition, match="wanted by a/b again, and stays"):
+        with pytest.raises(FailedPrecondition, match="used by a/b again, and stays"):
             await unloading
         async with house.use(REF):
             pass

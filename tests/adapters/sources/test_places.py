@@ -74,7 +74,7 @@ def test_staged(url: str, adapter: Path, tiny_model: Path, tmp_path: Path) -> No
     staged = place.stage(REF)
     assert staged.digest == digest(adapter) == place.source_digest(REF)
     assert len(list(staged.path.iterdir())) == 3
-    with pytest.raises(NotFound, match="adapter tone@2: none of the 1 places"):
+    with pytest.raises(NotFound, match="adapter tone@2: not found"):
         place.stage(VersionRef("tone", "2"))
 
 
