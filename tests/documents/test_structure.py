@@ -25,16 +25,21 @@ def dotted(path: Path) -> str:
 
 def faces() -> dict[str, set[str]]:
     """By sub-package: the names that modules outside of it import from its modules."""
-    rooms = [dotted(package) for package in PACKAGES if len(package.relative_to(SERVER).parts) > 2]
+    rooms = {dotted(package) for package in PACKAGES if len(package.relative_to(SERVER).parts) > 2}
     found: dict[str, set[str]] = defaultdict(set)
     for file in (SERVER / "trivet").rglob("*.py"):
+        inside = {*parents(dotted(file))}
         for node in ast.walk(ast.parse(file.read_text())):
-            if not isinstance(node, ast.ImportFrom) or node.module is None:
-                continue
-            for room in rooms:
-                if f"{node.module}.".startswith(f"{room}.") and not dotted(file).startswith(f"{room}."):
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                for room in rooms.intersection(parents(node.module)) - inside:
                     found[room] |= {alias.name for alias in node.names}
     return found
+
+
+def parents(module: str) -> list[str]:
+    """It and what it lies in."""
+    parts = module.split(".")
+    return [".".join(parts[:number]) for number in range(1, len(parts) + 1)]
 
 
 def test_a_level_has_few_files() -> None:
