@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,10 +27,11 @@ FORMAT = GuardrailEvidence(
     standard_error=0.01, z=2.0, boundary=3.0, stable=(40, 80, 0, 160, 0, 0), candidate=(41, 90, 18, 200, 40, 10),
     crossed=False,
 )  # fmt: skip
+EARLY = replace(FORMAT, kind=GuardrailKind.COST, estimate=None, standard_error=None, z=None, boundary=math.inf)
 EVIDENCE = Evidence(
     step=1, share=0.25, units={Arm.STABLE: 40, Arm.CANDIDATE: 41}, new_units={}, counted=170,
     exclusions={Exclusion.COLD: 7}, sample_ratio_log_evidence=None,
-    tests=(FORMAT, replace(FORMAT, kind=GuardrailKind.COST, estimate=None, standard_error=None, z=None)),
+    tests=(FORMAT, EARLY),
 )  # fmt: skip
 STATUS = RolloutStatus(
     id="r1", route="tickets", spec=RolloutSpec("tickets", "sorter", "sorter-2", "a", "b"), spec_digest="c",
@@ -66,7 +68,7 @@ def test_a_look_is_exported_with_its_bounds_counts_and_reason() -> None:
 
 def test_what_is_not_known_has_no_series() -> None:
     unknown = {"route": "tickets", "guardrail": "cost", "test": "rollback"}
-    for name in ("estimate", "estimate_lower", "estimate_upper", "z"):
+    for name in ("estimate", "estimate_lower", "estimate_upper", "z", "boundary"):
         assert exported(STATUS).get_sample_value(f"trivet_rollout_{name}", unknown) is None
     names = {sample.name for family in exported(replace(STATUS, look=None)).collect() for sample in family.samples}
     assert names == {

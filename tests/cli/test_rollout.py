@@ -131,6 +131,13 @@ def test_status_says_the_state_what_it_waits_for_each_guardrail_and_each_gateway
     ]
 
 
+def test_a_guardrail_without_requests_says_so(admin: Admin) -> None:
+    del admin.now.look.estimates[:]
+    admin.now.look.estimates.add(guardrail="feedback", test="rollback")
+    (line,) = [line for line in run(admin, "status", "tickets").stdout.splitlines() if line.startswith("feedback")]
+    assert line.split() == ["feedback", "rollback", "0", "/", "0", "no", "data", "yet"]
+
+
 def test_json_has_the_messages_own_fields(admin: Admin) -> None:
     found = json.loads(run(admin, "status", "tickets", "--json").stdout)
     assert (found["state"], found["look"]["estimates"][0]["z"], found["gateways"][1]["ready"]) == ("canary", 4.5, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,7 @@ from trivet.rollouts.spec import GuardrailKind, RolloutSpec
 from trivet.rollouts.states import Event, State
 from trivet.rollouts.tallying.thresholds import Thresholds
 from trivet.rpc.rollouts import RolloutWatches
+from trivet.rpc.rollouts.wire import rollout_to_proto
 from trivet.types.request import KeyRole
 from trivet.types.rollout import Arm
 from trivet.types.rollout_state import ObservationBatch, StoredBatch, Transition
@@ -148,6 +150,14 @@ async def test_a_rollout_shows_all_that_a_look_and_the_gateways_say() -> None:
     assert [(one.id, one.ready, one.applied_revision, one.same_spec) for one in found.gateways] == [
         ("a", True, 14, True), ("b", False, 13, False),
     ]  # fmt: skip
+
+
+async def test_a_number_that_is_not_finite_is_absent() -> None:
+    without = replace(CROSSED, z=math.inf, boundary=math.inf, estimate=None, standard_error=None)
+    evidence = replace(EVIDENCE, tests=(without,))
+    status = replace(STATUS, look=replace(LOOK, decision=replace(LOOK.decision, evidence=evidence)))
+    (estimate,) = rollout_to_proto(status).look.estimates
+    assert [estimate.HasField(name) for name in ("estimate", "lower", "z", "boundary")] == [False] * 4
 
 
 async def test_rollouts_are_listed_by_route_or_the_newest_of_each() -> None:

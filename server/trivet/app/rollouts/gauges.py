@@ -6,6 +6,7 @@ there are at most a few dozen for each route.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import Metric
@@ -87,7 +88,7 @@ def _add_look(families: dict[str, GaugeMetricFamily], status: RolloutStatus) -> 
         families["rollout_excluded_requests"].add_metric([route, reason.value], requests)
     for test in evidence.tests:
         for name, value in _numbers(test):
-            if value is not None:
+            if value is not None and math.isfinite(value):  # a boundary without units is not
                 families[name].add_metric([route, test.kind.value, test.test.value], value)
 
 

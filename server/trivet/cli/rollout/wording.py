@@ -93,6 +93,8 @@ def guardrail_rows(look: rollout_pb2.RolloutLook) -> Iterator[Sequence[str]]:
 
 def verdict(estimate: rollout_pb2.RolloutEstimate) -> str:
     """What a test found."""
+    if not (estimate.stable.n or estimate.candidate.n):
+        return "no data yet"
     if estimate.test == "promotion":
         return "proven" if estimate.crossed else "not proven"
     return "CROSSED" if estimate.crossed else "holds"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -11,15 +10,11 @@ from google.protobuf.message import Message
 
 from trivet.api.v1 import rollout_pb2
 from trivet.errors import InvalidRequest, Unsupported
-from trivet.excerpt import quote
 from trivet.rollouts.ports.operations import RolloutControl, RolloutStatus
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.call import Context, rpc_call, write_bounded
 from trivet.rpc.rollouts.watches import RolloutWatches
 from trivet.rpc.rollouts.wire import actor_of, batch_to_proto, check_change, rollout_to_proto, transition_to_proto
-
-changes = logging.getLogger(f"{__name__}.changes")
-"""Who changed what."""
 
 _PAGE_BYTES = 1 << 20  # of a page of the audit log, about: its evidence can be long
 _BATCHES_AT_ONCE = 50
@@ -101,33 +96,33 @@ class RolloutCalls:
 
     async def StartRollout(self, request: rollout_pb2.StartRolloutRequest, context: Context) -> Any:
         """Begin."""
-        return await self._change(request, context, "start", "started", restart=request.restart)
+        return await self._change(request, context, "start", restart=request.restart)
 
     async def AdvanceRollout(self, request: rollout_pb2.AdvanceRolloutRequest, context: Context) -> Any:
         """To the next step."""
-        return await self._change(request, context, "advance", "advanced")
+        return await self._change(request, context, "advance")
 
     async def ApproveRollout(self, request: rollout_pb2.ApproveRolloutRequest, context: Context) -> Any:
         """Agree to what it waits for."""
-        return await self._change(request, context, "approve", "approved")
+        return await self._change(request, context, "approve")
 
     async def ResumeRollout(self, request: rollout_pb2.ResumeRolloutRequest, context: Context) -> Any:
         """Go on after a halt."""
-        return await self._change(request, context, "resume", "resumed")
+        return await self._change(request, context, "resume")
 
     async def PromoteRollout(self, request: rollout_pb2.PromoteRolloutRequest, context: Context) -> Any:
         """All units to the candidate."""
-        return await self._change(request, context, "promote", "promoted")
+        return await self._change(request, context, "promote")
 
     async def RollbackRollout(self, request: rollout_pb2.RollbackRolloutRequest, context: Context) -> Any:
         """All units to the stable variant."""
-        return await self._change(request, context, "rollback", "rolled back")
+        return await self._change(request, context, "rollback")
 
     async def CancelRollout(self, request: rollout_pb2.CancelRolloutRequest, context: Context) -> Any:
         """End without a verdict."""
-        return await self._change(request, context, "cancel", "cancelled")
+        return await self._change(request, context, "cancel")
 
-    async def _change(self, request: Any, context: Context, verb: str, done: str, **options: Any) -> Message:
+    async def _change(self, request: Any, context: Context, verb: str, **options: Any) -> Message:
         async with rpc_call(context, request) as call:
             caller = call.require_operator(self._keys)
             change: rollout_pb2.RolloutChange = request.change
@@ -136,8 +131,6 @@ class RolloutCalls:
             actor, reason = actor_of(change, caller), change.reason.strip()
             make: Change = getattr(self._rollouts, verb)
             status = await make(change.route, actor=actor, reason=reason, revision=revision, **options)
-            told = (caller, done, quote(change.route), status.revision, quote(reason))
-            changes.info("%s %s the rollout of route %s, revision %d: %s", *told)
             answer: Message = _ANSWERS[type(request)](rollout=rollout_to_proto(status))
             return answer
 

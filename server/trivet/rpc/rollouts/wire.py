@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trivet.api.v1 import rollout_pb2
@@ -148,16 +150,21 @@ def _estimate_to_proto(test: GuardrailEvidence) -> rollout_pb2.RolloutEstimate:
         alpha=test.alpha,
         tolerance=test.tolerance,
         ratio=test.ratio,
-        estimate=test.estimate,
-        lower=lower,
-        upper=upper,
-        standard_error=test.standard_error,
-        z=test.z,
-        boundary=test.boundary,
+        estimate=_finite(test.estimate),
+        lower=_finite(lower),
+        upper=_finite(upper),
+        standard_error=_finite(test.standard_error),
+        z=_finite(test.z),
+        boundary=_finite(test.boundary),
         crossed=test.crossed,
         stable=_sums_to_proto(test.stable),
         candidate=_sums_to_proto(test.candidate),
     )
+
+
+def _finite(number: float | None) -> float | None:
+    """Absent where it is infinite, for JSON has no word for it: a boundary without units, a z without variance."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _sums_to_proto(sums: Sums) -> rollout_pb2.RolloutSums:

@@ -171,16 +171,19 @@ def row(one: Reading) -> tuple[str, ...]:
         return f"{100 * sums[2] / sums[1]:.2f}%" if sums[1] else ""
 
     bounds = "" if one.low is None or one.high is None else f"{100 * one.low:+.2f} to {100 * one.high:+.2f}"
-    found = (
-        ("proven" if one.crossed else "not proven")
-        if one.test == "promotion"
-        else ("crossed" if one.crossed else "holds")
-    )
     beyond = "" if one.estimate is None else f"{100 * one.estimate:+.2f}"
     return (
         one.guardrail, one.test, rate(one.stable), rate(one.candidate), beyond, bounds, number(one.z),
-        number(one.boundary), f"{one.stable[0]:,.0f} / {one.candidate[0]:,.0f}", found,
+        number(one.boundary), f"{one.stable[0]:,.0f} / {one.candidate[0]:,.0f}", _found(one),
     )  # fmt: skip
+
+
+def _found(one: Reading) -> str:
+    if not (one.stable[1] or one.candidate[1]):
+        return "no data yet"
+    if one.test == "promotion":
+        return "proven" if one.crossed else "not proven"
+    return "crossed" if one.crossed else "holds"
 
 
 def _decision(entry: Entry, begun: float, steps: int) -> Iterator[str]:
