@@ -79,6 +79,23 @@ async def test_tenants_take_turns(trials: SchemaTrials, compiler: SlowCompiler) 
     assert compiler.order == ["g1", "m1", "g2", "g3"]
 
 
+async def test_one_compiler_is_left_to_other_tenants() -> None:
+    bulk, spare = SlowCompiler(), SlowCompiler()
+    trials = SchemaTrials([bulk, spare], TrialLimits(max_waiting=4), lambda _seconds, _outcome: None)
+    greedy = await asked(trials, "greedy", "g1", "g2", "g3")
+    assert (bulk.order, spare.order) == (["g1"], [])
+    (modest,) = await asked(trials, "modest", "m1")
+    assert spare.order == ["m1"]
+    spare.let(1)
+    await modest
+    assert not any(task.done() for task in greedy)
+    bulk.let(3)
+    spare.let(3)
+    await asyncio.gather(*greedy)
+    assert sorted(bulk.order + spare.order) == ["g1", "g2", "g3", "m1"]
+    await trials.close()
+
+
 async def test_an_owners_schema_is_tried_out_once(trials: SchemaTrials, compiler: SlowCompiler) -> None:
     assert not trials.known({"const": "x"}, "one")
     tasks = [*await asked(trials, "one", "x"), *await asked(trials, "one", "x")]
