@@ -11,7 +11,7 @@ from tests.support.retrieval.documents import markdown
 from trivet.fairness.fair_semaphore import FairSemaphore
 from trivet.retrieval.embedding.onnx_model import Vector
 from trivet.retrieval.service import IndexService
-from trivet.retrieval.snapshot.turns import SEARCHES_AT_ONCE
+from trivet.retrieval.snapshot.turns import SEARCHES
 from trivet.types.passage import SearchQuery
 
 
@@ -78,6 +78,30 @@ async def test_beside_others_a_tenant_has_its_part_and_alone_all() -> None:
     assert not semaphore._waiting
 
 
+async def test_the_newest_of_the_tenant_with_the_most_waiting_gives_way() -> None:
+    semaphore, error = FairSemaphore(1), RuntimeError("too many")
+    assert not semaphore.give_way("modest", error)
+    async with semaphore.slot("greedy"):
+        calls = [asyncio.create_task(semaphore.acquire("greedy")) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert semaphore.waiting == 3
+        assert not semaphore.give_way("greedy", error)
+        assert semaphore.give_way("modest", error)
+        with pytest.raises(RuntimeError, match="too many"):
+            await calls.pop()
+        modest = asyncio.create_task(semaphore.acquire("modest"))
+        await asyncio.sleep(0)
+        assert not semaphore.give_way("modest", error)
+    await modest
+    semaphore.release("modest")
+    for call in calls:
+        await call
+        semaphore.release("greedy")
+    assert not semaphore._active._inside
+    async with asyncio.timeout(5), semaphore.slot("x"):
+        pass
+
+
 async def test_a_call_that_is_cancelled_leaves_its_turn_to_others() -> None:
     semaphore = FairSemaphore(1)
     done: list[str] = []
@@ -120,7 +144,7 @@ async def test_a_flood_of_one_tenant_is_not_in_front_of_anothers_search(
     flood = [asyncio.create_task(ask("flood", number)) for number in range(60)]
     await asyncio.sleep(0)
     await asyncio.gather(ask("acme", 1), ask("bolt", 1))
-    assert sum(text.startswith("flood") for text in embedded) <= 2 * SEARCHES_AT_ONCE + 4
-    assert ended.count("flood") <= SEARCHES_AT_ONCE + 4
+    assert sum(text.startswith("flood") for text in embedded) <= 2 * SEARCHES[0] + 4
+    assert ended.count("flood") <= SEARCHES[0] + 4
     await asyncio.gather(*flood)
     assert len(embedded) == 62

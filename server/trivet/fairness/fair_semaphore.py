@@ -51,12 +51,33 @@ class FairSemaphore:
         self._waiting.setdefault(tenant, deque()).append(come)
         try:
             await come
-        except asyncio.CancelledError:
-            if come.done() and not come.cancelled():
-                self.release(tenant)
+        except BaseException:
+            if come.done() and not come.cancelled() and come.exception() is None:
+                self.release(tenant)  # cancelled in the moment it got one
             else:
                 self._active.leave(tenant)
             raise
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a slot."""
+        return sum(map(len, self._waiting.values()))
+
+    def give_way(self, tenant: str, error: Exception) -> bool:
+        """Let the newest call of the tenant with the most waiting fail, in favour of one more of `tenant`.
+
+        False if that tenant has no fewer waiting.
+        """
+        if not self._waiting:
+            return False
+        longest = max(self._waiting, key=lambda one: len(self._waiting[one]))
+        calls = self._waiting[longest]
+        if len(calls) <= len(self._waiting.get(tenant, ())) + 1:
+            return False
+        come = calls.pop()
+        if not come.done():
+            come.set_exception(error)
+        return True
 
     def release(self, tenant: str) -> None:
         """Give a tenant's slot back: whose turn it is gets it; calls that were cancelled meanwhile are passed over."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from trivet.errors import FailedPrecondition, InvalidRequest, NotFound, RetrievalUnavailable
+from trivet.errors import FailedPrecondition, InvalidRequest, NotFound, Overloaded, RetrievalUnavailable
 from trivet.excerpt import quote
 from trivet.retrieval.index.build import build
 from trivet.retrieval.index.index import DocumentIndex
@@ -24,6 +24,7 @@ from trivet.types.passage import Acknowledgement, BuildProgress, Document, Index
 MAX_TOP_K = 100
 MAX_TAGS = 24  # of a request and its variant; the engine takes four times as long for twice as many
 MAX_TAG_CHARACTERS = 256
+RETRY_AFTER = 1.0  # seconds
 DOCUMENTS_VERSION = 2
 
 
@@ -82,11 +83,12 @@ class IndexService:
     async def upsert(self, index: str, document: Document) -> Acknowledgement:
         """Add or replace a document: durable and found by the next search when this returns.
 
-        Raises NotFound for an unknown index, DocumentRejected, Overloaded when too many documents wait to be split, and
+        Raises NotFound for an unknown index, DocumentRejected, Overloaded when too many documents wait, and
         RetrievalUnavailable: then it is not known whether it was written, and the same call again makes sure.
         Cancelled, it is written either whole or not at all.
         """
         found = self._index(index)
+        self._make_room(document.tenant)
         async with self._stores.turns.writes.slot(document.tenant):
             return await found.writer.upsert(document)
 
@@ -139,6 +141,15 @@ class IndexService:
         found = self._index(index)
         await found.rollback(snapshot, reason)
         return await found.status()
+
+    def _make_room(self, tenant: str) -> None:
+        """Let one more document wait, if need be at the cost of who has the most waiting; raises Overloaded."""
+        writes, most = self._stores.turns.writes, self._stores.splitting.max_queued
+        if writes.waiting < most:
+            return
+        error = Overloaded("documents", most, RETRY_AFTER)
+        if not writes.give_way(tenant, error):
+            raise error
 
     def _index(self, name: str) -> DocumentIndex:
         if name not in self._settings:

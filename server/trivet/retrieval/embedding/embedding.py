@@ -36,7 +36,8 @@ class OnnxEmbedder:
         self._exported = exported
         self._vectors = vectors
         self._queries = ThreadPoolExecutor(1, "embed-query")
-        self._turns = FairSemaphore(1)  # of the thread: in its own queue, who came first would be first
+        # Of the thread, in whose own queue who came first is first. With two the next one is at hand.
+        self._turns = FairSemaphore(2, beside_others=1)
         self._passages = EmbeddingProcess(exported.folder)
         self._cache: OrderedDict[tuple[str, str], Vector] = OrderedDict()
 

@@ -53,6 +53,11 @@ class SplittingPool:
         return self._all
 
     @property
+    def max_queued(self) -> int:
+        """Documents of impatient callers that may wait for their turn."""
+        return self._max_queued
+
+    @property
     def queued(self) -> int:
         """Documents that wait for their turn."""
         return len(self._queue)
