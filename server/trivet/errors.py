@@ -81,7 +81,7 @@ class Problems:
 
 
 class MalformedMessage(TrivetError):
-    """The bytes of a message are none of its type."""
+    """The bytes of a message are not a message of its type."""
 
     reason = "MALFORMED_MESSAGE"
 
@@ -171,13 +171,13 @@ class DocumentRejected(TrivetError):
 
 
 class GenerationFailed(TrivetError):
-    """The engine lives and gave this answer up, or ended it in a way that is none: what came is no answer."""
+    """The engine is alive, but abandoned this answer or ended it abnormally."""
 
     reason = "GENERATION_FAILED"
 
 
 class DocumentDamaged(FailedPrecondition):
-    """The content of a document in the log is not what was acknowledged; another upsert or a backup mends it."""
+    """The content of a document in the log is not what was acknowledged; another upsert or a backup repairs it."""
 
     reason = "DOCUMENT_DAMAGED"
 
@@ -252,7 +252,7 @@ class RetrievalTimeout(RetrievalUnavailable):
 
 
 class StateUnavailable(Unavailable):
-    """The gateway's own books cannot be read or written (a full disk, for instance): nothing has changed."""
+    """The gateway's own state cannot be read or written (a full disk, for instance): nothing has changed."""
 
     reason = "STATE_UNAVAILABLE"
 

@@ -108,7 +108,7 @@ async def test_a_file_that_is_larger_than_a_message_is_added_and_one_that_is_too
         assert added.exit_code == 1
         assert "big: revision 1, " in added.stdout
         assert f"huge ({tmp_path}/huge.md, 1,200,000 bytes): refused (INVALID_ARGUMENT)" in added.stderr
-        assert "allowed are 1048576: split it, or raise max_document_bytes" in added.stderr
+        assert "expected at most 1048576: split it, or raise max_document_bytes" in added.stderr
 
     embedding = pytestconfig.cache.mkdir("embedding")
     async with index_gateway(tmp_path, embedding, index_file="version: 1\nmax_document_bytes: 1048576\n") as gateway:

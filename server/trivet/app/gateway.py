@@ -67,7 +67,7 @@ from trivet.types.request import PUBLIC_TENANT
 
 logger = logging.getLogger(__name__)
 
-MAX_SEARCHES = 16  # searches without a generation at once; they share the processor with the queries of generations
+MAX_SEARCHES = 16  # searches without a generation at once; they share the CPU with the queries of generations
 LAST_GRACE = 1.0  # seconds for streams that never end by themselves, such as a health watch
 
 

@@ -198,7 +198,7 @@ def _text(found: Found, limits: SchemaLimits) -> Iterator[SchemaProblem]:
 def pattern_problems(pattern: str, place: Place, limits: SchemaLimits) -> Iterator[SchemaProblem]:
     """Of one regular expression."""
     if len(pattern) > limits.max_pattern_length:
-        told = f"has {len(pattern):,} characters, allowed are {limits.max_pattern_length:,} (max_pattern_length)"
+        told = f"has {len(pattern):,} characters, expected at most {limits.max_pattern_length:,} (max_pattern_length)"
         yield SchemaProblem(place, told)
     elif (problem := pattern_problem(pattern)) is not None:
         yield SchemaProblem(place, problem)

@@ -36,7 +36,7 @@ def size_problem(schema: object, limits: SchemaLimits) -> SchemaProblem | None:
             return SchemaProblem(place, f"is a {type(value).__name__}, which JSON does not have")
     size = len(schema_text(schema).encode(errors="surrogatepass"))
     if size > limits.max_bytes:
-        return SchemaProblem(Place(), f"has {size:,} bytes as JSON, allowed are {limits.max_bytes:,} (max_bytes)")
+        return SchemaProblem(Place(), f"has {size:,} bytes as JSON, expected at most {limits.max_bytes:,} (max_bytes)")
     return None
 
 

@@ -1,1 +1,1 @@
-"""What Trivet mends inside vLLM's own processes. It imports nothing of Trivet."""
+"""What Trivet corrects inside vLLM's own processes. It imports nothing of Trivet."""

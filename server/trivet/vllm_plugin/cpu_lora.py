@@ -34,7 +34,7 @@ def register() -> None:
 
 
 def mend(*modules: Any) -> None:
-    """Put the mended operators in their places in each of the modules that look them up by name."""
+    """Put the corrected operators in their places in each of the modules that look them up by name."""
     for module in modules:
         if module.bgmv_shrink.__module__ != __name__:
             module.bgmv_shrink = without_base_rows(module.bgmv_shrink)

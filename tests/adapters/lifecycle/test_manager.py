@@ -136,7 +136,7 @@ async def test_wanted_ones_are_all_tried(house: House) -> None:
     first, second = house.manager.statuses()
     assert (first.state, second.state) == (AdapterState.FAILED, AdapterState.READY)
     assert "peft_type" in first.problem
-    with pytest.raises(BackendUnavailable, match=r"adapter tone@1 is failed: .*peft_type"):
+    with pytest.raises(BackendUnavailable, match=r"adapter tone@1 has failed: .*peft_type"):
         async with house.manager.acquire(REF):
             pass
 

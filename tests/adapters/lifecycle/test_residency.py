@@ -186,7 +186,7 @@ async def test_a_cold_copy_is_checked_before_the_engine_reads_it(house: House) -
     await fill(house, OTHER, THIRD)
     house.damage(REF)
     house.rewrite(seed=9)
-    await house.refused(REF, BackendUnavailable, "adapter tone@1 is failed: .* damaged")
+    await house.refused(REF, BackendUnavailable, "adapter tone@1 has failed: .* damaged")
     assert "tone" not in resident(house)
     house.rewrite(seed=1)
     await house.until(lambda: house.state(REF) is AdapterState.READY)  # tried again by itself

@@ -149,7 +149,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a.md").open("wb") as file:
         file.truncate(1 << 40)  # a hole
     assert refused(tmp_path / "a.md", "a.md", max_bytes=100).problem.startswith(
-        "document 'a' has 1099511627776 bytes, allowed are 100: split it, or raise max_document_bytes"
+        "document 'a' has 1099511627776 bytes, expected at most 100: split it, or raise max_document_bytes"
     )
 
 

@@ -17,7 +17,7 @@ GOOD = Document("travel/visa", b"Ask early.", DocumentFormat.TEXT)
 def test_content_must_be_text_of_an_allowed_size() -> None:
     assert text_of(GOOD) == "Ask early."
     assert text_of(replace(GOOD, content=b"\xef\xbb\xbfbom")) == "bom"
-    with pytest.raises(DocumentRejected, match=r"has 10 bytes, allowed are 9: .*max_document_bytes"):
+    with pytest.raises(DocumentRejected, match=r"has 10 bytes, expected at most 9: .*max_document_bytes"):
         check_document(GOOD, 9)
     for wrong, problem in ((b"ab\xff", "byte 2 is invalid"), (b"a\0b", "NUL"), (b"", "is empty"), (b" \n", "is empty")):
         with pytest.raises(DocumentRejected, match=problem):
@@ -65,7 +65,7 @@ def test_a_pdf_is_known_by_its_first_bytes() -> None:
     check_document(replace(pdf, content=b"\xff\n%PDF-1.7 ..."), 100)
     with pytest.raises(DocumentRejected, match="is not a PDF"):
         check_document(pdf, 100)
-    with pytest.raises(DocumentRejected, match="has 11 bytes, allowed are 9"):
+    with pytest.raises(DocumentRejected, match="has 11 bytes, expected at most 9"):
         check_document(replace(pdf, content=b"%PDF-1.7 .."), 9)
 
 

@@ -96,7 +96,7 @@ def test_damaged_ones_are_refused() -> None:
 
 def test_pages_characters_and_missing_text() -> None:
     content = pdf([["one"], ["two"], ["three"]])
-    with pytest.raises(DocumentRejected, match="it has 3 pages, allowed are 2"):
+    with pytest.raises(DocumentRejected, match="it has 3 pages, expected at most 2"):
         read_pdf(content, pages=2, characters=100)
     with pytest.raises(DocumentRejected, match="more than 5 characters"):
         read_pdf(content, pages=3, characters=5)

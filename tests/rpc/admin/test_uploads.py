@@ -94,7 +94,7 @@ async def test_one_that_is_too_large_is_refused_with_the_limit_and_the_stream_go
         first, (last, problem), second = await upsert(stub, [whole("a", b"x"), begun("big"), *rest, whole("b", b"y")])
         assert (first, second) == (("a", ""), ("b", ""))
         assert last == "big"
-        assert "has 120 bytes, allowed are 100" in problem
+        assert "has 120 bytes, expected at most 100" in problem
         # Whoever reads the refusal may leave out what is left.
         found = await upsert(stub, [begun("big"), piece(b"x" * 101), whole("c", b"z")])
         assert [one for one, _ in found] == ["big", "c"]

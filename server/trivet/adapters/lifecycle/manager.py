@@ -55,7 +55,7 @@ class AdapterManager:
         self._opened = False
 
     async def reconcile(self) -> None:
-        """Load what is wanted and not there, let go of what nobody wants any more.
+        """Load what is desired and not loaded, unload what is no longer desired.
 
         To be called at the start, after a restart of the engine and when the demand has changed. Returns when what
         variants want is ready; what operators requested follows in the background, as do drains. What fails is retried
@@ -207,7 +207,8 @@ class AdapterManager:
             raise BackendUnavailable(f"adapter {ref} is not loaded yet", RETRY_AFTER)
         if not self._ready(entry):
             why = f"{state.value}: {entry.problem}" if entry.problem else self._status(entry).state.value
-            raise BackendUnavailable(f"adapter {ref} is {why}", RETRY_AFTER)
+            verb = "has" if why.startswith(AdapterState.FAILED.value) else "is"
+            raise BackendUnavailable(f"adapter {ref} {verb} {why}", RETRY_AFTER)
         return entry
 
     async def _make_resident(self, entry: AdapterEntry) -> None:
@@ -219,7 +220,7 @@ class AdapterManager:
             except Exception as problem:
                 if self._expected(entry.ref):
                     self._retry.start(entry.ref)
-                raise BackendUnavailable(f"adapter {entry.ref} is failed: {problem}", RETRY_AFTER) from problem
+                raise BackendUnavailable(f"adapter {entry.ref} has failed: {problem}", RETRY_AFTER) from problem
         if not self._residency.holds(entry):
             raise BackendUnavailable(f"adapter {entry.ref} is not resident: the engine died", RETRY_AFTER)
         self._residency.touch(entry)
@@ -273,7 +274,7 @@ class AdapterManager:
         if found not in (None, staged.digest):
             raise FailedPrecondition(
                 f"adapter {staged.ref} is loaded with digest {staged.digest[:12]}, and its source has "
-                f"{str(found)[:12]} by now: give other weights a version of their own, or unload it first"
+                f"{str(found)[:12]} now: give other weights a version of their own, or unload it first"
             )
 
     async def _bring_up(self, entry: AdapterEntry, *, must_reside: bool) -> None:

@@ -1,4 +1,4 @@
-"""Preflight: an adapter's files are checked whole before the engine hears of them."""
+"""Preflight: an adapter's files are checked completely before the engine loads them."""
 
 from __future__ import annotations
 

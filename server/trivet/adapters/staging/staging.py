@@ -91,7 +91,7 @@ class AdapterStaging:
         if staged.digest != digest:
             self.discard(staged)
             raise AdapterRejected(
-                f"adapter {ref}: its copy is gone or damaged, and the source has digest {staged.digest[:12]} by now, "
+                f"adapter {ref}: its copy is gone or damaged, and the source now has digest {staged.digest[:12]}, "
                 f"expected {digest[:12]}"
             )
         return staged

@@ -1,4 +1,4 @@
-"""`trivet doctor`: what is wrong with a data folder, what it means, and what mends it. Nothing is changed."""
+"""`trivet doctor`: what is wrong with a data folder, what it means, and what repairs it. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _examine_adapters(root: Path, found: Diagnosis, report: Report) -> None:
                 path,
                 "the staged copy does not have the bytes that its name says",
                 "It is not loaded; the next load stages it again from its source.",
-                "Keep the source as it was: with other bytes by now, give them a new version.",
+                "Keep the source as it was: if its bytes have changed, give them a new version.",
             )
         report("adapters", number, len(copies))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong. `where`: a file or folder; `means`: what comes of it; `remedy`: what mends it."""
+    """Something that is wrong. `where`: a file or folder; `means`: what comes of it; `remedy`: what repairs it."""
 
     where: str
     what: str

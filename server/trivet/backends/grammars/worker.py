@@ -84,7 +84,7 @@ def _try(trial: GrammarTrial, log: CompilerLog, schema: str, step_seconds: float
     if warning:
         return _answer(Outcome.REFUSED, warning)
     if step > step_seconds:
-        told = f"a token of it takes {step * 1000:.1f} ms of CPU time, allowed are {step_seconds * 1000:g}"
+        told = f"a token of it takes {step * 1000:.1f} ms of CPU time, expected at most {step_seconds * 1000:g}"
         return _answer(Outcome.TOO_SLOW, told)
     return {**_answer(Outcome.ACCEPTED, ""), "memory_bytes": int(grammar.memory_size_bytes())}
 

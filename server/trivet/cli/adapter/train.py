@@ -62,7 +62,7 @@ def train(
         print_failure(error, as_json=as_json)
         raise click.exceptions.Exit(2) from error
     except KeyboardInterrupt as stop:
-        click.echo(f"stopped: {kept}. The same command goes on from there.", err=True)
+        click.echo(f"stopped: {kept}. The same command continues from there.", err=True)
         raise click.exceptions.Exit(1) from stop
     if as_json:
         print_json({"folder": str(job.target), "manifest": manifest})

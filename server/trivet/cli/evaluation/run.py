@@ -54,7 +54,7 @@ class Evaluation:
         self.folder = config.data_dir / "evals" / whole.name / self.digest
 
     def run(self) -> Report:
-        """Ask what is still open, and report on all of it. Killed and run again, it goes on where it was."""
+        """Ask what is still open, and report on all of it. Killed and run again, it continues where it was."""
         with self._log() as log:
             refused = self._ask(log)
             return build_report(self.suite, self.digest, log.outcomes, refused)

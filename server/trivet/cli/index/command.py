@@ -86,7 +86,7 @@ def build(client: Indexes, name: str, rebuild: bool, strict: bool, as_json: bool
     """
     with interrupted(
         "the build was cancelled; what it has taken so far stays, and the live snapshot serves on. The same command "
-        "goes on from there"
+        "continues from there"
     ):
         built, corpus = _show(client.build_index(name, rebuild, strict))
     if as_json:

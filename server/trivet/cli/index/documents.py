@@ -63,11 +63,11 @@ def survey(files: Sequence[Path], given: Given) -> list[GivenDocument]:
     for path, document, guessed in _read(files, given):
         identity = (document.tenant, document.id)
         if (first := owners.setdefault(identity, path)) != path:
-            raise click.UsageError(f"the id {document.id!r} is met twice: in {first} and {path}")
+            raise click.UsageError(f"the id {document.id!r} belongs to two files: {first} and {path}")
         found.append(GivenDocument(path, len(document.content), guessed))
         for option, value in (("--id", given.document_id), ("--title", given.title)):
             if value and max(len(found), len(files)) > 1:
-                raise click.UsageError(f"{option} names one document: give a file with one alone")
+                raise click.UsageError(f"{option} names one document: give one file that holds one document")
     return found
 
 

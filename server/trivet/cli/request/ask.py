@@ -71,7 +71,7 @@ def ask(
     with Client(target) as client:
         request.route = route or _only_route(client)
         try:
-            with interrupted("the answer is not whole; the server stops working on it"):
+            with interrupted("the answer is incomplete; the server stops working on it"):
                 _show_answer(client, request, as_json)
         except CallFailed as error:
             if error.reason == "UNKNOWN_ROUTE":

@@ -40,7 +40,7 @@ def as_utf8(content: bytes, *, html: bool = False, otherwise: str | None = None)
     for mark, codec in _MARKS:
         if content.startswith(mark):
             if (text := _decoded(content, codec)) is None:
-                raise DocumentRejected(f"begins with the mark of {codec.upper()} and is not {codec.upper()}")
+                raise DocumentRejected(f"begins with a byte order mark of {codec.upper()}, but is not {codec.upper()}")
             return Decoded(text.encode())
     if html and not content.startswith(codecs.BOM_UTF8):
         declared = _declared(content)

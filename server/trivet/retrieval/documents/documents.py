@@ -93,7 +93,7 @@ def text_of(document: Document) -> str:
 def too_large(document_id: str, size: int, max_bytes: int) -> str:
     """The message about a document of more bytes than its index takes."""
     return (
-        f"document {document_id!r} has {size} bytes, allowed are {max_bytes}: "
+        f"document {document_id!r} has {size} bytes, expected at most {max_bytes}: "
         "split it, or raise max_document_bytes in the index's index.yaml"
     )
 

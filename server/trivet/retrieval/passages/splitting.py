@@ -131,7 +131,8 @@ class Splitter:
             return Chunk(0, title, section.text, tokens, section.start, end)
         if (asked := self._tokens(section.question)) > self._room:
             raise DocumentRejected(
-                f"document {document.id!r}: a question has {asked} tokens, the embedding model sees {self._room}"
+                f"document {document.id!r}: a question has {asked} tokens, expected at most {self._room}, "
+                "which is what the embedding model reads"
             )
         title = self._cut(heading, self._title_tokens)
         return Chunk(0, title, section.text, tokens, section.start, end, section.question)

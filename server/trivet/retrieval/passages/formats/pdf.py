@@ -31,7 +31,7 @@ def read_pdf(content: bytes, *, pages: int, characters: int) -> tuple[str, str]:
             raise DocumentRejected("it is encrypted: it asks for a password") from None
         raise DocumentRejected(f"it is damaged ({error})"[:_MOST_SAID]) from None
     if (count := len(document)) > pages:
-        raise DocumentRejected(f"it has {count:,} pages, allowed are {pages:,}")
+        raise DocumentRejected(f"it has {count:,} pages, expected at most {pages:,}")
     texts, total = [], 0
     try:
         for number in range(count):
