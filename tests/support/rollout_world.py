@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trivet.errors import StateUnavailable
-from trivet.rollouts.control.controller import Controller
+from trivet.rollouts.control.controller import LEASE_SECONDS, Controller
 from trivet.rollouts.control.follower import Follower
 from trivet.rollouts.control.operations import Operations
 from trivet.rollouts.control.overrides import Overrides
@@ -98,6 +98,7 @@ class Gateway:
     spec: RolloutSpec
     folder: Path
     cut_off_after: float = 60.0
+    lease_seconds: float = LEASE_SECONDS
     routes: FakeRoutes = field(init=False)
     moves: list[RolloutRecord] = field(default_factory=list)
 
@@ -113,7 +114,10 @@ class Gateway:
         )  # fmt: skip
         specs = {ROUTE: (self.spec.digest(), to_json(self.spec))}
         self.operations = Operations(self.store, self.follower, lambda: specs, self.moves.append)
-        self.controller = Controller(self.store, self.name, timing, self.operations.looked, on_move=self.moves.append)
+        self.controller = Controller(
+            self.store, self.name, timing, self.operations.looked,
+            lease_seconds=self.lease_seconds, on_move=self.moves.append,
+        )  # fmt: skip
 
     async def second(self) -> None:
         """What a gateway does in a second."""
