@@ -104,7 +104,8 @@ class StateDatabase:
         self._waiting += 1
         try:
             future = self._threads.submit(self._transaction, work)
-            return await asyncio.wait_for(asyncio.wrap_future(future), _CALL_SECONDS)
+            async with asyncio.timeout(_CALL_SECONDS):  # `wait_for` of Python 3.11 may lose a cancellation
+                return await asyncio.wrap_future(future)
         except TimeoutError:
             raise StateUnavailable(f"the state store did not answer within {_CALL_SECONDS:g} s") from None
         finally:
