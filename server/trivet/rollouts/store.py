@@ -89,8 +89,8 @@ class RolloutStore(Protocol):
         """A rollout's batches by number. Fewer than `limit` may come where they are large, but none only at the end."""
         ...
 
-    async def prune(self, keep_seconds: float = 7 * 86_400.0) -> int:
-        """Remove some of the batches of rollouts that ended longer ago; how many. To be called again until it is 0."""
+    async def prune(self, keep_seconds: float) -> int:
+        """Delete some of the batches of rollouts that ended longer ago; how many. To be called again until it is 0."""
         ...
 
     async def heartbeat(self, status: GatewayStatus) -> None:

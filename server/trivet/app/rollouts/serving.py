@@ -18,6 +18,7 @@ from trivet.rollouts.control.follower import Follower, Steered
 from trivet.rollouts.control.operations import Operations
 from trivet.rollouts.control.overrides import Overrides
 from trivet.rollouts.control.recorder import Recorder
+from trivet.rollouts.control.retention import Retention
 from trivet.rollouts.control.timing import Timing
 from trivet.rollouts.receipts import observation_of
 from trivet.rollouts.states import State
@@ -84,7 +85,8 @@ class Rollouts:
 
     def start(self) -> None:
         """Do so from now on."""
-        parts = (self._follower, self._recorder, self._controller)
+        retention = Retention(self._store, self._timing, lambda: self._controller.leads)
+        parts = (self._follower, self._recorder, self._controller, retention)
         self._tasks = [asyncio.create_task(part.run()) for part in parts]
 
     def record(self, receipt: Receipt) -> None:

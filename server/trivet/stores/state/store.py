@@ -26,8 +26,6 @@ from trivet.types.rollout_state import (
 
 ResultT = TypeVar("ResultT")
 
-KEEP_SECONDS = 7 * 86_400.0
-"""How long the observations of a rollout that has ended are kept."""
 _GATEWAY_SECONDS = 86_400.0
 
 
@@ -119,7 +117,7 @@ class StateStore:
     async def gateways(self, within_seconds: float) -> Sequence[GatewayStatus]:
         return await self._database.run(partial(gateways.alive, within_seconds=within_seconds))
 
-    async def prune(self, keep_seconds: float = KEEP_SECONDS) -> int:
+    async def prune(self, keep_seconds: float) -> int:
         def pruned(connection: Connection) -> int:
             at = now(connection)
             gateways.forget(connection, at - _GATEWAY_SECONDS)
