@@ -17,6 +17,7 @@ pytest_plugins = (
     "tests.support.engine.fixtures",
     "tests.support.retrieval.exported_models",
     "tests.support.groups",
+    "tests.support.markers",
     "tests.support.stores.state_stores",
 )
 MEMORY = Path("/dev/shm")

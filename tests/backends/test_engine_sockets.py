@@ -48,6 +48,7 @@ def test_a_path_that_a_socket_fits_in_leads_to_the_folder(tmp_path: Path, name: 
     two.remove()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["data", LONG], ids=["short", "long"])
 def test_what_two_killed_processes_left_is_gone(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = tmp_path / "tmp"

@@ -30,6 +30,7 @@ def train(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["adapter", "train", *map(str, arguments)])
 
 
+@pytest.mark.process
 def test_it_trains_scores_and_tells_the_same_in_json_and_for_people(base: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, base, price_per_hour=3600)
     result = train(recipe, "--json")

@@ -139,6 +139,7 @@ def test_a_wrong_listen_option_is_wrong_usage() -> None:
     assert "Invalid value for --listen: expected host:port" in result.stderr
 
 
+@pytest.mark.process
 def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -148,6 +149,7 @@ def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.process
 def test_a_full_disk_leaves_no_empty_key(tmp_path: Path) -> None:
     limit = f"ulimit -f 0; trap '' {signal.SIGXFSZ.value}; exec {sys.executable} -m trivet.cli key new --out"
     done = subprocess.run(["bash", "-c", f"{limit} {tmp_path / 'secret'}"], capture_output=True, text=True, check=False)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import logging, multiprocessing, os, signal, sys, time
 from trivet.cli.console.log import log_to_console
@@ -40,6 +42,7 @@ def output(tmp_path: Path, how: str) -> str:
     return done.stderr
 
 
+@pytest.mark.process
 def test_lines_have_time_and_level_and_a_killed_child_leaves_no_warning(tmp_path: Path) -> None:
     found = [LINE.fullmatch(line) for line in output(tmp_path, "log").splitlines()]
     assert [match and (match[1].strip(), match[2]) for match in found] == [
@@ -48,5 +51,6 @@ def test_lines_have_time_and_level_and_a_killed_child_leaves_no_warning(tmp_path
     ]
 
 
+@pytest.mark.process
 def test_without_it_there_would_be_one(tmp_path: Path) -> None:
     assert "leaked semaphore" in output(tmp_path, "plain")

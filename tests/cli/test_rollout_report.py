@@ -69,6 +69,7 @@ def which(one: Reading) -> tuple[int, str, str]:
     return one.step, one.guardrail, one.test
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("which_one", ["broken", "equal"])
 def test_judged_again_each_step_ends_in_the_numbers_of_its_decision(
     which_one: str, request: pytest.FixtureRequest
@@ -153,6 +154,7 @@ def test_each_step_has_a_line_and_a_band_of_its_own_inside_the_picture() -> None
     ET.fromstring(svg)
 
 
+@pytest.mark.process
 async def test_the_command_reads_all_of_it_over_the_admin_calls(tmp_path: Path) -> None:
     async with world(tmp_path) as gateways:
         await run(gateways, {**EQUAL, Arm.CANDIDATE: 0.4})

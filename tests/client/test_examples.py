@@ -19,6 +19,8 @@ from trivet.rpc.server import TlsFiles
 from trivet.testing.backend import ScriptedBackend
 from trivet.types.request import KeyRole
 
+pytestmark = pytest.mark.process
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SERVICES = {"trivet.api.v1.Inference", "grpc.health.v1.Health"}
 
@@ -116,7 +118,6 @@ async def test_reflection(tmp_path: Path) -> None:
     assert said[2] == '"one two three"'
 
 
-@pytest.mark.process
 async def test_node_from_the_proto_files(tmp_path: Path, node: Path) -> None:
     async with gateway(tmp_path) as served:
         said = await run(*tool("node"), "stream.js", served.address, "rag", "hello", cwd=node)
@@ -126,7 +127,6 @@ async def test_node_from_the_proto_files(tmp_path: Path, node: Path) -> None:
     assert said[4].startswith("NOT_FOUND, reason UNKNOWN_ROUTE: no route 'no-such-route'")
 
 
-@pytest.mark.process
 async def test_node_with_tls_and_a_key(tmp_path: Path, node: Path) -> None:
     files = self_signed(tmp_path)
     keys = [("alpha", "acme", KeyRole.CLIENT)]
@@ -137,7 +137,6 @@ async def test_node_with_tls_and_a_key(tmp_path: Path, node: Path) -> None:
     assert said[0] == "one two three"
 
 
-@pytest.mark.process
 async def test_node_from_reflection(tmp_path: Path, node: Path) -> None:
     async with gateway(tmp_path) as served:
         said = await run(*tool("node"), "reflection.js", served.address, "plain", "hello", cwd=node)

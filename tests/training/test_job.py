@@ -27,6 +27,8 @@ from trivet.training.score import Score
 from trivet.training.scratch import CHECKPOINT, Scratch
 from trivet.types.variant import VersionRef
 
+pytestmark = pytest.mark.process
+
 REF = VersionRef("sums", "1")
 
 

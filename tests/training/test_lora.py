@@ -18,6 +18,8 @@ from trivet.training.lora import Training, attach
 from trivet.training.recipe import Recipe
 from trivet.training.score import SPARE, Score, answer, score
 
+pytestmark = pytest.mark.process
+
 CHAT: Chat = [
     {"role": "system", "content": "be short"},
     {"role": "user", "content": "two?"},

@@ -18,7 +18,7 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
 def state_place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """Where an empty state store is: a file, or the URL of a database."""
     if request.param == "sqlite":
