@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ import click
 from trivet.api.v1 import rollout_pb2
 from trivet.cli.console.output import plain, print_json
 from trivet.cli.options.target import target_options
-from trivet.cli.rollout.report.history import Entry, History, read_entry
+from trivet.cli.rollout.report.history import Entry, History
 from trivet.cli.rollout.report.page import page
-from trivet.cli.rollout.report.replay import batch_of, looks, spec_of
+from trivet.cli.rollout.report.replay import read_history
 from trivet.client import Client, Target
 from trivet.client.rollouts import Rollouts
 
@@ -41,7 +41,7 @@ def report(target: Target, route: str, html: Path | None, as_json: bool, rollout
         raise click.UsageError("expected --html FILE, --json, or both")
     with Client(target) as client:
         found = _find(client.rollouts, route, rollout_id)
-        history = _history(client.rollouts, found)
+        history = read_history(client.rollouts, found)
     if html is not None:
         html.write_text(page(history), encoding="utf-8")
         click.echo(f"{html}: {len(history.entries)} entries of the audit log", err=as_json)
@@ -58,13 +58,6 @@ def _find(rollouts: Rollouts, route: str, rollout_id: str) -> rollout_pb2.Rollou
             return one
     told = ", ".join(one.id for one in known) or "none"
     raise click.ClickException(f"no rollout {rollout_id!r} among the latest of route {route}; there are: {told}")
-
-
-def _history(rollouts: Rollouts, found: rollout_pb2.Rollout) -> History:
-    entries = [read_entry(one) for one in rollouts.transitions(found.route) if one.rollout == found.id]
-    audited = History(found, entries, ())
-    batches = (batch_of(found.id, message) for message in rollouts.observations(found.id))
-    return replace(audited, looks=list(looks(spec_of(found.route, found.spec), entries, batches, audited.end)))
 
 
 def _plain(history: History) -> dict[str, Any]:

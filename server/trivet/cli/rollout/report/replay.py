@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from trivet.api.v1 import rollout_pb2
 from trivet.cli.console.output import enum_name
-from trivet.cli.rollout.report.history import Entry, Reading, seconds_of
+from trivet.cli.rollout.report.history import Entry, History, Reading, read_entry, seconds_of
+from trivet.client.rollouts import Rollouts
 from trivet.rollouts.control.replay import Replay
 from trivet.rollouts.judgement.evidence import GuardrailEvidence
 from trivet.rollouts.judgement.judging import promotion_tests, rollback_tests
@@ -18,6 +19,14 @@ from trivet.types.rollout_state import ObservationBatch, StoredBatch
 
 LOOKS = 100  # of a step, about: as many as a plot can show
 _NOT_JUDGED = frozenset({State.PENDING, State.WARMING, State.PROMOTED, State.ROLLED_BACK, State.CANCELLED})
+
+
+def read_history(rollouts: Rollouts, found: rollout_pb2.Rollout) -> History:
+    """All that a server keeps of one rollout."""
+    entries = [read_entry(one) for one in rollouts.transitions(found.route) if one.rollout == found.id]
+    audited = History(found, entries, ())
+    batches = (batch_of(found.id, message) for message in rollouts.observations(found.id))
+    return replace(audited, looks=list(looks(spec_of(found.route, found.spec), entries, batches, audited.end)))
 
 
 @dataclass(frozen=True, slots=True)
