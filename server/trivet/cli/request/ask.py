@@ -19,6 +19,7 @@ from trivet.client import CallFailed, Client, Target
 @click.argument("question")
 @click.option("--route", help="The route to ask; not needed if the server has only one.")
 @click.option("--unit", default="", help="User or session id: the same id gets the same variant.")
+@click.option("--variant", default="", help="The variant that is to answer; with an operator's key or a tester's.")
 @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="A template variable; repeatable.")
 @click.option("--schema", help="JSON schema that the answer has to follow.")
 @click.option("--top-k", type=click.IntRange(1, 100), help="Retrieve at most this many passages.")
@@ -36,6 +37,7 @@ def ask(
     question: str,
     route: str | None,
     unit: str,
+    variant: str,
     variables: tuple[str, ...],
     schema: str | None,
     top_k: int | None,
@@ -72,18 +74,20 @@ def ask(
         request.route = route or _only_route(client)
         try:
             with interrupted("the answer is incomplete; the server stops working on it"):
-                _show_answer(client, request, as_json)
+                _show_answer(client, request, [("x-trivet-variant", variant)] if variant else [], as_json)
         except CallFailed as error:
             if error.reason == "UNKNOWN_ROUTE":
                 error.add_note("`trivet route ls` lists the routes.")
             raise
 
 
-def _show_answer(client: Client, request: inference_pb2.GenerateRequest, as_json: bool) -> None:
+def _show_answer(
+    client: Client, request: inference_pb2.GenerateRequest, metadata: list[tuple[str, str]], as_json: bool
+) -> None:
     if as_json:
-        print_json(plain(client.generate(request)))
+        print_json(plain(client.generate(request, metadata=metadata)))
         return
-    for event in client.generate_stream(request):
+    for event in client.generate_stream(request, metadata=metadata):
         if event.HasField("delta"):
             click.echo(event.delta.text, nl=False)
         else:
@@ -119,6 +123,10 @@ def _print_account(response: inference_pb2.GenerateResponse) -> None:
         parts.append(f"confidence {receipt.retrieval_confidence:.2f}")
     if receipt.cost.HasField("total"):
         parts.append(f"${receipt.cost.total / 1e9:.6f}")
+    if receipt.rollout:
+        parts.append(f"rollout {receipt.rollout}, step {receipt.rollout_step}")
+    if receipt.HasField("format_valid") and not receipt.format_valid:
+        parts.append("not of the form that was asked for")
     if receipt.degraded:
         parts.append("degraded: " + ", ".join(receipt.degraded))
     finish = enum_name(receipt.DESCRIPTOR.fields_by_name["finish_reason"], receipt.finish_reason)
