@@ -7,6 +7,7 @@ import multiprocessing
 import subprocess
 import sys
 
+import onnxruntime as ort
 import pytest
 
 from tests.support.markers import UnmarkedTest
@@ -29,6 +30,11 @@ def test_an_unmarked_test_starts_none_by_multiprocessing_either(method: str) -> 
 async def test_nor_does_it_by_asyncio() -> None:
     with pytest.raises(UnmarkedTest):
         await asyncio.create_subprocess_exec(*COMMAND)
+
+
+def test_an_unmarked_test_computes_with_no_model() -> None:
+    with pytest.raises(UnmarkedTest, match=r"it needs @pytest\.mark\.embedding"):
+        ort.InferenceSession("none.onnx")
 
 
 @pytest.mark.process

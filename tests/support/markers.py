@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -81,13 +81,19 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.fixture(autouse=True)
-def _no_model_in_an_unmarked_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sessions of ONNX are made in this process: only the library that is loaded already can be watched."""
+def _no_model_in_an_unmarked_test() -> Iterator[None]:
+    """Sessions of ONNX are made in this process: only the library that is loaded already can be watched.
+
+    With a patch of its own: asking for `monkeypatch` here would undo a test's patches after its `tmp_path` is removed.
+    """
     library = sys.modules.get("onnxruntime")
     if library is None or _watch.unmarked is None:
+        yield
         return
 
     def refused(*arguments: Any, **options: Any) -> None:
         _watch.refuse("computes with a model", "embedding")
 
-    monkeypatch.setattr(library.InferenceSession, "__init__", refused)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library.InferenceSession, "__init__", refused)
+        yield

@@ -16,6 +16,7 @@ from trivet.retrieval.passages.splitting import Splitter
 from trivet.retrieval.settings import IndexSettings
 from trivet.types.passage import Document, DocumentFormat
 
+pytestmark = pytest.mark.process
 RUNS = [
     "<a>x", "<div>x", "<div>", "</x>", "<table>x", "<table><tr><td>x", "<b id=1><p>x", "<ul><li>x", "<td rowspan=9>x",
     "<!--", "<![ x", "&amp", "[", "*", "`", "`` x", "#", "# x\n", "|", "|a|b|\n", " ", "\n", "x\n\n", "> x\n", "- x\n",
