@@ -54,7 +54,7 @@ def _reason(context: click.Context, parameter: click.Parameter, value: str | Non
     return value.strip()
 
 
-@click.command()
+@click.command(short_help="Start the rollout that the configuration describes.")
 @click.option("--restart", is_flag=True, help="Start although this spec ran before: new salt, no statistics.")
 @change_options
 def start(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollout:
@@ -99,7 +99,7 @@ def approve(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollou
     return rollouts.approve(route, **change)
 
 
-@click.command()
+@click.command(short_help="Let a rollout go on after a halt.")
 @change_options
 def resume(rollouts: Rollouts, route: str, **change: Any) -> rollout_pb2.Rollout:
     """Let ROUTE's rollout go on after a halt.

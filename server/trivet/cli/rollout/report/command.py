@@ -20,7 +20,7 @@ from trivet.client.rollouts import Rollouts
 _MOST_ROLLOUTS = 100
 
 
-@click.command()
+@click.command(short_help="Report a rollout, as a page or as JSON.")
 @click.argument("route")
 @click.option("--html", "html", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
