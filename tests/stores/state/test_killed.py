@@ -187,11 +187,12 @@ async def test_leaders_killed_at_random_moments_leave_one_story(
     chance, log = random.Random(9), tmp_path / "log"
     started = [workers.start("lead", log) for _ in range(3)]
     for _ in range(KILLS):
-        await asyncio.sleep(chance.random() * 0.2)
+        until(log, "led", 1 + len(lines(log, "led")))
+        await asyncio.sleep(chance.random() * 0.05)
         workers.kill(started.pop(chance.randrange(3)))
         started.append(workers.start("lead", log))
     until(log, "led", 1 + len(lines(log, "led")))
-    await one_leader_at_a_time(store, owners=2)
+    await one_leader_at_a_time(store, owners=3)
 
 
 async def one_leader_at_a_time(store: StateStore, owners: int) -> None:
