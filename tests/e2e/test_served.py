@@ -99,7 +99,7 @@ def test_what_is_not_there_yet_says_so(client: Client) -> None:
 def test_routes_tell_their_variants_and_that_they_are_warm(client: Client) -> None:
     routes = {route.name: route for route in client.list_routes().routes}
     assert {name for name in routes if not name.startswith("eval-")} == {
-        "support", "support-json", "support-private", "tickets",
+        "support", "support-form", "support-json", "support-private", "tickets",
     }  # fmt: skip
     (variant,) = routes["support-json"].variants
     assert variant.ready

@@ -11,6 +11,7 @@ import click
 from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
 from trivet.cli.console.interrupts import interrupted
 from trivet.cli.console.output import plain, print_json, print_table
+from trivet.cli.demo.rollouts import DemoRollouts
 from trivet.cli.demo.table import DemoTable
 from trivet.cli.options.config import config_options
 from trivet.cli.server.process import ServerProcess
@@ -49,7 +50,9 @@ def demo(load: Callable[..., Config], limit: int | None) -> None:
         receipt = _warm_prefix(client)
         _title("6. The account of that last request")
         print_json(plain(client.get_receipt(receipt.request_id).receipt))
-        _title("7. What each leg is worth")
+        _title("7. Another variant takes over, or is rolled back, by what its users see")
+        DemoRollouts(config.path.parent, data).show(client)
+        _title("8. What each leg is worth")
         table.show(client)
     _how_to_go_on(config.file.server.metrics_listen)
 
