@@ -46,6 +46,7 @@ class FakeRoutes:
         self.rollout: RouteRollout | None = None
         self.revision = 0
         self.cold = ""
+        self.live = ""
 
     def steer(self, rollouts: Mapping[str, RouteRollout | None], revisions: Mapping[str, int]) -> Mapping[str, str]:
         if ROUTE in rollouts and revisions[ROUTE] >= self.revision:
@@ -62,7 +63,7 @@ class FakeRoutes:
         return self.cold
 
     def snapshots(self) -> Mapping[str, str]:
-        return {}
+        return {ROUTE: self.live}
 
 
 @dataclass

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.rollout_world import BROKEN, EQUAL, ROUTE, World, started, traffic
 from trivet.errors import FailedPrecondition
+from trivet.rollouts.control.audit import repeat
+from trivet.rollouts.control.controller import LEASE_SECONDS
 
 
 async def test_an_equal_candidate_is_promoted(world: World) -> None:
@@ -63,3 +65,21 @@ async def test_a_changed_position_is_applied_once_it_is_read(world: World) -> No
         await gateways[0].operations.start(ROUTE, actor="anna", reason="again")
     again = await gateways[0].operations.start(ROUTE, actor="anna", reason="again", restart=True)
     assert again.state.value == "warming"
+
+
+async def test_a_snapshot_that_is_switched_begins_the_step_anew(world: World) -> None:
+    gateways = await started(world, 2)
+    for gateway in gateways:
+        gateway.routes.live = "handbook:1"
+    await traffic(gateways, EQUAL, 3)
+    before = (await world.store.current())[ROUTE]
+    gateways[1].routes.live = "handbook:2"
+    world.clock.now += LEASE_SECONDS + 1
+    gateways.reverse()  # another one leads by now: it knows the snapshots from the audit log
+    await traffic(gateways, EQUAL, 3)
+    (entry,) = [entry for entry in await world.store.transitions(ROUTE) if entry.event == "restart_step"]
+    assert (entry.reason, entry.from_step, entry.to_step) == ("snapshot_switched", before.step, before.step)
+    assert "g1 has handbook:2 in place of handbook:1" in entry.message
+    assert repeat(entry).message == entry.message
+    assert (await world.store.current())[ROUTE].judged_since > before.judged_since
+    assert "restart_step" not in [one.event for one in await world.store.transitions(ROUTE, entry.revision)]

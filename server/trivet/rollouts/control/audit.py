@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -34,10 +35,12 @@ def evidence_json(
     decision: Decision,
     now: float,
     batches: int,
+    snapshots: Mapping[str, str],
 ) -> str:
     """All that the decision rested on: see `docs/rollouts.md` for the fields. A number that is not finite is null.
 
     `batches`: how many of the rollout's were read, so that whoever judges the step again reads as many.
+    `snapshots`: of the indexes that the arms use, by gateway.
     """
     told: dict[str, Any] = {
         "spec": json.loads(to_json(spec)),
@@ -45,6 +48,7 @@ def evidence_json(
         "reason": decision.reason.value,
         "now": now,
         "batches": batches,
+        "snapshots": dict(snapshots),
         "health": asdict(health),
         "thresholds": asdict(thresholds),
         "last_counted": {arm.value: at for arm, at in statistics.last_counted.items()},

@@ -11,6 +11,7 @@ from trivet.errors import Conflict, LeaseLost, StateUnavailable
 from trivet.rollouts.control.audit import evidence_json
 from trivet.rollouts.control.records import move_to, position_of, spec_of
 from trivet.rollouts.control.replay import Replay
+from trivet.rollouts.control.snapshots import StepSnapshots, snapshots_of
 from trivet.rollouts.control.timing import Timing
 from trivet.rollouts.judgement.case import Health
 from trivet.rollouts.judgement.decisions import decide
@@ -31,12 +32,14 @@ AWAY_SECONDS = 15.0
 """A controller that could not ask for longer than this, and then leads, takes it for a hole."""
 ACTOR = "controller"
 _BATCHES_AT_ONCE = 100
+_ENTRIES = 1000  # of the audit log, the latest ones
 
 
 @dataclass(slots=True)
 class _Judged:
     spec: RolloutSpec
     replay: Replay
+    snapshots: StepSnapshots
     forgiven: float = 0.0  # holes up to here were accepted by whoever resumed the rollout
 
 
@@ -143,7 +146,10 @@ class Controller:
             return
         after = apply(position, decision.event, judged.spec, now)
         thresholds, batches = judged.replay.thresholds, judged.replay.number
-        evidence = evidence_json(judged.spec, position, statistics, health, thresholds, decision, now, batches)
+        snapshots = snapshots_of(record, gateways)
+        evidence = evidence_json(
+            judged.spec, position, statistics, health, thresholds, decision, now, batches, snapshots
+        )
         wanted = move_to(after, decision.event.value, decision.reason.value, decision.message, ACTOR, evidence)
         moved = await self._store.move(record.id, record.revision, wanted, lease)
         judged.replay.go_to(position_of(moved))
@@ -154,10 +160,11 @@ class Controller:
         known = self._judged.get(record.id)
         if known is None:
             spec = spec_of(record)
-            known = self._judged[record.id] = _Judged(spec, Replay(spec, position_of(record)))
-            for entry in await self._store.transitions(record.route):
-                if entry.rollout == record.id and entry.event == Event.RESUME.value:
-                    known.forgiven = max(known.forgiven, entry.at)
+            entries = await self._store.transitions(record.route, max(0, record.revision - _ENTRIES), _ENTRIES)
+            log = [entry for entry in entries if entry.rollout == record.id]
+            known = _Judged(spec, Replay(spec, position_of(record)), StepSnapshots(log))
+            known.forgiven = max((entry.at for entry in log if entry.event == Event.RESUME.value), default=0.0)
+            self._judged[record.id] = known
         return known
 
     async def _read(self, record: RolloutRecord, replay: Replay) -> None:
@@ -178,6 +185,7 @@ class Controller:
             waiting_for=tuple(_waiting_for(record, gateways)),
             stable_slowdown=judged.replay.stable_slowdown,
             mismatch_cause=_mismatch_cause(record, gateways),
+            switched=judged.snapshots.switched(position_of(record), snapshots_of(record, gateways)),
         )
 
 

@@ -19,6 +19,7 @@ class Reason(Enum):
     DATA_HOLE = "data_hole"
     NO_DATA = "no_data"
     MISSING_DATA = "missing_data"
+    SNAPSHOT_SWITCHED = "snapshot_switched"
     SAMPLE_RATIO_MISMATCH = "sample_ratio_mismatch"
     STABLE_SLOWED = "stable_slowed"
     NOT_WARM = "not_warm"
@@ -42,12 +43,14 @@ class Health:
     `holes`: what was lost or could not be read in this step, in words. `waiting_for`: the gateways on which the
     candidate is not warm or the last change not applied. `stable_slowdown`: stable's p95 of the time to first token
     over its own before the rollout; None if unknown. `mismatch_cause`: what is known of why units are out of ratio.
+    `switched`: the gateways on which an index of the arms has another live snapshot than when the step began, in words.
     """
 
     holes: tuple[str, ...] = ()
     waiting_for: tuple[str, ...] = ()
     stable_slowdown: float | None = None
     mismatch_cause: str = ""
+    switched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

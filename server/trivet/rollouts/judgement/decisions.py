@@ -42,7 +42,7 @@ def decide(spec: RolloutSpec, position: Position, statistics: StepStatistics, he
         return Decision(None, Reason.NOTHING_TO_JUDGE, f"The rollout is {position.state.value}.")
     case = Case(spec, position, statistics, health, now)
     tests = rollback_tests(spec, statistics)
-    found = _rollback(tests) or next(halts(case), None)
+    found = _rollback(tests) or _switched(case) or next(halts(case), None)
     if found is None and _ready_to_prove(case):
         proofs = promotion_tests(spec, statistics)
         tests = (*tests, *proofs)
@@ -66,6 +66,15 @@ def _crossing(test: GuardrailEvidence) -> str:
         f"{name}: the candidate is {test.estimate:+.4f} beyond what it may be, "
         f"z {test.z:.2f} above {test.boundary:.2f}, {test.stable[0]:.0f} and {test.candidate[0]:.0f} units."
     )
+
+
+def _switched(case: Case) -> Verdict | None:
+    """Answers from two snapshots are not answers of one variant: what was counted of the step counts no more."""
+    judged = (State.SHADOW, State.CANARY, State.AWAITING_APPROVAL, State.HALTED)
+    if not case.health.switched or case.position.state not in judged:
+        return None
+    text = f"The step begins anew, for an index of its variants was switched: {'; '.join(case.health.switched)}."
+    return Event.RESTART_STEP, Reason.SNAPSHOT_SWITCHED, text
 
 
 def _ready_to_prove(case: Case) -> bool:
