@@ -156,9 +156,8 @@ def _numbers(one: Reading) -> str:
     rates = f"Stable {stable or 'unknown'}, candidate {candidate or 'unknown'}, units {units}."
     if one.test == "smoke":
         return f"{rates} Evidence {z} of {boundary}: {found}."
-    return (
-        f"{rates} Beyond by {beyond or 'unknown'} ({bounds or 'no interval yet'}); z {z}, boundary {boundary}: {found}."
-    )
+    by = f"Beyond by {beyond or 'unknown'} ({bounds or 'no interval yet'})"
+    return f"{rates} {by}; z {z or 'without a bound'}, boundary {boundary or 'unknown'}: {found}."
 
 
 def row(one: Reading) -> tuple[str, ...]:
