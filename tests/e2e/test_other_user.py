@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ def list_folder(path): os.listdir(path)
 def read(path): open(path, "rb").read(1)
 def write(path): open(path, "ab").close()
 def connect_any_unix(path):
+    path = "\0" + path[1:] if path.startswith("@") else path
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
         try:
             return socket.socket(socket.AF_UNIX, kind).connect(path)
@@ -101,7 +103,7 @@ def listening(pids: list[int]) -> list[Listening]:
 
 
 def unix_paths(pids: list[int]) -> set[str]:
-    """The named Unix sockets of these processes."""
+    """The named Unix sockets of these processes; abstract ones, which no folder protects, begin with "@"."""
     mine = set().union(*map(sockets, pids))
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
     return {fields[7] for fields in lines if len(fields) > 7 and fields[6] in mine}
@@ -143,7 +145,9 @@ def test_it_reads_and_changes_nothing_of_the_server(server: ServerProcess) -> No
     assert len(queues) >= 2, "the engine's message queues"
     tries = [("list_folder", str(server.data_dir)), ("list_folder", str(server.data_dir / "logs"))]
     tries += [(action, str(path)) for path in files for action in ("read", "write")]
-    tries += [("connect_any_unix", name) for name in named if not name.startswith("@")]
+    assert not [name for name in named if name.startswith("@")], "abstract sockets: anybody may connect"
+    tries += [("connect_any_unix", name) for name in named]
+    tries += [("connect_any_unix", str(path)) for path in (server.data_dir / "cache" / "sockets").rglob("*")]
     for pid in pids:
         tries += [("read", f"/proc/{pid}/environ"), ("list_folder", f"/proc/{pid}/fd")]
         tries += [("read_memory", str(pid)), ("stop", str(pid))]
@@ -162,10 +166,38 @@ def test_what_is_written_elsewhere_is_not_for_others(server: ServerProcess) -> N
             assert closed or not path.stat().st_mode & 0o077, f"{path} of process {pid}"
 
 
-def test_no_command_line_holds_a_secret(server: ServerProcess) -> None:
+def test_an_abstract_socket_of_the_server_would_be_found_and_reached() -> None:
+    """The test above could fail."""
+    name = f"@doors-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("\0" + name[1:])
+        listening.listen()
+        assert name in unix_paths([os.getpid()])
+        assert as_nobody([("connect_any_unix", name)]) == [["connect_any_unix", name]]
+
+
+def test_shared_memory_is_not_for_others(server: ServerProcess) -> None:
+    """Segments that are mapped, those without a name in a folder included."""
     for pid in tree(server.pid):
-        command = Path(f"/proc/{pid}/cmdline").read_text()
-        assert not re.search(r"[0-9a-fA-F]{64}", command), "the vector process's key has 64 digits"
+        mapped = {line.split(maxsplit=5)[5] for line in _maps(pid) if " /dev/shm/" in line}
+        for name in mapped:
+            path = Path(name)
+            assert not path.exists() or not path.stat().st_mode & 0o077, f"{path} of process {pid}"
+
+
+def test_nothing_is_received_by_udp(server: ServerProcess) -> None:
+    mine = set().union(*map(sockets, tree(server.pid)))
+    for table in ("udp", "udp6", "raw", "raw6"):
+        lines = [line.split() for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+        assert not [fields for fields in lines if fields[9] in mine], table
+
+
+def test_no_command_line_and_no_environment_holds_a_secret(server: ServerProcess) -> None:
+    """The vector process's key has 64 digits. Root can read environments, and so can a debugger of the same user."""
+    for pid in tree(server.pid):
+        for name in ("cmdline", "environ"):
+            text = Path(f"/proc/{pid}/{name}").read_text(errors="replace")
+            assert not re.search(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])", text), f"{name} of {pid}"
 
 
 def test_nothing_listens_but_what_the_documentation_says(server: ServerProcess) -> None:
@@ -188,6 +220,10 @@ def test_nothing_listens_but_what_the_documentation_says(server: ServerProcess) 
 
 def test_the_server_goes_on_meanwhile(client: Client) -> None:
     assert client.list_routes().routes
+
+
+def _maps(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines()
 
 
 def _written(pid: int, fd: str) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from tests.support.recovery.damage import DAMAGE
 from trivet.adapters.preflight.preflight import digest
 from trivet.app.recovery.backup import back_up
+from trivet.app.recovery.doctor import examine
 from trivet.app.recovery.manifest import Manifest
 from trivet.app.recovery.restore import restore
 from trivet.errors import FailedPrecondition
@@ -208,6 +210,39 @@ async def test_a_restore_that_is_killed_is_not_served_and_the_next_one_is_whole(
     restore(tmp_path / "backup", again, quiet)
     assert len(await documents_in(again)) == 20
     DataFolder.open(again).close()
+
+
+async def test_wherever_a_restore_is_killed_the_folder_is_never_taken_for_whole(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while the restored files are put in their places, one after the other."""
+    back_up(root, tmp_path / "backup", quiet)
+    again, rename = tmp_path / "again", Path.rename
+    for moved in range(4):  # what a backup of this folder has at the top, less the manifest
+        left = moved
+
+        def killed(self: Path, target: Path) -> Path:
+            nonlocal left
+            if not left:
+                shutil.copytree(again, tmp_path / "as it was")  # what a killed process leaves: nothing is cleared
+                raise KeyboardInterrupt
+            left -= 1
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore(tmp_path / "backup", again, quiet)
+        monkeypatch.undo()
+        rename(tmp_path / "as it was", again)
+        assert len(list((again / "restoring").iterdir())) == 4 - moved
+        with pytest.raises(FailedPrecondition, match="a restore was not finished"):
+            DataFolder.open(again)
+        with pytest.raises(FailedPrecondition, match="a restore was not finished"):
+            back_up(again, tmp_path / "of it", quiet)
+        assert [finding.what for finding in (await examine(again, quiet)).findings] == ["a restore was not finished"]
+        restore(tmp_path / "backup", again, quiet)
+        assert len(await documents_in(again)) == 20
+        shutil.rmtree(again)
 
 
 @pytest.mark.process

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from trivet.app.backend import variants_of
 from trivet.config import Config
 from trivet.errors import ConfigError
+from trivet.excerpt import masked, without
 from trivet.pipeline.assembly import Assemblers
 from trivet.pipeline.variables import uneven_variables
 from trivet.prompts.assembly.assembler import PromptAssembler
@@ -100,7 +101,8 @@ def prompt_problems(config: Config) -> list[str]:
         for backend, ref in named
         if ref in library.refs and _has_model(config, backend)
     }
-    return [*problems, *_assemblers(config, fitting)[1]]
+    told = [*problems, *_assemblers(config, fitting)[1]]
+    return [masked(without(line, [config.file.prompts])) for line in told]
 
 
 def uneven_prompts(config: Config) -> list[str]:

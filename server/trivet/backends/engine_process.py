@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -50,6 +51,7 @@ class EngineLog(logging.FileHandler):
         if os.getpid() != owner and parent is not None and parent.pid is not None:
             take_over_output(path)
             die_with(parent.pid)
+            tempfile.tempdir = None  # a forked child has its parent's, instead of what TMPDIR says by now
 
 
 def take_over_output(path: str) -> None:

@@ -1,4 +1,7 @@
-"""Where an engine's processes keep the sockets that they talk through. vLLM leaves them behind at each end."""
+"""Where an engine's processes keep the sockets that they talk through, and their temporary files.
+
+vLLM leaves both behind: the sockets at each end, the file by which its workers meet where it is killed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ _NAME = 37  # of them for a slash and vLLM's name of a socket, a UUID
 
 
 class EngineSockets:
-    """The folder of one engine's sockets, below the cache folder: a start finds and removes what a killed one left.
+    """The folder of one engine's sockets and temporary files, below the cache folder: a start finds and removes what a
+    killed one left.
 
     The folder's own path may be too long for a socket's. Then it is reached through this process's descriptor of it,
     by a path that the engine's processes can follow too, since they are the same user's.

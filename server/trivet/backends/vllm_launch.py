@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ class Launch:
         on_cpu = bool(current_platform.is_cpu())
         if on_cpu:
             _prepare_cpu(self._settings)
-        preload = os.environ.get("LD_PRELOAD")
+        preload, temporary = os.environ.get("LD_PRELOAD"), os.environ.get("TMPDIR")
+        tempfile.gettempdir()  # which this process keeps from here on
         try:
             config = engine_arguments(self._settings, on_cpu, logging_config).create_engine_config()
             if on_cpu and self._settings.gpu_memory_utilization is None:
@@ -51,10 +53,13 @@ class Launch:
                 _require_mended_lora()
             self._check()
             self._loading()
+            os.environ["TMPDIR"] = os.environ["VLLM_RPC_BASE_PATH"]
             llm = _start(config, self._settings, on_cpu)
         finally:
-            # vLLM preloads its allocator into all later children; it is meant for the engine alone.
+            # vLLM preloads its allocator into all later children; it is meant for the engine alone, and so is its
+            # temporary folder.
             _restore("LD_PRELOAD", preload)
+            _restore("TMPDIR", temporary)
         if self._abandoned:
             llm.shutdown(timeout=0)
         self._check()

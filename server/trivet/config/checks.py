@@ -12,8 +12,8 @@ from pathlib import Path
 from trivet.config.engine_checks import engine_problems, overcommitted_gpus
 from trivet.config.rollouts import check_rollout
 from trivet.config.schema import ConfigFile, HubAdapterSection, RouteSection, Schemas, VariantSection
-from trivet.config.wording import masked
 from trivet.config.yaml_lines import YamlDocument
+from trivet.excerpt import without
 from trivet.schemas.check import schema_problems
 from trivet.schemas.limits import SchemaLimits
 
@@ -173,9 +173,9 @@ def _adapters(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
                 yield document.problem(at, f"{entry.name}@{entry.version} is given twice")
             continue
         if entry in file.adapters[:position]:
-            yield document.problem(at, masked(f"{entry} is given twice"))
+            yield document.problem(at, f"{entry} is given twice")
         if _is_distant(entry) and (problem := _remote_problem(entry)):
-            yield document.problem(at, masked(problem))
+            yield document.problem(at, problem)
     given = file.adapter_source.model_fields_set
     if "s3" not in schemes:
         for field in sorted(given & {"endpoint_url", "region"}):
@@ -270,7 +270,7 @@ def _variant(
             yield document.problem((*at, "json_schema"), f"at {problem}")
     prompt = folder / file.prompts / (variant.prompt.replace("@", "/") + ".md")
     if not prompt.is_file():
-        yield document.problem((*at, "prompt"), f"no file {prompt}")
+        yield document.problem((*at, "prompt"), without(f"no file {prompt}", [file.prompts]))
     if variant.adapter is not None:
         yield from _variant_adapter(document, file, folder, at, variant.adapter)
 

@@ -8,14 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trivet.config.fields import patterns
-from trivet.excerpt import quote
+from trivet.excerpt import quote_masked
 
 _SECRET = re.compile(r"keys?|(api|.*_)key.*|.*_token|token|sha256|.*(secret|password|credential).*", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"(?<=//)[^/\s]*@")
-# What people do not write themselves: a run of letters and digits, mixed. Not a part of a path, nor a hub's revision.
-_DRAWN = re.compile(
-    r"(?<![A-Za-z0-9/@])[A-Za-z0-9+]{20,}(?![A-Za-z0-9/])|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
-)
 _KINDS = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -63,16 +58,6 @@ def meant(name: str, known: Sequence[str]) -> str:
     return f", expected one of: {', '.join(sorted(known))}" if known else ""
 
 
-def masked(text: str) -> str:
-    """The text without what may be secret in it: credentials in URLs, and runs that look drawn by chance."""
-    return _DRAWN.sub(_veil, _CREDENTIALS.sub("***@", text))
-
-
-def _veil(match: re.Match[str]) -> str:
-    digits = sum(character.isdigit() for character in match[0])
-    return "***" if digits >= 4 and len(match[0]) - digits >= 4 else match[0]
-
-
 def _expected(kind: str, context: Mapping[str, Any], message: str) -> str:
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
@@ -108,4 +93,4 @@ def _found(value: Any, location: Sequence[str | int]) -> str:
         return ", got a list"
     if value is None:
         return ", got nothing"
-    return f", got {masked(quote(value))}"
+    return f", got {quote_masked(value)}"

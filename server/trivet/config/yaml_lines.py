@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +14,9 @@ from pydantic_core import ErrorDetails
 
 from trivet import bounded_yaml
 from trivet.config.places import known_fields, pattern_at
-from trivet.config.wording import describe, masked
+from trivet.config.wording import describe
 from trivet.errors import ConfigError
+from trivet.excerpt import masked, without
 
 SectionT = TypeVar("SectionT", bound=BaseModel)
 
@@ -35,7 +36,24 @@ class YamlDocument:
         while at and at not in self.lines:
             at = at[:-1]
         name = ".".join(str(part) for part in location)
-        return f"{self.path}:{self.lines.get(at, 1)}: {masked(f'{name}: {text}' if name else text)}"
+        told = without(masked(f"{name}: {text}" if name else text), self._texts_at(location))
+        return f"{self.path}:{self.lines.get(at, 1)}: {told}"
+
+    def _texts_at(self, location: Sequence[str | int]) -> Iterator[str]:
+        """All text that stands there and below."""
+        value = self.data
+        for part in location:
+            inner = isinstance(value, list) and isinstance(part, int) and 0 <= part < len(value)
+            if not inner and not (isinstance(value, dict) and part in value):
+                return
+            value = value[part]
+        stack = [value]
+        while stack:
+            value = stack.pop()
+            if isinstance(value, str):
+                yield value
+            elif isinstance(value, dict | list):
+                stack += [*value, *value.values()] if isinstance(value, dict) else value
 
     def count(self, location: Sequence[str | int]) -> int:
         """How many fields or items stand at `location`, right or wrong."""

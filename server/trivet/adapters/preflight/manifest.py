@@ -12,7 +12,7 @@ import yaml
 
 from trivet import bounded_yaml
 from trivet.errors import AdapterRejected
-from trivet.excerpt import quote
+from trivet.excerpt import quote_masked
 from trivet.types.variant import VersionRef
 
 FILE = "adapter.yaml"
@@ -53,28 +53,30 @@ def parse_manifest(text: bytes, ref: VersionRef) -> Manifest:
         raise AdapterRejected(f"{FILE}: is a {type(content).__name__}, expected a mapping")
     unknown = sorted(str(field) for field in set(content) - set(FIELDS))
     if unknown:
-        raise AdapterRejected(f"{FILE}: unknown field {quote(unknown[0])}, expected only {', '.join(FIELDS)}")
+        raise AdapterRejected(f"{FILE}: unknown field {quote_masked(unknown[0])}, expected only {', '.join(FIELDS)}")
     for field, expected in (("name", ref.name), ("version", ref.version)):
         if content.get(field, expected) != expected:
-            raise AdapterRejected(f"{FILE}: {field} is {quote(content[field])}, expected {expected!r} as in the folder")
+            raise AdapterRejected(
+                f"{FILE}: {field} is {quote_masked(content[field])}, expected {expected!r} as in the folder"
+            )
     for field in MAPPINGS:
         if not isinstance(content.get(field, {}), dict):
-            raise AdapterRejected(f"{FILE}: {field} is {quote(content[field])}, expected a mapping")
+            raise AdapterRejected(f"{FILE}: {field} is {quote_masked(content[field])}, expected a mapping")
     rank = content.get("rank")
     if type(rank) is not int or rank < 1:
-        raise AdapterRejected(f"{FILE}: rank is {quote(rank)}, expected a positive integer")
+        raise AdapterRejected(f"{FILE}: rank is {quote_masked(rank)}, expected a positive integer")
     return Manifest(rank, _hex(content, "digest", "digest"), _base(content), content.get("source", {}))
 
 
 def _base(content: Mapping[str, Any]) -> str:
     base = content.get("base", {})
     if not isinstance(base, dict) or set(base) - {"name", "fingerprint"}:
-        raise AdapterRejected(f"{FILE}: base is {quote(base)}, expected a mapping with name and fingerprint")
+        raise AdapterRejected(f"{FILE}: base is {quote_masked(base)}, expected a mapping with name and fingerprint")
     return _hex(base, "fingerprint", "base.fingerprint") if "fingerprint" in base else ""
 
 
 def _hex(content: Mapping[str, Any], key: str, field: str) -> str:
     value = content.get(key)
     if not isinstance(value, str) or not _DIGEST.fullmatch(value):
-        raise AdapterRejected(f"{FILE}: {field} is {quote(value)}, expected 64 hex digits (SHA-256)")
+        raise AdapterRejected(f"{FILE}: {field} is {quote_masked(value)}, expected 64 hex digits (SHA-256)")
     return value

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable
-from trivet.excerpt import quote
+from trivet.excerpt import quote_masked
 
 CPU_SECONDS = 1
 MEMORY_BYTES = 1 << 29
@@ -43,8 +43,10 @@ def fitting(pattern: str, names: Sequence[str]) -> set[str]:
     except subprocess.TimeoutExpired as problem:
         raise AdapterSourceUnavailable("a pattern of modules could not be tried in time") from problem
     if done.returncode:
-        raise AdapterRejected(f"is {quote(pattern)}, a pattern that takes more than {CPU_SECONDS} s or too much memory")
+        raise AdapterRejected(
+            f"is {quote_masked(pattern)}, a pattern that takes more than {CPU_SECONDS} s or too much memory"
+        )
     answer: str | list[str] = json.loads(done.stdout)
     if isinstance(answer, str):
-        raise AdapterRejected(f"is {quote(pattern)}, expected names or a pattern: {answer}")
+        raise AdapterRejected(f"is {quote_masked(pattern)}, expected names or a pattern: {answer}")
     return set(answer)

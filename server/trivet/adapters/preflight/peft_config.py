@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from trivet.adapters.preflight import target_modules
 from trivet.adapters.preflight.target_modules import TargetModules, read_module_choice
 from trivet.errors import AdapterRejected
-from trivet.excerpt import quote
+from trivet.excerpt import quote_masked
 
 FILE = target_modules.FILE
 # Fields that change what the weights mean and that the engine ignores or refuses: only these values are served.
@@ -84,20 +84,21 @@ def read_peft_config(path: Path, max_rank: int, *, to_merge: bool = False) -> Pe
     _check_served(content, to_merge=to_merge)
     for name in ("use_rslora", "fan_in_fan_out"):
         if not isinstance(content.get(name) or False, bool):
-            raise AdapterRejected(f"{FILE}: {name} is {quote(content[name])}, expected true or false")
+            raise AdapterRejected(f"{FILE}: {name} is {quote_masked(content[name])}, expected true or false")
     dropout = content["lora_dropout"] if content.get("lora_dropout") is not None else 0.0
     if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
-        raise AdapterRejected(f"{FILE}: lora_dropout is {quote(dropout)}, expected 0 to 1")
+        raise AdapterRejected(f"{FILE}: lora_dropout is {quote_masked(dropout)}, expected 0 to 1")
     ranks, alphas = _pattern(content, "rank_pattern"), _pattern(content, "alpha_pattern")
     return PeftConfig(
         rank=_rank(content.get("r"), "r", max_rank),
         choice=read_module_choice(content),
         alpha=_number(content.get("lora_alpha"), "lora_alpha"),
         rank_pattern={
-            _compiled(name): _rank(value, f"rank_pattern[{quote(name)}]", max_rank) for name, value in ranks.items()
+            _compiled(name): _rank(value, f"rank_pattern[{quote_masked(name)}]", max_rank)
+            for name, value in ranks.items()
         },
         alpha_pattern={
-            _compiled(name): _number(value, f"alpha_pattern[{quote(name)}]") for name, value in alphas.items()
+            _compiled(name): _number(value, f"alpha_pattern[{quote_masked(name)}]") for name, value in alphas.items()
         },
         rslora=content.get("use_rslora") is True,
         dora=content.get("use_dora") is True,
@@ -129,9 +130,9 @@ def _check_served(content: Mapping[str, Any], *, to_merge: bool) -> None:
     names = isinstance(whole, list) and all(isinstance(name, str) for name in whole)
     if names and whole and not to_merge:
         raise AdapterRejected(
-            f"{FILE}: modules_to_save is {quote(whole)}: the adapter trains these whole, and the engine serves LoRA's "
-            "matrices alone. `trivet adapter merge` makes a model of it, to be served as a backend; `trivet adapter "
-            "import` leaves out what did not change"
+            f"{FILE}: modules_to_save is {quote_masked(whole)}: the adapter trains these whole, and the engine serves "
+            "LoRA's matrices alone. `trivet adapter merge` makes a model of it, to be served as a backend; `trivet "
+            "adapter import` leaves out what did not change"
         )
     for name, served in SERVED_ONLY.items():
         if to_merge and ((name == "use_dora" and content.get(name) is True) or (name == "modules_to_save" and names)):
@@ -139,16 +140,18 @@ def _check_served(content: Mapping[str, Any], *, to_merge: bool) -> None:
         if content.get(name, served[0]) not in served or (name == "peft_type" and name not in content):
             expected = " or ".join(repr(value) for value in served if value is not None) or "it to be absent"
             advice = "; `trivet adapter merge` takes it" if name == "use_dora" and not to_merge else ""
-            raise AdapterRejected(f"{FILE}: {name} is {quote(content.get(name))}, expected {expected}{advice}")
+            raise AdapterRejected(f"{FILE}: {name} is {quote_masked(content.get(name))}, expected {expected}{advice}")
     start = content.get("init_lora_weights")
     if not (start is None or isinstance(start, bool) or start in PLAIN_STARTS):
         raise AdapterRejected(
-            f"{FILE}: init_lora_weights is {quote(start)}, which changes the base's own weights; expected a plain LoRA"
+            f"{FILE}: init_lora_weights is {quote_masked(start)}, which changes the base's own weights; expected a "
+            "plain LoRA"
         )
     for name, value in content.items():
         if value and name not in SERVED_ONLY and name not in HARMLESS:
             raise AdapterRejected(
-                f"{FILE}: {quote(name)[1:-1]} is {quote(value)}, expected it to be absent: it is not known here"
+                f"{FILE}: {quote_masked(name)[1:-1]} is {quote_masked(value)}, expected it to be absent: it is not "
+                "known here"
             )
 
 
@@ -167,7 +170,7 @@ def _fitting(pattern: Mapping[re.Pattern[str], Number], module: str, default: Nu
 def _rank(value: Any, name: str, max_rank: int) -> int:
     if type(value) is not int or not 1 <= value <= max_rank:
         raise AdapterRejected(
-            f"{FILE}: {name} is {quote(value)}, expected 1 to {max_rank} (the engine's max_lora_rank)"
+            f"{FILE}: {name} is {quote_masked(value)}, expected 1 to {max_rank} (the engine's max_lora_rank)"
         )
     return value
 
@@ -175,13 +178,13 @@ def _rank(value: Any, name: str, max_rank: int) -> int:
 def _pattern(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     patterns = {} if content.get(name) is None else content[name]
     if not isinstance(patterns, dict):
-        raise AdapterRejected(f"{FILE}: {name} is {quote(patterns)}, expected an object")
+        raise AdapterRejected(f"{FILE}: {name} is {quote_masked(patterns)}, expected an object")
     if len(patterns) > MAX_PATTERNS:
         raise AdapterRejected(f"{FILE}: {name} has {len(patterns)} entries, expected at most {MAX_PATTERNS}")
     for key in patterns:
         if not _NAME_PATTERN.fullmatch(key):
             raise AdapterRejected(
-                f"{FILE}: {name} has the key {quote(key)}, expected names of modules, not an expression"
+                f"{FILE}: {name} has the key {quote_masked(key)}, expected names of modules, not an expression"
             )
     return patterns
 
@@ -190,4 +193,4 @@ def _number(value: Any, name: str) -> float:
     """A number that a scale can be made of: times it, weights must stay finite."""
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return value
-    raise AdapterRejected(f"{FILE}: {name} is {quote(value)}, expected a number of at most {LARGEST:g}")
+    raise AdapterRejected(f"{FILE}: {name} is {quote_masked(value)}, expected a number of at most {LARGEST:g}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from trivet.adapters.preflight.module_pattern import fitting
 from trivet.errors import AdapterRejected
-from trivet.excerpt import quote
+from trivet.excerpt import quote_masked
 
 FILE = "adapter_config.json"
 ALL_LINEAR = "all-linear"
@@ -72,19 +72,23 @@ def read_module_choice(content: Mapping[str, Any]) -> TargetModules:
     """From PEFT's configuration; raises AdapterRejected with the field, what it has and what it should."""
     targets = _names_or_pattern(content, "target_modules")
     if not targets:
-        found = quote(content.get("target_modules"))
+        found = quote_masked(content.get("target_modules"))
         raise AdapterRejected(f"{FILE}: target_modules is {found}, expected a list of module names")
     places = content.get("layers_pattern") or ()
     places = (places,) if isinstance(places, str) else places
     if not _plain_names(places):
-        raise AdapterRejected(f"{FILE}: layers_pattern is {quote(places)}, expected at most {MAX_PLACES} plain names")
+        raise AdapterRejected(
+            f"{FILE}: layers_pattern is {quote_masked(places)}, expected at most {MAX_PLACES} plain names"
+        )
     layers = _layers(content)
     if layers is not None and isinstance(targets, str):
         raise AdapterRejected(
-            f"{FILE}: layers_to_transform is {quote(layers)}, expected none beside a pattern of targets"
+            f"{FILE}: layers_to_transform is {quote_masked(layers)}, expected none beside a pattern of targets"
         )
     if places and layers is None:
-        raise AdapterRejected(f"{FILE}: layers_pattern is {quote(places)}, expected none without layers_to_transform")
+        raise AdapterRejected(
+            f"{FILE}: layers_pattern is {quote_masked(places)}, expected none without layers_to_transform"
+        )
     return TargetModules(targets, _names_or_pattern(content, "exclude_modules"), layers, tuple(places))
 
 
@@ -94,7 +98,7 @@ def _layers(content: Mapping[str, Any]) -> frozenset[int] | None:
         return None
     numbers = value if isinstance(value, list) else [value]
     if not all(type(number) is int and number >= 0 for number in numbers):
-        raise AdapterRejected(f"{FILE}: layers_to_transform is {quote(value)}, expected numbers of layers")
+        raise AdapterRejected(f"{FILE}: layers_to_transform is {quote_masked(value)}, expected numbers of layers")
     return frozenset(numbers)
 
 
@@ -105,7 +109,7 @@ def _names_or_pattern(content: Mapping[str, Any], field: str) -> tuple[str, ...]
             raise AdapterRejected(f"{FILE}: {field} has {len(value)} characters, expected at most {MAX_PATTERN}")
         return value
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
-        raise AdapterRejected(f"{FILE}: {field} is {quote(value)}, expected a list of module names")
+        raise AdapterRejected(f"{FILE}: {field} is {quote_masked(value)}, expected a list of module names")
     if len(value) > MAX_NAMES:
         raise AdapterRejected(f"{FILE}: {field} has {len(value)} names, expected at most {MAX_NAMES}")
     return tuple(value)

@@ -17,7 +17,7 @@ from trivet.adapters.preflight.peft_config import LARGEST, PeftConfig
 from trivet.adapters.tensors.safetensors_header import HeaderError, TensorEntry, read_header
 from trivet.adapters.tensors.tensor_name import EMBEDDING_PAIR, MAGNITUDE, PAIR, PREFIX, TensorName
 from trivet.errors import AdapterRejected
-from trivet.excerpt import quote
+from trivet.excerpt import quote_masked
 
 FILE = "adapter_model.safetensors"
 CONFIG = peft_config.FILE
@@ -128,11 +128,11 @@ def _check_complete(
         modules = [module for module in known if module == target or module.endswith(f".{target}")]
         if not modules:
             names = ", ".join(base.module_names)
-            raise AdapterRejected(f"{CONFIG}: target_modules names {quote(target)}, expected some of {names}")
+            raise AdapterRejected(f"{CONFIG}: target_modules names {quote_masked(target)}, expected some of {names}")
         missing = [module for module in modules if module in chosen and module not in found]
         if missing:
             tensor = TensorName(missing[0], parts_of(missing[0], config, base)[0])
-            raise AdapterRejected(f"tensor {tensor}: is missing, but target_modules names {quote(target)}")
+            raise AdapterRejected(f"tensor {tensor}: is missing, but target_modules names {quote_masked(target)}")
     for module, parts in found.items():
         for part in parts_of(module, config, base):
             if part not in parts:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trivet.excerpt import quote
+from trivet.excerpt import quote_masked
 
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 DTYPE_BYTES |= {"F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "U32": 4, "U64": 8}
@@ -105,7 +105,7 @@ def _entry(name: str, value: Any, data: int) -> TensorEntry:
         raise HeaderError(f"tensor {name}: expected dtype, shape and data_offsets")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
-        raise HeaderError(f"tensor {name}: dtype {quote(dtype)} is not known")
+        raise HeaderError(f"tensor {name}: dtype {quote_masked(dtype)} is not known")
     if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
         raise HeaderError(f"tensor {name}: shape and data_offsets must be short lists of natural numbers")
     start, end = offsets

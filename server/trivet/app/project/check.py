@@ -72,6 +72,14 @@ def _adapters(config: Config, problems: list[str], notes: list[str]) -> None:
     if not (model / "config.json").is_file():
         return  # the configuration's own check has told
     base = BaseModel(model)
+    try:
+        base.shards  # noqa: B018  # it reads them
+    except (OSError, ValueError, LookupError) as error:
+        problems.append(
+            f"{config.path}:1: backends.{backend}.model: its weights cannot be read ({error}), expected "
+            "model.safetensors, or model.safetensors.index.json with what it names"
+        )
+        return
     named = {v.adapter for route in config.routes.values() for v in route.variants.values() if v.adapter is not None}
     for root, ref in _local(config):
         try:

@@ -20,7 +20,7 @@ from trivet.adapters.staging.disk import remove, sync
 from trivet.app.recovery.files import copy_file, digest_of, sync_folders
 from trivet.app.recovery.manifest import FORMAT, NAME, BackedUpFile, Manifest, Report
 from trivet.errors import FailedPrecondition
-from trivet.stores.data_folder import elsewhere
+from trivet.stores.data_folder import RESTORING, elsewhere
 from trivet.stores.sqlite import copy_database
 
 _TAIL = 1 << 20
@@ -29,9 +29,14 @@ _TAIL = 1 << 20
 def back_up(root: Path, target: Path, report: Report) -> Manifest:
     """Copy the data folder `root` to the new folder `target`, which appears whole or not at all.
 
-    Raises FailedPrecondition if there is no data folder, `target` is not free, or a database is damaged; OSError.
+    Raises FailedPrecondition if there is no data folder, a restore of it was not finished, `target` is not free, or a
+    database is damaged; OSError.
     """
     root, target = root.resolve(), target.resolve()
+    if (root / RESTORING).exists():
+        raise FailedPrecondition(
+            f"the data folder {root} is not whole: a restore was not finished. Run the same `trivet restore` again"
+        )
     databases = _databases(root)
     if not databases:
         raise FailedPrecondition(f"{root} is not a data folder: it has no database")

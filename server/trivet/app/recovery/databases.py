@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,8 +28,11 @@ def examine_lost(file: Path, depending: Sequence[Path], found: Diagnosis) -> Non
 
 
 def examine_database(path: Path, version: int | None, found: Diagnosis) -> bool:
-    """Its structure, and its schema version unless it is a cache; True if it is there, not empty, and can be read."""
-    if not path.exists():
+    """Its structure, and its schema version unless it is a cache; True if it is there, not empty, and can be read.
+
+    One that this user may not read is another finding's: nothing is known of what is in it.
+    """
+    if not path.exists() or not os.access(path, os.R_OK):
         return False
     schema, problem = check_database(path)
     if not problem and version is not None and schema > version:  # what is older is brought up when it is opened

@@ -100,12 +100,14 @@ def _owned(root: Path, found: Diagnosis) -> Iterator[None]:
 
 
 def _examine_access(root: Path, found: Diagnosis) -> None:
-    for path in (root, *sorted(root.iterdir())):
-        wanted = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
+    written = [root, *root.iterdir(), *root.glob("cache/*.sqlite")]
+    read = [*root.glob("adapters/*@*#*"), *root.glob("adapters/*@*#*/*")]
+    for path in sorted({*written, *read}):
+        wanted = os.R_OK | (os.W_OK if path in written else 0) | (os.X_OK if path.is_dir() else 0)
         if not os.access(path, wanted):
             found.add(
                 path,
-                "this user may not read and write it",
+                f"this user may not read {'and write it' if path in written else 'it'}",
                 "A server of this user fails when it needs it.",
                 "Run as the user that owns the folder, or give it to this one (`chown -R`).",
             )
@@ -128,6 +130,8 @@ def _examine_adapters(root: Path, found: Diagnosis, report: Report) -> None:
         try:
             _, config, tensors = (path / file for file in FILES)
             sound = digest(config, tensors)[:12] == path.name.rpartition("#")[2]
+        except PermissionError:
+            sound = True  # that is told; nothing is known of what is in it
         except OSError:
             sound = False
         if not sound:

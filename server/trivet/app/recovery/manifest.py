@@ -66,6 +66,11 @@ class Manifest(BaseModel):
                     f"{path} has more than {_MOST_BYTES} bytes: it is not the manifest of a backup"
                 )
             manifest = cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError as error:
+            raise FailedPrecondition(
+                f"{backup} is not a whole backup: it has no {path.name}, which is written last. Was it interrupted? "
+                "Make another one, or restore an older one"
+            ) from error
         except OSError as error:
             raise FailedPrecondition(f"{backup} is not a whole backup: {path.name}: {error.strerror}") from error
         except ValidationError as error:

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from trivet.errors import ConfigError
+from trivet.excerpt import masked
 from trivet.prompts.template.front_matter import NAME, FrontMatter, FrontMatterReader
 from trivet.prompts.template.source import Placeholder, PromptSource, Role, Turn
 from trivet.types.variant import VersionRef
@@ -45,7 +46,7 @@ def read_prompt(ref: VersionRef, path: Path) -> PromptSource:
     reader = _PromptParser(text.replace("\r\n", "\n").removeprefix("\ufeff"))
     source = reader.read(ref, path)
     if reader.problems:
-        raise ConfigError([f"{path}:{line}: {problem}" for line, problem in sorted(reader.problems)])
+        raise ConfigError([f"{path}:{line}: {masked(problem)}" for line, problem in sorted(reader.problems)])
     return source
 
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from trivet.errors import DocumentRejected
-from trivet.excerpt import quote
+from trivet.excerpt import quote_masked
 from trivet.retrieval.corpus.encodings import as_utf8
 from trivet.retrieval.corpus.safe_open import opened, read_at_most, size_of
 from trivet.retrieval.documents.documents import check_document, check_tenant, format_of_file, too_large
@@ -170,7 +170,7 @@ def _key(value: dict[str, Any]) -> DocumentKey | None:
 def _document(value: dict[str, Any], where: str) -> Document:
     """Raises ValueError."""
     if unknown := sorted(value.keys() - _FIELDS):
-        raise ValueError(f"unknown field {quote(unknown[0])}, expected one of {', '.join(sorted(_FIELDS))}")
+        raise ValueError(f"unknown field {quote_masked(unknown[0])}, expected one of {', '.join(sorted(_FIELDS))}")
     tags = value.get("tags", [])
     if not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
         raise ValueError("'tags' is not a list of strings")
@@ -204,7 +204,7 @@ def _body(value: dict[str, Any]) -> tuple[bytes, DocumentFormat]:
         return json.dumps(example).encode(), DocumentFormat.JSON_LINES
     format_ = value.get("format", "text")
     if format_ not in _FORMATS:
-        raise ValueError(f"format {quote(format_)}, expected one of {', '.join(_FORMATS)}")
+        raise ValueError(f"format {quote_masked(format_)}, expected one of {', '.join(_FORMATS)}")
     (field,) = bodies[0]
     return value[field].encode("utf-8", "surrogatepass"), _FORMATS[format_]
 
