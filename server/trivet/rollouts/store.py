@@ -70,6 +70,14 @@ class RolloutStore(Protocol):
         """A route's audit log, the oldest first."""
         ...
 
+    async def tell_look(self, rollout: str, evidence: str) -> None:
+        """Let every gateway know what the leader saw; the newest is kept. `evidence`: as in the audit log."""
+        ...
+
+    async def last_look(self, rollout: str) -> str | None:
+        """What was told last; None if nothing was."""
+        ...
+
     async def take_lease(self, name: str, owner: str, seconds: float) -> Lease | None:
         """Take or renew it; None if another owner holds it."""
         ...

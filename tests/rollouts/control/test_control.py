@@ -83,3 +83,14 @@ async def test_a_snapshot_that_is_switched_begins_the_step_anew(world: World) ->
     assert repeat(entry).message == entry.message
     assert (await world.store.current())[ROUTE].judged_since > before.judged_since
     assert "restart_step" not in [one.event for one in await world.store.transitions(ROUTE, entry.revision)]
+
+
+async def test_every_gateway_tells_what_the_leader_saw(world: World) -> None:
+    gateways = await started(world, 2)
+    await traffic(gateways, EQUAL, 6)
+    (follower,) = [gateway for gateway in gateways if not gateway.controller.leads]
+    look = (await follower.operations.status(ROUTE)).look
+    assert look is not None
+    assert look.decision.evidence is not None
+    assert look.decision.evidence.counted > 0
+    assert follower.clock.now - look.at <= 3

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from trivet.rollouts.judgement.case import Health
+from trivet.rollouts.judgement.case import Health, Reason
 from trivet.rollouts.judgement.decisions import Decision, decide
 from trivet.rollouts.judgement.evidence import Evidence, Test
 from trivet.rollouts.observation import Exclusion
+from trivet.rollouts.ports.operations import Look
 from trivet.rollouts.spec import GuardrailKind, RolloutSpec
 from trivet.rollouts.spec_json import from_json, to_json
 from trivet.rollouts.states import Position, State
@@ -46,6 +47,7 @@ def evidence_json(
         "spec": json.loads(to_json(spec)),
         "position": {**asdict(position), "state": position.state.value},
         "reason": decision.reason.value,
+        "message": decision.message,
         "now": now,
         "batches": batches,
         "snapshots": dict(snapshots),
@@ -68,11 +70,24 @@ def repeat(transition: Transition) -> Decision:
             f"revision {transition.revision} of route {transition.route} is {transition.event} by {transition.actor}, "
             "expected a decision from data"
         )
+    return _look(told).decision
+
+
+def look_of(evidence: str) -> Look:
+    """What the leader saw, from the evidence that it told. Raises ValueError for one of another version of Trivet."""
+    return _look(json.loads(evidence))
+
+
+def _look(told: dict[str, Any]) -> Look:
     try:
         position = Position(**{**told["position"], "state": State(told["position"]["state"])})
         health = Health(**{name: _tupled(value) for name, value in told["health"].items()})
         spec = from_json(json.dumps(told["spec"]))
-        return decide(spec, position, _statistics(told), health, told["now"])
+        if told["evidence"] is None:
+            decision = Decision(None, Reason(told["reason"]), told["message"])
+        else:
+            decision = decide(spec, position, _statistics(told), health, told["now"])
+        return Look(told["now"], decision, health, Thresholds(**told["thresholds"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"no evidence that this version of Trivet knows: {error}") from error
 

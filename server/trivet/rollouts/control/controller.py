@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 LEASE = "rollouts"
 LEASE_SECONDS = 3.0
 LOOK_SECONDS = 1.0
+TOLD_SECONDS = 2.0
+"""Between two looks that other gateways are told of."""
 LIVE_SECONDS = 10.0
 """A gateway whose heartbeat is older is not waited for."""
 AWAY_SECONDS = 15.0
@@ -40,6 +42,7 @@ class _Judged:
     spec: RolloutSpec
     replay: Replay
     snapshots: StepSnapshots
+    told: float = 0.0  # when the store last heard of a look, by its clock
     forgiven: float = 0.0  # holes up to here were accepted by whoever resumed the rollout
 
 
@@ -141,15 +144,18 @@ class Controller:
         health = self._health(record, judged, gateways)
         statistics = judged.replay.statistics(position, now)
         decision = decide(judged.spec, position, statistics, health, now)
-        self._on_look(record, Look(now, decision, health, judged.replay.thresholds))
+        thresholds = judged.replay.thresholds
+        self._on_look(record, Look(now, decision, health, thresholds))
+        evidence = evidence_json(
+            judged.spec, position, statistics, health, thresholds, decision, now, judged.replay.number,
+            snapshots_of(record, gateways),
+        )  # fmt: skip
+        if decision.event is not None or now - judged.told >= TOLD_SECONDS:
+            judged.told = now
+            await self._store.tell_look(record.id, evidence)
         if decision.event is None:
             return
         after = apply(position, decision.event, judged.spec, now)
-        thresholds, batches = judged.replay.thresholds, judged.replay.number
-        snapshots = snapshots_of(record, gateways)
-        evidence = evidence_json(
-            judged.spec, position, statistics, health, thresholds, decision, now, batches, snapshots
-        )
         wanted = move_to(after, decision.event.value, decision.reason.value, decision.message, ACTOR, evidence)
         moved = await self._store.move(record.id, record.revision, wanted, lease)
         judged.replay.go_to(position_of(moved))

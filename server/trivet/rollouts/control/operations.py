@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from trivet.errors import Conflict, FailedPrecondition, NotFound, StateUnavailable, UnknownRoute
+from trivet.rollouts.control.audit import look_of
 from trivet.rollouts.control.controller import LIVE_SECONDS
 from trivet.rollouts.control.follower import Follower
 from trivet.rollouts.control.records import move_to, position_of, spec_of
@@ -66,14 +67,13 @@ class Operations:
 
     async def status(self, route: str) -> RolloutStatus:
         """See the protocol."""
-        record = await self._record(route)
-        return self._status(record, await self._store.gateways(SHOWN_SECONDS), await self._last_of(record))
+        return await self._whole(await self._record(route), await self._store.gateways(SHOWN_SECONDS))
 
     async def statuses(self) -> Sequence[RolloutStatus]:
         """See the protocol."""
         gateways = await self._store.gateways(SHOWN_SECONDS)
         records = await self._store.current()
-        return [self._status(record, gateways, await self._last_of(record)) for record in records.values()]
+        return [await self._whole(record, gateways) for record in records.values()]
 
     async def history(self, route: str, limit: int) -> Sequence[RolloutStatus]:
         """See the protocol."""
@@ -184,7 +184,7 @@ class Operations:
             self._on_move(moved)
             logger.warning("rollout of route %s: %s by %s: %s", route, moved.state, actor, reason)
             self._follower.wake()
-            return self._status(moved, await self._store.gateways(SHOWN_SECONDS), await self._last_of(moved))
+            return await self._whole(moved, await self._store.gateways(SHOWN_SECONDS))
         raise AssertionError("unreachable")
 
     def _spec(self, route: str) -> tuple[str, str]:
@@ -199,6 +199,24 @@ class Operations:
         if route not in self._specs():
             raise UnknownRoute(route)
         raise NotFound(f"route {route!r} has had no rollout yet; `trivet rollout start` begins one")
+
+    async def _whole(self, record: RolloutRecord, gateways: Sequence[GatewayStatus]) -> RolloutStatus:
+        """With the leader's newest look, whichever gateway leads, and the last transition."""
+        await self._hear_of(record)
+        return self._status(record, gateways, await self._last_of(record))
+
+    async def _hear_of(self, record: RolloutRecord) -> None:
+        told = await self._store.last_look(record.id)
+        if told is None:
+            return
+        try:
+            look = look_of(told)
+        except ValueError:
+            logger.exception("what the leader saw of rollout %s cannot be read", record.id)
+            return
+        known = self._looks.get(record.id)
+        if known is None or known.at < look.at:
+            self._looks[record.id] = look
 
     async def _last_of(self, record: RolloutRecord) -> Transition | None:
         known = self._last.get(record.route)

@@ -115,6 +115,14 @@ gateways = Table(
     Column("told", Text, nullable=False),  # JSON: what else it says of itself
 )
 
+looks = Table(
+    "look",
+    metadata,
+    Column("rollout", String(ID), primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("evidence", Text, nullable=False),  # JSON, as in the audit log
+)
+
 feedback = Table(
     "feedback",
     metadata,

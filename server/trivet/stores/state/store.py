@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from trivet.stores.state import bounds, feedback, gateways, hints, leases, observations, rollouts, routes
+from trivet.stores.state import bounds, feedback, gateways, hints, leases, looks, observations, rollouts, routes
 from trivet.stores.state.database import Clock, StateDatabase, now
 from trivet.stores.state.desired_adapters import DesiredAdapters
 from trivet.types.rollout_state import (
@@ -94,6 +94,13 @@ class StateStore:
     async def transitions(self, route: str, after_revision: int = 0, limit: int = 1000) -> Sequence[Transition]:
         asked = partial(rollouts.audit_log, route=route, after_revision=after_revision, limit=bounds.rows(limit))
         return await self._database.run(asked)
+
+    async def tell_look(self, rollout: str, evidence: str) -> None:
+        bounds.check_texts(rollout=(rollout, bounds.ID), evidence=(evidence, bounds.EVIDENCE))
+        await self._database.run(partial(looks.put, rollout=rollout, evidence=evidence))
+
+    async def last_look(self, rollout: str) -> str | None:
+        return await self._database.run(partial(looks.get, rollout=rollout))
 
     async def take_lease(self, name: str, owner: str, seconds: float) -> Lease | None:
         bounds.check_lease(name, owner, seconds)

@@ -40,6 +40,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("number"),
     )
     op.create_table(
+        "look",
+        sa.Column("rollout", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("evidence", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("rollout"),
+    )
+    op.create_table(
         "gateway",
         sa.Column("id", sa.String(length=128), nullable=False),
         sa.Column("epoch", sa.String(length=64), nullable=False),
