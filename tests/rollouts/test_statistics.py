@@ -110,6 +110,19 @@ def test_a_candidate_that_always_fails_is_rolled_back_although_nothing_varies() 
     assert math.isinf(found.z)
 
 
+def test_equal_numbers_that_no_float_can_hold_do_not_differ() -> None:
+    for value in (0.1, 0.3, 1 / 3, 0.7):
+        arms = []
+        for units in (209, 84, 40):
+            counts = np.arange(units, dtype=np.float64) % 3 + 1
+            arms.append(ArmSums.of(counts, value * counts))
+        for stable in arms:
+            for candidate in arms:
+                found = rollback_test(stable, candidate, tolerance=0.0, alpha=0.01)
+                assert not found.crossed
+                assert found.z == 0
+
+
 def test_below_30_units_nothing_is_rolled_back() -> None:
     assert not rollback_test(_same(40, 3, 0), _same(29, 3, 29), tolerance=0.0, alpha=0.01).crossed
     assert not rollback_test(_same(29, 3, 0), _same(40, 3, 40), tolerance=0.0, alpha=0.01).crossed

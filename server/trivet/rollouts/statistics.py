@@ -30,6 +30,9 @@ ROLLBACK_UNITS = 30
 PROMOTION_UNITS = 50
 """In each arm before a candidate may be called no worse."""
 
+_ROUNDING = 1e-12
+"""Points of a number in [0, 1]. Sums of equal numbers leave less than this between two arms, and no variance at all."""
+
 _TUNED_AT = 100.0  # effective units at which the boundary is tightest
 
 
@@ -153,10 +156,10 @@ def _effective_units(stable: ArmSums, candidate: ArmSums) -> Numbers:
 
 
 def _compare(difference: Numbers, variance: Numbers, effective_units: Numbers, alpha: float) -> Comparison:
-    """z is infinite for a difference without any variance (all fail, none fails), 0 for none without any."""
+    """z is infinite for a difference without any variance (all fail, none fails), 0 for one that is only rounding."""
     error = np.sqrt(variance)
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(difference == 0, 0.0, difference / error)
+        z = np.where(np.abs(difference) < _ROUNDING, 0.0, difference / error)
     nothing = np.zeros(np.shape(z), dtype=np.bool_)
     return Comparison(difference, error, z, boundary(effective_units, alpha), nothing)
 
