@@ -15,6 +15,7 @@ from trivet.pipeline.routes.readiness import COLD_REQUESTS, RETRY_DOWN, RETRY_WA
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource, Turn
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
+from trivet.stores.state import StateStore
 from trivet.testing import ScriptedBackend
 from trivet.types.variant import VersionRef
 
@@ -33,7 +34,8 @@ def readiness(backend: ScriptedBackend, tmp_path: Path) -> Readiness:
     tokenizer = ChatTokenizer.load(make_family("chatml", tmp_path / "tokenizer").folder)
     prompts = {("scripted", PROMPT): PromptAssembler(source, tokenizer)}
     slots = {"scripted": AdapterSlots(slots=2, quantum=QUANTUM)}
-    return Readiness({"scripted": backend}, slots, no_adapters(backend, tmp_path), prompts, PrefixCacheLedger())
+    adapters = no_adapters(backend, tmp_path, StateStore.open(tmp_path / "state.sqlite"))
+    return Readiness({"scripted": backend}, slots, adapters, prompts, PrefixCacheLedger())
 
 
 async def test_a_variant_is_ready_from_its_priming_to_the_engines_death(

@@ -93,24 +93,28 @@ def test_feedback_that_comes_late_counts_for_its_request() -> None:
 
     assert sums(GuardrailKind.FEEDBACK) == (0, 0, 0, 0, 0, 0)
     assert sums(GuardrailKind.FEEDBACK_RESPONSE) == (3, 3, 0, 3, 0, 0)
-    assert tally.add_feedback(observation(1).request_id, 0.25)
+    assert tally.add_feedback("unit-1", observation(1).request_id, 0.25)
     assert sums(GuardrailKind.FEEDBACK) == (1, 1, 0.75, 1, 0.75, 0.5625)
     assert sums(GuardrailKind.FEEDBACK_RESPONSE) == (3, 3, 1, 3, 1, 1)
-    assert tally.add_feedback(observation(1).request_id, 1.0), "somebody changed their mind"
+    assert tally.add_feedback("unit-1", observation(1).request_id, 1.0), "somebody changed their mind"
     assert sums(GuardrailKind.FEEDBACK) == (1, 1, 0, 1, 0, 0)
     assert sums(GuardrailKind.FEEDBACK_RESPONSE) == (3, 3, 1, 3, 1, 1)
+    assert not tally.add_feedback("unit-2", observation(1).request_id, 0.0), "another unit has a request of that id"
+    assert tally.add_feedback("unit-1", observation(1).request_id, None), "somebody took it back"
+    assert sums(GuardrailKind.FEEDBACK) == (0, 0, 0, 0, 0, 0)
+    assert sums(GuardrailKind.FEEDBACK_RESPONSE) == (3, 3, 0, 3, 0, 0)
 
 
 def test_feedback_on_what_does_not_count_changes_nothing() -> None:
     tally = StepTally(0, FEEDBACK)
     tally.add(observation(1, cold=True))
-    assert not tally.add_feedback(observation(1).request_id, 0.0)
-    assert not tally.add_feedback("unknown", 0.0)
+    assert not tally.add_feedback("unit-1", observation(1).request_id, 0.0)
+    assert not tally.add_feedback("unit-1", "unknown", 0.0)
 
 
 def test_late_and_early_feedback_come_to_the_same() -> None:
     late, early = StepTally(0, FEEDBACK), StepTally(0, FEEDBACK)
     late.add(observation(1))
-    late.add_feedback(observation(1).request_id, 0.3)
+    late.add_feedback("unit-1", observation(1).request_id, 0.3)
     early.add(observation(1, feedback=0.3))
     assert late.statistics(share=0.5, now=1.0) == early.statistics(share=0.5, now=1.0)

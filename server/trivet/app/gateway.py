@@ -37,6 +37,7 @@ from trivet.config.checks import schema_limits
 from trivet.errors import BackendUnavailable, FailedPrecondition
 from trivet.metering.adapter_gauge import AdapterGauge
 from trivet.metering.exposition import MetricsListener
+from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.loop_lag import LoopLag
 from trivet.metering.metrics import Metrics
 from trivet.metering.receipt_log import ReceiptLog
@@ -130,7 +131,7 @@ class Gateway:
         for line in uneven_variables(self._config.routes, prompts.variables_of):
             self._progress.note(line)
         components = await self._start_components(folder, state, prompts, addresses["admin_listen"])
-        inference, admin = await self._services(folder, components)
+        inference, admin = await self._services(folder, state, components)
         addresses["metrics_listen"] = self._expose(components.engines)
         self._inference.serve(inference)
         self._admin.serve(admin)
@@ -224,7 +225,9 @@ class Gateway:
         self._progress.done(stage, ", ".join(held))
         return service
 
-    async def _services(self, folder: DataFolder, components: _Components) -> tuple[InferenceServicer, AdminServicer]:
+    async def _services(
+        self, folder: DataFolder, state: StateStore, components: _Components
+    ) -> tuple[InferenceServicer, AdminServicer]:
         """What the listeners serve."""
         config, keys = self._config, authenticator(self._config)
         prices = prices_of(config)
@@ -266,6 +269,7 @@ class Gateway:
             generation=generation,
             search=SearchPipeline(components.routes, retriever, searches),
             receipts=receipts,
+            feedback=FeedbackIntake(receipts, state, self._metrics, components.rollouts.rate),
             keys=keys,
             slow_reader_timeout=config.file.server.slow_reader_timeout,
             schema_limits=schema_limits(config.file.schemas),

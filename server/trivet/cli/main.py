@@ -18,6 +18,7 @@ from trivet.cli.project.init import init
 from trivet.cli.project.key import key
 from trivet.cli.project.prompt import prompt
 from trivet.cli.request.ask import ask
+from trivet.cli.request.feedback import feedback
 from trivet.cli.request.receipt import receipt
 from trivet.cli.request.route import route
 from trivet.cli.rollout.command import rollout
@@ -68,6 +69,7 @@ COMMANDS = (
         route,
         prompt,
         receipt,
+        feedback,
         index,
         adapter,
         rollout,

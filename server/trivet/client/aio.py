@@ -77,6 +77,22 @@ class AsyncClient:
         """An earlier request's receipt."""
         return await self._safe(self._stub().GetReceipt, inference_pb2.GetReceiptRequest(request_id=request_id))
 
+    async def submit_feedback(
+        self,
+        request_id: str,
+        *,
+        score: float | None = None,
+        label: str = "",
+        corrected_text: str = "",
+        comment: str = "",
+        timeout: float | None = None,
+    ) -> None:
+        """Say how good an earlier answer was: `score` from 0 (bad) to 1 (good), words, or both. Durable on return."""
+        request = inference_pb2.SubmitFeedbackRequest(
+            request_id=request_id, score=score, label=label, corrected_text=corrected_text, comment=comment
+        )
+        await self._safe(self._stub().SubmitFeedback, request, timeout)
+
     async def serving(self) -> bool:
         """Whether the server says that it serves requests: it does not while it starts or stops."""
         return is_serving(await self._safe(self._channel().unary_unary(CHECK), b""))

@@ -80,6 +80,22 @@ class Client:
         """An earlier request's receipt."""
         return self._safe(self._inference.GetReceipt, inference_pb2.GetReceiptRequest(request_id=request_id))
 
+    def submit_feedback(
+        self,
+        request_id: str,
+        *,
+        score: float | None = None,
+        label: str = "",
+        corrected_text: str = "",
+        comment: str = "",
+        timeout: float | None = None,
+    ) -> None:
+        """Say how good an earlier answer was: `score` from 0 (bad) to 1 (good), words, or both. Durable on return."""
+        request = inference_pb2.SubmitFeedbackRequest(
+            request_id=request_id, score=score, label=label, corrected_text=corrected_text, comment=comment
+        )
+        self._safe(self._inference.SubmitFeedback, request, timeout)
+
     def serving(self) -> bool:
         """Whether the server says that it serves requests: it does not while it starts or stops."""
         return is_serving(self._safe(self._health, b""))

@@ -38,6 +38,7 @@ class Metrics:
         self.degraded = counter("degraded_total", "Answers that are less than they could be.", "route", "reason")
         self.in_flight = gauge("requests_in_flight", "Requests admitted or waiting for admission.")
         self.rejected_log = counter("receipt_log_errors_total", "Receipts that could not be appended to the log.")
+        self.feedback = counter("feedback_total", "Feedback that was submitted, by outcome.", "outcome")
         self.adapter_loads = counter("adapter_loads_total", "Adapter loads, by outcome.", "outcome")
         self.adapter_load = histogram("adapter_load_seconds", "From the order to resident.")
         self.adapter_wait = histogram(

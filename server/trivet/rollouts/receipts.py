@@ -32,14 +32,13 @@ def observation_of(
     arm = rollout.arm_of(receipt.variant)
     if arm is None or receipt.rollout != rollout.id or not rollout.id or receipt.rollout_step is None:
         return None
-    named = receipt.unit_source is not UnitSource.RANDOM and receipt.unit_hash
     return Observation(
         request_id=receipt.request_id,
         arm=arm,
         step=receipt.rollout_step,
         at=at,
         outcome=_OUTCOMES.get(receipt.code, Outcome.FAILED),
-        unit=receipt.unit_hash if named else None,
+        unit=unit_of(receipt),
         text=receipt.text_hash,
         ttft_ms=receipt.ttft_ms,
         total_ms=receipt.total_ms,
@@ -52,3 +51,9 @@ def observation_of(
         holdout=receipt.unit_source is UnitSource.HOLDOUT,
         shadow=receipt.shadow,
     )
+
+
+def unit_of(receipt: Receipt) -> str | None:
+    """The hash of the unit that the request named; None if it named none."""
+    named = receipt.unit_source is not UnitSource.RANDOM and receipt.unit_hash
+    return receipt.unit_hash if named else None

@@ -61,6 +61,8 @@ BOUNDS: Mapping[str, Bound] = {
     "RetrieveRequest.index": NAME,
     "SubmitFeedbackRequest.request_id": REQUEST_ID,
     "SubmitFeedbackRequest.comment": Bound(4096),
+    "SubmitFeedbackRequest.label": NAME,
+    "SubmitFeedbackRequest.corrected_text": Bound(65_536),
     "GetReceiptRequest.request_id": REQUEST_ID,
     "LoadAdapterRequest.name": NAME,
     "UnloadAdapterRequest.name": NAME,

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc
-from trivet.errors import InvalidRequest, NotFound, Unsupported
+from trivet.errors import InvalidRequest, NotFound
 from trivet.excerpt import quote
 from trivet.fairness.fair_semaphore import FairSemaphore
+from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.search import SearchPipeline
@@ -18,6 +19,7 @@ from trivet.rpc.call import Call, Context, rpc_call, write_bounded
 from trivet.rpc.wire import (
     answer_to_proto,
     citation_to_proto,
+    feedback_of,
     generate_call,
     priority_of,
     receipt_to_proto,
@@ -71,6 +73,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
         generation: GenerationPipeline,
         search: SearchPipeline,
         receipts: ReceiptLog,
+        feedback: FeedbackIntake,
         keys: Authenticator,
         slow_reader_timeout: float,
         schema_limits: SchemaLimits = DEFAULT_LIMITS,
@@ -78,6 +81,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
         self._generation = generation
         self._search = search
         self._receipts = receipts
+        self._feedback = feedback
         self._keys = keys
         self._schema_limits = schema_limits
         self._schemas = FairSemaphore(1)  # large ones being read
@@ -119,10 +123,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
             )
 
     async def SubmitFeedback(self, request: inference_pb2.SubmitFeedbackRequest, context: Context) -> Any:
-        """Not yet."""
+        """Record how good an answer was."""
         async with rpc_call(context, request) as call:
-            call.authenticate(self._keys)
-            raise Unsupported("SubmitFeedback comes with rollouts; this version does not record feedback")
+            caller = call.authenticate(self._keys)
+            await self._feedback.submit(feedback_of(request, caller.tenant))
+            return inference_pb2.SubmitFeedbackResponse()
 
     async def GetReceipt(self, request: inference_pb2.GetReceiptRequest, context: Context) -> Any:
         """The receipt of an earlier request of the caller's own tenant."""

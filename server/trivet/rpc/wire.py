@@ -17,6 +17,7 @@ from trivet.types.generation import FinishReason
 from trivet.types.passage import Passage
 from trivet.types.receipt import Receipt, UnitSource
 from trivet.types.request import Caller, GenerateCall, KeyRole, Message, RetrievalOptions
+from trivet.types.rollout_state import Feedback
 
 MAX_TOP_K = 100
 DEFAULT_PRIORITY = 5
@@ -139,6 +140,19 @@ def retrieve_call(
         tags=tuple(request.filter),
         index=request.index,
     )
+
+
+def feedback_of(request: inference_pb2.SubmitFeedbackRequest, tenant: str) -> Feedback:
+    """Raises InvalidRequest for a score out of its range, and for a request that says nothing."""
+    problems = Problems()
+    score = request.score if request.HasField("score") else None
+    problems.expect(bool(request.request_id), "request_id", "is empty")
+    scored = score is None or 0 <= score <= 1
+    problems.expect(scored, "score", f"expected a number from 0 (bad) to 1 (good), got {score}")
+    said = score is not None or request.label or request.corrected_text or request.comment
+    problems.expect(bool(said), "score", "expected a score, a label, a corrected text or a comment, got none of them")
+    problems.refuse()
+    return Feedback(tenant, request.request_id, score, request.label, request.corrected_text, request.comment)
 
 
 def _conversation(request: inference_pb2.GenerateRequest, problems: Problems) -> tuple[Message, ...]:

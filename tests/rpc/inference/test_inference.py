@@ -369,12 +369,6 @@ async def test_retrieve_gives_the_passages_of_the_routes_index(served: Gateway) 
     assert said.code == "UNAVAILABLE"
 
 
-async def test_feedback_says_that_it_is_not_there_yet(served: Gateway) -> None:
-    said = await fails(served.stub.SubmitFeedback(inference_pb2.SubmitFeedbackRequest(request_id="x")))
-    assert said.code == "UNIMPLEMENTED"
-    assert "this version" in said.message
-
-
 async def test_the_tenant_goes_into_the_search(tmp_path: Path) -> None:
     async with gateway(tmp_path, keys=KEYS) as served:
         await served.stub.Generate(request("rag"), metadata=[("authorization", "Bearer beta")])

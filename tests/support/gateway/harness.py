@@ -20,6 +20,7 @@ from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc, receipt_pb2
+from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.metrics import Metrics
 from trivet.metering.prices import Price
 from trivet.metering.receipt_log import ReceiptLog
@@ -137,6 +138,9 @@ class Gateway:
     folder: Path
     address: str
     stub: inference_pb2_grpc.InferenceStub
+    state: StateStore
+    rated: list[tuple[str, float | None]]
+    """What rollouts are told of feedback: request id and score."""
 
     def metric(self, name: str, **labels: str) -> float:
         """One sample of ours; 0 if it is not there."""
@@ -173,6 +177,8 @@ async def gateway(
     registry = CollectorRegistry()
     metrics, table = Metrics(registry), RouteTable({**routes(), **{route.name: route for route in more_routes}})
     receipts = ReceiptLog(folder / "receipts.jsonl")
+    state = StateStore.open(folder / "state.sqlite")
+    rated: list[tuple[str, float | None]] = []
     family = make_family("chatml", folder / "tokenizer")
     source = PromptSource(
         PROMPT, folder / "1.md", (Turn("system", ("Answer from the passages, briefly, always. " * 4,)),)
@@ -183,7 +189,7 @@ async def gateway(
     generation = GenerationPipeline(
         routes=table,
         admission=admission,
-        adapters=adapters or no_adapters(backend, folder),
+        adapters=adapters or no_adapters(backend, folder, state),
         retriever=bounded,
         prompts={
             ("scripted", one.ref): PromptAssembler(one, ChatTokenizer.load(family.folder))
@@ -204,6 +210,9 @@ async def gateway(
         generation=generation,
         search=SearchPipeline(table, bounded, Admission(max_running=4, max_queued=4, max_queued_tokens=1)),
         receipts=receipts,
+        feedback=FeedbackIntake(
+            receipts, state, metrics, lambda receipt, score: rated.append((receipt.request_id, score))
+        ),
         keys=authenticator,
         slow_reader_timeout=slow_reader_timeout,
     )
@@ -216,18 +225,18 @@ async def gateway(
     channel = _channel(address, tls)
     try:
         stub, parts = inference_pb2_grpc.InferenceStub(channel), (generation, backend, retriever, registry, admission)
-        yield Gateway(*parts, slots, receipts, health, folder, address, stub)
+        yield Gateway(*parts, slots, receipts, health, folder, address, stub, state, rated)
     finally:
         await channel.close()
         await listener.stop(0)
+        state.close()
         receipts.close()
 
 
-def no_adapters(backend: ScriptedBackend, folder: Path) -> AdapterManager:
+def no_adapters(backend: ScriptedBackend, folder: Path, state: StateStore) -> AdapterManager:
     """A manager that manages none."""
     settings = AdapterSettings((folder / "adapters",), folder / "staged", folder, max_rank=16)
-    desired = StateStore.open(folder / "state.sqlite").desired_adapters
-    return AdapterManager(AdapterStaging(settings), backend, AdapterDemand(), desired)
+    return AdapterManager(AdapterStaging(settings), backend, AdapterDemand(), state.desired_adapters)
 
 
 # A small, fixed flow-control window: without it gRPC's core reads megabytes ahead of a client that does not.

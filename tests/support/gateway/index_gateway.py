@@ -84,7 +84,9 @@ async def index_gateway(
         search = SearchPipeline(table, BoundedRetriever(service, metrics), admission)
         listener = Listener(_LIMITS, Health())
         listener.serve_inference(
-            InferenceServicer(generation=unused, search=search, receipts=unused, keys=keys, slow_reader_timeout=5)
+            InferenceServicer(
+                generation=unused, search=search, receipts=unused, feedback=unused, keys=keys, slow_reader_timeout=5
+            )
         )
         listener.serve_admin(
             AdminServicer(

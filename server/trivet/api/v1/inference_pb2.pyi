@@ -147,14 +147,18 @@ class RetrieveResponse(_message.Message):
     def __init__(self, citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., index: _Optional[str] = ..., snapshot: _Optional[str] = ..., retrieval_ms: _Optional[float] = ..., retrieval_confidence: _Optional[float] = ..., degraded: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SubmitFeedbackRequest(_message.Message):
-    __slots__ = ("request_id", "score", "comment")
+    __slots__ = ("request_id", "score", "comment", "label", "corrected_text")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    CORRECTED_TEXT_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     score: float
     comment: str
-    def __init__(self, request_id: _Optional[str] = ..., score: _Optional[float] = ..., comment: _Optional[str] = ...) -> None: ...
+    label: str
+    corrected_text: str
+    def __init__(self, request_id: _Optional[str] = ..., score: _Optional[float] = ..., comment: _Optional[str] = ..., label: _Optional[str] = ..., corrected_text: _Optional[str] = ...) -> None: ...
 
 class SubmitFeedbackResponse(_message.Message):
     __slots__ = ()

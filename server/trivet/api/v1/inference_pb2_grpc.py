@@ -86,7 +86,9 @@ class InferenceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubmitFeedback(self, request, context):
-        """Records how good an answer was.
+        """Records how good the answer to an earlier request of the same tenant was, durably. The same again changes nothing;
+        other words on the same request take the place of the earlier ones. NOT_FOUND for a request whose receipt the server
+        does not have, as for another tenant's; UNAVAILABLE while the state store is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

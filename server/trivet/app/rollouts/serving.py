@@ -20,11 +20,12 @@ from trivet.rollouts.control.overrides import Overrides
 from trivet.rollouts.control.recorder import Recorder
 from trivet.rollouts.control.retention import Retention
 from trivet.rollouts.control.timing import Timing
-from trivet.rollouts.receipts import observation_of
+from trivet.rollouts.receipts import observation_of, unit_of
 from trivet.rollouts.states import State
 from trivet.rollouts.store import RolloutStore
 from trivet.stores.data_folder import DataFolder
 from trivet.types.receipt import Receipt
+from trivet.types.rollout import RouteRollout
 from trivet.types.rollout_state import GatewayStatus, RolloutRecord
 
 logger = logging.getLogger(__name__)
@@ -91,12 +92,26 @@ class Rollouts:
 
     def record(self, receipt: Receipt) -> None:
         """A request has ended."""
-        rollout = self._follower.served(receipt.route) if receipt.rollout else None
-        if rollout is None or rollout.ended or rollout.local:
+        rollout = self._running(receipt)
+        if rollout is None:
             return
         observation = observation_of(receipt, rollout, self._timing.monotonic())
         if observation is not None:
             self._recorder.observe(receipt.rollout, observation)
+
+    def rate(self, receipt: Receipt, score: float | None) -> None:
+        """Somebody has said how good an answer was, or taken it back. It counts while the answer's own step lasts."""
+        rollout = self._running(receipt)
+        if rollout is None or (receipt.rollout, receipt.rollout_step) != (rollout.id, rollout.step):
+            return
+        unit = unit_of(receipt)
+        if unit is not None:
+            self._recorder.rate(rollout.id, rollout.step, unit, receipt.request_id, score)
+
+    def _running(self, receipt: Receipt) -> RouteRollout | None:
+        """What its route goes through, where requests of it count."""
+        rollout = self._follower.served(receipt.route) if receipt.rollout else None
+        return None if rollout is None or rollout.ended or rollout.local else rollout
 
     async def close(self) -> None:
         """Hand over what was recorded, and let others lead."""

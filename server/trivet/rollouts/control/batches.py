@@ -26,13 +26,15 @@ class StepReport:
     """What a gateway saw of a step. `at` of an observation and `last` are in seconds of one clock, whichever it is.
 
     `excluded`: requests that are not sent one by one, by reason. `last`: when a request that counts was seen last, by
-    arm. `lost`: observations that were dropped because the store had been away for too long.
+    arm. `lost`: observations that were dropped because the store had been away for too long. `feedback`: on requests of
+    the step that were reported before or here: unit, request id, and the score in [0, 1], None if it was taken back.
     """
 
     observations: Sequence[Observation] = ()
     excluded: Mapping[Exclusion, int] = field(default_factory=dict)
     last: Mapping[Arm, float] = field(default_factory=dict)
     lost: int = 0
+    feedback: Sequence[tuple[str, str, float | None]] = ()
 
 
 def pack(report: StepReport, now: float) -> bytes:
@@ -42,6 +44,7 @@ def pack(report: StepReport, now: float) -> bytes:
         "excluded": {reason.value: count for reason, count in report.excluded.items()},
         "last": {arm.value: round(now - at, 3) for arm, at in report.last.items()},
         "lost": report.lost,
+        "feedback": report.feedback,
     }
     return zlib.compress(json.dumps(told, separators=(",", ":")).encode())
 
@@ -56,6 +59,7 @@ def unpack(stored: StoredBatch) -> StepReport:
             Counter({Exclusion(reason): int(count) for reason, count in told["excluded"].items()}),
             {Arm(arm): stored.at - age for arm, age in told["last"].items()},
             int(told["lost"]),
+            [_rating(*row) for row in told.get("feedback", ())],  # absent in batches of earlier versions
         )
     except (zlib.error, KeyError, TypeError, IndexError, ValueError) as error:
         where = f"{stored.batch.gateway}, batch {stored.number} of rollout {stored.batch.rollout}"
@@ -75,3 +79,9 @@ def _observation(row: list[Any], stored: StoredBatch) -> Observation:
         outcome=Outcome(outcome),
     )  # fmt: skip
     return replace(found, **known)
+
+
+def _rating(unit: str, request_id: str, score: float | None) -> tuple[str, str, float | None]:
+    if score is not None and not 0 <= score <= 1:
+        raise ValueError(f"a score of {score}, expected 0 to 1")
+    return unit, request_id, score

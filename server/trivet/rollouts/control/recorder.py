@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trivet.errors import StateUnavailable
 from trivet.rollouts.control.batches import StepReport, pack
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING = 50_000  # observations that wait for the store
 MOST_IN_A_BATCH = 2_000
+MOST_RATINGS = 10_000  # that wait for the next report
 MOST_REPORTS = 64  # that wait; what is seen meanwhile goes into later ones
 _MOST_SENT = 2 * FIRST_REQUESTS  # of a unit and arm; the leader counts the first, retries left out
 _MOST_UNITS = 1_000_000  # remembered of a step
@@ -35,11 +36,12 @@ class _Step:
     excluded: Counter[Exclusion] = field(default_factory=Counter)
     last: dict[Arm, float] = field(default_factory=dict)
     lost: int = 0
+    feedback: dict[tuple[str, str], float | None] = field(default_factory=dict)
     sent: Counter[tuple[str, Arm]] = field(default_factory=Counter)
 
     @property
     def empty(self) -> bool:
-        return not (self.observations or self.excluded or self.last or self.lost)
+        return not (self.observations or self.excluded or self.last or self.lost or self.feedback)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,14 @@ class Recorder:
             step.sent[key] += 1
             step.observations.append(observation)
 
+    def rate(self, rollout: str, step: int, unit: str, request_id: str, score: float | None) -> None:
+        """Record what somebody said of a request that was observed before; the last word on it counts."""
+        of = self._steps.setdefault((rollout, step), _Step())
+        if len(of.feedback) >= MOST_RATINGS and (unit, request_id) not in of.feedback:
+            of.lost += 1
+        else:
+            of.feedback[unit, request_id] = score
+
     def keep(self, rollouts: dict[str, int]) -> None:
         """Forget the units of all but these rollouts' steps, once their reports are on their way."""
         for key in [key for key, step in self._steps.items() if rollouts.get(key[0]) != key[1] and step.empty]:
@@ -131,15 +141,18 @@ class Recorder:
         for (rollout, number), step in self._steps.items():
             if step.empty:
                 continue
-            observations, excluded = step.observations, dict(step.excluded)
-            for start in range(0, max(len(observations), 1), MOST_IN_A_BATCH):
-                first = start == 0
-                report = StepReport(
-                    observations[start : start + MOST_IN_A_BATCH],
-                    excluded if first else {},
-                    dict(step.last) if first else {},
-                    step.lost if first else 0,
-                )
+            for report in _split(step):
                 yield _Waiting(rollout, number, self._seq, report)
                 self._seq += 1
-            step.observations, step.excluded, step.last, step.lost = [], Counter(), {}, 0
+            step.observations, step.excluded, step.last, step.lost, step.feedback = [], Counter(), {}, 0, {}
+
+
+def _split(step: _Step) -> Iterator[StepReport]:
+    """Reports of a bounded size; feedback comes after the observations that it may be on."""
+    ratings = [(*of, score) for of, score in step.feedback.items()]
+    at_once, observations = MOST_IN_A_BATCH, step.observations
+    reports = [StepReport(observations[at : at + at_once]) for at in range(0, len(observations), at_once)]
+    reports += [StepReport(feedback=ratings[at : at + at_once]) for at in range(0, len(ratings), at_once)]
+    first, *more = reports or [StepReport()]
+    yield replace(first, excluded=dict(step.excluded), last=dict(step.last), lost=step.lost)
+    yield from more

@@ -67,6 +67,8 @@ class Replay:
             self.holes.append((stored.at, f"{stored.batch.gateway} lost {report.lost} observations"))
         for observation in report.observations:
             self._tally.add(observation)
+        for unit, request_id, score in report.feedback:
+            self._tally.add_feedback(unit, request_id, score)
         self._tally.exclude(report.excluded)
         self._tally.saw(report.last)
         if self._baseline is None:

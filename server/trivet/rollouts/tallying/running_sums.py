@@ -29,8 +29,8 @@ class RunningSums:
         self._units = self._n = self._y = self._nn = self._ny = self._yy = 0
 
     def change(self, n: int, y: int, new_n: int, new_y: int) -> None:
-        """A unit had `n` numbers that sum to `y`, and has `new_n` (at least 1) that sum to `new_y` now."""
-        self._units += n == 0
+        """A unit had `n` numbers that sum to `y`, and has `new_n` that sum to `new_y` now; without any it is none."""
+        self._units += (new_n > 0) - (n > 0)
         self._n += new_n - n
         self._y += new_y - y
         self._nn += new_n * new_n - n * n

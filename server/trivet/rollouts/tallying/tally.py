@@ -96,7 +96,7 @@ class StepTally:
         self._new_counts = Counter[Arm]()
         self._open: deque[_Unit] = deque()  # new ones that were not bet on yet, in the order they were first seen
         self._processes: dict[GuardrailKind, BettingProcess] = {}
-        self._requests: dict[str, _Counted] = {}
+        self._requests: dict[tuple[str, str], _Counted] = {}
         self._exclusions = Counter[Exclusion]()
         self._counted = 0
         self._last: dict[Arm, float] = {}
@@ -130,20 +130,20 @@ class StepTally:
             self._exclusions[reason] += 1
         return reason
 
-    def add_feedback(self, request_id: str, score: float) -> bool:
-        """What somebody said of an answer, 0 to 1, after it was counted; a later word replaces an earlier one.
+    def add_feedback(self, unit: str, request_id: str, score: float | None) -> bool:
+        """What somebody said of a unit's answer, 0 to 1, after it was counted; a later word replaces an earlier one.
 
-        Whether the request is one that this step counts.
+        None takes it back. Whether the request is one that this step counts.
         """
-        found = self._requests.get(request_id)
+        found = self._requests.get((unit, request_id))
         if found is None:
             return False
         before, found.score = found.score, score
-        if before is not None:
-            self._change(found, GuardrailKind.FEEDBACK, 0, scaled(1 - score) - scaled(1 - before))
-        else:
-            self._change(found, GuardrailKind.FEEDBACK, 1, scaled(1 - score))
-            self._change(found, GuardrailKind.FEEDBACK_RESPONSE, 0, scaled(1.0))
+        rated = (score is not None) - (before is not None)
+        worse = _worse(score) - _worse(before)
+        if rated or worse:
+            self._change(found, GuardrailKind.FEEDBACK, rated, worse)
+            self._change(found, GuardrailKind.FEEDBACK_RESPONSE, 0, rated * scaled(1.0))
         return True
 
     def exclude(self, counts: Mapping[Exclusion, int]) -> None:
@@ -177,7 +177,8 @@ class StepTally:
         unit.requests += 1
         self._counted += 1
         early = observation.at - unit.first_at < WINDOW_SECONDS
-        counted = self._requests[observation.request_id] = _Counted(unit, early, observation.feedback)
+        counted = _Counted(unit, early, observation.feedback)
+        self._requests[observation.unit or "", observation.request_id] = counted  # ids are the clients' choice
         for kind, number in numbers(observation, self._guardrails, self._blocks.thresholds).items():
             self._change(counted, kind, 1, scaled(number))
         if observation.arm is Arm.STABLE:
@@ -226,3 +227,8 @@ class StepTally:
                 if of.early_n:
                     mean = unscaled(of.early_y) / of.early_n
                     self._processes[kind].add(mean, candidate=unit.arm is Arm.CANDIDATE)
+
+
+def _worse(score: float | None) -> int:
+    """The guardrail's number of a score, scaled; 0 without one."""
+    return 0 if score is None else scaled(1 - score)
