@@ -91,8 +91,8 @@ def test_adapters_are_listed_loaded_and_unloaded(client: Client) -> None:
         client.load_adapter("json-answer")
 
 
-def test_what_is_not_there_yet_says_so(client: Client) -> None:
-    with pytest.raises(CallFailed, match=r"UNIMPLEMENTED.*rollouts"):
+def test_a_route_without_a_rollout_says_so(client: Client) -> None:
+    with pytest.raises(CallFailed, match=r"NOT_FOUND.*support"):
         client._call(client._admin.GetRollout, rollout_pb2.GetRolloutRequest(route="support"))
 
 

@@ -118,6 +118,8 @@ def apply(position: Position, event: Event, spec: RolloutSpec, now: float) -> Po
             f"{event.value} does not apply to a rollout that is {position.state.value}, expected "
             + (f"one of {', '.join(legal)}" if legal else "a new rollout: this one has ended")
         )
+    if event is Event.BEGIN_SHADOW and position.step >= 0:
+        raise IllegalTransition("begin_shadow does not apply after the first step has begun, expected begin_canary")
     moved = replace(position, state=target, since=now)
     match event:
         case Event.BEGIN_CANARY:

@@ -47,7 +47,7 @@ class AdminServicer(RolloutCalls, admin_pb2_grpc.AdminServicer):
         reload: Callable[[], Awaitable[RouteChange]],
         keys: Authenticator,
         uploads: UnfinishedUploads,
-        rollouts: RolloutControl | None,
+        rollouts: RolloutControl,
         watches: RolloutWatches,
         slow_reader_timeout: float,
     ) -> None:

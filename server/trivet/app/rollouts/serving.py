@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from trivet.app.rollouts.declarations import Declarations
@@ -67,7 +67,7 @@ class Rollouts:
             raise FailedPrecondition(str(problem)) from problem
         self._follower = Follower(
             store, served, overrides, GatewayStatus(name, self._recorder.epoch, address), timing,
-            config.file.state.cut_off_after, on_records=lambda records: self.operations.read(records), first=self._tell,
+            config.file.state.cut_off_after, on_records=self._read, first=self._tell,
         )  # fmt: skip
         self.operations = Operations(
             store,
@@ -123,6 +123,10 @@ class Rollouts:
                 await self._recorder.flush()
         except TimeoutError:
             logger.warning("the last second's observations of rollouts could not be handed over")
+
+    def _read(self, records: Mapping[str, RolloutRecord]) -> None:
+        self._recorder.keep({record.id: record.step for record in records.values()})
+        self.operations.read(records)
 
     async def _tell(self) -> None:
         """What the store does not know yet: revisions asked for while it was away, new specs, what begins by itself."""

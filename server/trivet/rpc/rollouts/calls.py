@@ -9,10 +9,11 @@ from typing import Any
 from google.protobuf.message import Message
 
 from trivet.api.v1 import rollout_pb2
-from trivet.errors import InvalidRequest, Unsupported
+from trivet.errors import InvalidRequest
 from trivet.rollouts.ports.operations import RolloutControl, RolloutStatus
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.call import Context, rpc_call, write_bounded
+from trivet.rpc.reading import Unreadable
 from trivet.rpc.rollouts.watches import RolloutWatches
 from trivet.rpc.rollouts.wire import actor_of, batch_to_proto, check_change, rollout_to_proto, transition_to_proto
 
@@ -25,19 +26,13 @@ class RolloutCalls:
     """The rollouts' part of `trivet.api.v1.Admin`."""
 
     def __init__(
-        self, rollouts: RolloutControl | None, keys: Authenticator, watches: RolloutWatches, slow_reader_timeout: float
+        self, rollouts: RolloutControl, keys: Authenticator, watches: RolloutWatches, slow_reader_timeout: float
     ) -> None:
         """`slow_reader_timeout`: seconds after which a stream that is not read ends."""
-        self._control = rollouts
+        self._rollouts = rollouts
         self._keys = keys
         self._watches = watches
         self._slow_reader_timeout = slow_reader_timeout
-
-    @property
-    def _rollouts(self) -> RolloutControl:
-        if self._control is None:
-            raise Unsupported("rollouts are not in this version yet; weights are set in the configuration")
-        return self._control
 
     async def GetRollout(self, request: rollout_pb2.GetRolloutRequest, context: Context) -> Any:
         """The newest rollout of a route."""
@@ -94,9 +89,10 @@ class RolloutCalls:
                         message = rollout_pb2.WatchRolloutResponse(rollout=rollout_to_proto(status))
                         await write_bounded(context, message, self._slow_reader_timeout)
 
-    async def StartRollout(self, request: rollout_pb2.StartRolloutRequest, context: Context) -> Any:
+    async def StartRollout(self, request: rollout_pb2.StartRolloutRequest | Unreadable, context: Context) -> Any:
         """Begin."""
-        return await self._change(request, context, "start", restart=request.restart)
+        restart = not isinstance(request, Unreadable) and request.restart  # what cannot be read is refused in `_change`
+        return await self._change(request, context, "start", restart=restart)
 
     async def AdvanceRollout(self, request: rollout_pb2.AdvanceRolloutRequest, context: Context) -> Any:
         """To the next step."""
