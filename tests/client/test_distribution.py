@@ -13,6 +13,8 @@ import pytest
 from tests.support.gateway.harness import gateway
 from tests.support.pages.installing import ROOT, build_wheel, environment, install
 
+pytestmark = pytest.mark.process
+
 PROGRAM = """
 import sys
 from trivet.api.v1.inference_pb2 import GenerateRequest, Message

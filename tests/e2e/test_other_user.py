@@ -140,9 +140,9 @@ def test_it_reads_and_changes_nothing_of_the_server(server: ServerProcess) -> No
     named = unix_paths(pids)
     assert len(pids) >= 4, "the server, the vector engine, the engine, the embedding of passages"
     assert {path.name for path in files} >= {"documents.sqlite", "receipts.jsonl", "server.json"}
-    queues = {path.name for path in (server.data_dir / "cache" / "sockets" / "local").iterdir()}
-    assert {Path(name).name for name in named} >= queues
-    assert len(queues) >= 2, "the engine's message queues"
+    # An engine that was killed leaves its queues there until the next start of this folder.
+    queues = {path.name for path in (server.data_dir / "cache" / "sockets" / "local").iterdir() if path.is_socket()}
+    assert len({Path(name).name for name in named} & queues) >= 2, "the engine's message queues"
     tries = [("list_folder", str(server.data_dir)), ("list_folder", str(server.data_dir / "logs"))]
     tries += [(action, str(path)) for path in files for action in ("read", "write")]
     assert not [name for name in named if name.startswith("@")], "abstract sockets: anybody may connect"

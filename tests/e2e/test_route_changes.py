@@ -208,7 +208,7 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_what_is_parsed(server: Serv
     """The last one: the server is gone after it."""
     uploading = ThreadPoolExecutor(1)
     parsed = uploading.submit(upload_what_takes_long, server)
-    parser = child(server.pid, "documents.process.worker")
+    parser = child(server.pid, "passages.process.worker")
     until(lambda: cpu_seconds(parser) > 2)
     message = inference_pb2.Message(role="user", content=QUESTIONS[0])
     with Client(server.target, timeout=60) as client:

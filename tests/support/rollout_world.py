@@ -116,7 +116,7 @@ class Gateway:
         specs = {ROUTE: (self.spec.digest(), to_json(self.spec))}
         self.operations = Operations(self.store, self.follower, lambda: specs, self.moves.append)
         self.controller = Controller(
-            self.store, self.name, timing, self.operations.looked,
+            self.store, f"{self.name}/{self.recorder.epoch}", timing, self.operations.looked,
             lease_seconds=self.lease_seconds, on_move=self.moves.append,
         )  # fmt: skip
 

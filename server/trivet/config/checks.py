@@ -28,6 +28,7 @@ DRIVERS = {
 }
 # A bucket, container or host, and a path whose parts are no "." and no "..".
 _PLACE = re.compile(r"[a-z0-9]+://[\w.-]+(:[0-9]{1,5})?(/(?!\.{1,2}(/|$))[\w.=~+-]+)*/?")
+_SECRET_IN_URL = re.compile(r"[?&](password|passfile|sslpassword)=")
 _S3_PLACE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?")
 
 
@@ -231,7 +232,7 @@ def _state(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[s
         yield document.problem(("state", "password_file"), "has no effect without a database's URL in state.url")
     elif state.password_file is not None and not (folder / state.password_file).is_file():
         yield document.problem(("state", "password_file"), f"no file {folder / state.password_file}")
-    if re.search(r"[?&](password|passfile|sslpassword)=", state.url):
+    if _SECRET_IN_URL.search(state.url):
         expected = "expected state.password_file or TRIVET_STATE_PASSWORD"
         yield document.problem(("state", "url"), f"has a password in it: {expected}")
 

@@ -59,7 +59,8 @@ class Pair:
         """Whoever holds the lease, expired or not."""
         with psycopg.connect(self._url) as connection:
             row = connection.execute("SELECT owner FROM lease WHERE name = 'rollouts'").fetchone()
-        return None if row is None or row[0] not in self.workers else str(row[0])
+        name = "" if row is None else str(row[0]).partition("/")[0]  # the rest tells one process from the next
+        return name if name in self.workers else None
 
     async def running(self) -> RolloutRecord:
         """The rollout that goes on; the next one, if the last has ended."""

@@ -75,7 +75,9 @@ class Rollouts:
             lambda: {route: (spec.digest, spec.json) for route, spec in declarations.specs.items()},
             on_move,
         )
-        self._controller = Controller(store, name, timing, self.operations.looked, on_move=on_move)
+        self._controller = Controller(
+            store, f"{name}/{self._recorder.epoch}", timing, self.operations.looked, on_move=on_move
+        )
         self._created: set[tuple[str, str]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         declarations.on_settle(self._follower.wake)
