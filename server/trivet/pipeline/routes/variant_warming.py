@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from trivet.adapters.lifecycle.manager import AdapterManager
-from trivet.errors import TrivetError
+from trivet.errors import BackendUnavailable, TrivetError
 from trivet.pipeline.routes.readiness import Bundle, Readiness, bundle_of
 from trivet.types.variant import Route, Variant
 
@@ -63,7 +63,10 @@ class VariantWarming:
             if not self._readiness.is_ready(route, variant):
                 await self._readiness.prime(route, variant)
         except TrivetError as problem:
+            if self._problems.get(bundle) != str(problem):
+                # Of an engine that starts or restarts its supervisor tells.
+                level = logging.DEBUG if isinstance(problem, BackendUnavailable) else logging.WARNING
+                logger.log(level, "variant %s/%s is not warm yet: %s", route.name, variant.name, problem)
             self._problems[bundle] = str(problem)
-            logger.warning("variant %s/%s is not warm yet: %s", route.name, variant.name, problem)
             return False
         return self._readiness.is_ready(route, variant)
