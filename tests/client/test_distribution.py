@@ -34,7 +34,6 @@ TYPED = """
 from trivet.api.v1.inference_pb2 import GenerateRequest
 from trivet.client import AsyncClient, Client, Target
 
-pytestmark = pytest.mark.process
 
 def text(client: Client) -> str:
     return client.generate(GenerateRequest(route="plain")).text

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from tests.support.engine.tiny_model import adapter_files
 from tests.support.engine.training_base import make_base
-from tests.support.gateway.serving import child, metrics, until
+from tests.support.gateway.serving import children, metrics, until
 from tests.support.processes import cpu_seconds, gone
 from tests.support.retrieval.exported_models import with_exports
 from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
@@ -204,12 +204,24 @@ def test_a_refused_configuration_changes_nothing(served: Served, server: ServerP
         assert answer(client, QUESTIONS[0])[1].adapter == "tone@2"
 
 
+def busy_parser(server: int) -> int:
+    """The splitting process that has a document in hand; another one may stand by."""
+    busy: list[int] = []
+
+    def look() -> bool:
+        workers = [item.pid for item in children(server) if "passages.process.worker" in item.command]
+        busy.extend(pid for pid in workers if cpu_seconds(pid) > 2)
+        return bool(busy)
+
+    until(look, 20)
+    return busy[0]
+
+
 def test_sigterm_finishes_what_is_in_flight_and_ends_what_is_parsed(server: ServerProcess) -> None:
     """The last one: the server is gone after it."""
     uploading = ThreadPoolExecutor(1)
     parsed = uploading.submit(upload_what_takes_long, server)
-    parser = child(server.pid, "passages.process.worker")
-    until(lambda: cpu_seconds(parser) > 2)
+    parser = busy_parser(server.pid)
     message = inference_pb2.Message(role="user", content=QUESTIONS[0])
     with Client(server.target, timeout=60) as client:
         events = client.generate_stream(inference_pb2.GenerateRequest(route="ask", messages=[message], max_tokens=700))
