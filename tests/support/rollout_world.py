@@ -25,7 +25,8 @@ from trivet.types.rollout import ENDED, Arm, RouteRollout
 from trivet.types.rollout_state import GatewayStatus, RolloutRecord
 
 ROUTE = "support"
-EQUAL: Mapping[Arm, float] = {Arm.STABLE: 0.02, Arm.CANDIDATE: 0.02}
+# Salts are drawn anew in each run: where nothing is broken, chance rolls nothing back.
+EQUAL: Mapping[Arm, float] = {Arm.STABLE: 0.0, Arm.CANDIDATE: 0.0}
 BROKEN: Mapping[Arm, float] = {Arm.STABLE: 0.02, Arm.CANDIDATE: 0.6}
 
 SPEC = RolloutSpec(
