@@ -40,6 +40,7 @@ from trivet.metering.exposition import MetricsListener
 from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.loop_lag import LoopLag
 from trivet.metering.metrics import Metrics
+from trivet.metering.prices import Price
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.metering.sink import Sink
 from trivet.metering.weight_gauge import WeightGauge
@@ -56,6 +57,7 @@ from trivet.retrieval.service import IndexService
 from trivet.routing.required import required_adapters
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin import AdminServicer
+from trivet.rpc.auth import Authenticator
 from trivet.rpc.inference import InferenceServicer
 from trivet.rpc.rollouts import RolloutWatches
 from trivet.rpc.server import Health, Listener, StartingServicer
@@ -229,23 +231,34 @@ class Gateway:
         self, folder: DataFolder, state: StateStore, components: _Components
     ) -> tuple[InferenceServicer, AdminServicer]:
         """What the listeners serve."""
-        config, keys = self._config, authenticator(self._config)
-        prices = prices_of(config)
+        keys, prices = authenticator(self._config), prices_of(self._config)
         reload = self._reload = RouteReload(
-            config, self._read, components.route_updater, components.prompts, prices,
-            components.declarations,
-        )  # fmt: skip
-        self._stack.push_async_callback(reload.close)
-        components.rollouts.start()
-        self._stack.push_async_callback(components.rollouts.close)
-        self._registry.register(
-            RolloutGauges(components.rollouts.operations.known, components.rollouts.operations.staleness)
+            self._config, self._read, components.route_updater, components.prompts, prices, components.declarations
         )
+        self._stack.push_async_callback(reload.close)
+        rollouts = components.rollouts
+        rollouts.start()
+        self._stack.push_async_callback(rollouts.close)
+        self._registry.register(RolloutGauges(rollouts.operations.known, rollouts.operations.staleness))
         receipts = ReceiptLog(folder.receipts)
         self._stack.callback(receipts.close)
-        reranking = open_reranking(config, folder, components.indexes)
+        reranking = open_reranking(self._config, folder, components.indexes)
         retriever = BoundedRetriever(await self._stack.enter_async_context(reranking), self._metrics)
-        generation = GenerationPipeline(
+        inference = InferenceServicer(
+            generation=self._generation(components, retriever, prices, receipts),
+            search=SearchPipeline(components.routes, retriever, _searches()),
+            receipts=receipts,
+            feedback=FeedbackIntake(receipts, state, self._metrics, rollouts.rate),
+            keys=keys,
+            slow_reader_timeout=self._config.file.server.slow_reader_timeout,
+            schema_limits=schema_limits(self._config.file.schemas),
+        )
+        return inference, self._admin_servicer(components, keys, reload)
+
+    def _generation(
+        self, components: _Components, retriever: BoundedRetriever, prices: dict[str, Price], receipts: ReceiptLog
+    ) -> GenerationPipeline:
+        return GenerationPipeline(
             routes=components.routes,
             admission=self._admission,
             adapters=components.adapters,
@@ -259,36 +272,21 @@ class Gateway:
             code_of=code_name_of,
             enter=components.readiness.enter,
         )
-        searches = Admission(
-            max_running=MAX_SEARCHES,
-            max_queued=4 * MAX_SEARCHES,
-            max_queued_tokens=1,
-            beside_others=MAX_SEARCHES // 2,
-        )
-        inference = InferenceServicer(
-            generation=generation,
-            search=SearchPipeline(components.routes, retriever, searches),
-            receipts=receipts,
-            feedback=FeedbackIntake(receipts, state, self._metrics, components.rollouts.rate),
-            keys=keys,
-            slow_reader_timeout=config.file.server.slow_reader_timeout,
-            schema_limits=schema_limits(config.file.schemas),
-        )
-        admin = AdminServicer(
+
+    def _admin_servicer(self, components: _Components, keys: Authenticator, reload: RouteReload) -> AdminServicer:
+        server = self._config.file.server
+        return AdminServicer(
             routes=components.routes,
             adapters=components.adapters,
             indexes=components.indexes,
             readiness=components.readiness,
             reload=reload.reload,
             keys=keys,
-            uploads=UnfinishedUploads(
-                config.file.server.max_unfinished_uploads, config.file.server.upload_idle_timeout
-            ),
+            uploads=UnfinishedUploads(server.max_unfinished_uploads, server.upload_idle_timeout),
             rollouts=components.rollouts.operations,
             watches=self._watches,
-            slow_reader_timeout=config.file.server.slow_reader_timeout,
+            slow_reader_timeout=server.slow_reader_timeout,
         )
-        return inference, admin
 
     async def _listen(self) -> dict[str, str]:
         """Bind both gRPC listeners; where each serves, by its name in the configuration.
@@ -316,3 +314,13 @@ class Gateway:
         metrics = MetricsListener(listen, [self._registry, REGISTRY, *engines.registries])
         self._stack.callback(metrics.close)
         return metrics.address
+
+
+def _searches() -> Admission:
+    """Of searches without a generation."""
+    return Admission(
+        max_running=MAX_SEARCHES,
+        max_queued=4 * MAX_SEARCHES,
+        max_queued_tokens=1,
+        beside_others=MAX_SEARCHES // 2,
+    )

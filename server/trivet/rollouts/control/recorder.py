@@ -20,7 +20,7 @@ from trivet.types.rollout_state import ObservationBatch
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 50_000  # observations that wait for the store
-MOST_IN_A_BATCH = 2_000
+MOST_IN_A_BATCH = 200  # observations; the leader reads a batch in one piece, some 10 ms of its event loop
 MOST_RATINGS = 10_000  # that wait for the next report
 MOST_REPORTS = 64  # that wait; what is seen meanwhile goes into later ones
 _MOST_SENT = 2 * FIRST_REQUESTS  # of a unit and arm; the leader counts the first, retries left out
@@ -120,11 +120,11 @@ class Recorder:
         if len(self._waiting) < MOST_REPORTS:
             self._waiting.extend(self._reports())
         while self._waiting:
-            now, some = self._timing.monotonic(), self._waiting[:8]
-            batches = [
-                ObservationBatch(one.rollout, one.step, self._gateway, self.epoch, one.seq, pack(one.report, now))
-                for one in some
-            ]
+            some, batches = self._waiting[:8], []
+            for one in some:
+                data = pack(one.report, self._timing.monotonic())
+                batches.append(ObservationBatch(one.rollout, one.step, self._gateway, self.epoch, one.seq, data))
+                await asyncio.sleep(0)
             try:
                 await self._append(batches)
             except StateUnavailable as problem:
