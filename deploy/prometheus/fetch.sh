@@ -1,0 +1,31 @@
+#!/bin/sh
+# Prints a folder with prometheus, promtool and alertmanager. Nothing is installed and no service is started: Debian's
+# packages are downloaded once and unpacked into a folder that stays. Where all three are on the PATH, nothing is downloaded.
+set -eu
+wanted="prometheus promtool alertmanager"
+name_of() { [ "$1" != alertmanager ] || { echo prometheus-alertmanager; return; }; echo "$1"; } # Debian's name of it
+here() { command -v "$1" >/dev/null || command -v "$(name_of "$1")" >/dev/null; }
+
+found=${XDG_CACHE_HOME:-$HOME/.cache}/trivet/prometheus-debian
+if [ ! -x "$found/alertmanager" ]; then
+    mkdir -p "$found"
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    if here prometheus && here promtool && here alertmanager; then
+        for one in $wanted; do
+            ln -sf "$(command -v "$one" || command -v "$(name_of "$one")")" "$found/$one"
+        done
+    else
+        command -v apt-get >/dev/null || {
+            echo "error: no Prometheus here: put $wanted on the PATH, or run this where apt-get is" >&2
+            exit 1
+        }
+        cd "$work"
+        download() { apt-get -q -o APT::Sandbox::User=root download prometheus prometheus-alertmanager >&2; }
+        download || { apt-get -q update >&2 && download; } # a new machine has no lists yet
+        for package in ./*.deb; do dpkg-deb -x "$package" unpacked; done
+        # Whole or not at all, also when two ask for it at once: the last one to be moved is the one that is looked for.
+        for one in $wanted; do mv -f "unpacked/usr/bin/$(name_of "$one")" "$found/$one"; done
+    fi
+fi
+echo "$found"
