@@ -16,8 +16,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 
 
 def verbs(command: click.Command = main, name: str = "trivet") -> Iterator[tuple[str, click.Command]]:
-    if not isinstance(command, click.Group):
+    if not isinstance(command, click.Group) or command.invoke_without_command:
         yield name, command
+    if not isinstance(command, click.Group):
         return
     for word, inner in command.commands.items():
         yield from verbs(inner, f"{name} {word}")

@@ -10,6 +10,7 @@ import click
 
 from trivet.cli.adapter.command import adapter
 from trivet.cli.console.errors import print_failure
+from trivet.cli.cost.command import cost
 from trivet.cli.demo.command import demo
 from trivet.cli.evaluation.command import evaluate
 from trivet.cli.index.command import index
@@ -74,6 +75,7 @@ COMMANDS = (
         adapter,
         rollout,
         evaluate,
+        cost,
         reload_routes,
         key,
         demo,

@@ -52,6 +52,8 @@ def problem(words: Sequence[str], *, whole: bool = True) -> str:
     context = click.Context(main, info_name="trivet")
     rest = list(words[1:])
     while isinstance(command, click.Group):
+        if command.invoke_without_command and not (rest and rest[0] in command.commands):
+            break  # it does something without a verb of its own
         if not rest or rest[0] in ("-h", "--help", "--version"):
             return "" if rest or not whole else "a verb is missing"
         found = command.get_command(context, rest[0])

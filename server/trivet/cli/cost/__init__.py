@@ -1,0 +1,1 @@
+"""`trivet cost`: what requests cost, and what would cost less."""
