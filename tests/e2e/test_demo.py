@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.support.accounts.request_log import logged_receipts
 from trivet.api.v1 import inference_pb2
 from trivet.cli.demo.table import CONTENDER, RIVALS
 from trivet.cli.main import main
@@ -54,8 +54,7 @@ def test_the_demo_ends_with_a_table_and_what_it_means_and_can_be_run_again(
         assert done.exit_code == 0, done.output
         # Nothing is shown from an earlier run: each answer was given in this one, by the server, and once.
         assert len(answered) == answers(tmp_path) + 8 == 8 * (len(RIVALS) + 1) + 8
-        with (server.data_dir / "receipts.jsonl").open() as log:
-            logged = [json.loads(line)["request_id"] for line in log]
+        logged = [line["request_id"] for line in logged_receipts(server.data_dir, len(answered))]
         assert sorted(one for one in logged if one in answered) == sorted(set(answered)) == sorted(answered)
         rollouts = done.stdout.partition("7. Another variant")[2].partition("8. What")[0]
         better, _, broken = rollouts.partition("A candidate without the adapter")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.accounts.request_log import logged_receipts
 from tests.support.gateway.serving import child, metrics, total, until
 from trivet.api.v1 import admin_pb2, inference_pb2, rollout_pb2
 from trivet.cli.server.process import ServerProcess
@@ -145,7 +146,7 @@ def test_ten_times_the_load_is_refused_clearly_and_leaks_nothing(server: ServerP
 def test_the_sum_of_the_log_equals_the_metrics(server: ServerProcess, client: Client) -> None:
     client.generate(request())
     samples = metrics(server)
-    lines = [json.loads(line) for line in (server.data_dir / "receipts.jsonl").read_text().splitlines()]
+    lines = logged_receipts(server.data_dir, int(total(samples, "trivet_requests_total")))
     assert total(samples, "trivet_requests_total") == len(lines)
     logged = {field: sum(line.get(f"{field}_tokens", 0) for line in lines) for field in ("input", "cached", "output")}
     for kind, expected in (

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import gzip
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from tests.support.prometheus_server import prometheus_server
+from tests.support.prometheus import Prometheus, prometheus
 from trivet.metering.exposition import MetricsListener, exposition
 from trivet.metering.metrics import Metrics
 
@@ -132,12 +134,23 @@ def test_a_taken_address_is_an_error(listener: MetricsListener) -> None:
         MetricsListener(listener.address, [])
 
 
+def wait_for(server: Prometheus, expression: str) -> list[dict[str, Any]]:
+    end = time.monotonic() + 60
+    while not (found := server.query(expression)):
+        assert time.monotonic() < end, f"no series for {expression}"
+        time.sleep(0.1)
+    return found
+
+
 @pytest.mark.process
 def test_a_real_prometheus_has_the_names_as_they_are(tmp_path: Path, listener: MetricsListener) -> None:
-    with prometheus_server(tmp_path, listener.address) as prometheus:
-        found = prometheus.wait_for("vllm:num_requests_running")
+    config = tmp_path / "prometheus.yml"
+    target = f"[{{job_name: trivet, scrape_interval: 1s, static_configs: [{{targets: ['{listener.address}']}}]}}]"
+    config.write_text(f"scrape_configs: {target}\n")
+    with prometheus(config, tmp_path / "data") as server:
+        found = wait_for(server, "vllm:num_requests_running")
         assert {series["metric"]["model_name"] for series in found} == {"one", "two"}
-        assert prometheus.query('up{job="trivet"}')[0]["value"][1] == "1"
-        scraped = {name for name in prometheus.names() if name.startswith(("trivet_", "vllm"))}
+        scraped = {name for name in server.get("label/__name__/values") if name.startswith(("trivet_", "vllm"))}
         assert scraped == names(scrape(listener)[1])
-        assert prometheus.metadata("vllm:num_requests_running")[0]["type"] == "gauge"
+        metadata = server.get("metadata", metric="vllm:num_requests_running")
+        assert metadata["vllm:num_requests_running"][0]["type"] == "gauge"

@@ -12,11 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from trivet.errors import NotFound, Overloaded, StateUnavailable
-from trivet.metering import receipt_log
 from trivet.metering.feedback import MAX_RUNNING, MAX_WAITING, FeedbackIntake
 from trivet.metering.metrics import Metrics
-from trivet.metering.receipt_log import ReceiptLog
-from trivet.metering.recent_receipts import RecentReceipts
+from trivet.metering.receipt_log import ReceiptLog, RecentReceipts
+from trivet.metering.receipt_log import log as log_module
 from trivet.types.receipt import Receipt
 from trivet.types.rollout_state import Feedback
 
@@ -165,6 +164,7 @@ def test_the_newest_whole_receipt_is_found(tmp_path: Path) -> None:
     log = ReceiptLog(path)
     log.append(receipt("r1", variant="first"))
     log.append(receipt("r1", variant="second"))
+    assert log.flush()
     with path.open("ab") as file:
         file.write(b'{"request_id":"r1","tenant":"acme","route":"supp\n')
     found = log.search("acme", "r1")
@@ -175,7 +175,7 @@ def test_the_newest_whole_receipt_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 1000])
 def test_a_receipt_is_found_wherever_a_chunk_ends(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receipt_log, "_CHUNK", chunk)
+    monkeypatch.setattr(log_module, "_CHUNK", chunk)
     log = ReceiptLog(tmp_path / "receipts.jsonl")
     known = [receipt(f"r{number}", labels={"x": "y" * number}) for number in range(12)]
     for one in known:
@@ -188,7 +188,8 @@ def test_only_the_end_of_a_long_log_is_searched(tmp_path: Path, monkeypatch: pyt
     log = ReceiptLog(tmp_path / "receipts.jsonl")
     for number in range(100):
         log.append(receipt(f"r{number}"))
-    monkeypatch.setattr(receipt_log, "SEARCHED_BYTES", (tmp_path / "receipts.jsonl").stat().st_size // 2)
+    assert log.flush()
+    monkeypatch.setattr(log_module, "SEARCHED_BYTES", (tmp_path / "receipts.jsonl").stat().st_size // 2)
     assert log.search("acme", "r45") is None
     assert log.search("acme", "r55") is not None
     log.close()

@@ -12,13 +12,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.recovery.damage import DAMAGE
 from trivet.adapters.preflight.preflight import digest
+from trivet.app.recovery import backup
 from trivet.app.recovery.backup import back_up
 from trivet.app.recovery.doctor import examine
+from trivet.app.recovery.files import copy_file
 from trivet.app.recovery.manifest import Manifest
 from trivet.app.recovery.restore import restore
 from trivet.errors import FailedPrecondition
@@ -38,6 +41,8 @@ BIG = 40_000  # bytes of each document's content, so that a copy takes several s
 CHILD = """
 import os, resource, signal, sys
 from pathlib import Path
+from typing import Any
+from trivet.app.recovery import backup
 from trivet.app.recovery.backup import back_up
 from trivet.app.recovery.restore import restore
 from trivet.errors import FailedPrecondition
@@ -329,3 +334,25 @@ def test_a_backup_of_another_schema_names_the_version_that_made_it(root: Path, t
     manifest.write_text(json.dumps(content))
     with pytest.raises(FailedPrecondition, match=r"schema version 99, .* 9\.9\.9"):
         restore(tmp_path / "backup", tmp_path / "again", quiet)
+
+
+def test_a_log_that_is_put_aside_meanwhile_is_copied_whole_and_once(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[str] = []
+
+    def copy_and_rotate(source: Path, *rest: Any) -> Any:
+        copied.append(source.name)
+        if copied == ["receipts-000001.jsonl"]:
+            (root / "receipts.jsonl").rename(root / "receipts-000002.jsonl")
+            (root / "receipts.jsonl").write_text('{"n": 3}\n')
+        return copy_file(source, *rest)
+
+    (root / "receipts-000001.jsonl").write_text('{"n": 0}\n')
+    monkeypatch.setattr(backup, "copy_file", copy_and_rotate)
+    made = back_up(root, tmp_path / "backup", quiet)
+    logs = sorted((tmp_path / "backup").glob("*.jsonl"))
+    assert [path.name for path in logs] == ["receipts-000001.jsonl", "receipts-000002.jsonl", "receipts.jsonl"]
+    assert "".join(path.read_text() for path in logs) == "".join(f'{{"n": {number}}}\n' for number in range(4))
+    assert sum(file.path.endswith(".jsonl") for file in made.files) == 3
+    restore(tmp_path / "backup", tmp_path / "again", quiet)

@@ -145,6 +145,7 @@ async def test_what_is_out_of_bounds_is_refused_by_field_and_remembered_nowhere(
     assert (said.code, said.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
     assert said.fields[field].startswith(told)
     assert served.backend.requests == []
+    assert served.receipts.flush()
     assert (tmp := served.folder / "receipts.jsonl").stat().st_size == 0, tmp.read_text()[:500]
 
 

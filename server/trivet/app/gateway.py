@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from trivet import __version__
 from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.app.accounts.receipts import open_receipts
 from trivet.app.adapters.manager import adapter_manager
 from trivet.app.adapters.slots import adapter_slots
 from trivet.app.backend import adapter_backend
@@ -31,6 +32,7 @@ from trivet.app.rollouts.served import ServedRoutes
 from trivet.app.rollouts.serving import Rollouts
 from trivet.app.runtime_info import RuntimeInfo
 from trivet.app.state.opening import open_state
+from trivet.app.supervision.log_rotation import LogRotation
 from trivet.app.supervision.warmup import Warmup
 from trivet.config import Config
 from trivet.config.checks import schema_limits
@@ -123,6 +125,10 @@ class Gateway:
         folder = DataFolder.open(self._config.data_dir)
         self._stack.callback(folder.close)
         check_addresses(self._config)
+        settings = self._config.file.server.logs
+        logs = LogRotation(folder.logs, settings.file_bytes, settings.files)
+        logs.start()
+        self._stack.push_async_callback(logs.close)
         state = await self._stack.enter_async_context(open_state(self._config, folder))
         runtime_info = RuntimeInfo(folder.root)
         self._stack.callback(runtime_info.withdraw)
@@ -240,8 +246,7 @@ class Gateway:
         rollouts.start()
         self._stack.push_async_callback(rollouts.close)
         self._registry.register(RolloutGauges(rollouts.operations.known, rollouts.operations.staleness))
-        receipts = ReceiptLog(folder.receipts)
-        self._stack.callback(receipts.close)
+        receipts = await self._stack.enter_async_context(open_receipts(self._config, folder, self._metrics))
         reranking = open_reranking(self._config, folder, components.indexes)
         retriever = BoundedRetriever(await self._stack.enter_async_context(reranking), self._metrics)
         inference = InferenceServicer(

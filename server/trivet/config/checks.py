@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from trivet.config.accounting import accounting_problems
 from trivet.config.engine_checks import engine_problems, overcommitted_gpus
 from trivet.config.rollouts import check_rollout
 from trivet.config.schema import ConfigFile, HubAdapterSection, RouteSection, Schemas, VariantSection
@@ -46,7 +47,7 @@ def check_config(
         *_keys(document, file),
         *_backends(document, file, folder),
         *_adapters(document, file),
-        *_prices(document, file),
+        *accounting_problems(document, file),
         *_qdrant(document, file, folder),
         *_state(document, file, folder),
     ]
@@ -204,12 +205,6 @@ def _remote_problem(root: str) -> str:
         return f"{root} is not a location: expected {scheme}://name/path, without credentials, a query or '..'"
     module, package = DRIVERS[scheme]
     return f"needs {module}: install {package}" if find_spec(module) is None else ""
-
-
-def _prices(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
-    for name in file.prices:
-        if ("backends", name) not in document.lines:
-            yield document.problem(("prices", name), f"no backend of that name; known: {', '.join(file.backends)}")
 
 
 def _qdrant(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:

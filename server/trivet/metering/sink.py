@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Container, Sequence
 
 from trivet.metering.metrics import NONE, UNKNOWN, Metrics
 from trivet.metering.prices import NANO
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.types.receipt import Receipt
-
-logger = logging.getLogger(__name__)
 
 
 class Sink:
@@ -36,11 +33,7 @@ class Sink:
         self._count(receipt)
         self._count_times(receipt, token_gaps)
         self._on_receipt(receipt)
-        try:
-            self._log.append(receipt)
-        except OSError:
-            self._metrics.rejected_log.inc()
-            logger.exception("a receipt could not be logged")
+        self._log.append(receipt)
 
     def _labels(self, receipt: Receipt) -> tuple[str, str]:
         known = receipt.variant or receipt.route in self._routes()  # a route may be gone by the end of its requests

@@ -147,6 +147,7 @@ async def test_no_form_was_asked_for_and_none_is_told_of(served: Gateway) -> Non
 
 async def test_the_log_keeps_all_of_it(served: Gateway) -> None:
     await receipt(served, "formed", unit_id="ada")
+    assert served.receipts.flush()
     line = (served.folder / "receipts.jsonl").read_text().splitlines()[-1]
     data = json.loads(line)
     assert (data["rollout"], data["rollout_step"], data["format_valid"]) == ("r1", 2, False)

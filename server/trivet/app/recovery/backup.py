@@ -24,6 +24,7 @@ from trivet.stores.data_folder import RESTORING, elsewhere
 from trivet.stores.sqlite import copy_database
 
 _TAIL = 1 << 20
+_TRIES = 5
 
 
 def back_up(root: Path, target: Path, report: Report) -> Manifest:
@@ -48,8 +49,7 @@ def back_up(root: Path, target: Path, report: Report) -> Manifest:
         copying = _Copying(root, work, report)
         for path in databases:
             copying.database(path)
-        for path in sorted(root.glob("*.jsonl")):
-            copying.lines(path)
+        copying.logs()
         for path in sorted((root / "adapters").glob("*@*#*")):
             copying.adapter(path)
         if place := elsewhere(root):
@@ -113,10 +113,30 @@ class _Copying:
         size = copy.stat().st_size
         self._files.append(BackedUpFile(path=name, bytes=size, sha256=digest_of(copy, lambda _: None)))
 
-    def lines(self, path: Path) -> None:
-        """All lines of a log that are whole now."""
+    def logs(self) -> None:
+        """All lines of all logs that are whole now; again, if a file was put aside or removed meanwhile."""
+        for _ in range(_TRIES):
+            before = self._log_files()
+            try:
+                copies = [self._lines(path) for path in before]
+            except FileNotFoundError:
+                copies = None
+            if copies is not None and self._log_files() == before:
+                self._files += copies
+                return
+            for copy in self._work.glob("*.jsonl"):
+                copy.unlink()
+        raise FailedPrecondition(
+            "the logs of receipts change faster than they can be copied: raise receipts.file_bytes"
+        )
+
+    def _log_files(self) -> dict[Path, int]:
+        """With their inodes: a name may have come to be another file's."""
+        return {path: path.stat().st_ino for path in sorted(self._root.glob("*.jsonl"))}
+
+    def _lines(self, path: Path) -> BackedUpFile:
         size = _whole_lines(path)
-        self._files.append(copy_file(path, self._work / path.name, self._work, self._counted(path.name, size), size))
+        return copy_file(path, self._work / path.name, self._work, self._counted(path.name, size), size)
 
     def adapter(self, path: Path) -> None:
         """A staged adapter, unless it is damaged or a server removes it meanwhile: then it is staged again."""

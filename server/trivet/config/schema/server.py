@@ -27,6 +27,22 @@ class Keepalive(Section):
     max_connection_age_grace: Positive = 30.0
 
 
+class Receipts(Section):
+    """The request log: how large and how old (seconds) a file of it gets, how much stays, and how much may wait."""
+
+    file_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
+    file_age: Positive = 86_400.0
+    total_bytes: Annotated[int, Field(ge=1 << 20)] = 4 << 30
+    queue_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 30)] = 16 << 20
+
+
+class Logs(Section):
+    """Logs of engines and of the vector process: each is moved to `NAME.1` at `file_bytes`; `files` of them stay."""
+
+    file_bytes: Annotated[int, Field(ge=1 << 16)] = 16 << 20
+    files: Annotated[int, Field(ge=1, le=100)] = 3
+
+
 class Server(Section):
     """Listeners and limits of the service."""
 
@@ -42,6 +58,8 @@ class Server(Section):
     passage_cache_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
     drain_timeout: Positive = 30.0
     slow_reader_timeout: Positive = 30.0
+    receipts: Receipts = Receipts()
+    logs: Logs = Logs()
 
 
 class Admission(Section):

@@ -9,8 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivet.metering.receipt_log import ReceiptLog, to_json
-from trivet.metering.recent_receipts import RecentReceipts
+from trivet.metering.receipt_log import ReceiptLog, RecentReceipts, to_json
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall, Message
 

@@ -1,0 +1,1 @@
+"""Stores and the database servers under them."""
