@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.support.accounts.request_logs import receipt, write_log
 
+from tests.support.request_logs import receipt, write_log
 from trivet.cli.main import main
 from trivet.types.receipt import Cost
 

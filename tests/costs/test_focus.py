@@ -6,8 +6,8 @@ import json
 from decimal import Decimal
 
 import pytest
-from tests.support.accounts.request_logs import line, receipt
 
+from tests.support.request_logs import line, receipt
 from trivet.costs.entry import read_entry
 from trivet.costs.focus import BY, COLUMNS, rows
 from trivet.costs.groups import Groups

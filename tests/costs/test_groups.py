@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.accounts.request_logs import line, receipt
 
+from tests.support.request_logs import line, receipt
 from trivet.costs.entry import Entry, read_entry
 from trivet.costs.groups import DIMENSIONS, OTHERS, Groups, Sums
 from trivet.costs.money import usd, usd_each

@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.accounts.request_logs import NOON, line, receipt, write_log
 
+from tests.support.request_logs import NOON, line, receipt, write_log
 from trivet.costs.entry import Damaged, read_entry
 from trivet.costs.log_files import open_log
 from trivet.costs.reading import LONGEST_LINE, Counts, entries

@@ -1,1 +1,1 @@
-"""Stores and the database servers under them."""
+"""What tests of receipts and of their log share."""
