@@ -146,8 +146,9 @@ async def _ask(channel: grpc.aio.Channel, method: str, payload: bytes, metadata:
         raise grpc.aio.AioRpcError(code, await stream.initial_metadata(), await stream.trailing_metadata())
 
 
-def saturate(where: Where, row: str, loops: int, seconds: float) -> Loop:
-    """Tenant A, in its own process."""
+def saturate(where: Where, row: str, loops: int, seconds: float, idle: bool) -> Loop:
+    """Tenant A, in its own process; `idle`: which gets what the server and B leave of the processor."""
+    os.sched_setscheduler(0, os.SCHED_IDLE if idle else os.SCHED_OTHER, os.sched_param(0))
 
     async def run() -> Loop:
         together, until = Loop(), time.monotonic() + seconds
@@ -177,11 +178,11 @@ def _alone(where: Where, row: str, name: str, seconds: float) -> Loop:
     return loop
 
 
-def _row(where: Where, row: str, loops: int, seconds: float, process: ProcessPoolExecutor) -> Row:
+def _row(where: Where, row: str, loops: int, seconds: float, process: ProcessPoolExecutor, idle: bool) -> Row:
     alone = _alone(where, row, f"{B} alone", seconds)
     with computing(len(os.sched_getaffinity(0))):
         burdened = _alone(where, row, f"{B} burdened", seconds)
-    taking = process.submit(saturate, where, row, loops, _HEAD_START + seconds)
+    taking = process.submit(saturate, where, row, loops, _HEAD_START + seconds, idle)
     time.sleep(_HEAD_START)
     begun = time.monotonic()
     beside = _alone(where, row, f"{B} beside", seconds)
@@ -195,8 +196,8 @@ def _row(where: Where, row: str, loops: int, seconds: float, process: ProcessPoo
     return Row(alone, burdened, beside, taken, rate(settled, begun), rate(begun, min(begun + seconds, ended)))
 
 
-def measure(folder: Path, rows: list[str], loops: int, seconds: float) -> dict[str, Row]:
-    """By row."""
+def measure(folder: Path, rows: list[str], loops: int, seconds: float, idle: bool) -> dict[str, Row]:
+    """By row; see `saturate`."""
     workload = Workload(folder)
     workload.make()
     add_keys(workload)
@@ -206,7 +207,7 @@ def measure(folder: Path, rows: list[str], loops: int, seconds: float) -> dict[s
         with Client(Target(server.target.address, server.target.admin_address, "operator"), timeout=300) as client:
             list(client.build_index(INDEX))
         where = Where(server.target.address, server.target.admin_address)
-        process.submit(saturate, where, rows[0], 1, 0.1).result()  # it is started, and the server warm
+        process.submit(saturate, where, rows[0], 1, 0.1, False).result()  # it is started, and the server warm
         for row in rows:
-            results[row] = _row(where, row, loops, seconds, process)
+            results[row] = _row(where, row, loops, seconds, process, idle)
     return results

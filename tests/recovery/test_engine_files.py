@@ -114,6 +114,39 @@ def test_no_damage_to_any_file_keeps_the_process_from_serving(sound: Path, tmp_p
     assert set_aside >= 5, "else the damage was none"
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"7",
+        b'{"name": "one", "attempt": "often"}',
+        b'{"name": ["one"], "attempt": -1}',
+        b"\xff" * 100,
+        b"[" * 4000,
+    ],
+)
+def test_a_damaged_marker_of_an_opening_is_ignored(sound: Path, tmp_path: Path, content: bytes) -> None:
+    copied(sound, tmp_path / "collections")
+    (tmp_path / "opening.json").write_bytes(content)
+    collections = Collections(tmp_path / "collections")
+    assert {name: one.points for name, one in collections} == {"one": POINTS, "two": POINTS}
+    assert not collections.problems
+    collections.close()
+    assert not (tmp_path / "set-aside").exists()
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_marker_that_is_damaged_between_two_openings(sound: Path, tmp_path: Path, kind: str) -> None:
+    copied(sound, tmp_path / "collections")
+    (tmp_path / "opening.json").write_text('{"name": "one", "attempt": 1}')
+    DAMAGE[kind](tmp_path / "opening.json")
+    collections = Collections(tmp_path / "collections")
+    assert {name: one.points for name, one in collections} == {"one": POINTS, "two": POINTS}
+    collections.close()
+
+
 def test_vectors_that_are_gone_are_noticed_and_not_taken_for_zeros(sound: Path, tmp_path: Path) -> None:
     copied(sound, tmp_path / "collections")
     (chunk,) = (tmp_path / "collections" / "one").glob("segments/*/vector_storage-dense/vectors/chunk_0.mmap")

@@ -13,6 +13,7 @@ process of its own (entry point group `vllm.general_plugins`).
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -23,7 +24,9 @@ CHECKED_VERSIONS = ("0.32.0",)
 _OWNER = "trivet_schema_owner"
 _BYTES = "trivet_schema_bytes"
 ALL_BYTES = 512 << 20  # of all owners' caches together, what vLLM gives its one by default
-_THREADS = 8  # as many as vLLM gives its one
+_MOST_THREADS = 8  # as many as vLLM gives its one
+# For one compilation: it leaves half of the cores to the engine's steps and to other tenants' compilations.
+_THREADS = min(_MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))
 
 Create = Callable[[Any, Any], Any]
 

@@ -17,6 +17,7 @@ from trivet.app.recovery.findings import Diagnosis
 from trivet.app.recovery.manifest import Report
 from trivet.errors import DataFolderInUse
 from trivet.retrieval.service import DOCUMENTS_VERSION
+from trivet.rollouts.control.overrides import Overrides
 from trivet.stores.data_folder import RESTORING, DataFolder, elsewhere
 from trivet.stores.state.database.migration import STATE_VERSION
 
@@ -69,6 +70,7 @@ def _examine_files(root: Path, found: Diagnosis, report: Report) -> bool:
     examine_database(root / "state.sqlite", STATE_VERSION, found)
     examine_database(root / "adapters.sqlite", 1, found)
     examine_database(root / "cache" / "passages.sqlite", None, found)
+    _examine_rollbacks(root / "rolled_back.json", found)
     _examine_adapters(root, found, report)
     _note_kept(root, found)
     _note_errors(root, found)
@@ -121,6 +123,18 @@ def _examine_space(root: Path, found: Diagnosis) -> None:
             f"{free >> 20} MiB of disk are free",
             "Writes fail with UNAVAILABLE once the disk is full; nothing that was acknowledged is lost.",
             "Free space, or move the data folder to a larger disk.",
+        )
+
+
+def _examine_rollbacks(path: Path, found: Diagnosis) -> None:
+    try:
+        Overrides(path)
+    except ValueError as problem:
+        found.add(
+            path,
+            str(problem),
+            "A server refuses to start: routes that were rolled back by hand could get their candidates again.",
+            "Move it away, start, and roll back again what should be (`trivet rollout rollback`).",
         )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import socket
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from trivet.app.rollouts.declarations import Declarations
+from trivet.app.rollouts.gateway_name import own_name
 from trivet.app.rollouts.specs import DeclaredSpec
 from trivet.config import Config
 from trivet.errors import Conflict, FailedPrecondition
@@ -59,7 +58,7 @@ class Rollouts:
         self._declarations = declarations
         self._served = served
         timing = self._timing = Timing()
-        name = f"{socket.gethostname()[:64]}-{_own_name(folder.gateway_name)}"
+        name = f"{socket.gethostname()[:64]}-{own_name(folder.gateway_name)}"
         self._recorder = Recorder(store.append, name, timing)
         try:
             overrides = Overrides(folder.overrides)
@@ -161,13 +160,3 @@ class Rollouts:
             await self.operations.start(route, actor=BY_ITSELF, reason="start: automatic", revision=record.revision)
         except (Conflict, FailedPrecondition):  # another gateway was faster
             self._follower.wake()
-
-
-def _own_name(path: Path) -> str:
-    """The same as long as the data folder is; drawn at its first start."""
-    try:
-        return path.read_text(encoding="ascii").strip()[:32]
-    except FileNotFoundError:
-        name = secrets.token_hex(4)
-        path.write_text(name + "\n", encoding="ascii")
-        return name

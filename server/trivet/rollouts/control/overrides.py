@@ -88,8 +88,12 @@ class Overrides:
 
 def _read(path: Path) -> list[Override]:
     try:
-        return [Override(**one) for one in json.loads(path.read_text())]
+        return [Override(**one) for one in json.loads(path.read_bytes())]
     except FileNotFoundError:
         return []
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path.name} holds no rollbacks of ours, expected a list: {error}") from error
+    except (OSError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} holds no rollbacks of ours, expected a list ({type(error).__name__}: {error}). It says which "
+            "rollouts were rolled back by hand while the state store was away. Look at them with `trivet rollout ls` "
+            "on another gateway, or move the file away, start, and roll back again what should be"
+        ) from error

@@ -14,6 +14,7 @@ from trivet.vector.engine.collection import Collection
 _log = logging.getLogger(__name__)
 
 _MARKER = "opening.json"
+_MOST_MARKED = 4096  # bytes
 _SET_ASIDE = "set-aside"
 _ATTEMPTS = 2  # openings that the whole process did not survive: the first may have been killed for another reason
 KEPT = 3  # collections set aside: a disk that fails for good must not fill up with them
@@ -96,13 +97,16 @@ class CollectionLoader:
             _log.warning("%s cannot be written: %s", self._marker, error.strerror)
 
     def _finish(self) -> None:
-        self._marker.unlink(missing_ok=True)
+        try:
+            self._marker.unlink(missing_ok=True)
+        except OSError as error:  # a folder in its place, for instance: it names nothing, so it harms nothing
+            _log.warning("%s cannot be removed: %s", self._marker, error.strerror)
 
 
 def _read(marker: Path) -> dict[str, int]:
     """Name and number of attempts of the opening that ended its process; empty if there was none."""
     try:
-        found = json.loads(marker.read_text())
+        found = json.loads(marker.read_bytes()[:_MOST_MARKED])
         return {str(found["name"]): int(found["attempt"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
