@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -200,3 +201,16 @@ def test_an_interrupted_upload_says_what_is_stored(
     assert result.exit_code == 1
     assert "stopped: 2 of 3 documents are stored and can be found. The same command" in result.stderr
     assert "Aborted" not in result.stderr
+
+
+def test_help_onto_a_full_disk_is_one_line() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("click.decorators.echo", _full_disk)
+        result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 1
+    assert "No space left on device" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def _full_disk(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")

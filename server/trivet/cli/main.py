@@ -44,6 +44,13 @@ class Commands(click.Group):
         except (CallFailed, TrivetError, OSError, click.ClickException) as error:
             sys.exit(print_failure(error, as_json=as_json))
 
+    def main(self, *args: Any, **named: Any) -> Any:
+        """Run from the command line: what fails before a command runs (help onto a full disk) is told as well."""
+        try:
+            return super().main(*args, **named)
+        except OSError as error:
+            sys.exit(print_failure(error, as_json=False))
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("trivet"), prog_name="trivet")
@@ -61,26 +68,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(
-        init,
-        check,
-        serve,
-        ask,
-        status,
-        route,
-        prompt,
-        receipt,
-        feedback,
-        index,
-        adapter,
-        rollout,
-        evaluate,
-        cost,
-        reload_routes,
-        key,
-        demo,
-    ),
-    *(demo, backup, restore, doctor),
+    *(init, check, serve, ask, status, route, prompt, receipt, feedback, index, adapter, rollout),
+    *(evaluate, cost, reload_routes, key, demo, backup, restore, doctor),
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -130,12 +130,13 @@ def check_variables(prompt: PromptSource, given: Mapping[str, str], also_known: 
     """
     problems = Problems()
     values = {name: variable.default for name, variable in prompt.variables.items()}
-    known = ", ".join(sorted({*prompt.variables, *also_known})) or "none"
+    names = sorted({*prompt.variables, *also_known})
+    known = f"expected one of: {', '.join(names)}" if names else "this route's prompts have no variables"
     for name, value in given.items():
         if name not in prompt.variables:
             if name in also_known:
                 continue
-            problems.add(f"variables.{shortened(name, 128)}", f"unknown, expected one of: {known}")
+            problems.add(f"variables.{shortened(name, 128)}", f"unknown, {known}")
             continue
         if problem := unicode_problem(value):
             problems.add(f"variables.{name}", problem)
