@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.rollouts.traffic import Flags, Indices, Requests
+from benchmarks.rollouts.by_unit import ByUnit
+from benchmarks.rollouts.traffic import Flags, Requests
 from trivet.rollouts.smoke import WINDOW_SECONDS, log_wealth
 from trivet.rollouts.spec import GuardrailKind
 from trivet.rollouts.statistics import FIRST_REQUESTS, ArmSums, Numbers
-from trivet.rollouts.tallying.tally import StepStatistics
+from trivet.rollouts.tallying.tally import LATE_SECONDS, StepStatistics
 from trivet.types.rollout import Arm
 
-EVERY = 10
-"""Requests between two looks: a second at 10 requests a second."""
+EVERY = 8
+"""Requests between two looks: a second at 8 requests a second."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,12 @@ def look(requests: Requests, step: int, share: float, counting: Counting, *, smo
     """All looks of a step. `smoke`: bets too, which only steps of 1% and below are judged by."""
     sides = {Arm.STABLE: ~requests.candidate, Arm.CANDIDATE: requests.candidate}
     unit = np.arange(len(requests.unit)) if counting.by_request else 2 * requests.unit + requests.candidate
-    by_unit = _ByUnit.of(unit)
-    kept = requests.counts & (by_unit.before(requests.counts.astype(np.float64)) < counting.first)
+    by_unit = ByUnit.of(unit)
+    kept = by_unit.first(requests.counts, counting.first)
     ends = np.arange(EVERY - 1, len(unit), EVERY)
     seen_first = kept & (by_unit.before(kept.astype(np.float64)) == 0)
-    new = seen_first & np.isin(requests.unit, requests.unit[requests.new])
+    arrives = by_unit.before(np.ones(len(unit))) == 0  # a cold request tells that its unit is there
+    new = arrives & np.isin(requests.unit, requests.unit[requests.new])
     sums: dict[Arm, dict[GuardrailKind, ArmSums]] = {arm: {} for arm in Arm}
     for kind, numbers in requests.numbers.items():
         parts = _increments(by_unit, numbers, kept & ~np.isnan(numbers))
@@ -83,30 +85,7 @@ def look(requests: Requests, step: int, share: float, counting: Counting, *, smo
     )
 
 
-@dataclass(frozen=True)
-class _ByUnit:
-    """Running sums within units, over requests in time order."""
-
-    order: Indices
-    start: Indices
-
-    @classmethod
-    def of(cls, unit: Indices) -> _ByUnit:
-        order = np.argsort(unit, kind="stable")
-        ordered = unit[order]
-        begins = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-        return cls(order, np.maximum.accumulate(np.where(begins, np.arange(len(unit)), 0)))
-
-    def before(self, amounts: Numbers) -> Numbers:
-        """The sum of `amounts` over earlier requests of the same unit, for each request."""
-        ordered = amounts[self.order]
-        running = np.cumsum(ordered) - ordered
-        found = np.empty(len(amounts))
-        found[self.order] = running - running[self.start]
-        return found
-
-
-def _increments(by_unit: _ByUnit, numbers: Numbers, kept: Flags) -> tuple[Numbers, ...]:
+def _increments(by_unit: ByUnit, numbers: Numbers, kept: Flags) -> tuple[Numbers, ...]:
     """What each request adds to the six sums: units, n, y, n^2, n y, y^2."""
     values = np.where(kept, numbers, 0.0)
     ones = kept.astype(np.float64)
@@ -138,7 +117,7 @@ def _wealth(requests: Requests, kept: Flags, kind: GuardrailKind, share: float, 
     units = units[np.argsort(first_at[units], kind="stable")]
     wealth = log_wealth(y[units] / n[units], side[units], share=share, tolerance=0.0)
     highest = np.concatenate([[0.0], np.maximum.accumulate(np.maximum(wealth, 0.0))])
-    found: Numbers = highest[np.searchsorted(first_at[units] + WINDOW_SECONDS, looks, side="right")]
+    found: Numbers = highest[np.searchsorted(first_at[units] + WINDOW_SECONDS + LATE_SECONDS, looks, side="right")]
     return found
 
 

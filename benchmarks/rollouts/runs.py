@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.rollouts.looks import Counting, Looks, look
+from benchmarks.rollouts.looks import EVERY, Counting, Looks, look
 from benchmarks.rollouts.traffic import Flags, Requests, World, draw
 from trivet.rollouts.judgement.case import Health
 from trivet.rollouts.judgement.decisions import Decision, decide
@@ -20,6 +20,7 @@ from trivet.rollouts.tallying.guardrails import BINARY
 from trivet.types.rollout import Arm
 
 SERVERS = Counting()
+_PROOF_SECONDS = 60.0  # before a proof counts
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,20 @@ class Answer:
 
 
 def spec_of(question: Question) -> RolloutSpec:
-    """The rollout that a question is about; times are no part of it, so that data alone decide."""
+    """The rollout that a question is about: its steps last as long as their requests, and no other time matters."""
+    world = question.world
+    seconds = _PROOF_SECONDS if question.prove else world.requests // len(world.shares) * world.seconds_between
     return RolloutSpec(
         route="simulated", stable="stable", candidate="candidate", stable_digest="a", candidate_digest="b",
-        steps=question.world.shares, guardrails=question.guardrails, minimum_seconds=0.0, maximum_seconds=10.0**7,
+        steps=world.shares, guardrails=question.guardrails, minimum_seconds=seconds, smoke_units=1,
+        maximum_seconds=10.0**7, silence_seconds=86_400.0, stable_slowdown=100.0,
     )  # fmt: skip
 
 
 def run(question: Question, seed: tuple[int, ...]) -> Answer:
     """One run. Raises AssertionError if the decision disagrees with the tests that it rests on."""
     spec = spec_of(question)
-    steps = draw(question.world, np.random.default_rng(seed))
+    steps = draw(question.world, np.random.default_rng(seed)).steps
     if question.pooled:
         return _pooled(question, spec, steps)
     position = apply(apply(Position(), Event.START, spec, 0.0), Event.BEGIN_CANARY, spec, 0.0)
@@ -77,7 +81,7 @@ def run(question: Question, seed: tuple[int, ...]) -> Answer:
             if crossed > 0:
                 _agrees(spec, position, looks, crossed - 1, event=None)
             units = int(looks.units[Arm.CANDIDATE][crossed])
-            return replace(answer, rolled_back=before + 10 * (crossed + 1), units=units)
+            return replace(answer, rolled_back=before + EVERY * (crossed + 1), units=units)
         before += len(requests.unit)
         if number < len(steps) - 1:
             position = apply(position, Event.ADVANCE, spec, float(looks.at[-1]))
@@ -117,7 +121,7 @@ def _proofs(
     promoted = None
     for number in np.nonzero(all_at_once[:crossed])[0]:
         if _decided(spec, position, looks, int(number)).event is Event.PROMOTE:
-            promoted = 10 * (int(number) + 1)
+            promoted = EVERY * (int(number) + 1)
             break
     return replace(answer, promoted=promoted, proven=tuple(proven))
 
@@ -145,17 +149,10 @@ def _mismatch(looks: Looks, share: float) -> int | None:
 
 def _pooled(question: Question, spec: RolloutSpec, steps: list[Requests]) -> Answer:
     """The negative control: one test over all steps, as if the share had never changed."""
-    whole = Requests(
-        np.concatenate([step.unit for step in steps]),
-        np.concatenate([step.candidate for step in steps]),
-        np.concatenate([step.at for step in steps]),
-        np.concatenate([step.counts for step in steps]),
-        np.concatenate([step.new for step in steps]),
-        {kind: np.concatenate([step.numbers[kind] for step in steps]) for kind in steps[0].numbers},
-    )
+    whole = Requests.joined(steps)
     once = replace(spec, steps=(0.5,))
     crossed = _first(_crossed(once, look(whole, 0, 0.5, question.counting, smoke=False), 0.5))
-    return Answer(rolled_back=None if crossed is None else 10 * (crossed + 1))
+    return Answer(rolled_back=None if crossed is None else EVERY * (crossed + 1))
 
 
 def _first(flags: Flags) -> int | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.rollouts.by_unit import ByUnit
 from trivet.rollouts.spec import GuardrailKind
 from trivet.rollouts.statistics import Numbers
 from trivet.rollouts.tallying.thresholds import BLOCK_REQUESTS, COST_QUANTILE, LATENCY_QUANTILE, quantile
@@ -17,7 +19,7 @@ Indices = NDArray[np.int64]
 
 _PARETO = 1.3
 _TTFT_MS, _TTFT_WITHIN, _TTFT_BETWEEN = 200.0, 0.5, 0.3
-_COST, _COST_WITHIN, _COST_BETWEEN = 1000.0, 0.6, 0.4
+_COST, _COST_WITHIN, _COST_BETWEEN = 1_000_000.0, 0.6, 0.4  # nano-USD
 _RATERS = 0.1
 
 
@@ -42,16 +44,16 @@ class World:
     """`share`: of units, a step each; requests are spread evenly over steps. `seconds_between`: of requests.
 
     `worse`: points that the candidate adds to a rate. `slower`, `dearer`: its factors on time and cost. `drift`: how
-    much rates and times move over the whole, in both arms alike, a
-    sine of any phase. `bot`: the share of all requests that one unit sends,
-    which always fails. `cold`: the candidate's first requests at three times the time; `cold_marked`: and are told.
-    `arriving`: the candidate's share among units that arrive, where it is not what the weights say.
+    much rates and times move over the whole, in both arms alike, a sine of any phase. `bot`: the share of all requests
+    that one unit sends, which always fails. `cold`: the candidate's first requests at three times the time;
+    `cold_marked`: and are told. `arriving`: the candidate's share among units that arrive, where it is not what the
+    weights say.
     """
 
     units: int
     shares: tuple[float, ...]
     requests: int = 20_000
-    seconds_between: float = 0.1
+    seconds_between: float = 0.125
     worse: Mapping[GuardrailKind, float] = field(default_factory=dict)
     slower: float = 1.0
     dearer: float = 1.0
@@ -64,18 +66,57 @@ class World:
 
 @dataclass(frozen=True)
 class Requests:
-    """One step's, in time order, shape (requests,). `numbers`: NaN where a guardrail has none."""
+    """One step's, in time order, shape (requests,). `numbers`: NaN where a guardrail has none.
+
+    `ttft_ms` and `cost`, in whole nano-USD, are what the numbers of time and cost were made of.
+    """
 
     unit: Indices
     candidate: Flags
     at: Numbers
     counts: Flags
     new: Flags
+    ttft_ms: Numbers
+    cost: Numbers
     numbers: Mapping[GuardrailKind, Numbers]
 
+    def part(self, begin: int, end: int) -> Requests:
+        """Those from `begin` on and before `end`."""
+        some = slice(begin, end)
+        return Requests(
+            self.unit[some], self.candidate[some], self.at[some], self.counts[some], self.new[some],
+            self.ttft_ms[some], self.cost[some], {kind: values[some] for kind, values in self.numbers.items()},
+        )  # fmt: skip
 
-def draw(world: World, rng: np.random.Generator) -> list[Requests]:
-    """A run's requests, a step each. Units keep their side as the share grows, as the server's hashing makes them."""
+    @classmethod
+    def joined(cls, parts: list[Requests]) -> Requests:
+        """Of several steps, as if they were one."""
+
+        def column(values: Callable[[Requests], NDArray[Any]]) -> NDArray[Any]:
+            return np.concatenate([values(one) for one in parts])
+
+        return cls(
+            column(lambda one: one.unit), column(lambda one: one.candidate), column(lambda one: one.at),
+            column(lambda one: one.counts), column(lambda one: one.new), column(lambda one: one.ttft_ms),
+            column(lambda one: one.cost),
+            {kind: np.concatenate([one.numbers[kind] for one in parts]) for kind in parts[0].numbers},
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """A run's requests. `ttft_ms_before`, `cost_before`: of stable's requests before the first step, one block."""
+
+    steps: list[Requests]
+    ttft_ms_before: Numbers
+    cost_before: Numbers
+
+
+def draw(world: World, rng: np.random.Generator) -> Traffic:
+    """Units keep their side as the share grows, as the server's hashing makes them.
+
+    Requests come on a grid of 1/8 s, so that times are exact in the server's floats, and no look is a tie.
+    """
     place = rng.random(world.units)
     unit = _units(world, rng)
     share = np.repeat(world.shares, world.requests // len(world.shares))
@@ -86,33 +127,44 @@ def draw(world: World, rng: np.random.Generator) -> list[Requests]:
     cold = candidate & (np.cumsum(candidate) <= world.cold)
     if world.cold_marked:
         counts &= ~cold
+    ttft = _lognormal(world.units, unit, _TTFT_MS, _TTFT_WITHIN, _TTFT_BETWEEN, rng) * np.exp(wave)
+    ttft *= np.where(candidate, world.slower, 1.0) * np.where(cold, 3.0, 1.0)
+    cost = _costs(world.units, unit, rng, np.where(candidate, world.dearer, 1.0))
+    new = np.zeros(len(unit), dtype=np.bool_)
+    new[np.unique(unit, return_index=True)[1]] = True
+    at: Numbers = (np.arange(len(unit), dtype=np.float64) + 1) * world.seconds_between
+    numbers = _answers(world, unit, candidate, wave, rng)
+    whole = Requests(unit, candidate, at, counts, new, ttft, cost, numbers)
+    some = unit[:BLOCK_REQUESTS]
+    before = _lognormal(world.units, some, _TTFT_MS, _TTFT_WITHIN, _TTFT_BETWEEN, rng)
+    spent = _costs(world.units, some, rng, np.ones(len(some)))
+    return Traffic(_measured(whole, world, before, spent), before, spent)
+
+
+def _measured(whole: Requests, world: World, before: Numbers, spent: Numbers) -> list[Requests]:
+    """The steps, with the numbers of time and cost: against stable's limits of the blocks before each request."""
+    tau, cap = quantile(before.tolist(), LATENCY_QUANTILE), quantile(spent.tolist(), COST_QUANTILE)
+    size, steps = world.requests // len(world.shares), []
+    for number in range(len(world.shares)):
+        step = whole.part(number * size, (number + 1) * size)
+        of_stable = ByUnit.of(2 * step.unit + step.candidate).first(step.counts) & ~step.candidate
+        taus, tau = _limits(step.ttft_ms, of_stable, LATENCY_QUANTILE, tau)
+        caps, cap = _limits(step.cost, of_stable, COST_QUANTILE, cap)
+        late, dear = (step.ttft_ms > taus).astype(np.float64), np.minimum(step.cost, caps) / caps
+        steps.append(replace(step, numbers={**step.numbers, GuardrailKind.TTFT: late, GuardrailKind.COST: dear}))
+    return steps
+
+
+def _answers(
+    world: World, unit: Indices, candidate: Flags, wave: Numbers, rng: np.random.Generator
+) -> dict[GuardrailKind, Numbers]:
+    """What the answers themselves say; one that failed has no form."""
     numbers = {kind: _binary(world, kind, rate, unit, candidate, wave, rng) for kind, rate in BASE.items()}
     if world.bot:
         numbers[GuardrailKind.ERROR][unit == 0] = 1.0
+    numbers[GuardrailKind.FORMAT][numbers[GuardrailKind.ERROR] == 1] = np.nan
     numbers[GuardrailKind.FEEDBACK][rng.random(len(unit)) >= _RATERS] = np.nan
-    ttft = _lognormal(world.units, unit, _TTFT_MS, _TTFT_WITHIN, _TTFT_BETWEEN, rng) * np.exp(wave)
-    ttft *= np.where(candidate, world.slower, 1.0) * np.where(cold, 3.0, 1.0)
-    cost = _lognormal(world.units, unit, _COST, _COST_WITHIN, _COST_BETWEEN, rng)
-    cost *= np.where(candidate, world.dearer, 1.0)
-    new = np.zeros(len(unit), dtype=np.bool_)
-    new[np.unique(unit, return_index=True)[1]] = True
-    ends = np.cumsum(np.full(len(world.shares), world.requests // len(world.shares)))
-    at: Numbers = (np.arange(len(unit), dtype=np.float64) + 1) * world.seconds_between
-    before = _lognormal(world.units, unit[:BLOCK_REQUESTS], _TTFT_MS, _TTFT_WITHIN, _TTFT_BETWEEN, rng)
-    spent = _lognormal(world.units, unit[:BLOCK_REQUESTS], _COST, _COST_WITHIN, _COST_BETWEEN, rng)
-    limits = quantile(before.tolist(), LATENCY_QUANTILE), quantile(spent.tolist(), COST_QUANTILE)
-    steps = []
-    for begin, end in zip((0, *ends[:-1]), ends, strict=True):
-        part = slice(int(begin), int(end))
-        stable = ~candidate[part] & counts[part]
-        tau = _limits(ttft[part], stable, LATENCY_QUANTILE, limits[0])
-        cap = _limits(cost[part], stable, COST_QUANTILE, limits[1])
-        limits = float(tau[-1]), float(cap[-1])
-        values = {kind: number[part] for kind, number in numbers.items()}
-        values[GuardrailKind.TTFT] = (ttft[part] > tau).astype(np.float64)
-        values[GuardrailKind.COST] = np.minimum(cost[part], cap) / cap
-        steps.append(Requests(unit[part], candidate[part], at[part], counts[part], new[part], values))
-    return steps
+    return numbers
 
 
 def _units(world: World, rng: np.random.Generator) -> Indices:
@@ -149,12 +201,17 @@ def _lognormal(
     return found
 
 
-def _limits(values: Numbers, stable: Flags, q: float, before: float) -> Numbers:
-    """The limit in force for each request: of the last full block of stable requests before it."""
-    counted = stable.astype(np.int64)
-    seen = np.cumsum(counted) - counted
-    of_stable = values[stable]
-    full = len(of_stable) // BLOCK_REQUESTS
-    blocks = [quantile(block.tolist(), q) for block in of_stable[: full * BLOCK_REQUESTS].reshape(full, BLOCK_REQUESTS)]
-    found: Numbers = np.array([before, *blocks])[seen // BLOCK_REQUESTS]
+def _costs(units: int, unit: Indices, rng: np.random.Generator, factor: Numbers) -> Numbers:
+    found: Numbers = np.rint(_lognormal(units, unit, _COST, _COST_WITHIN, _COST_BETWEEN, rng) * factor)
     return found
+
+
+def _limits(values: Numbers, of_stable: Flags, q: float, before: float) -> tuple[Numbers, float]:
+    """The limit in force for each request, of the last full block of stable's before it; and the one after them all."""
+    counted = of_stable.astype(np.int64)
+    seen = np.cumsum(counted) - counted
+    measured = values[of_stable]
+    full = len(measured) // BLOCK_REQUESTS
+    blocks = [quantile(block.tolist(), q) for block in measured[: full * BLOCK_REQUESTS].reshape(full, BLOCK_REQUESTS)]
+    limits = np.array([before, *blocks])
+    return limits[seen // BLOCK_REQUESTS], float(limits[-1])

@@ -74,7 +74,7 @@ async def test_whoever_leads_next_comes_to_the_same(world: World) -> None:
     position = Position(State(record.state), record.step, record.share, record.since, record.judged_since)
     found = []
     for _ in range(2):
-        replay = Replay(RATED, position)
+        replay = Replay(RATED)
         for stored in await world.store.batches(record.id, limit=1000):
             replay.take(stored)
         found.append(replay.statistics(position, world.clock.now).sums)
@@ -97,7 +97,7 @@ def feedback_of(replay: Replay) -> tuple[float, ...]:
 
 
 def test_feedback_on_an_earlier_step_counts_for_no_other() -> None:
-    replay = Replay(RATED, Position(State.CANARY, 1, 0.5))
+    replay = Replay(RATED)
     one = observation(1, at=90.0)
     replay.take(stored(StepReport([one]), 1))
     replay.take(stored(StepReport([replace(one, step=1, request_id="later", text="other")]), 2, step=1))
@@ -111,7 +111,7 @@ def test_feedback_on_an_earlier_step_counts_for_no_other() -> None:
 def test_a_report_of_an_earlier_version_has_none() -> None:
     told = {"observations": [], "excluded": {}, "last": {}, "lost": 2}
     batch = ObservationBatch("r", 0, "g", "e", 1, zlib.compress(json.dumps(told).encode()))
-    assert unpack(StoredBatch(1, 100.0, batch)) == StepReport([], {}, {}, 2, [])
+    assert unpack(StoredBatch(1, 100.0, batch)) == StepReport([], {}, {}, 2, [], [])
 
 
 @pytest.mark.parametrize("row", [["u", "r", 1.5], ["u", "r", -0.1], ["u", "r"], ["u", "r", "much"], 7])

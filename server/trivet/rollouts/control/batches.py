@@ -28,6 +28,7 @@ class StepReport:
     `excluded`: requests that are not sent one by one, by reason. `last`: when a request that counts was seen last, by
     arm. `lost`: observations that were dropped because the store had been away for too long. `feedback`: on requests of
     the step that were reported before or here: unit, request id, and the score in [0, 1], None if it was taken back.
+    `arrived`: units and their arms whose request counts for nothing but that they are there, for it was cold.
     """
 
     observations: Sequence[Observation] = ()
@@ -35,6 +36,7 @@ class StepReport:
     last: Mapping[Arm, float] = field(default_factory=dict)
     lost: int = 0
     feedback: Sequence[tuple[str, str, float | None]] = ()
+    arrived: Sequence[tuple[str, Arm]] = ()
 
 
 def pack(report: StepReport, now: float) -> bytes:
@@ -45,6 +47,7 @@ def pack(report: StepReport, now: float) -> bytes:
         "last": {arm.value: round(now - at, 3) for arm, at in report.last.items()},
         "lost": report.lost,
         "feedback": report.feedback,
+        "arrived": [(unit, arm.value) for unit, arm in report.arrived],
     }
     return zlib.compress(json.dumps(told, separators=(",", ":")).encode())
 
@@ -60,6 +63,7 @@ def unpack(stored: StoredBatch) -> StepReport:
             {Arm(arm): stored.at - age for arm, age in told["last"].items()},
             int(told["lost"]),
             [_rating(*row) for row in told.get("feedback", ())],  # absent in batches of earlier versions
+            [(str(unit), Arm(arm)) for unit, arm in told.get("arrived", ())],  # likewise
         )
     except (zlib.error, KeyError, TypeError, IndexError, ValueError) as error:
         where = f"{stored.batch.gateway}, batch {stored.number} of rollout {stored.batch.rollout}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from trivet.errors import Conflict, LeaseLost, StateUnavailable
 from trivet.rollouts.control.audit import evidence_json
-from trivet.rollouts.control.records import move_to, position_of, spec_of
+from trivet.rollouts.control.records import began_step, move_to, position_of, spec_of
 from trivet.rollouts.control.replay import Replay
 from trivet.rollouts.control.snapshots import StepSnapshots, snapshots_of
 from trivet.rollouts.control.timing import Timing
@@ -19,7 +19,7 @@ from trivet.rollouts.ports.operations import Look
 from trivet.rollouts.spec import RolloutSpec
 from trivet.rollouts.states import TERMINAL, Event, State, apply
 from trivet.rollouts.store import RolloutStore
-from trivet.types.rollout_state import GatewayStatus, Lease, RolloutRecord
+from trivet.types.rollout_state import GatewayStatus, Lease, RolloutRecord, Transition
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ AWAY_SECONDS = 15.0
 """A controller that could not ask for longer than this, and then leads, takes it for a hole."""
 ACTOR = "controller"
 _BATCHES_AT_ONCE = 100
+_ALARMING = (Event.ROLLBACK, Event.HALT)
 _ENTRIES = 1000  # of the audit log, the latest ones
 
 
@@ -42,8 +43,17 @@ class _Judged:
     spec: RolloutSpec
     replay: Replay
     snapshots: StepSnapshots
+    revision: int  # up to which its transitions are known
     told: float = 0.0  # when the store last heard of a look, by its clock
     forgiven: float = 0.0  # holes up to here were accepted by whoever resumed the rollout
+
+    def hear(self, entry: Transition) -> None:
+        """Of a transition, whoever made it."""
+        self.revision = max(self.revision, entry.revision)
+        if began_step(entry):
+            self.replay.begin(entry.to_step, entry.at)
+        if entry.event == Event.RESUME.value:
+            self.forgiven = max(self.forgiven, entry.at)
 
 
 class Controller:
@@ -138,11 +148,8 @@ class Controller:
         judged = await self._judged_of(record)
         await self._read(record, judged.replay)
         position = position_of(record)
-        if record.event == Event.RESUME.value:
-            judged.forgiven = max(judged.forgiven, record.changed_at)
-        judged.replay.go_to(position)
-        health = self._health(record, judged, gateways)
         statistics = judged.replay.statistics(position, now)
+        health = self._health(record, judged, gateways)
         decision = decide(judged.spec, position, statistics, health, now)
         thresholds = judged.replay.thresholds
         self._on_look(record, Look(now, decision, health, thresholds))
@@ -158,25 +165,33 @@ class Controller:
         after = apply(position, decision.event, judged.spec, now)
         wanted = move_to(after, decision.event.value, decision.reason.value, decision.message, ACTOR, evidence)
         moved = await self._store.move(record.id, record.revision, wanted, lease)
-        judged.replay.go_to(position_of(moved))
+        judged.revision = moved.revision
+        judged.replay.begin(moved.step, moved.judged_since)
         self._on_move(moved)
-        logger.warning("rollout of route %s: %s, %s", record.route, moved.state, decision.message)
+        level = logging.WARNING if decision.event in _ALARMING else logging.INFO
+        logger.log(level, "rollout of route %s: %s, %s", record.route, moved.state, decision.message)
 
     async def _judged_of(self, record: RolloutRecord) -> _Judged:
+        """What is known of it, with all that happened to it since."""
         known = self._judged.get(record.id)
+        if known is not None and known.revision == record.revision:
+            return known
+        heard = max(0, record.revision - _ENTRIES) if known is None else known.revision
+        log = [one for one in await self._store.transitions(record.route, heard, _ENTRIES) if one.rollout == record.id]
         if known is None:
             spec = spec_of(record)
-            entries = await self._store.transitions(record.route, max(0, record.revision - _ENTRIES), _ENTRIES)
-            log = [entry for entry in entries if entry.rollout == record.id]
-            known = _Judged(spec, Replay(spec, position_of(record)), StepSnapshots(log))
-            known.forgiven = max((entry.at for entry in log if entry.event == Event.RESUME.value), default=0.0)
-            self._judged[record.id] = known
+            known = self._judged[record.id] = _Judged(spec, Replay(spec), StepSnapshots(log), record.revision)
+        for entry in log:
+            known.hear(entry)
         return known
 
     async def _read(self, record: RolloutRecord, replay: Replay) -> None:
-        """Take what has come since the last look; many batches give way to others in between."""
-        while replay.number < record.batches:
-            batches = await self._store.batches(record.id, replay.number, _BATCHES_AT_ONCE)
+        """Take what has come since the last look; many batches give way to others in between.
+
+        None that came after the record was read: it may be of a step that is not heard of yet.
+        """
+        while (left := record.batches - replay.number) > 0:
+            batches = await self._store.batches(record.id, replay.number, min(left, _BATCHES_AT_ONCE))
             if not batches:
                 return
             for batch in batches:

@@ -182,7 +182,8 @@ class Operations:
                     raise
                 continue
             self._on_move(moved)
-            logger.warning("rollout of route %s: %s by %s: %s", route, moved.state, actor, reason)
+            level = logging.WARNING if event is Event.ROLLBACK else logging.INFO
+            logger.log(level, "rollout of route %s: %s by %s: %s", route, moved.state, actor, reason)
             self._follower.wake()
             return await self._whole(moved, await self._store.gateways(SHOWN_SECONDS))
         raise AssertionError("unreachable")

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 MOST_WAITING = 50_000  # observations that wait for the store
 MOST_IN_A_BATCH = 200  # observations; the leader reads a batch in one piece, some 10 ms of its event loop
 MOST_RATINGS = 10_000  # that wait for the next report
+MOST_ARRIVED = 10_000  # units that do
 MOST_REPORTS = 64  # that wait; what is seen meanwhile goes into later ones
 _MOST_SENT = 2 * FIRST_REQUESTS  # of a unit and arm; the leader counts the first, retries left out
 _MOST_UNITS = 1_000_000  # remembered of a step
@@ -37,10 +38,12 @@ class _Step:
     last: dict[Arm, float] = field(default_factory=dict)
     lost: int = 0
     feedback: dict[tuple[str, str], float | None] = field(default_factory=dict)
+    arrived: set[tuple[str, Arm]] = field(default_factory=set)
     sent: Counter[tuple[str, Arm]] = field(default_factory=Counter)
 
     @property
     def empty(self) -> bool:
+        """All that is told of cold requests beside is among the excluded."""
         return not (self.observations or self.excluded or self.last or self.lost or self.feedback)
 
 
@@ -81,6 +84,8 @@ class Recorder:
         reason = exclusion(observation)
         if reason is not None:
             step.excluded[reason] += 1
+            if reason is Exclusion.COLD and observation.unit is not None:
+                self._arrive(step, (observation.unit, observation.arm))
             return
         assert observation.unit is not None
         step.last[observation.arm] = observation.at
@@ -133,6 +138,16 @@ class Recorder:
             del self._waiting[: len(some)]
             await asyncio.sleep(0)
 
+    @staticmethod
+    def _arrive(step: _Step, key: tuple[str, Arm]) -> None:
+        """The candidate alone is cold at first. Without its first units it would seem to get too few."""
+        if key in step.sent or key in step.arrived:
+            return
+        if len(step.arrived) >= MOST_ARRIVED:
+            step.lost += 1
+        else:
+            step.arrived.add(key)
+
     def _full(self) -> bool:
         waiting = sum(len(one.report.observations) for one in self._waiting)
         return waiting + sum(len(step.observations) for step in self._steps.values()) >= MOST_WAITING
@@ -145,13 +160,16 @@ class Recorder:
                 yield _Waiting(rollout, number, self._seq, report)
                 self._seq += 1
             step.observations, step.excluded, step.last, step.lost, step.feedback = [], Counter(), {}, 0, {}
+            step.arrived = set()
 
 
 def _split(step: _Step) -> Iterator[StepReport]:
     """Reports of a bounded size; feedback comes after the observations that it may be on."""
     ratings = [(*of, score) for of, score in step.feedback.items()]
+    arrived = sorted(step.arrived, key=lambda one: (one[0], one[1].value))
     at_once, observations = MOST_IN_A_BATCH, step.observations
     reports = [StepReport(observations[at : at + at_once]) for at in range(0, len(observations), at_once)]
+    reports += [StepReport(arrived=arrived[at : at + at_once]) for at in range(0, len(arrived), at_once)]
     reports += [StepReport(feedback=ratings[at : at + at_once]) for at in range(0, len(ratings), at_once)]
     first, *more = reports or [StepReport()]
     yield replace(first, excluded=dict(step.excluded), last=dict(step.last), lost=step.lost)

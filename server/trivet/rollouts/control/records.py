@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from trivet.rollouts.spec import RolloutSpec
 from trivet.rollouts.spec_json import from_json
-from trivet.rollouts.states import Position, State
+from trivet.rollouts.states import Event, Position, State
 from trivet.types.rollout import RouteRollout
-from trivet.types.rollout_state import Move, RolloutRecord
+from trivet.types.rollout_state import Move, RolloutRecord, Transition
 
 
 def position_of(record: RolloutRecord) -> Position:
@@ -29,9 +29,15 @@ def spec_of(record: RolloutRecord) -> RolloutSpec:
     return from_json(record.spec)
 
 
+def began_step(entry: Transition) -> bool:
+    """Whether the statistics of the entry's step began with it."""
+    return entry.to_step != entry.from_step or entry.event == Event.RESTART_STEP.value
+
+
 def move_to(position: Position, event: str, reason: str, message: str, actor: str, evidence: str = "{}") -> Move:
-    """The transition to a position that `states.apply` gave."""
+    """The transition to a position that `states.apply` gave. What begins with it begins when the store has it."""
+    goes_on = position.judged_since != position.since
     return Move(
         event, position.state.value, position.step, position.share, reason, message, actor, evidence,
-        since=position.since, judged_since=position.judged_since,
+        judged_since=position.judged_since if goes_on else None,
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from dataclasses import replace
 
 from trivet.rollouts.control.batches import unpack
@@ -14,22 +16,22 @@ from trivet.types.rollout_state import StoredBatch
 
 
 class Replay:
-    """Takes a rollout's batches, each once and in order.
+    """Takes a rollout's batches, each once and in order, and is told where the rollout was when.
 
-    A batch of an earlier step than the latest one is late, and is passed over. `holes`: what was lost in the step, in
-    words, by the time that the store heard of it.
+    What the store had by the time that a step began counts for the step before. A batch of a step that is over by then
+    is late, and is passed over. `holes`: what was lost in the step, in words, by the time that the store heard of it.
     """
 
-    def __init__(self, spec: RolloutSpec, position: Position) -> None:
-        """`position`: where the rollout is by now, whatever batches are still to be taken."""
+    def __init__(self, spec: RolloutSpec) -> None:
         self._spec = spec
-        self._position = position
         self._stable_before: StepStatistics | None = None
         self._baseline: float | None = None
         self.number = 0
         self.holes: list[tuple[float, str]] = []
         self._tally = StepTally(-1, spec.guardrails)
         self._step = -1
+        self._last = (-1, 0.0)
+        self._to_begin: deque[tuple[int, float]] = deque()
 
     @property
     def thresholds(self) -> Thresholds:
@@ -42,12 +44,15 @@ class Replay:
         now = self.thresholds.ttft_ms
         return None if not self._baseline or now is None else now / self._baseline
 
-    def go_to(self, position: Position) -> None:
-        """The rollout is at this step now, judged since then; another one begins empty."""
-        restarted = position.step == self._step and position.judged_since > self._position.judged_since
-        if position.step > self._step or restarted:
-            self._begin(position.step)
-        self._position = position
+    def begin(self, step: int, at: float) -> None:
+        """The statistics of this step began then, by the store's clock; nothing if that is known.
+
+        To be told before a later batch of the step is taken; earlier ones may still follow.
+        """
+        last_step, last_at = self._last
+        if step > last_step or (step == last_step and at > last_at):
+            self._last = step, at
+            self._to_begin.append((step, at))
 
     def take(self, stored: StoredBatch) -> None:
         """Count what a gateway reported. Raises ValueError for a batch that is out of order."""
@@ -59,12 +64,18 @@ class Replay:
         except ValueError as problem:
             self.holes.append((stored.at, str(problem)))
             return
-        if stored.batch.step > self._step:
-            self._begin(stored.batch.step)
-        if stored.batch.step < self._step or self._restarted_since(stored):
+        self._begin_before(stored.at)
+        while stored.batch.step > self._step and self._to_begin:
+            self._begin(*self._to_begin.popleft())
+        if stored.batch.step > self._step:  # its beginning is older than what is read of the audit log
+            self.begin(stored.batch.step, stored.at)
+            self._begin_before(math.inf)
+        if stored.batch.step < self._step:
             return
         if report.lost:
             self.holes.append((stored.at, f"{stored.batch.gateway} lost {report.lost} observations"))
+        for unit, arm in report.arrived:
+            self._tally.arrive(unit, arm)
         for observation in report.observations:
             self._tally.add(observation)
         for unit, request_id, score in report.feedback:
@@ -76,18 +87,21 @@ class Replay:
 
     def statistics(self, position: Position, now: float) -> StepStatistics:
         """Of the position's step. While it soaks, stable's sums are those of the last step."""
+        self.begin(position.step, position.judged_since)
+        self._begin_before(math.inf)
         found = self._tally.statistics(share=position.share, now=now)
         if position.step < len(self._spec.steps) or self._stable_before is None:
             return found
         return replace(found, sums={**found.sums, Arm.STABLE: self._stable_before.sums[Arm.STABLE]})
 
-    def _restarted_since(self, stored: StoredBatch) -> bool:
-        return stored.batch.step == self._position.step and stored.at < self._position.judged_since
+    def _begin_before(self, at: float) -> None:
+        while self._to_begin and self._to_begin[0][1] < at:
+            self._begin(*self._to_begin.popleft())
 
-    def _begin(self, step: int) -> None:
+    def _begin(self, step: int, at: float) -> None:
         before = self._tally
         if step >= len(self._spec.steps):
-            self._stable_before = before.statistics(share=self._spec.steps[-1], now=self._position.judged_since)
+            self._stable_before = before.statistics(share=self._spec.steps[-1], now=at)
         known = before.units_before if step == self._step else before.known_units
         self._tally = StepTally(step, self._spec.guardrails, before.thresholds, known)
         self._step = step

@@ -28,9 +28,10 @@ LATE_SECONDS = 5.0
 class StepStatistics:
     """What a decision knows of a step.
 
-    `new_units`: first seen by the rollout in this step, stable's and the candidate's. `log_wealth`: of the smoke rule,
-    the highest that the process has reached since the step began; 0 in steps that it does not judge. `last_counted`:
-    when a request of each arm last counted, seconds of the store's clock; absent if none has.
+    `new_units`: first seen by the rollout in this step, stable's and the candidate's, with those whose requests were
+    all cold. `log_wealth`: of the smoke rule, the highest that the process has reached since the step began; 0 in steps
+    that it does not judge. `last_counted`: when a request of each arm last counted, seconds of the store's clock;
+    absent if none has.
     """
 
     step: int
@@ -93,6 +94,7 @@ class StepTally:
         self._units: dict[tuple[str, Arm], _Unit] = {}
         self._sums = {(arm, kind): RunningSums() for arm in Arm for kind in self._kinds}
         self._unit_counts = Counter[Arm]()
+        self._arrived: set[tuple[str, Arm]] = set()
         self._new_counts = Counter[Arm]()
         self._open: deque[_Unit] = deque()  # new ones that were not bet on yet, in the order they were first seen
         self._processes: dict[GuardrailKind, BettingProcess] = {}
@@ -114,7 +116,7 @@ class StepTally:
     @property
     def known_units(self) -> frozenset[str]:
         """Those of this step and of all before it."""
-        return self._before | {unit for unit, _ in self._units}
+        return self._before | {unit for unit, _ in self._arrived}
 
     def add(self, observation: Observation) -> Exclusion | None:
         """Counts a request, or says why not. Raises ValueError for one of another step."""
@@ -128,7 +130,16 @@ class StepTally:
             reason = self._count(observation)
         if reason is not None:
             self._exclusions[reason] += 1
+        if reason is Exclusion.COLD and observation.unit is not None:
+            self.arrive(observation.unit, observation.arm)
         return reason
+
+    def arrive(self, unit: str, arm: Arm) -> None:
+        """A unit is there, whether or not a request of its counts: what the ratio of new units is judged by."""
+        if (unit, arm) not in self._arrived:
+            self._arrived.add((unit, arm))
+            if unit not in self._before:
+                self._new_counts[arm] += 1
 
     def add_feedback(self, unit: str, request_id: str, score: float | None) -> bool:
         """What somebody said of a unit's answer, 0 to 1, after it was counted; a later word replaces an earlier one.
@@ -192,8 +203,8 @@ class StepTally:
         if unit is None:
             unit = self._units[key] = _Unit(observation.arm, observation.at, {})
             self._unit_counts[observation.arm] += 1
+            self.arrive(*key)
             if observation.unit not in self._before:
-                self._new_counts[observation.arm] += 1
                 self._open.append(unit)
         return unit
 

@@ -100,6 +100,8 @@ def move(
 
 
 def _moved(connection: Connection, record: RolloutRecord, wanted: Move, *, fence: int) -> RolloutRecord:
+    """The rollout's row is locked before the time is taken: a batch is older than the transition, or comes after it."""
+    connection.execute(select(rollouts.c.id).where(rollouts.c.id == record.id).with_for_update())
     at, revision = now(connection), next_revision(connection, record.route)
     changes: dict[str, Any] = {
         "state": wanted.state, "step": wanted.step, "share": wanted.share, "revision": revision, "event": wanted.event,

@@ -50,12 +50,12 @@ def looks(spec: RolloutSpec, entries: Sequence[Entry], batches: Iterable[StoredB
 
     Nothing where the first batches are gone: what came after them would not be what the controller saw.
     """
-    replay, waiting = Replay(spec, Position()), iter(batches)
+    replay, waiting = Replay(spec), iter(batches)
     batch = next(waiting, None)
     if batch is None or batch.number != 1:
         return
     for stay in _stays(entries, end):
-        replay.go_to(stay.position)
+        replay.begin(stay.position.step, stay.position.judged_since)
         judged = stay.position.state not in _NOT_JUDGED
         stride = (stay.until - stay.position.since) / LOOKS
         due = stay.position.since + stride
