@@ -145,6 +145,47 @@ async def test_receipts_charge_what_the_engine_counted(tiny_engine: EmbeddedVllm
     assert uncached == engine["prompt_tokens"] - engine["prompt_tokens_cached"]
 
 
+PARTS = ("queue_ms", "retrieval_ms", "adapter_wait_ms", "engine_queue_ms", "prefill_ms", "decode_ms", "gateway_ms")
+
+
+async def test_the_engines_own_times_and_the_gateways_add_up_to_the_total(
+    tiny_engine: EmbeddedVllm, tmp_path: Path
+) -> None:
+    """Of answers, and of what was cut short after its first token; without one, the engine's parts are absent."""
+    desk = Desk(tiny_engine, tmp_path)
+    before = engine_seconds(tiny_engine)
+    # More at once than the engine runs, so that some wait in its queue.
+    answered = [asyncio.create_task(desk.ask(number, 200, max_tokens=5 + number)) for number in range(40)]
+    await asyncio.wait(answered)
+    whole = list(desk.receipts)
+    for part, engine_sum in engine_seconds(tiny_engine).items():
+        told = sum(getattr(receipt, part) or 0.0 for receipt in whole) / 1000
+        assert abs(told - (engine_sum - before[part])) < 1e-3, part
+    assert max(receipt.engine_queue_ms or 0.0 for receipt in whole) > 1.0
+    cut = [
+        asyncio.create_task(desk.ask(100 + number, 400, timeout=0.03 * number, max_tokens=300)) for number in range(20)
+    ]
+    await asyncio.gather(*cut, return_exceptions=True)
+    late = [receipt for receipt in desk.receipts if receipt.code != "OK" and receipt.engine_queue_ms is not None]
+    assert late
+    for receipt in (*whole, *late):
+        assert abs(sum(getattr(receipt, part) or 0.0 for part in PARTS) - (receipt.total_ms or 0.0)) < 1.0
+    for receipt in desk.receipts:
+        assert (receipt.engine_queue_ms is None) == (receipt.preemptions is None) == (receipt.ttft_ms is None)
+    assert await idle(tiny_engine, 10)
+
+
+def engine_seconds(engine: EmbeddedVllm) -> dict[str, float]:
+    """What vLLM has observed of requests that ended well, by the receipt's field."""
+    labels = {"engine": "0", "model_name": "tiny"}
+    names = {"engine_queue_ms": "queue", "prefill_ms": "prefill", "decode_ms": "decode"}
+    registry = engine.metrics.registry
+    return {
+        field: registry.get_sample_value(f"vllm:request_{name}_time_seconds_sum", labels) or 0.0
+        for field, name in names.items()
+    }
+
+
 async def _done(engine: EmbeddedVllm) -> bool:
     for _ in range(1000):
         if not (await engine.stats()).busy:

@@ -10,7 +10,7 @@ import pytest
 
 from trivet.backends.coalescing import Coalescer
 from trivet.errors import GenerationFailed
-from trivet.types.generation import Chunk, FinishReason
+from trivet.types.generation import Chunk, EngineTimes, FinishReason
 
 SECONDS = 0.05
 
@@ -25,11 +25,23 @@ class Completion:
 
 
 @dataclass
+class Stats:
+    """The part of vLLM's `RequestStateStats` that counts."""
+
+    queued_ts: float = 100.0
+    scheduled_ts: float = 100.5
+    first_token_ts: float = 0.0
+    last_token_ts: float = 0.0
+    num_preemptions: int = 0
+
+
+@dataclass
 class Output:
     """The part of vLLM's `RequestOutput` that counts."""
 
     outputs: list[Completion] = field(default_factory=list)
     num_cached_tokens: int = 32
+    metrics: Stats | None = None
 
 
 def delta(text: str, finish: str | None = None) -> Output:
@@ -163,3 +175,19 @@ async def test_nothing_is_lost_at_any_pace(coalescer: Coalescer) -> None:
     await reader
     assert "".join(chunk.text for chunk in chunks) == letters
     assert sum(chunk.tokens for chunk in chunks) == len(letters)
+
+
+async def test_the_engines_times_come_with_its_tokens(coalescer: Coalescer) -> None:
+    stats = Stats(first_token_ts=102.5, last_token_ts=102.5)
+    coalescer.waited = 0.25
+    coalescer.put(Output([Completion("a", [7])], metrics=stats))
+    assert (await coalescer.get()).times == EngineTimes(queue=0.75, prefill=2.0, decode=0.0, preemptions=0)
+    stats.last_token_ts, stats.num_preemptions = 104.5, 2
+    coalescer.put(Output([Completion("b", [7], "stop")], metrics=stats))
+    assert (await coalescer.get()).times == EngineTimes(queue=0.75, prefill=2.0, decode=2.0, preemptions=2)
+
+
+@pytest.mark.parametrize("stats", [None, Stats()])
+async def test_what_the_engine_does_not_count_is_not_told(coalescer: Coalescer, stats: Stats | None) -> None:
+    coalescer.put(Output([Completion("a", [7])], metrics=stats))
+    assert (await coalescer.get()).times is None

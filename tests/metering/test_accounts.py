@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from trivet.metering.metrics import Metrics
 from trivet.metering.prices import Price
 from trivet.metering.receipt_log import ReceiptLog, from_json, to_json
 from trivet.metering.sink import Sink
-from trivet.types.generation import Chunk, FinishReason
+from trivet.types.generation import Chunk, EngineTimes, FinishReason
 from trivet.types.receipt import Receipt, UnitSource
 from trivet.types.request import GenerateCall, Message
 from trivet.types.variant import RetrievalSettings, Variant, VersionRef
@@ -41,12 +42,56 @@ def test_a_receipt_tells_times_tokens_and_cost() -> None:
     receipt = served()
     assert (receipt.input_tokens, receipt.cached_tokens, receipt.output_tokens) == (100, 64, 3)
     assert (receipt.queue_ms, receipt.retrieval_ms, receipt.total_ms) == (10.0, 20.0, 115.0)
-    assert (receipt.ttft_ms, receipt.prefill_ms, receipt.decode_ms) == (91.0, 50.0, 20.0)
+    assert receipt.ttft_ms == 91.0
     # 115 in all, less 10 of queue, 20 of retrieval and 70 from the hand-over to the engine's last token
     assert receipt.gateway_ms == 15.0
     cost = receipt.cost
     assert (cost.input, cost.cached, cost.output, cost.retrieval) == (36 * 2000, 64 * 500, 3 * 8000, 100_000)
     assert cost.total == 72_000 + 32_000 + 24_000 + 100_000
+
+
+PARTS = ("queue_ms", "retrieval_ms", "adapter_wait_ms", "engine_queue_ms", "prefill_ms", "decode_ms", "gateway_ms")
+
+
+def in_engine(*, finish: FinishReason | None, unread: bool = False) -> Account:
+    """Handed over at 40 ms; 5 in the engine's queue, 30 of prefill and 20 of decode, preempted once."""
+    account = Account(call())
+    account.queue, account.adapter_wait = 0.010, 0.005
+    account.submit(100.040)
+    account.add(Chunk("a", 1, engine_at=100.080, times=EngineTimes(0.005, 0.030, 0.0, 0)), 100.081)
+    take = account.add_unread if unread else lambda chunk: account.add(chunk, 100.112)
+    take(Chunk("bc", 2, engine_at=100.110, finish=finish, times=EngineTimes(0.005, 0.030, 0.020, 1)))
+    return account
+
+
+def parts(receipt: Receipt) -> tuple[float | None, ...]:
+    return tuple(getattr(receipt, name) for name in PARTS)
+
+
+def test_the_engines_own_times_are_told_and_all_parts_add_up() -> None:
+    receipt = in_engine(finish=FinishReason.STOP).close(code="OK", now=100.115, price=PRICE)
+    assert parts(receipt) == (10.0, None, 5.0, 5.0, 30.0, 20.0, 45.0)
+    assert receipt.preemptions == 1
+    assert in_engine(finish=None).token_gaps == [(0.020, 2)]  # not the event loop's 0.030
+
+
+def test_a_decode_that_was_cut_short_lasted_until_then() -> None:
+    receipt = in_engine(finish=None).close(code="CANCELLED", now=100.500, price=PRICE)
+    assert parts(receipt) == (10.0, None, 5.0, 5.0, 30.0, 425.0, 25.0)
+    assert sum(part or 0.0 for part in parts(receipt)) == receipt.total_ms
+
+
+def test_a_reader_that_left_after_the_engines_end_does_not_make_it_slower() -> None:
+    receipt = in_engine(finish=FinishReason.STOP, unread=True).close(code="CANCELLED", now=100.500, price=PRICE)
+    assert (receipt.decode_ms, receipt.gateway_ms) == (20.0, 430.0)
+
+
+def test_what_no_engine_told_is_absent() -> None:
+    receipt = served()
+    assert (receipt.engine_queue_ms, receipt.prefill_ms, receipt.decode_ms, receipt.preemptions) == (None,) * 4
+    told = to_json(receipt).keys()
+    assert not {"engine_queue_ms", "prefill_ms", "decode_ms", "preemptions"} & told
+    assert to_json(replace(receipt, preemptions=0))["preemptions"] == 0
 
 
 def test_waiting_for_a_slot_is_not_the_gateways_own_time() -> None:
@@ -136,6 +181,19 @@ def test_the_sum_of_the_log_equals_the_metrics(tmp_path: Path) -> None:
     assert value("requests_total", variant="rag", code="OK") == 5
     assert value("requests_total", variant="none", code="UNAVAILABLE") == 1
     assert value("inter_token_seconds_count", variant="rag") == 10
+
+
+def test_the_engines_own_times_are_counted_by_backend(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    sink = Sink(Metrics(registry), ReceiptLog(tmp_path / "r.jsonl"), lambda: ["support"])
+    account = in_engine(finish=FinishReason.STOP)
+    account.resolve(VARIANT, 7, UnitSource.REQUEST)
+    sink.record(account.close(code="OK", now=100.115, price=PRICE))
+    sink.record(served())  # of a backend that tells none
+    for name, seconds in (("engine_queue", 0.005), ("prefill", 0.030), ("decode", 0.020)):
+        for end, expected in (("sum", seconds), ("count", 1)):
+            assert registry.get_sample_value(f"trivet_{name}_seconds_{end}", {"backend": "local"}) == expected
+    assert registry.get_sample_value("trivet_preemptions_total", {"backend": "local"}) == 1
 
 
 def test_what_a_client_writes_never_becomes_a_label(tmp_path: Path) -> None:

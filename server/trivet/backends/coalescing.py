@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from trivet.errors import GenerationFailed
-from trivet.types.generation import Chunk, FinishReason
+from trivet.types.generation import Chunk, EngineTimes, FinishReason
 
 # Any other is no end of an answer: vLLM says "error", "abort" and "repetition" too, and may say more some day.
 FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
@@ -23,6 +23,7 @@ class Coalescer:
     def __init__(self, loop: asyncio.AbstractEventLoop, tokens: int, seconds: float, input_tokens: int) -> None:
         self.finished = False  # nothing is left to fetch
         self.ended = False  # in the engine, where nothing is left to abort
+        self.waited = 0.0  # seconds, before the engine was given it
         self._loop = loop
         self._limit = tokens
         self._seconds = seconds
@@ -31,6 +32,7 @@ class Coalescer:
         self._texts: list[str] = []
         self._tokens = 0
         self._engine_at = 0.0
+        self._stats: Any = None  # vLLM's `RequestStateStats`, which it keeps up to date
         self._finish: FinishReason | None = None
         self._error: Exception | None = None
         self._delivered_at = float("-inf")
@@ -50,6 +52,7 @@ class Coalescer:
         self._tokens += len(completion.token_ids)
         self._engine_at = now
         self._cached_tokens = output.num_cached_tokens
+        self._stats = output.metrics
         if completion.finish_reason in FINISH_REASONS:
             self._finish = FINISH_REASONS[completion.finish_reason]
             self.ended = True
@@ -96,6 +99,7 @@ class Coalescer:
             finish=self._finish,
             input_tokens=self._input_tokens if first else None,
             cached_tokens=self._cached_tokens if first else None,
+            times=self._times(),
         )
         self.finished = self._finish is not None
         if first:
@@ -105,3 +109,15 @@ class Coalescer:
         self._delivered_at = self._loop.time()
         self._due = self._error is not None
         return chunk
+
+    def _times(self) -> EngineTimes | None:
+        """None where the engine counts nothing, and before its first token."""
+        stats = self._stats
+        if stats is None or not stats.first_token_ts:
+            return None
+        return EngineTimes(
+            queue=self.waited + max(0.0, stats.scheduled_ts - stats.queued_ts),
+            prefill=max(0.0, stats.first_token_ts - stats.scheduled_ts),
+            decode=max(0.0, stats.last_token_ts - stats.first_token_ts),
+            preemptions=stats.num_preemptions,
+        )

@@ -144,14 +144,16 @@ class EmbeddedVllm:
             raise InvalidRequest({"messages": "the prompt is empty"})
         if length >= self.context_tokens:
             raise PromptTooLong(f"the prompt has {length} tokens, and the context {self.context_tokens}")
-        seconds = self._settings.coalesce_ms / 1000
-        collector = Coalescer(asyncio.get_running_loop(), self._settings.coalesce_tokens, seconds, length)
+        loop, seconds = asyncio.get_running_loop(), self._settings.coalesce_ms / 1000
+        collector = Coalescer(loop, self._settings.coalesce_tokens, seconds, length)
         schema = None
         if request.json_schema is not None:
             schema = await self._admitted(request.json_schema, request.schema_owner)
         async with contextlib.AsyncExitStack() as turn:
             if schema is not None:
+                started = loop.time()
                 await turn.enter_async_context(self._engine_turns.compiling(schema, request.schema_owner))
+                collector.waited = loop.time() - started
             ticket = await engine.submit(request, lora, schema, collector)
             try:
                 while not collector.finished:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from trivet.metering.prices import Price
-from trivet.types.generation import Chunk, FinishReason
+from trivet.types.generation import Chunk, EngineTimes, FinishReason
 from trivet.types.receipt import Cost, Receipt, UnitSource
 from trivet.types.request import GenerateCall
 from trivet.types.variant import Variant
@@ -32,8 +32,9 @@ class Account:
     searches: int = 0
     submitted: float | None = None
     first_token: float | None = None
-    first_engine_at: float | None = None
     last_engine_at: float | None = None
+    engine: EngineTimes | None = None
+    engine_ended: bool = False  # it has given all that it had, read or not
     input_tokens: int | None = None
     cached_tokens: int | None = None
     expected_cached_tokens: int | None = None
@@ -68,6 +69,7 @@ class Account:
     def add_unread(self, chunk: Chunk) -> None:
         """Count what the engine had handed over when the reader left."""
         self.output_tokens = (self.output_tokens or 0) + chunk.tokens
+        self._take_times(chunk)
         self._count_input(chunk)
 
     def add(self, chunk: Chunk, now: float) -> None:
@@ -75,14 +77,24 @@ class Account:
         if chunk.tokens:
             if self.first_token is None:
                 self.first_token = now
-                self.first_engine_at = chunk.engine_at
             elif self.last_engine_at is not None:
-                self.token_gaps.append((max(0.0, chunk.engine_at - self.last_engine_at), chunk.tokens))
+                self.token_gaps.append((self._gap(chunk, self.last_engine_at), chunk.tokens))
             self.last_engine_at = chunk.engine_at
             self.output_tokens = (self.output_tokens or 0) + chunk.tokens
+        self._take_times(chunk)
         self._count_input(chunk)
         if chunk.finish is not None:
             self.finish = chunk.finish
+
+    def _take_times(self, chunk: Chunk) -> None:
+        self.engine = chunk.times or self.engine
+        self.engine_ended = chunk.finish is not None
+
+    def _gap(self, chunk: Chunk, last_engine_at: float) -> float:
+        """Seconds since the token before this chunk's: by the engine's clock, else as the event loop saw them come."""
+        if chunk.times is not None and self.engine is not None:
+            return max(0.0, chunk.times.decode - self.engine.decode)
+        return max(0.0, chunk.engine_at - last_engine_at)
 
     def _count_input(self, chunk: Chunk) -> None:
         """Known, and charged, once the engine has computed it: its first token says so."""
@@ -95,6 +107,9 @@ class Account:
         """The receipt. `code` is the name of the status that the client gets; a failed call shows no passage ids."""
         call, variant = self.call, self.variant
         total = now - call.arrived
+        times = self._engine_times(now)
+        own = total - self._waits() - (self._engine_wait(now) if times is None else sum(times))
+        engine_queue, prefill, decode = times or (None, None, None)
         return Receipt(
             request_id=call.request_id,
             tenant=call.tenant,
@@ -120,10 +135,12 @@ class Account:
             retrieval_ms=_ms(self.retrieval),
             adapter_wait_ms=_ms(self.adapter_wait),
             ttft_ms=_ms_between(call.arrived, self.first_token),
-            prefill_ms=_ms_between(self.submitted, self.first_engine_at),
-            decode_ms=_ms_between(self.first_engine_at, self.last_engine_at),
+            engine_queue_ms=_ms(engine_queue),
+            prefill_ms=_ms(prefill),
+            decode_ms=_ms(decode),
             total_ms=_ms(total),
-            gateway_ms=_ms(max(0.0, total - self._waits() - self._engine_wait(now))),
+            gateway_ms=_ms(max(0.0, own)),
+            preemptions=None if self.engine is None else self.engine.preemptions,
             cost=self._cost(price),
             degraded=tuple(self.degraded),
             retrieval_confidence=self.retrieval_confidence,
@@ -146,6 +163,15 @@ class Account:
     def _waits(self) -> float:
         """Before the hand-over: for a place, for the adapter and its slot, for passages."""
         return (self.queue or 0.0) + (self.retrieval or 0.0) + (self.adapter_wait or 0.0)
+
+    def _engine_times(self, now: float) -> tuple[float, float, float] | None:
+        """Queue, prefill and decode, as the engine says; a decode that was cut short lasted until it was cut."""
+        if self.engine is None:
+            return None
+        queue, prefill, decode = self.engine.queue, self.engine.prefill, self.engine.decode
+        if not self.engine_ended:
+            decode = max(decode, self._engine_wait(now) - queue - prefill)
+        return queue, prefill, decode
 
     def _engine_wait(self, now: float) -> float:
         """From the hand-over to the last token; if it never came (or more was awaited), until now."""

@@ -29,6 +29,10 @@ class Metrics:
         self.inter_token = histogram("inter_token_seconds", "Between tokens at the engine's output.", *by_variant)
         self.overhead = histogram("gateway_overhead_seconds", "The gateway's own time, by stage.", "stage")
         self.queue = histogram("queue_seconds", "Waiting for admission.")
+        self.engine_queue = histogram("engine_queue_seconds", "In the engine's own queue.", "backend")
+        self.prefill = histogram("prefill_seconds", "In the engine, to the first token.", "backend")
+        self.decode = histogram("decode_seconds", "In the engine, from the first token on.", "backend")
+        self.preemptions = counter("preemptions_total", "Times that the engine computed a request again.", "backend")
         self.retrieval = histogram("retrieval_duration_seconds", "Search, embedding included.", "index", "outcome")
         self.tokens = counter("tokens_total", "Tokens, by kind.", *by_variant, "kind")
         self.expected_cached = counter(

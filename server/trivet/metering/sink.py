@@ -68,7 +68,20 @@ class Sink:
             metrics.queue.observe(receipt.queue_ms / 1000)
         if receipt.ttft_ms is not None:
             metrics.ttft.labels(*labels).observe(receipt.ttft_ms / 1000)
+        self._count_engine(receipt)
         inter_token = metrics.inter_token.labels(*labels)
         for seconds, tokens in token_gaps:
             for _ in range(tokens):
                 inter_token.observe(seconds / tokens)
+
+    def _count_engine(self, receipt: Receipt) -> None:
+        metrics = self._metrics
+        for histogram, value in (
+            (metrics.engine_queue, receipt.engine_queue_ms),
+            (metrics.prefill, receipt.prefill_ms),
+            (metrics.decode, receipt.decode_ms),
+        ):
+            if value is not None:
+                histogram.labels(receipt.backend).observe(value / 1000)
+        if receipt.preemptions:
+            metrics.preemptions.labels(receipt.backend).inc(receipt.preemptions)

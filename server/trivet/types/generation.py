@@ -43,11 +43,26 @@ class BackendRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineTimes:
+    """What the engine says of one request, by its own clock; seconds.
+
+    `queue`: until the engine first scheduled it, with the wait for its turn to have a schema compiled. `prefill`: from
+    then to its first token. `decode`: from that to its last token so far. `preemptions`: how often it lost its blocks
+    to others, and was computed again.
+    """
+
+    queue: float
+    prefill: float
+    decode: float
+    preemptions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """Some tokens out, coalesced. Counts are of this chunk, but for the prompt's, which are of the request.
 
     The prompt's come with the first tokens: then it is known to be computed. `engine_at` is the event loop's time at
-    which the last of these tokens left the engine.
+    which the last of these tokens left the engine. `times`: up to its last token, of a backend that tells them.
     """
 
     text: str
@@ -56,3 +71,4 @@ class Chunk:
     finish: FinishReason | None = None
     input_tokens: int | None = None
     cached_tokens: int | None = None
+    times: EngineTimes | None = None

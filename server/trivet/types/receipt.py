@@ -43,7 +43,10 @@ class Receipt:
     """What served one request, what it took and what it cost. None is unknown, never 0. Times in milliseconds.
 
     `queue_ms`: for a place among the requests that run. `adapter_wait_ms`: until the adapter was in the engine again,
-    if it had given way to others, and for a slot; absent where none is used. `retrieval_confidence`: the best
+    if it had given way to others, and for a slot; absent where none is used. `engine_queue_ms`, `prefill_ms`,
+    `decode_ms` and `preemptions` are the engine's own (see `EngineTimes`): absent where it does not tell them, and
+    before its first token; a decode that was cut short lasts until it was cut. `gateway_ms` is what the others leave
+    of the total. `retrieval_confidence`: the best
     passage's score by the reranker where there was one, else its similarity. `rollout_step`: -1 before the first one.
     `unit_hash` and `text_hash` are salted, for those who compare requests. `cold`: one of the first of its variant
     after a warm-up, or one that waited for its adapter. `shadow`: nobody saw the answer.
@@ -73,10 +76,12 @@ class Receipt:
     retrieval_ms: float | None = None
     adapter_wait_ms: float | None = None
     ttft_ms: float | None = None
+    engine_queue_ms: float | None = None
     prefill_ms: float | None = None
     decode_ms: float | None = None
     total_ms: float | None = None
     gateway_ms: float | None = None
+    preemptions: int | None = None
     cost: Cost = Cost()
     degraded: tuple[str, ...] = ()
     retrieval_confidence: float | None = None
