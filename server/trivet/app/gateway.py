@@ -61,6 +61,7 @@ from trivet.routing.table import RouteTable
 from trivet.rpc.admin import AdminServicer
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.inference import InferenceServicer
+from trivet.rpc.intake import RequestIntake
 from trivet.rpc.rollouts import RolloutWatches
 from trivet.rpc.server import Health, Listener, StartingServicer
 from trivet.rpc.status import code_name_of
@@ -254,9 +255,8 @@ class Gateway:
             search=SearchPipeline(components.routes, retriever, _searches()),
             receipts=receipts,
             feedback=FeedbackIntake(receipts, state, self._metrics, rollouts.rate),
-            keys=keys,
+            intake=RequestIntake(keys, schema_limits(self._config.file.schemas)),
             slow_reader_timeout=self._config.file.server.slow_reader_timeout,
-            schema_limits=schema_limits(self._config.file.schemas),
         )
         return inference, self._admin_servicer(components, keys, reload)
 

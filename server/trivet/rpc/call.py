@@ -40,7 +40,7 @@ class Call:
         self.trailers: list[tuple[str, str | bytes]] = [("x-request-id", self.request_id)]
         self.arrived = asyncio.get_running_loop().time()
         remaining = context.time_remaining()
-        self.deadline = None if remaining is None else self.arrived + remaining
+        self.deadline: float | None = None if remaining is None else self.arrived + remaining
         self.receipt: Receipt | None = None
 
     def close(self, receipt: Receipt) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -89,15 +90,16 @@ def generate_call(
     priority: int,
     forced_variant: str = "",
     schema_limits: SchemaLimits = DEFAULT_LIMITS,
+    ordered_schema: Mapping[str, Any] | None = None,
 ) -> GenerateCall:
-    """Check a request; InvalidRequest names every field that is wrong."""
+    """Check a request; InvalidRequest names every field that is wrong. `ordered_schema` stands for the message's."""
     problems = Problems()
     messages = _conversation(request, problems)
     _check_sampling(request, problems)
     retrieval = request.retrieval
     top_k = retrieval.top_k if retrieval.HasField("top_k") else None
     problems.expect(top_k is None or 1 <= top_k <= MAX_TOP_K, "retrieval.top_k", f"expected 1 to {MAX_TOP_K}")
-    schema = _schema(request, problems, schema_limits)
+    schema = _schema(request, ordered_schema, problems, schema_limits)
     problems.refuse()
     return GenerateCall(
         request_id=request_id,
@@ -182,10 +184,15 @@ def _check_sampling(request: inference_pb2.GenerateRequest, problems: Problems) 
     problems.expect(all(request.stop), "stop", "an empty stop string would stop at once")
 
 
-def _schema(request: inference_pb2.GenerateRequest, problems: Problems, limits: SchemaLimits) -> dict[str, Any] | None:
-    if not request.HasField("json_schema"):
+def _schema(
+    request: inference_pb2.GenerateRequest,
+    ordered: Mapping[str, Any] | None,
+    problems: Problems,
+    limits: SchemaLimits,
+) -> dict[str, Any] | None:
+    if ordered is None and not request.HasField("json_schema"):
         return None
-    schema = schema_from_struct(request.json_schema)
+    schema = schema_from_struct(request.json_schema) if ordered is None else dict(ordered)
     problems.expect(bool(schema), "json_schema", "is empty, expected a JSON schema")
     wrong = "; ".join(f"at {problem}" for problem in schema_problems(schema, limits))
     problems.expect(not wrong, "json_schema", wrong)

@@ -37,6 +37,7 @@ from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.routing.table import RouteTable
 from trivet.rpc.auth import Authenticator, KeyEntry
 from trivet.rpc.inference import InferenceServicer
+from trivet.rpc.intake import RequestIntake
 from trivet.rpc.server import Health, Listener, ListenerSettings, TlsFiles
 from trivet.rpc.status import code_name_of
 from trivet.stores.state import StateStore
@@ -205,7 +206,7 @@ async def gateway(
     )
     entries = [KeyEntry(_sha256(secret), tenant, role) for secret, tenant, role in keys]
     entries += [KeyEntry(_sha256(secret), keys[0][1], KeyRole.CLIENT, tester=True) for secret in testers]
-    authenticator = Authenticator(entries)
+    intake = RequestIntake(Authenticator(entries))
     servicer = InferenceServicer(
         generation=generation,
         search=SearchPipeline(table, bounded, Admission(max_running=4, max_queued=4, max_queued_tokens=1)),
@@ -213,7 +214,7 @@ async def gateway(
         feedback=FeedbackIntake(
             receipts, state, metrics, lambda receipt, score: rated.append((receipt.request_id, score))
         ),
-        keys=authenticator,
+        intake=intake,
         slow_reader_timeout=slow_reader_timeout,
     )
     health = Health()

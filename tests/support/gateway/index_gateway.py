@@ -23,6 +23,7 @@ from trivet.routing.table import RouteTable
 from trivet.rpc.admin import AdminServicer
 from trivet.rpc.auth import Authenticator, KeyEntry
 from trivet.rpc.inference import InferenceServicer
+from trivet.rpc.intake import RequestIntake
 from trivet.rpc.server import Health, Listener, ListenerSettings
 from trivet.rpc.uploads import UnfinishedUploads
 from trivet.stores.data_folder import DataFolder
@@ -85,7 +86,12 @@ async def index_gateway(
         listener = Listener(_LIMITS, Health())
         listener.serve_inference(
             InferenceServicer(
-                generation=unused, search=search, receipts=unused, feedback=unused, keys=keys, slow_reader_timeout=5
+                generation=unused,
+                search=search,
+                receipts=unused,
+                feedback=unused,
+                intake=RequestIntake(keys),
+                slow_reader_timeout=5,
             )
         )
         listener.serve_admin(

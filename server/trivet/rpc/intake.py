@@ -1,0 +1,81 @@
+"""Requests for an answer or a search, checked: the same for every door that they come through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from trivet.api.v1 import inference_pb2
+from trivet.fairness.fair_semaphore import FairSemaphore
+from trivet.rpc.auth import Authenticator
+from trivet.rpc.wire import generate_call, priority_of, retrieve_call, variant_of
+from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
+from trivet.types.answer import RetrieveCall
+from trivet.types.request import GenerateCall
+
+SMALL_SCHEMA = 1024  # bytes; a larger one takes up to milliseconds to read, and the event loop is everybody's
+
+
+class IncomingCall(Protocol):
+    """What is known of a call beside its message. Times: the event loop's clock."""
+
+    request_id: str
+    arrived: float
+    deadline: float | None
+
+    def metadata(self, name: str) -> str | None:
+        """One metadata value (an HTTP header's), None if absent."""
+        ...
+
+
+class RequestIntake:
+    """Authenticates, checks, and makes what the pipelines take. All calls come from one event loop."""
+
+    def __init__(self, keys: Authenticator, schema_limits: SchemaLimits = DEFAULT_LIMITS) -> None:
+        self._keys = keys
+        self._schema_limits = schema_limits
+        self._schemas = FairSemaphore(1)  # large ones being read
+
+    async def generate_call(
+        self, request: inference_pb2.GenerateRequest, call: IncomingCall, schema: Mapping[str, Any] | None = None
+    ) -> GenerateCall:
+        """`schema` stands for the message's own, which does not keep the order of fields.
+
+        Raises Unauthenticated, PermissionDenied, and InvalidRequest that names every wrong field.
+        """
+        caller = self._keys.authenticate(call.metadata("authorization"))
+        check = partial(
+            generate_call,
+            request,
+            request_id=call.request_id,
+            tenant=caller.tenant,
+            arrived=call.arrived,
+            deadline=call.deadline,
+            priority=priority_of(call.metadata("x-trivet-priority")),
+            forced_variant=variant_of(call.metadata("x-trivet-variant"), caller),
+            schema_limits=self._schema_limits,
+            ordered_schema=schema,
+        )
+        if schema is None and request.json_schema.ByteSize() <= SMALL_SCHEMA:
+            return check()
+        async with self._schemas.slot(caller.tenant):
+            return await asyncio.to_thread(check)
+
+    def retrieve_call(self, request: inference_pb2.RetrieveRequest, call: IncomingCall) -> RetrieveCall:
+        """The same for a search; one of an index by its name is for operators."""
+        authorization = call.metadata("authorization")
+        keys = self._keys
+        caller = keys.require_operator(authorization) if request.index else keys.authenticate(authorization)
+        return retrieve_call(
+            request,
+            request_id=call.request_id,
+            tenant=caller.tenant,
+            arrived=call.arrived,
+            deadline=call.deadline,
+        )
+
+    def tenant(self, call: IncomingCall) -> str:
+        """Whose call it is; Unauthenticated."""
+        return self._keys.authenticate(call.metadata("authorization")).tenant
