@@ -62,6 +62,20 @@ def cells() -> dict[str, Cell]:
 
 QUICK = ("control: by request, 50%, 2,000 units", "no harm, 50%, 500 units", "1.5x the time, 50%, 2,000 units")
 
+CONTROLLED = (
+    "no harm, 50%, 5,000 units",
+    "a bot of 25% that always fails, 50%, 2,000 units",
+    "no harm, 1%, 2,000 units",
+    "no harm, 1-5-25-50%, drift 0.6, 5,000 units",
+    "200 cold requests, marked, 5%, 2,000 units",
+    "format 95 to 90, 50%, 2,000 units",
+    "1.5x the time, 5%, 2,000 units",
+    "error 0.5 to 50%, 1%, 5,000 units",
+    "equal, four guardrails proven in 40,000 requests, 50%, 5,000 units",
+    "format a point beyond the margin, 40,000 requests, 50%, 5,000 units",
+)
+"""Those that are run through the controller too: where false rollbacks and misses are likeliest, and each rule once."""
+
 
 def _null() -> dict[str, Cell]:
     return {

@@ -153,13 +153,14 @@ class Controller:
         decision = decide(judged.spec, position, statistics, health, now)
         thresholds = judged.replay.thresholds
         self._on_look(record, Look(now, decision, health, thresholds))
+        if decision.event is None and now - judged.told < TOLD_SECONDS:
+            return
         evidence = evidence_json(
             judged.spec, position, statistics, health, thresholds, decision, now, judged.replay.number,
             snapshots_of(record, gateways),
         )  # fmt: skip
-        if decision.event is not None or now - judged.told >= TOLD_SECONDS:
-            judged.told = now
-            await self._store.tell_look(record.id, evidence)
+        judged.told = now
+        await self._store.tell_look(record.id, evidence)
         if decision.event is None:
             return
         after = apply(position, decision.event, judged.spec, now)
