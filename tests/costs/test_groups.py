@@ -66,6 +66,16 @@ def test_the_dearest_come_first_and_days_in_their_order() -> None:
         assert groups.ordered()[0][0][0] == first
 
 
+def test_copies_are_on_an_account_of_their_own() -> None:
+    copy = receipt(0, tenant="acme", shadow=True, account="shadow", cost=Cost(input=5))
+    groups, accounts = Groups(["tenant"]), Groups(["account"])
+    for one in (receipt(1, tenant="acme", cost=Cost(input=3)), copy):
+        groups.add(entry(one))
+        accounts.add(entry(one))
+    assert {group: sums.total for group, sums in groups.sums.items()} == {("acme",): 3, ("(shadow)",): 5}
+    assert {group: sums.total for group, sums in accounts.sums.items()} == {("-",): 3, ("shadow",): 5}
+
+
 def test_a_dimension_that_is_none_is_refused() -> None:
     for name in ("colour", "label:", ""):
         with pytest.raises(InvalidRequest, match="expected one of route"):

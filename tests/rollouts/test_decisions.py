@@ -11,7 +11,7 @@ from tests.support.rollout_observations import SPEC
 from trivet.rollouts.judgement.case import Health, Reason
 from trivet.rollouts.judgement.decisions import Decision, decide
 from trivet.rollouts.observation import Exclusion
-from trivet.rollouts.spec import Approval, Guardrail, GuardrailKind
+from trivet.rollouts.spec import Approval, GuardrailKind
 from trivet.rollouts.states import Event, Position, State
 from trivet.rollouts.statistics import ArmSums
 from trivet.rollouts.tallying.tally import StepStatistics
@@ -196,20 +196,6 @@ def test_warming_ends_when_all_are_warm_or_halts() -> None:
     assert decide(replace(SPEC, shadow_seconds=60.0), warming, nothing, WELL, NOW).event is Event.BEGIN_SHADOW
     late = replace(warming, since=NOW - 601)
     assert decide(SPEC, late, nothing, Health(waiting_for=("gateway-1",)), NOW).event is Event.HALT
-
-
-def test_a_shadow_that_disagrees_is_rolled_back_and_one_unheard_waits() -> None:
-    agreement = Guardrail(GuardrailKind.SHADOW_AGREEMENT, tolerance=0.1)
-    spec = replace(SPEC, shadow_seconds=60.0, guardrails=(*SPEC.guardrails, agreement))
-    shadow = Position(State.SHADOW, since=NOW - 61)
-
-    def found(units: int, bad: int) -> Decision:
-        sums = {arm: {agreement.kind: _arm(units if arm is Arm.CANDIDATE else 0, bad)} for arm in Arm}
-        return decide(spec, shadow, replace(_statistics(units=(0, 0)), step=-1, sums=sums), WELL, NOW)
-
-    assert found(200, 100).event is Event.ROLLBACK
-    assert found(200, 10).event is Event.BEGIN_CANARY
-    assert (found(20, 0).event, found(20, 0).reason) == (None, Reason.MISSING_DATA)
 
 
 def test_the_smoke_rule_judges_the_first_percent() -> None:

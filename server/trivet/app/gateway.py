@@ -30,6 +30,7 @@ from trivet.app.rollouts.declarations import Declarations
 from trivet.app.rollouts.gauges import RolloutGauges, move_counter
 from trivet.app.rollouts.served import ServedRoutes
 from trivet.app.rollouts.serving import Rollouts
+from trivet.app.rollouts.shadow import shadow_traffic
 from trivet.app.runtime_info import RuntimeInfo
 from trivet.app.state.opening import open_state
 from trivet.app.supervision.log_rotation import LogRotation
@@ -47,6 +48,7 @@ from trivet.metering.receipt_log import ReceiptLog
 from trivet.metering.sink import Sink
 from trivet.metering.weight_gauge import WeightGauge
 from trivet.pipeline.admission import Admission
+from trivet.pipeline.answer.answering import Answering
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
@@ -54,6 +56,7 @@ from trivet.pipeline.routes.readiness import Readiness
 from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
 from trivet.pipeline.routes.standby import Standby
 from trivet.pipeline.search import SearchPipeline
+from trivet.pipeline.shadow.traffic import ShadowTraffic
 from trivet.pipeline.variables import uneven_variables
 from trivet.retrieval.service import IndexService
 from trivet.routing.required import required_adapters
@@ -102,6 +105,7 @@ class Gateway:
         self._config = config
         self._read = read
         self._reload: RouteReload | None = None
+        self._shadow: ShadowTraffic | None = None
         self._progress = progress
         self._stack = AsyncExitStack()
         self._health = Health()
@@ -194,7 +198,7 @@ class Gateway:
         self._registry.register(WeightGauge(lambda: routes.routes))
         readiness = Readiness(engines.backends, self._slots, adapters, prompts.assemblers, ledger)
         warmup = Warmup(routes, adapters, readiness, with_adapters)
-        route_updater = RouteUpdater(routes, adapters, demand, readiness, self._follower.changed)
+        route_updater = RouteUpdater(routes, adapters, demand, readiness, self._flipped)
         self._stack.push_async_callback(engines.close)
         self._stack.push_async_callback(adapters.close)
         self._stack.push_async_callback(engines.end_supervision)
@@ -263,20 +267,44 @@ class Gateway:
     def _generation(
         self, components: _Components, retriever: BoundedRetriever, prices: dict[str, Price], receipts: ReceiptLog
     ) -> GenerationPipeline:
+        backends, prompts = components.engines.backends, components.prompts.assemblers
+        answering = Answering(
+            adapters=components.adapters,
+            retriever=retriever,
+            prompts=prompts,
+            backends=backends,
+            slots=self._slots,
+            ledger=components.ledger,
+            enter=components.readiness.enter,
+        )
+        shadow = self._shadow = shadow_traffic(
+            routes=components.routes,
+            admission=self._admission,
+            answering=answering,
+            readiness=components.readiness,
+            prices=prices,
+            receipts=receipts,
+            metrics=self._metrics,
+            rollouts=components.rollouts,
+        )
+        self._stack.push_async_callback(shadow.close)
         return GenerationPipeline(
             routes=components.routes,
             admission=self._admission,
-            adapters=components.adapters,
-            retriever=retriever,
-            prompts=components.prompts.assemblers,
-            backends=components.engines.backends,
-            slots=self._slots,
-            ledger=components.ledger,
+            answering=answering,
+            shadow=shadow,
+            prompts=prompts,
+            backends=backends,
             prices=prices,
             sink=Sink(self._metrics, receipts, lambda: components.routes.routes, components.rollouts.record),
             code_of=code_name_of,
-            enter=components.readiness.enter,
         )
+
+    def _flipped(self) -> None:
+        """Other routes are served."""
+        self._follower.changed()
+        if self._shadow is not None:
+            self._shadow.review()
 
     def _admin_servicer(self, components: _Components, keys: Authenticator, reload: RouteReload) -> AdminServicer:
         server = self._config.file.server

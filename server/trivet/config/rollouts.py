@@ -20,6 +20,8 @@ _FIELDS = {
     "soak_seconds": "soak",
     "shadow_seconds": "shadow.time",
     "shadow_share": "shadow.share",
+    "shadow_running": "shadow.max_running",
+    "shadow_load": "shadow.load",
 }
 _FIELD = re.compile("|".join(_FIELDS))
 _DEFAULTS = {guardrail.kind: guardrail for guardrail in DEFAULT_GUARDRAILS}
@@ -33,8 +35,7 @@ def rollout_spec(file: ConfigFile, route: str, *, stable_digest: str, candidate_
     section = file.routes[route].rollout
     if section is None:
         raise KeyError(route)
-    shadow = section.shadow
-    return RolloutSpec(
+    spec = RolloutSpec(
         route=route,
         stable=section.stable,
         candidate=section.candidate,
@@ -55,8 +56,16 @@ def rollout_spec(file: ConfigFile, route: str, *, stable_digest: str, candidate_
         holdout=section.holdout,
         most_without_unit=section.most_without_unit,
         stable_slowdown=section.stable_slowdown,
-        shadow_seconds=0.0 if shadow is None else shadow.time,
-        shadow_share=0.0 if shadow is None else shadow.share,
+    )
+    shadow = section.shadow
+    if shadow is None:
+        return spec
+    return replace(
+        spec,
+        shadow_seconds=shadow.time,
+        shadow_share=shadow.share,
+        shadow_running=shadow.max_running,
+        shadow_load=shadow.load,
     )
 
 

@@ -55,6 +55,8 @@ def _entry(data: Any) -> Entry:
     code = fields["code"]
     if code == _NOT_FOUND and not fields.get("variant"):
         fields["route"] = UNKNOWN  # whatever a client called it
+    if account := fields.get("account"):
+        fields["tenant"] = f"({account})"  # whose request it was bears none of it
     labels = data.get("labels", {})
     if not all(type(value) is str for value in labels.values()):
         raise Damaged("a label is no text")

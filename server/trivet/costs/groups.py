@@ -97,7 +97,10 @@ def _field(name: str) -> Callable[[Entry], str]:
 
 
 DIMENSIONS: dict[str, Callable[[Entry], str]] = {
-    **{name: _field(name) for name in ("route", "variant", "backend", "adapter", "prompt", "index", "tenant")},
+    **{
+        name: _field(name)
+        for name in ("route", "variant", "backend", "adapter", "prompt", "index", "tenant", "account")
+    },
     "code": lambda entry: entry.code,
     "hour": lambda entry: entry.at.strftime("%Y-%m-%dT%H"),
     "day": lambda entry: entry.at.strftime("%Y-%m-%d"),

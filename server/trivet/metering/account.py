@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 
 from trivet.metering.prices import Price
 from trivet.types.generation import Chunk, EngineTimes, FinishReason
-from trivet.types.receipt import Cost, Receipt, UnitSource
+from trivet.types.receipt import Cost, Receipt, ShadowPair, UnitSource
 from trivet.types.request import GenerateCall
 from trivet.types.variant import Variant
+
+SHADOW_ACCOUNT = "shadow"
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Account:
     cold: bool = False
     shadow: bool = False
     format_valid: bool | None = None
+    shadow_pair: ShadowPair | None = None
     token_gaps: list[tuple[float, int]] = field(default_factory=list)
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -153,6 +156,8 @@ class Account:
             cold=self.cold or bool(_ms(self.adapter_wait)),
             shadow=self.shadow,
             format_valid=self.format_valid if code == "OK" else None,
+            shadow_pair=self.shadow_pair,
+            account=SHADOW_ACCOUNT if self.shadow else "",
         )
 
     def _finish_reason(self, code: str) -> FinishReason:

@@ -79,4 +79,9 @@ class Metrics:
             "rollout_transitions_total", "Changes of rollouts that this gateway made.", "route", "event", "reason"
         )
         self.rollbacks = counter("rollbacks_total", "Rollbacks that this gateway made.", "route", "reason")
+        self.shadow = counter("shadow_total", "Requests that were drawn to be copied, by outcome.", "route", "outcome")
+        self.shadow_tokens = counter("shadow_tokens_total", "Tokens of copies, by kind.", *by_variant, "kind")
+        self.shadow_cost = counter(
+            "shadow_cost_usd_total", "Cost of copies in USD, by component.", *by_variant, "component"
+        )
         self.build = Info("trivet_build", "What is running.", registry=registry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from trivet.errors import Draining, Overloaded
@@ -18,6 +18,8 @@ MAX_VICTIMS = 64  # for one newcomer
 
 class Permit:
     """A request's place among those that run."""
+
+    waits = True
 
     def __init__(self, admission: Admission, tenant: str, tokens: int) -> None:
         self.held = True
@@ -65,6 +67,7 @@ class Admission:
         self._returning: deque[Waiter] = deque()  # they had a place before, and go ahead of all others
         self._tickets = itertools.count()
         self._draining = False
+        self._on_demand: Callable[[], None] = lambda: None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -72,6 +75,25 @@ class Admission:
     def in_flight(self) -> int:
         """Admitted and waiting."""
         return self._running + self._queued
+
+    @property
+    def running(self) -> int:
+        """Those that have a place now."""
+        return self._running
+
+    @property
+    def max_running(self) -> int:
+        """How many places there are."""
+        return self._max_running
+
+    @property
+    def spare(self) -> bool:
+        """Whether nobody waits for anything, and the server is not stopping."""
+        return not self._queued and not self._draining
+
+    def on_demand(self, told: Callable[[], None]) -> None:
+        """`told` is called whenever somebody takes a place or has to wait for one, and when the server is to stop."""
+        self._on_demand = told
 
     @asynccontextmanager
     async def enter(self, *, tokens: int, priority: int = 0, tenant: str = "") -> AsyncIterator[Permit]:
@@ -133,6 +155,7 @@ class Admission:
     async def drain(self) -> None:
         """Take nothing new and return when what is in flight has ended."""
         self._draining = True
+        self._on_demand()
         await self._idle.wait()
 
     def _make_room(self, tenant: str, tokens: int) -> None:
@@ -213,6 +236,7 @@ class Admission:
         self._running += 1
         self._permits[tenant] += 1
         self._queue.had_turn(tenant)
+        self._on_demand()
 
     def _free_permit(self, tenant: str) -> None:
         self._running -= 1
@@ -223,6 +247,7 @@ class Admission:
     def _enter_queue(self, tokens: int) -> None:
         self._queued += 1
         self._queued_tokens += tokens
+        self._on_demand()
 
     def _leave_queue(self, tokens: int) -> None:
         self._queued -= 1

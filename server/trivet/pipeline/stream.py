@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any, Protocol
 
 from trivet.adapters.lifecycle.slots import AdapterSlots
-from trivet.errors import GenerationFailed
+from trivet.errors import GenerationFailed, Overloaded
 from trivet.metering.account import Account
-from trivet.pipeline.admission import Permit
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.response_sink import ResponseSink
 from trivet.ports import Backend
@@ -22,6 +21,21 @@ from trivet.types.variant import CacheScope, Route, Sampling, Variant
 
 ANSWERED = (FinishReason.STOP, FinishReason.LENGTH)
 OPERATOR = ""  # whose a variant's schema is
+_RETRY_AFTER = 1.0
+
+
+class Place(Protocol):
+    """What a request holds while it runs."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may stand in line for a slot of the engine or for the trial of a client's schema, where it might
+        make others wait; else it fails with Overloaded there."""
+        ...
+
+    def aside(self) -> AbstractAsyncContextManager[None]:
+        """Let others have the place while it waits for something else."""
+        ...
 
 
 class AnswerStream:
@@ -40,7 +54,7 @@ class AnswerStream:
         resolution: Resolution,
         prompt: AssembledPrompt,
         adapter: str | None,
-        permit: Permit,
+        place: Place,
         account: Account,
         sink: ResponseSink,
     ) -> str:
@@ -53,7 +67,7 @@ class AnswerStream:
         backend = self._backends[variant.backend]
         schema, owner = (call.json_schema, call.tenant) if call.json_schema else (variant.json_schema, OPERATOR)
         if schema is not None and not backend.schema_known(schema, owner):
-            await self._admit_schema(backend, schema, owner, permit, account)
+            await self._admit_schema(backend, schema, owner, place, account)
         salt = cache_salt(resolution.route, call.tenant)
         request = BackendRequest(
             request_id=call.request_id,
@@ -68,7 +82,7 @@ class AnswerStream:
             on_unread=account.add_unread,
         )
         pieces: list[str] = []
-        async with self._slot(variant.backend, adapter, permit, account):
+        async with self._slot(variant.backend, adapter, place, account):
             key = self._ledger.key(backend, salt, adapter, prompt.prefix_fingerprint)
             account.expected_cached_tokens = self._ledger.expected(key, prompt.prefix_tokens, backend.block_size)
             account.submit(loop.time())
@@ -86,19 +100,21 @@ class AnswerStream:
 
     @staticmethod
     async def _admit_schema(
-        backend: Backend, schema: Mapping[str, Any], owner: str, permit: Permit, account: Account
+        backend: Backend, schema: Mapping[str, Any], owner: str, place: Place, account: Account
     ) -> None:
         """A new schema waits for its turn; others have the request's place meanwhile. The wait is the queue's."""
+        if not place.waits and owner != OPERATOR:
+            raise Overloaded("schemas", 0, _RETRY_AFTER)
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            async with permit.aside():
+            async with place.aside():
                 await backend.admit_schema(schema, owner)
         finally:
             account.queue = (account.queue or 0.0) + loop.time() - started
 
     @asynccontextmanager
-    async def _slot(self, backend: str, adapter: str | None, permit: Permit, account: Account) -> AsyncIterator[None]:
+    async def _slot(self, backend: str, adapter: str | None, place: Place, account: Account) -> AsyncIterator[None]:
         """Hold a slot of the engine; a request that has to wait for one lets others have its place meanwhile."""
         if adapter is None:
             yield
@@ -107,19 +123,19 @@ class AnswerStream:
         async with AsyncExitStack() as held:
             if slots.admits(adapter):
                 await held.enter_async_context(slots.enter(adapter))
+            elif not place.waits:
+                raise Overloaded("adapter slots", slots.leased, _RETRY_AFTER)
             else:
-                await self._line_up(slots, adapter, permit, account, held)
+                await self._line_up(slots, adapter, place, account, held)
             yield
 
     @staticmethod
-    async def _line_up(
-        slots: AdapterSlots, adapter: str, permit: Permit, account: Account, held: AsyncExitStack
-    ) -> None:
+    async def _line_up(slots: AdapterSlots, adapter: str, place: Place, account: Account, held: AsyncExitStack) -> None:
         """Enter a slot into `held`. The wait for it is the adapter's; that for a place afterwards is the queue's."""
         loop = asyncio.get_running_loop()
         started = stepped_up = loop.time()
         try:
-            async with permit.aside():
+            async with place.aside():
                 try:
                     await held.enter_async_context(slots.enter(adapter))
                 finally:

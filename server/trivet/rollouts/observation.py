@@ -43,7 +43,8 @@ class Observation:
     """One finished request of a step. Times in milliseconds, `at` in seconds of the store's clock; None is unknown.
 
     `unit` and `text` are hashes. `format_valid` is None where the variant declares no format, `feedback` in [0, 1]
-    (1 is best) where somebody rated the answer, `agreement` in [0, 1] only on a shadow pair.
+    (1 is best) where somebody rated the answer. On a shadow pair alone: `agreement` in [0, 1], and of the request that
+    was copied `real_format_valid` and `real_degraded`.
     """
 
     request_id: str
@@ -60,6 +61,8 @@ class Observation:
     degraded: bool = False
     feedback: float | None = None
     agreement: float | None = None
+    real_format_valid: bool | None = None
+    real_degraded: bool = False
     cold: bool = False
     forced: bool = False
     holdout: bool = False
@@ -70,7 +73,8 @@ class Observation:
 def exclusion(observation: Observation) -> Exclusion | None:
     """Why the request does not count, by what it is alone; the first reason that holds. None if it counts.
 
-    A shadow pair counts before the first step, for its agreement alone, and never beside requests of the real arms.
+    A shadow pair counts before the first step, for what both answers say, and never beside requests of the real arms.
+    It may be a cold one: its times say nothing in any case.
     """
     reasons = (
         (observation.synthetic, Exclusion.SYNTHETIC),
@@ -79,7 +83,7 @@ def exclusion(observation: Observation) -> Exclusion | None:
         (observation.holdout, Exclusion.HOLDOUT),
         (observation.outcome is Outcome.REFUSED, Exclusion.REFUSED),
         (observation.outcome is Outcome.CLIENT_FAULT, Exclusion.CLIENT_FAULT),
-        (observation.cold, Exclusion.COLD),
+        (observation.cold and not observation.shadow, Exclusion.COLD),
         (observation.unit is None, Exclusion.NO_UNIT),
     )
     return next((reason for holds, reason in reasons if holds), None)
@@ -88,7 +92,8 @@ def exclusion(observation: Observation) -> Exclusion | None:
 class RetryWindow:
     """Tells a retry: the same request id, or the same unit and text, within `seconds` of the one before.
 
-    A failing variant would otherwise multiply its own failures. Remembers `capacity` requests at most.
+    A failing variant would otherwise multiply its own failures. A shadow is no retry of the request that it copies, but
+    of an earlier shadow. Remembers `capacity` requests at most.
     """
 
     def __init__(self, seconds: float = 10.0, capacity: int = 100_000) -> None:
@@ -103,7 +108,7 @@ class RetryWindow:
         """Whether this is a retry of a request seen before. Remembers it; call in the order of `at`."""
         keys = [("", observation.request_id)]
         if observation.unit is not None and observation.text:
-            keys.append((observation.unit, observation.text))
+            keys.append((f"{observation.unit} shadow" if observation.shadow else observation.unit, observation.text))
         self._forget(observation.at)
         found = any(key in self._last for key in keys)
         for key in keys:

@@ -70,7 +70,8 @@ class RolloutSpec:
     `minimum_*`: in each step, units per arm. `maximum_seconds`: in a step, then it halts. `silence_seconds`: without a
     request that counts in either arm, then it halts. `stable_slowdown`: stable's p95 of the time to first token over
     its own before the rollout, then it halts, for a candidate may slow an engine that both share. `shadow_share`: of
-    stable's requests, those that are copied to the candidate for `shadow_seconds` before the first step.
+    the units, those whose requests are copied to the candidate for `shadow_seconds` before the first step;
+    `shadow_running` copies at once in a gateway, while it runs no more than `shadow_load` of what it may.
     """
 
     route: str
@@ -90,6 +91,8 @@ class RolloutSpec:
     warming_seconds: float = 600.0
     shadow_seconds: float = 0.0
     shadow_share: float = 0.0
+    shadow_running: int = 2
+    shadow_load: float = 0.25
     soak_seconds: float = 3600.0
     approval: Approval = Approval.NEVER
     holdout: float = 0.0
@@ -98,8 +101,8 @@ class RolloutSpec:
 
     @property
     def guardrail_alpha(self) -> float:
-        """What each guardrail may spend in each step, so that the whole rollout spends `alpha`."""
-        return self.alpha / (len(self.guardrails) * len(self.steps))
+        """What each guardrail may spend in each step, the shadow included, so that the whole rollout spends `alpha`."""
+        return self.alpha / (len(self.guardrails) * (len(self.steps) + bool(self.shadow_seconds)))
 
     def digest(self) -> str:
         """SHA-256 in hexadecimal: another digest is another rollout, with a new salt and no statistics."""
@@ -138,7 +141,7 @@ def _bounds(spec: RolloutSpec) -> Iterator[str]:
         ("minimum_units", 30, 10_000_000), ("smoke_units", 1, 10_000_000), ("maximum_seconds", 1, 365 * 86_400),
         ("silence_seconds", 1, 86_400), ("warming_seconds", 1, 86_400), ("shadow_seconds", 0, 90 * 86_400),
         ("soak_seconds", 0, 90 * 86_400), ("holdout", 0, 0.5), ("most_without_unit", 0, 0.5),
-        ("stable_slowdown", 1.01, 100), ("shadow_share", 0, 1),
+        ("stable_slowdown", 1.01, 100), ("shadow_share", 0, 1), ("shadow_running", 1, 1000), ("shadow_load", 0.01, 1),
     )  # fmt: skip
     for field, low, high in ranges:
         value = getattr(spec, field)
@@ -148,6 +151,8 @@ def _bounds(spec: RolloutSpec) -> Iterator[str]:
         yield f"shadow_share: {spec.shadow_share} for {spec.shadow_seconds} s, expected both above 0, or none"
     if spec.maximum_seconds <= spec.minimum_seconds:
         yield f"maximum_seconds: {spec.maximum_seconds}, expected more than minimum_seconds, {spec.minimum_seconds}"
+    if spec.maximum_seconds <= spec.shadow_seconds:
+        yield f"maximum_seconds: {spec.maximum_seconds}, expected more than shadow_seconds, {spec.shadow_seconds}"
 
 
 def _guardrails(spec: RolloutSpec) -> Iterator[str]:

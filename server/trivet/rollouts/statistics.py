@@ -133,7 +133,7 @@ def promotion_test(
 
 
 def limit_test(candidate: ArmSums, *, limit: float, alpha: float) -> Comparison:
-    """Whether the candidate's rate is above a fixed `limit`: for numbers that stable has none of, such as agreement."""
+    """Whether the candidate's rate is above a fixed `limit`: for numbers in [-1, 1] that each pair of answers gives."""
     rate, variance = rate_and_variance(candidate)
     found = _compare(rate - limit, variance, candidate.units, alpha)
     return _crossed(found, (candidate.units >= ROLLBACK_UNITS) & (found.z > found.boundary))

@@ -40,5 +40,15 @@ def assign_arm(
     return Assignment(_drawn(salt, unit, share), UnitSource.REQUEST)
 
 
+def is_shadowed(salt: str, unit: str, share: float) -> bool:
+    """Whether a unit's requests are copied, as `share` of the units' are: as sticky and monotone as its arm.
+
+    Raises ValueError unless `share` is in [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share {share}, expected a number from 0 to 1")
+    return assign(salt + "/shadow", unit, {"copied": share, "alone": 1 - share}) == "copied"
+
+
 def _drawn(salt: str, unit: str, share: float) -> Arm:
     return Arm(assign(salt, unit, {Arm.STABLE.value: 1 - share, Arm.CANDIDATE.value: share}))

@@ -39,6 +39,23 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowPair:
+    """What a shadow's answer is compared with: the answer that the client got.
+
+    `request_id`, `format_valid` and `degraded`: of the request that was copied. `equal`: both texts are the same.
+    `length_ratio`: the shorter text's characters over the longer one's; 0 for a copy that failed. `agreement`: all of
+    it as one number from 0 to 1, by `trivet.rollouts.agreement`.
+    """
+
+    request_id: str
+    equal: bool
+    length_ratio: float
+    agreement: float
+    format_valid: bool | None = None
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What served one request, what it took and what it cost. None is unknown, never 0. Times in milliseconds.
 
@@ -49,7 +66,8 @@ class Receipt:
     of the total. `retrieval_confidence`: the best
     passage's score by the reranker where there was one, else its similarity. `rollout_step`: -1 before the first one.
     `unit_hash` and `text_hash` are salted, for those who compare requests. `cold`: one of the first of its variant
-    after a warm-up, or one that waited for its adapter. `shadow`: nobody saw the answer.
+    after a warm-up, or one that waited for its adapter. `shadow`: a copy, nobody saw the answer. `shadow_pair`: of a
+    shadow that was compared. `account`: who bears the cost, if it is not the tenant.
     """
 
     request_id: str
@@ -94,3 +112,5 @@ class Receipt:
     cold: bool = False
     shadow: bool = False
     format_valid: bool | None = None
+    shadow_pair: ShadowPair | None = None
+    account: str = ""

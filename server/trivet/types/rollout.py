@@ -23,7 +23,9 @@ class RouteRollout:
 
     `state`: the value of a `trivet.rollouts.states.State`. `stable` and `candidate` are names of variants. `share`: of
     the units that are not held out, the candidate's, from 0 to 1. `holdout`: the share of the units that stay on stable
-    until the rollout is promoted. `shadow_share`: of the requests that stable answers, copied to the candidate.
+    until the rollout is promoted. `shadow_share`: of the units, those whose requests are copied to the candidate, in
+    state shadow alone; `shadow_running` copies at once at most, and none while the gateway runs more than `shadow_load`
+    of the requests that it may run at once, copies included.
     `spec_digest` tells one spec from another, and is empty until it is known. `local`: this gateway's own doing while
     it cannot read the store, so that its receipts name no revision. Without an `id` it stands in the file alone.
     """
@@ -37,6 +39,8 @@ class RouteRollout:
     holdout: float
     salt: str
     shadow_share: float = 0.0
+    shadow_running: int = 0
+    shadow_load: float = 0.0
     spec_digest: str = ""
     local: bool = False
 

@@ -24,13 +24,16 @@ from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.metrics import Metrics
 from trivet.metering.prices import Price
 from trivet.metering.receipt_log import ReceiptLog
+from trivet.metering.shadow_sink import ShadowSink
 from trivet.metering.sink import Sink
 from trivet.pipeline.admission import Admission
+from trivet.pipeline.answer.answering import Answering
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.search import SearchPipeline
-from trivet.ports import Retriever
+from trivet.pipeline.shadow.traffic import ShadowTraffic
+from trivet.ports import Backend, Retriever
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource, Turn
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
@@ -43,6 +46,7 @@ from trivet.rpc.status import code_name_of
 from trivet.stores.state import StateStore
 from trivet.testing import ScriptedBackend, ScriptedRetriever
 from trivet.types.passage import Passage
+from trivet.types.receipt import Receipt
 from trivet.types.request import KeyRole
 from trivet.types.variant import (
     CacheScope,
@@ -142,6 +146,10 @@ class Gateway:
     state: StateStore
     rated: list[tuple[str, float | None]]
     """What rollouts are told of feedback: request id and score."""
+    table: RouteTable
+    shadow: ShadowTraffic
+    counted: list[Receipt]
+    """The receipts that rollouts are told of, in the order in which requests and copies ended."""
 
     def metric(self, name: str, **labels: str) -> float:
         """One sample of ours; 0 if it is not there."""
@@ -168,11 +176,13 @@ async def gateway(
     adapters: AdapterManager | None = None,
     max_message_bytes: int = LIMITS.max_message_bytes,
     more_prompts: Sequence[PromptSource] = (),
+    more_backends: Sequence[ScriptedBackend] = (),
 ) -> AsyncIterator[Gateway]:
     """Serve on a free port. `keys`: (secret, tenant, role). `testers`: secrets of the first key's tenant.
     `searched` instead of the scripted retriever.
 
-    `backend` instead of one that says its words at once. `adapters` holds what `more_routes` ask for, in two slots.
+    `backend` instead of one that says its words at once, `more_backends` beside it. `adapters` holds what `more_routes`
+    ask for, in two slots.
     """
     backend, retriever = backend or ScriptedBackend(), ScriptedRetriever(PASSAGES)
     registry = CollectorRegistry()
@@ -180,6 +190,7 @@ async def gateway(
     receipts = ReceiptLog(folder / "receipts.jsonl")
     state = StateStore.open(folder / "state.sqlite")
     rated: list[tuple[str, float | None]] = []
+    counted: list[Receipt] = []
     family = make_family("chatml", folder / "tokenizer")
     source = PromptSource(
         PROMPT, folder / "1.md", (Turn("system", ("Answer from the passages, briefly, always. " * 4,)),)
@@ -187,22 +198,42 @@ async def gateway(
     admission = Admission(max_running=max_running, max_queued=max_queued, max_queued_tokens=10_000)
     slots = AdapterSlots(slots=2, quantum=QUANTUM, on_wait=metrics.adapter_wait.labels("scripted").observe)
     bounded = BoundedRetriever(searched or retriever, metrics)
+    backends: dict[str, Backend] = {one.name: one for one in (backend, *more_backends)}
+    prompts = {
+        (name, one.ref): PromptAssembler(one, ChatTokenizer.load(family.folder))
+        for one in (source, *more_prompts)
+        for name in backends
+    }
+    answering = Answering(
+        adapters=adapters or no_adapters(backend, folder, state),
+        retriever=bounded,
+        prompts=prompts,
+        backends=backends,
+        slots=dict.fromkeys(backends, slots),
+        ledger=PrefixCacheLedger(),
+        enter=lambda route, variant: False,
+    )
+    prices = dict.fromkeys(backends, Price(1.0, 0.1, 2.0))
+    shadow = ShadowTraffic(
+        routes=table,
+        admission=admission,
+        answering=answering,
+        is_ready=lambda route, variant: True,
+        prices=prices,
+        sink=ShadowSink(metrics, receipts, counted.append),
+        code_of=code_name_of,
+        count=lambda route, outcome: metrics.shadow.labels(route, outcome).inc(),
+    )
     generation = GenerationPipeline(
         routes=table,
         admission=admission,
-        adapters=adapters or no_adapters(backend, folder, state),
-        retriever=bounded,
-        prompts={
-            ("scripted", one.ref): PromptAssembler(one, ChatTokenizer.load(family.folder))
-            for one in (source, *more_prompts)
-        },
-        backends={"scripted": backend},
-        slots={"scripted": slots},
-        ledger=PrefixCacheLedger(),
-        prices={"scripted": Price(1.0, 0.1, 2.0)},
-        sink=Sink(metrics, receipts, lambda: table.routes),
+        answering=answering,
+        shadow=shadow,
+        prompts=prompts,
+        backends=backends,
+        prices=prices,
+        sink=Sink(metrics, receipts, lambda: table.routes, counted.append),
         code_of=code_name_of,
-        enter=lambda route, variant: False,
     )
     entries = [KeyEntry(_sha256(secret), tenant, role) for secret, tenant, role in keys]
     entries += [KeyEntry(_sha256(secret), keys[0][1], KeyRole.CLIENT, tester=True) for secret in testers]
@@ -226,10 +257,11 @@ async def gateway(
     channel = _channel(address, tls)
     try:
         stub, parts = inference_pb2_grpc.InferenceStub(channel), (generation, backend, retriever, registry, admission)
-        yield Gateway(*parts, slots, receipts, health, folder, address, stub, state, rated)
+        yield Gateway(*parts, slots, receipts, health, folder, address, stub, state, rated, table, shadow, counted)
     finally:
         await channel.close()
         await listener.stop(0)
+        await shadow.close()
         state.close()
         receipts.close()
 

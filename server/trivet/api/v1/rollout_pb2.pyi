@@ -70,7 +70,7 @@ class Rollout(_message.Message):
     def __init__(self, id: _Optional[str] = ..., route: _Optional[str] = ..., spec: _Optional[_Union[RolloutSpec, _Mapping]] = ..., spec_digest: _Optional[str] = ..., state: _Optional[_Union[RolloutState, str]] = ..., step: _Optional[int] = ..., share: _Optional[float] = ..., revision: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., judged_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_transition: _Optional[_Union[RolloutTransition, _Mapping]] = ..., look: _Optional[_Union[RolloutLook, _Mapping]] = ..., gateways: _Optional[_Iterable[_Union[RolloutGateway, _Mapping]]] = ..., store_staleness_seconds: _Optional[float] = ...) -> None: ...
 
 class RolloutSpec(_message.Message):
-    __slots__ = ("stable", "candidate", "stable_digest", "candidate_digest", "steps", "guardrails", "alpha", "promotion_alpha", "minimum_seconds", "minimum_units", "smoke_units", "maximum_seconds", "silence_seconds", "warming_seconds", "shadow_seconds", "soak_seconds", "approval", "holdout", "most_without_unit", "stable_slowdown", "shadow_share")
+    __slots__ = ("stable", "candidate", "stable_digest", "candidate_digest", "steps", "guardrails", "alpha", "promotion_alpha", "minimum_seconds", "minimum_units", "smoke_units", "maximum_seconds", "silence_seconds", "warming_seconds", "shadow_seconds", "soak_seconds", "approval", "holdout", "most_without_unit", "stable_slowdown", "shadow_share", "shadow_running", "shadow_load")
     STABLE_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     STABLE_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +92,8 @@ class RolloutSpec(_message.Message):
     MOST_WITHOUT_UNIT_FIELD_NUMBER: _ClassVar[int]
     STABLE_SLOWDOWN_FIELD_NUMBER: _ClassVar[int]
     SHADOW_SHARE_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_RUNNING_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_LOAD_FIELD_NUMBER: _ClassVar[int]
     stable: str
     candidate: str
     stable_digest: str
@@ -113,7 +115,9 @@ class RolloutSpec(_message.Message):
     most_without_unit: float
     stable_slowdown: float
     shadow_share: float
-    def __init__(self, stable: _Optional[str] = ..., candidate: _Optional[str] = ..., stable_digest: _Optional[str] = ..., candidate_digest: _Optional[str] = ..., steps: _Optional[_Iterable[float]] = ..., guardrails: _Optional[_Iterable[_Union[RolloutGuardrail, _Mapping]]] = ..., alpha: _Optional[float] = ..., promotion_alpha: _Optional[float] = ..., minimum_seconds: _Optional[float] = ..., minimum_units: _Optional[int] = ..., smoke_units: _Optional[int] = ..., maximum_seconds: _Optional[float] = ..., silence_seconds: _Optional[float] = ..., warming_seconds: _Optional[float] = ..., shadow_seconds: _Optional[float] = ..., soak_seconds: _Optional[float] = ..., approval: _Optional[str] = ..., holdout: _Optional[float] = ..., most_without_unit: _Optional[float] = ..., stable_slowdown: _Optional[float] = ..., shadow_share: _Optional[float] = ...) -> None: ...
+    shadow_running: int
+    shadow_load: float
+    def __init__(self, stable: _Optional[str] = ..., candidate: _Optional[str] = ..., stable_digest: _Optional[str] = ..., candidate_digest: _Optional[str] = ..., steps: _Optional[_Iterable[float]] = ..., guardrails: _Optional[_Iterable[_Union[RolloutGuardrail, _Mapping]]] = ..., alpha: _Optional[float] = ..., promotion_alpha: _Optional[float] = ..., minimum_seconds: _Optional[float] = ..., minimum_units: _Optional[int] = ..., smoke_units: _Optional[int] = ..., maximum_seconds: _Optional[float] = ..., silence_seconds: _Optional[float] = ..., warming_seconds: _Optional[float] = ..., shadow_seconds: _Optional[float] = ..., soak_seconds: _Optional[float] = ..., approval: _Optional[str] = ..., holdout: _Optional[float] = ..., most_without_unit: _Optional[float] = ..., stable_slowdown: _Optional[float] = ..., shadow_share: _Optional[float] = ..., shadow_running: _Optional[int] = ..., shadow_load: _Optional[float] = ...) -> None: ...
 
 class RolloutGuardrail(_message.Message):
     __slots__ = ("guardrail", "tolerance", "margin", "ratio", "slower", "required")

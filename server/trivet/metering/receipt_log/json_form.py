@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from trivet.types.generation import FinishReason
-from trivet.types.receipt import Cost, Receipt, UnitSource
+from trivet.types.receipt import Cost, Receipt, ShadowPair, UnitSource
 
 _MARKS = frozenset({"cold", "shadow"})  # of few requests: absent where they do not hold
 
@@ -22,6 +23,8 @@ def to_json(receipt: Receipt) -> dict[str, Any]:
             value = value.value
         elif isinstance(value, datetime):
             value = value.isoformat()
+        elif isinstance(value, ShadowPair):
+            value = {key: part for key, part in asdict(value).items() if part is not None and part != ()}
         elif isinstance(value, Cost):
             value = _cost_to_json(value)
             if not value:
@@ -38,6 +41,9 @@ def from_json(data: dict[str, Any]) -> Receipt:
         fields["finish_reason"] = FinishReason(fields["finish_reason"])
     if "unit_source" in fields:
         fields["unit_source"] = UnitSource(fields["unit_source"])
+    if "shadow_pair" in fields:
+        pair = dict(fields["shadow_pair"])
+        fields["shadow_pair"] = ShadowPair(**{**pair, "degraded": tuple(pair.get("degraded", ()))})
     cost = dict(fields.pop("cost", {}))
     cost.pop("total", None)
     for name in ("passage_ids", "degraded", "example_ids"):

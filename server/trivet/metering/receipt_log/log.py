@@ -48,7 +48,7 @@ class ReceiptLog:
     def append(self, receipt: Receipt) -> None:
         """Remember it and have its line written; waits for nothing."""
         line = json.dumps(to_json(receipt), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        self._recent.remember(receipt, len(line))
+        self._remember(receipt, len(line))
         self._writer.put(line)
 
     def find(self, tenant: str, request_id: str) -> Receipt | None:
@@ -69,9 +69,11 @@ class ReceiptLog:
                 for position in _lines(file, wanted, left):
                     file.seek(position)
                     try:
-                        return from_json(json.loads(file.read(_LINE).partition(b"\n")[0]))
+                        found = from_json(json.loads(file.read(_LINE).partition(b"\n")[0]))
                     except (ValueError, KeyError, TypeError, RecursionError):
                         continue  # cut short by a crash, or damaged
+                    if not found.shadow:
+                        return found
                 left -= file.seek(0, os.SEEK_END)
         return None
 
@@ -84,6 +86,11 @@ class ReceiptLog:
         at most."""
         self._writer.close()
 
+    def _remember(self, receipt: Receipt, size: int) -> None:
+        """Copies are recalled by nobody, for no client asked for one."""
+        if not receipt.shadow:
+            self._recent.remember(receipt, size)
+
     def _recall(self) -> None:
         with ExitStack() as stack:
             left, tails = TAIL_BYTES, []
@@ -95,7 +102,7 @@ class ReceiptLog:
         for tail in reversed(tails):
             for line in tail.split(b"\n"):
                 try:
-                    self._recent.remember(from_json(json.loads(line)), len(line))
+                    self._remember(from_json(json.loads(line)), len(line))
                 except (ValueError, KeyError, TypeError, RecursionError):
                     continue  # cut short by a crash or by the seek, or damaged
 

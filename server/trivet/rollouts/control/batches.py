@@ -17,8 +17,9 @@ MOST_UNPACKED = 16 << 20  # bytes; a batch that says to be larger is refused
 
 _FIELDS = (
     "request_id", "unit", "text", "ttft_ms", "total_ms", "cost_nano_usd", "format_valid", "degraded", "agreement",
-    "shadow",
+    "shadow", "real_format_valid", "real_degraded",
 )  # fmt: skip
+_OLDEST = 10  # fields; the rest are absent in batches of earlier versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,9 @@ def _row(observation: Observation, now: float) -> list[Any]:
 
 def _observation(row: list[Any], stored: StoredBatch) -> Observation:
     arm, outcome, age, *rest = row
-    known = dict(zip(_FIELDS, rest, strict=True))
+    if not _OLDEST <= len(rest) <= len(_FIELDS):
+        raise ValueError(f"{len(rest)} fields of an observation, expected {_OLDEST} to {len(_FIELDS)}")
+    known = dict(zip(_FIELDS, rest, strict=False))
     found = Observation(
         request_id=known.pop("request_id"), arm=Arm(arm), step=stored.batch.step, at=stored.at - age,
         outcome=Outcome(outcome),

@@ -20,7 +20,8 @@ def served(record: RolloutRecord, spec: RolloutSpec) -> RouteRollout:
     return RouteRollout(
         id=record.id, state=record.state, step=record.step, stable=spec.stable, candidate=spec.candidate,
         share=record.share, holdout=spec.holdout, salt=record.salt,
-        shadow_share=spec.shadow_share if shadowed else 0.0, spec_digest=record.spec_digest,
+        shadow_share=spec.shadow_share if shadowed else 0.0, shadow_running=spec.shadow_running,
+        shadow_load=spec.shadow_load, spec_digest=record.spec_digest,
     )  # fmt: skip
 
 

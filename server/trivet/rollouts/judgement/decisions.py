@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from trivet.rollouts.judgement.case import Case, Health, Reason, Verdict
 from trivet.rollouts.judgement.evidence import Evidence, GuardrailEvidence, Test, gather
 from trivet.rollouts.judgement.halts import halts
-from trivet.rollouts.judgement.judging import compared_guardrails, promotion_tests, rollback_tests
-from trivet.rollouts.judgement.requirements import missing
+from trivet.rollouts.judgement.judging import promotion_tests, rollback_tests
+from trivet.rollouts.judgement.requirements import fewest_pairs, missing
 from trivet.rollouts.observation import Exclusion
 from trivet.rollouts.spec import Approval, RolloutSpec
 from trivet.rollouts.states import TERMINAL, Event, Position, State
@@ -129,12 +129,10 @@ def _from_shadow(case: Case) -> Verdict:
     if lasted < case.spec.shadow_seconds:
         text = f"{lasted:.0f} s of the {case.spec.shadow_seconds:g} s that the shadow lasts."
         return None, Reason.MINIMUM_TIME, text
-    for guardrail in case.spec.guardrails:
-        if guardrail not in compared_guardrails(case.spec):
-            units = int(case.statistics.sums[Arm.CANDIDATE][guardrail.kind].units)
-            if units < ROLLBACK_UNITS:
-                text = f"{guardrail.kind.value} has {units} units, expected at least {ROLLBACK_UNITS}."
-                return None, Reason.MISSING_DATA, text
+    few = [f"{name} has {units}" for name, units in fewest_pairs(case)]
+    if few:
+        text = f"Too few units whose requests were copied and compared: {', '.join(few)}; expected {ROLLBACK_UNITS}."
+        return None, Reason.MISSING_DATA, text
     if case.health.waiting_for:
         return None, Reason.NOT_WARM, f"Not ready for the first step: {', '.join(case.health.waiting_for)}."
     return _approved(case, Event.BEGIN_CANARY, "The shadow has passed.")

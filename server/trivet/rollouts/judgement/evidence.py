@@ -26,6 +26,7 @@ class Test(Enum):
     SMOKE = "smoke"
     PROMOTION = "promotion"
     AGREEMENT = "agreement"
+    PAIRED = "paired"
     SOAK = "soak"
 
 
@@ -33,7 +34,8 @@ class Test(Enum):
 class GuardrailEvidence:
     """One guardrail's test. For the smoke rule, `z` is the log of the wealth and `boundary` that of 1 / alpha.
 
-    `stable` and `candidate`: units M, sum n, sum y, sum n^2, sum n y, sum y^2 over units. Not a number is None.
+    `stable` and `candidate`: units M, sum n, sum y, sum n^2, sum n y, sum y^2 over units; of shadow pairs (`agreement`,
+    `paired`) the candidate's are those of the pairs, and stable has none. Not a number is None.
     """
 
     kind: GuardrailKind

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from trivet.rollouts.judgement.case import Case, Reason, Verdict
 from trivet.rollouts.judgement.judging import promotion_tests
-from trivet.rollouts.judgement.requirements import asked_for, fewest_units
+from trivet.rollouts.judgement.requirements import asked_for, fewest_pairs, fewest_units
 from trivet.rollouts.sample_ratio import mismatch
 from trivet.rollouts.states import Event, State
+from trivet.rollouts.statistics import ROLLBACK_UNITS
 from trivet.types.rollout import Arm
 
 
@@ -34,6 +35,8 @@ def halts(case: Case) -> Iterator[Verdict]:
         )
     if case.position.step >= 0:
         yield from _halts_of_step(case)
+    elif state is State.SHADOW:
+        yield from _halts_of_shadow(case)
 
 
 def _halts_of_step(case: Case) -> Iterator[Verdict]:
@@ -53,6 +56,23 @@ def _halts_of_step(case: Case) -> Iterator[Verdict]:
         for kind, arm, units in fewest_units(case):
             if units == 0:
                 yield Event.HALT, Reason.MISSING_DATA, f"{kind}: no request of {arm.value} says anything of it."
+
+
+def _halts_of_shadow(case: Case) -> Iterator[Verdict]:
+    """A shadow that is seldom compared may be silent for longer."""
+    spec, since, units = case.spec, case.position.since, case.statistics.units[Arm.CANDIDATE]
+    limit = spec.silence_seconds / spec.shadow_share
+    last = max(case.statistics.last_counted.get(Arm.CANDIDATE, since), since)
+    if case.now - last > limit:
+        text = f"No copy of a request has been compared for more than {limit:.0f} s."
+        yield Event.HALT, Reason.NO_DATA, text
+    if case.now - since > spec.maximum_seconds:
+        text = f"The shadow has {units} units after {spec.maximum_seconds:g} s, expected at least {ROLLBACK_UNITS}."
+        yield Event.HALT, Reason.MAXIMUM_TIME, text
+    if case.now - since >= spec.shadow_seconds and units >= ROLLBACK_UNITS:
+        for name, found in fewest_pairs(case):
+            if not found:
+                yield Event.HALT, Reason.MISSING_DATA, f"{name}: no copy of a request says anything of it."
 
 
 def _silence(case: Case) -> Iterator[Verdict]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from trivet.rollouts.judgement.evidence import GuardrailEvidence, Test, compared, smoked
 from trivet.rollouts.smoke import HIGHEST_SHARE
 from trivet.rollouts.spec import Guardrail, GuardrailKind, RolloutSpec
-from trivet.rollouts.statistics import limit_test, promotion_test, rollback_test
-from trivet.rollouts.tallying.guardrails import BINARY
+from trivet.rollouts.statistics import ArmSums, limit_test, promotion_test, rollback_test
+from trivet.rollouts.tallying.guardrails import BINARY, PAIRED
 from trivet.rollouts.tallying.tally import StepStatistics
 from trivet.types.rollout import Arm
 
@@ -14,12 +16,14 @@ from trivet.types.rollout import Arm
 def rollback_tests(spec: RolloutSpec, statistics: StepStatistics) -> tuple[GuardrailEvidence, ...]:
     """One a guardrail, at the family's alpha over guardrails and steps; any that is crossed rolls back.
 
-    Before the first step only the shadow's agreement is judged. While soaking there is no stable traffic: the
+    Before the first step only shadow pairs are judged, by the differences within them: of 0/1 numbers the discordant
+    pairs alone count (McNemar, "Note on the sampling error of the difference between correlated proportions or
+    percentages", 1947), and their variance is that over units. While soaking there is no stable traffic: the
     candidate is held against stable's sums of the last step, which `statistics` then holds, and against the margins,
     which leave room for a drift between the two times.
     """
     if statistics.step < 0:
-        return tuple(_agreement(spec, guardrail, statistics) for guardrail in _agreeing(spec))
+        return tuple(_paired(spec, guardrail, statistics) for guardrail in paired_guardrails(spec))
     if statistics.step >= len(spec.steps):
         return tuple(_soak(spec, guardrail, statistics) for guardrail in compared_guardrails(spec))
     if spec.steps[statistics.step] <= HIGHEST_SHARE:
@@ -47,8 +51,9 @@ def compared_guardrails(spec: RolloutSpec) -> tuple[Guardrail, ...]:
     return tuple(guardrail for guardrail in spec.guardrails if guardrail.kind is not GuardrailKind.SHADOW_AGREEMENT)
 
 
-def _agreeing(spec: RolloutSpec) -> tuple[Guardrail, ...]:
-    return tuple(guardrail for guardrail in spec.guardrails if guardrail.kind is GuardrailKind.SHADOW_AGREEMENT)
+def paired_guardrails(spec: RolloutSpec) -> tuple[Guardrail, ...]:
+    """Those that shadow pairs say something of; none without a shadow."""
+    return tuple(guardrail for guardrail in spec.guardrails if spec.shadow_seconds and guardrail.kind in PAIRED)
 
 
 def _rollback(spec: RolloutSpec, guardrail: Guardrail, statistics: StepStatistics) -> GuardrailEvidence:
@@ -65,8 +70,9 @@ def _soak(spec: RolloutSpec, guardrail: Guardrail, statistics: StepStatistics) -
     return compared(guardrail, Test.SOAK, alpha, found, stable, candidate)
 
 
-def _agreement(spec: RolloutSpec, guardrail: Guardrail, statistics: StepStatistics) -> GuardrailEvidence:
-    stable, candidate = (statistics.sums[arm][guardrail.kind] for arm in (Arm.STABLE, Arm.CANDIDATE))
+def _paired(spec: RolloutSpec, guardrail: Guardrail, statistics: StepStatistics) -> GuardrailEvidence:
+    pairs, none = statistics.sums[Arm.CANDIDATE][guardrail.kind], ArmSums.of(np.zeros(0), np.zeros(0))
+    test = Test.AGREEMENT if guardrail.kind is GuardrailKind.SHADOW_AGREEMENT else Test.PAIRED
     alpha = spec.guardrail_alpha
-    found = limit_test(candidate, limit=guardrail.tolerance, alpha=alpha)
-    return compared(guardrail, Test.AGREEMENT, alpha, found, stable, candidate)
+    found = limit_test(pairs, limit=guardrail.tolerance, alpha=alpha)
+    return compared(guardrail, test, alpha, found, none, pairs)

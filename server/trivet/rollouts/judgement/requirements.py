@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trivet.rollouts.judgement.case import Case, Reason, Verdict
-from trivet.rollouts.judgement.judging import compared_guardrails
+from trivet.rollouts.judgement.judging import compared_guardrails, paired_guardrails
 from trivet.rollouts.statistics import PROMOTION_UNITS, ROLLBACK_UNITS
 from trivet.types.rollout import Arm
 
@@ -38,6 +38,17 @@ def fewest_units(case: Case) -> Iterator[tuple[str, Arm, int]]:
             units = int(case.statistics.sums[arm][guardrail.kind].units)
             if units < needed:
                 yield guardrail.kind.value, arm, units
+
+
+def fewest_pairs(case: Case) -> Iterator[tuple[str, int]]:
+    """What shadow pairs have too few units for to have judged it, and how many they have."""
+    pairs = case.statistics.units[Arm.CANDIDATE]
+    if pairs < ROLLBACK_UNITS:
+        yield "the shadow", pairs
+    for guardrail in paired_guardrails(case.spec):
+        units = int(case.statistics.sums[Arm.CANDIDATE][guardrail.kind].units)
+        if units < ROLLBACK_UNITS:
+            yield guardrail.kind.value, units
 
 
 def missing(case: Case) -> Verdict | None:

@@ -12,16 +12,39 @@ from trivet.types.rollout import Arm
 BINARY = frozenset(GuardrailKind) - {GuardrailKind.COST, GuardrailKind.FEEDBACK, GuardrailKind.SHADOW_AGREEMENT}
 """Those whose numbers are 0 or 1."""
 
-_OF_SHADOWS = frozenset({GuardrailKind.SHADOW_AGREEMENT})
+PAIRED = frozenset({GuardrailKind.SHADOW_AGREEMENT, GuardrailKind.FORMAT, GuardrailKind.DEGRADED})
+"""Those that a shadow and the request that it copies say something of together. Times and costs say nothing: a shadow
+runs when nobody else does. Errors neither, for only answers are copied: a failed copy has an agreement of 0."""
 
 
 def numbers(
     observation: Observation, guardrails: Iterable[Guardrail], thresholds: Thresholds
 ) -> dict[GuardrailKind, float]:
-    """What a request that counts says of each guardrail. Guardrails that it says nothing of are absent."""
-    applies = [guardrail for guardrail in guardrails if observation.shadow == (guardrail.kind in _OF_SHADOWS)]
-    found = {guardrail.kind: _number(observation, guardrail, thresholds) for guardrail in applies}
+    """What a request that counts says of each guardrail. Guardrails that it says nothing of are absent.
+
+    A shadow gives differences to the request that it copies, from -1 to 1, and how far it is from agreeing.
+    """
+    found = {
+        guardrail.kind: _difference(observation, guardrail.kind)
+        if observation.shadow
+        else _number(observation, guardrail, thresholds)
+        for guardrail in guardrails
+    }
     return {kind: number for kind, number in found.items() if number is not None}
+
+
+def _difference(observation: Observation, kind: GuardrailKind) -> float | None:
+    answered = observation.outcome is Outcome.ANSWERED
+    match kind:
+        case GuardrailKind.SHADOW_AGREEMENT:
+            return None if observation.agreement is None else 1 - observation.agreement
+        case GuardrailKind.FORMAT:
+            known = answered and observation.format_valid is not None and observation.real_format_valid is not None
+            return float(not observation.format_valid) - float(not observation.real_format_valid) if known else None
+        case GuardrailKind.DEGRADED:
+            return float(observation.degraded) - float(observation.real_degraded) if answered else None
+        case _:
+            return None
 
 
 def _number(observation: Observation, guardrail: Guardrail, thresholds: Thresholds) -> float | None:
@@ -49,7 +72,7 @@ def _number(observation: Observation, guardrail: Guardrail, thresholds: Threshol
         case GuardrailKind.FEEDBACK_RESPONSE:
             return float(observation.feedback is not None)
         case GuardrailKind.SHADOW_AGREEMENT:
-            return None if observation.agreement is None else 1 - observation.agreement
+            return None
 
 
 def _exceedance(observation: Observation, known_ms: float | None, limit: float | None, factor: float) -> float | None:

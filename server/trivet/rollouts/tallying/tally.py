@@ -115,8 +115,9 @@ class StepTally:
 
     @property
     def known_units(self) -> frozenset[str]:
-        """Those of this step and of all before it."""
-        return self._before | {unit for unit, _ in self._arrived}
+        """Those of this step and of all before it. Before the first step nobody was drawn: all units are new to it,
+        however many were seen, or copied, while the rollout warmed or was in its shadow."""
+        return self._before | {unit for unit, _ in self._arrived} if self._step >= 0 else self._before
 
     def add(self, observation: Observation) -> Exclusion | None:
         """Counts a request, or says why not. Raises ValueError for one of another step."""

@@ -20,7 +20,7 @@ _STATES = {state.value: f"ROLLOUT_STATE_{state.name}" for state in State}
 _SAME_IN_BOTH = (
     "stable", "candidate", "stable_digest", "candidate_digest", "alpha", "promotion_alpha", "minimum_seconds",
     "minimum_units", "smoke_units", "maximum_seconds", "silence_seconds", "warming_seconds", "shadow_seconds",
-    "shadow_share", "soak_seconds", "holdout", "most_without_unit", "stable_slowdown",
+    "shadow_share", "shadow_running", "shadow_load", "soak_seconds", "holdout", "most_without_unit", "stable_slowdown",
 )  # fmt: skip
 """The fields of a spec that have the same name and the same kind in the contract."""
 

@@ -1,0 +1,1 @@
+"""Copies of real requests to a rollout's candidate, when nobody else needs the engine."""
