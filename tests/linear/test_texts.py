@@ -14,7 +14,7 @@ from tests.support.growth import too_fast
 from trivet.adapters.preflight.target_modules import TargetModules
 from trivet.errors import ConfigError
 from trivet.evaluation.reply import Form, ReplyReader, token_f1
-from trivet.prompts.assembly.layout import encodable
+from trivet.prompts.assembly.conversation import encodable
 from trivet.prompts.assembly.passage_block import contained
 from trivet.prompts.assembly.plan import without_last_word
 from trivet.prompts.template.examples import example_of

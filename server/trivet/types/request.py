@@ -34,11 +34,37 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation. `content` is untrusted plain text unless it comes from a prompt file."""
+class Tool:
+    """A function that the model may ask to have called. `parameters`: a JSON schema of its arguments."""
 
-    role: Literal["system", "user", "assistant"]
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What an assistant asked for. `arguments`: as JSON knows them, by name."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. Its texts are untrusted plain text unless they come from a prompt file.
+
+    `reasoning`: what an assistant thought before it answered. `tool_calls`: what it asked for. `tool_call_id`, `name`:
+    of a tool's answer, the call that it belongs to and the function's name.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +97,5 @@ class GenerateCall:
     seed: int | None = None
     priority: int = 0
     forced_variant: str = ""
+    template_variables: Mapping[str, Any] = field(default_factory=dict)
+    tools: tuple[Tool, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from transformers import PreTrainedTokenizerFast
 
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource
-from trivet.prompts.tokenizer.chat_tokenizer import FIXED_DATE, ChatTokenizer
+from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
+
+FIXED_DATE = datetime(2024, 7, 26, tzinfo=UTC)
 
 CORPUS = (
     "You answer from the handbook. Answer with only the value, nothing else. If the passages do not tell, say so.",
@@ -102,11 +105,15 @@ class Family:
     markers: tuple[str, ...]
     kept: dict[object, PromptAssembler] = field(default_factory=dict)
 
+    def chat_tokenizer(self) -> ChatTokenizer:
+        """Of its folder, on the fixed date."""
+        return ChatTokenizer.load(self.folder, lambda: FIXED_DATE)
+
     def assembler(self, prompt: PromptSource) -> PromptAssembler:
         """One per prompt, kept."""
         key = (prompt.turns, prompt.passages_header)
         if key not in self.kept:
-            self.kept[key] = PromptAssembler(prompt, ChatTokenizer.load(self.folder))
+            self.kept[key] = PromptAssembler(prompt, self.chat_tokenizer())
         return self.kept[key]
 
     def expected(self, messages: Sequence[tuple[str, str]]) -> list[int]:

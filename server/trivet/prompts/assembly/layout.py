@@ -15,13 +15,10 @@ Templates that know no system role get the system text and an empty line before 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trivet.errors import InvalidRequest, Problems
-from trivet.excerpt import shortened
 from trivet.prompts.template.source import Placeholder, PromptSource, Role
-from trivet.types.request import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +39,14 @@ class Part:
     pieces: tuple[Piece, ...]
 
     @property
-    def static(self) -> bool:
-        """The same for every request."""
-        return all(isinstance(piece, str) for piece in self.pieces)
-
-    def text(self, values: Mapping[str, str], conversation: Sequence[str]) -> str:
-        """The content for one request. What a value says is never looked at again."""
-        return "".join(
-            piece if isinstance(piece, str)
-            else values[piece.name] if isinstance(piece, Placeholder)
-            else conversation[piece.index]
-            for piece in self.pieces
-        )  # fmt: skip
+    def statics(self) -> tuple[str | None, ...]:
+        """Its texts, None for one that varies between requests."""
+        return tuple(piece if isinstance(piece, str) else None for piece in self.pieces)
 
     @property
-    def head(self) -> str:
-        """The static beginning."""
-        return self.pieces[0] if self.pieces and isinstance(self.pieces[0], str) else ""
+    def index(self) -> int | None:
+        """The number of the conversation's message that stands in it."""
+        return next((piece.index for piece in self.pieces if isinstance(piece, FromConversation)), None)
 
 
 def lay_out(prompt: PromptSource, roles: Sequence[Role], takes_system: bool) -> tuple[Part, ...]:
@@ -84,64 +72,16 @@ def _joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
     return tuple(joined)
 
 
-def place_of(parts: Sequence[Part], index: int, values: Mapping[str, str]) -> tuple[int, int]:
-    """(message number, first character in it) of the conversation's message `index` in the whole."""
-    wanted = FromConversation(index)
-    number = next(i for i, part in enumerate(parts) if wanted in part.pieces)
-    pieces = parts[number].pieces
-    before = Part(parts[number].role, pieces[: pieces.index(wanted)])
-    return number, len(before.text(values, ()))
+def texts_of(parts: Sequence[Part], values: Mapping[str, str], conversation: Sequence[str]) -> list[str]:
+    """Every text of these messages, in order: what their pieces are for this request."""
+    return [
+        piece if isinstance(piece, str)
+        else values[piece.name] if isinstance(piece, Placeholder)
+        else conversation[piece.index]
+        for part in parts for piece in part.pieces
+    ]  # fmt: skip
 
 
-def check_conversation(messages: Sequence[Message]) -> tuple[Role, ...]:
-    """The roles; raises InvalidRequest naming the message that is wrong."""
-    if not messages:
-        raise InvalidRequest({"messages": "is empty, expected at least one message"})
-    problems = Problems()
-    for i, message in enumerate(messages):
-        known = message.role in ("user", "assistant")
-        problems.expect(known, f"messages[{i}].role", f"is {message.role!r}, expected 'user' or 'assistant'")
-        if problem := unicode_problem(message.content):
-            problems.add(f"messages[{i}].content", problem)
-    last_is_users = messages[-1].role == "user"
-    problems.expect(last_is_users, f"messages[{len(messages) - 1}].role", "is not 'user', expected the last to be")
-    problems.refuse()
-    return tuple(message.role for message in messages)
-
-
-def unicode_problem(text: str) -> str:
-    """What keeps this from being Unicode text; empty if nothing does."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return f"has half a surrogate pair at character {error.start}, expected Unicode text"
-    return ""
-
-
-def encodable(text: str) -> str:
-    """Text that an encoder takes: lone surrogates become U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def check_variables(prompt: PromptSource, given: Mapping[str, str], also_known: Collection[str] = ()) -> dict[str, str]:
-    """A value for each of the prompt's variables; those that are only `also_known` are left out.
-
-    Raises InvalidRequest naming `variables.<name>` for missing and unknown ones.
-    """
-    problems = Problems()
-    values = {name: variable.default for name, variable in prompt.variables.items()}
-    names = sorted({*prompt.variables, *also_known})
-    known = f"expected one of: {', '.join(names)}" if names else "this route's prompts have no variables"
-    for name, value in given.items():
-        if name not in prompt.variables:
-            if name in also_known:
-                continue
-            problems.add(f"variables.{shortened(name, 128)}", f"unknown, {known}")
-            continue
-        if problem := unicode_problem(value):
-            problems.add(f"variables.{name}", problem)
-        values[name] = value
-    for name, filled in values.items():
-        problems.expect(filled is not None, f"variables.{name}", "missing, expected a value")
-    problems.refuse()
-    return {name: value for name, value in values.items() if value is not None}
+def number_of(parts: Sequence[Part], index: int) -> int:
+    """The number of the conversation's message `index` among the texts of all."""
+    return [piece for part in parts for piece in part.pieces].index(FromConversation(index))

@@ -18,7 +18,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from trivet.prompts.assembly.layout import encodable
+from trivet.prompts.assembly.conversation import encodable
 from trivet.prompts.assembly.passage_marks import without_marks
 from trivet.prompts.template.source import SourceMark
 from trivet.types.passage import Passage

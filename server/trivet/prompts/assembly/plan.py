@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenizers import Encoding
 
-from trivet.prompts.assembly.layout import Part
-from trivet.prompts.tokenizer.skeleton import Control, Run, Skeleton, Slot
+from trivet.prompts.tokenizer.skeleton import Control, Piece, Run, Skeleton, Slot, Stray
 from trivet.prompts.tokenizer.text_tokenizer import TextTokenizer
 from trivet.prompts.tokenizer.white_space import UNICODE_WHITE_SPACE
 
@@ -22,55 +21,62 @@ _CONTINUATIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Static ids and runs of text with slots, in turn. `static` is all text before the first thing that varies."""
+    """Static ids and runs of text with slots, in turn. `static` is all text before the first thing that varies.
+
+    `needles`: see `Skeleton`.
+    """
 
     steps: tuple[tuple[int, ...] | Run, ...]
     static: str
+    needles: frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A plan with its contents put in. `marks[i]`: how many ids stand before the i-th mark asked for."""
+    """A plan with its texts put in. `marks[i]`: how many ids stand before the i-th mark asked for."""
 
     ids: list[int]
     marks: list[int]
 
 
-def make_plan(skeleton: Skeleton, parts: Sequence[Part], tokenizer: TextTokenizer) -> Plan:
-    """Tokenize everything of the skeleton that is the same for each request."""
+def make_plan(skeleton: Skeleton, statics: Sequence[str | None], tokenizer: TextTokenizer) -> Plan:
+    """Tokenize everything of the skeleton that is the same for each request.
+
+    `statics`: the texts by their number, None for one that varies.
+    """
     steps: list[tuple[int, ...] | Run] = []
     static: list[str] = []
     ids: list[int] = []
-    for element in skeleton:
+    for element in skeleton.parts:
         if isinstance(element, Control):
             ids.append(element.id)
             continue
-        run = _with_static_contents(element, parts)
+        run = _with_static_texts(element, statics)
         if not steps:
-            static.append(_static_text(run, parts))
-        if not any(isinstance(piece, Slot) for piece in run.pieces):
-            ids += tokenizer.encode_text(run.strip("".join(map(str, run.pieces))), run.initial).ids
+            static.append(_static_text(run))
+        if all(isinstance(piece, str) for piece in run.pieces):
+            ids += tokenizer.static_ids(run.strip("".join(map(str, run.pieces))), run.initial)
             continue
         steps += [tuple(ids), run]
         ids = []
-    return Plan((*steps, tuple(ids)), "\0".join(static))
+    return Plan((*steps, tuple(ids)), "\0".join(static), skeleton.needles)
 
 
-def stable_ids(plan: Plan, parts: Sequence[Part], tokenizer: TextTokenizer) -> list[int]:
+def stable_ids(plan: Plan, tokenizer: TextTokenizer) -> list[int]:
     """The ids that every prompt of this plan begins with."""
     head, run = plan.steps[0], plan.steps[1] if len(plan.steps) > 1 else ()
     ids = list(head) if isinstance(head, tuple) else []
     if isinstance(run, Run):
-        ids += _stable_beginning(_static_text(run, parts), run.initial, tokenizer)
+        ids += _stable_beginning(_static_text(run), run.initial, tokenizer)
     return ids
 
 
-def _with_static_contents(run: Run, parts: Sequence[Part]) -> Run:
-    """Static contents become text of the template; neighbouring texts become one."""
-    pieces: list[str | Slot] = []
+def _with_static_texts(run: Run, statics: Sequence[str | None]) -> Run:
+    """Static texts become text of the template; neighbouring texts become one."""
+    pieces: list[Piece] = []
     for piece in run.pieces:
-        if isinstance(piece, Slot) and parts[piece.message].static:
-            piece = piece.fill(parts[piece.message].text({}, ()))
+        if isinstance(piece, Slot) and (text := statics[piece.source]) is not None:
+            piece = piece.fill(text)
         if pieces and isinstance(piece, str) and isinstance(pieces[-1], str):
             pieces[-1] += piece
         else:
@@ -78,14 +84,9 @@ def _with_static_contents(run: Run, parts: Sequence[Part]) -> Run:
     return Run(tuple(pieces), run.initial, run.strip_left, run.strip_right)
 
 
-def _static_text(run: Run, parts: Sequence[Part]) -> str:
+def _static_text(run: Run) -> str:
     """The beginning of a run that no request changes."""
-    text = ""
-    for piece in run.pieces:
-        if isinstance(piece, Slot):
-            text += piece.left.left(parts[piece.message].head)
-            break
-        text += piece
+    text = run.pieces[0] if run.pieces and isinstance(run.pieces[0], str) else ""
     return text.lstrip(UNICODE_WHITE_SPACE) if run.strip_left else text
 
 
@@ -116,20 +117,20 @@ def common_beginning(one: list[int], other: list[int]) -> list[int]:
     return one[:same]
 
 
-def size_of(plan: Plan, contents: Mapping[int, str]) -> int:
-    """Bytes of the plan's text with its contents (by message number), its ids counted as one each."""
-    sizes = (len(step if isinstance(step, tuple) else _text(step, contents, -1)[0].encode()) for step in plan.steps)
+def size_of(plan: Plan, texts: Sequence[str]) -> int:
+    """Bytes of the plan with its texts (by number), its ids counted as one each."""
+    sizes = (len(step if isinstance(step, tuple) else _text(step, texts, -1)[0].encode()) for step in plan.steps)
     return sum(sizes)
 
 
-def fits(plan: Plan, contents: Mapping[int, str], tokenizer: TextTokenizer, most: int) -> bool:
-    """Whether the plan with its contents (by message number) has at most `most` ids."""
+def fits(plan: Plan, texts: Sequence[str], tokenizer: TextTokenizer, most: int) -> bool:
+    """Whether the plan with its texts (by number) has at most `most` ids."""
     left = most
     for step in plan.steps:
         if isinstance(step, tuple):
             left -= len(step)
             continue
-        tokens = tokenizer.count_within(_text(step, contents, -1)[0], step.initial, max(0, left))
+        tokens = tokenizer.count_within(_text(step, texts, -1)[0], step.initial, max(0, left))
         if tokens is None:
             return False
         left -= tokens
@@ -137,16 +138,16 @@ def fits(plan: Plan, contents: Mapping[int, str], tokenizer: TextTokenizer, most
 
 
 def fill(
-    plan: Plan, contents: Mapping[int, str], tokenizer: TextTokenizer, marked: int = -1, marks: Sequence[int] = ()
+    plan: Plan, texts: Sequence[str], tokenizer: TextTokenizer, marked: int = -1, marks: Sequence[int] = ()
 ) -> Filled:
-    """Put the contents (by message number) in. `marks` are characters of message `marked`."""
+    """Put the texts (by number) in. `marks` are characters of text `marked`; none are found if it is not there."""
     ids: list[int] = []
     found: list[int] = []
     for step in plan.steps:
         if isinstance(step, tuple):
             ids += step
             continue
-        text, at = _text(step, contents, marked)
+        text, at = _text(step, texts, marked)
         encoding = tokenizer.encode_text(text, step.initial)
         if marks and at is not None and not found:
             found = [len(ids) + _tokens_before(encoding, at + mark) for mark in marks]
@@ -154,17 +155,16 @@ def fill(
     return Filled(ids, found)
 
 
-def _text(run: Run, contents: Mapping[int, str], marked: int) -> tuple[str, int | None]:
-    """The run's text, and where the content of message `marked` would begin in it if nothing were trimmed off."""
+def _text(run: Run, texts: Sequence[str], marked: int) -> tuple[str, int | None]:
+    """The run's text, and where text number `marked` would begin in it if nothing of it were left out."""
     text, at = "", None
     for piece in run.pieces:
-        if isinstance(piece, str):
-            text += piece
+        if isinstance(piece, str | Stray):
+            text += piece if isinstance(piece, str) else piece.text
             continue
-        content = contents[piece.message]
-        if piece.message == marked:
-            at = len(text) - (len(content) - len(piece.left.left(content)))
-        text += piece.fill(content)
+        if piece.source == marked and at is None:
+            at = len(text) - piece.start
+        text += piece.fill(texts[piece.source])
     stripped = run.strip(text)
     return stripped, None if at is None else at - text.find(stripped)
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from trivet.types.variant import VersionRef
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 DEFAULT_PASSAGES_HEADER = "Passages:"
 
 
@@ -57,3 +57,4 @@ class PromptSource:
     passages_header: str = DEFAULT_PASSAGES_HEADER
     source_mark: SourceMark = SourceMark.NONE
     description: str = ""
+    template_variables: Mapping[str, Any] = field(default_factory=dict)

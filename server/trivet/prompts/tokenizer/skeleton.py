@@ -1,61 +1,57 @@
-"""What a chat template writes around the contents, for one sequence of roles.
+"""What a chat template writes around what is put in.
 
-The template is rendered with a random word in place of every content, so what a content says can change nothing about
-it: control tokens are looked for in the template's own text alone. Then real contents are put where the words were.
-A content of blanks alone is rendered as it is, since templates may leave such a message out.
+The template is rendered with each text that is put in as `Text`, which knows in the output where it came from. Control
+tokens are looked for in what the template itself wrote; what was put in lies between them, whatever it says.
 
-How the template trims contents is found by rendering again with blanks around the words. Finally one conversation is
-tokenized both in this way and in Hugging Face's, and has to be equal; a template that does more to a content than trim
-it is refused.
+What varies between requests is put in as a word that notices what the template asks of it (`watched_text`). If all it
+asked is whether certain words occur, the skeleton is good for all texts without them; `needles` are these words.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import Enum
-from itertools import product
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from trivet.errors import Unsupported
-from trivet.prompts.tokenizer.chat_template import ChatTemplate
+from trivet.prompts.rendering.chat_template import NO_SWITCHES, ChatTemplate, Moment, Switches
+from trivet.prompts.rendering.provenance import TRUSTED, UNKNOWN, Text, concatenated, spans_of
+from trivet.prompts.rendering.watched_text import Watch, WatchedText
 from trivet.prompts.tokenizer.text_tokenizer import TextTokenizer
 from trivet.prompts.tokenizer.white_space import UNICODE_WHITE_SPACE
 
-
-class Trim(Enum):
-    """What a template takes off one side of a content: nothing, Python's white space, or these characters."""
-
-    NOTHING = ""
-    ALL = None
-    NEWLINES = "\n"
-    BLANKS = " "
-
-    def left(self, text: str) -> str:
-        return text if self is Trim.NOTHING else text.lstrip(self.value)
-
-    def right(self, text: str) -> str:
-        return text if self is Trim.NOTHING else text.rstrip(self.value)
+_STAND_IN = "\ua98f\ua9a4\ua9a0\ua9ab"  # letters that no template looks for
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where the content of message number `message` stands."""
+    """Where text number `source` stands, from character `start` to `end` (None: to its end)."""
 
-    message: int
-    left: Trim = Trim.NOTHING
-    right: Trim = Trim.NOTHING
+    source: int
+    start: int = 0
+    end: int | None = None
 
-    def fill(self, content: str) -> str:
-        return self.right.right(self.left.left(content))
+    def fill(self, text: str) -> str:
+        """The part of this text that stands here."""
+        return text[self.start : self.end] if self.start or self.end is not None else text
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """Text that the template computed, of what was put in or of numbers."""
+
+    text: str
+
+
+Piece = str | Slot | Stray
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """Text between two control tokens: pieces of the template and slots. Its neighbours may swallow outer blanks."""
 
-    pieces: tuple[str | Slot, ...]
+    pieces: tuple[Piece, ...]
     initial: bool
     strip_left: bool
     strip_right: bool
@@ -74,101 +70,132 @@ class Control:
     id: int
 
 
-Skeleton = tuple[Control | Run, ...]
-Shape = tuple[tuple[str, str | None], ...]
-"""(role, the content if it is blank) of each message."""
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """Control tokens and the runs between them.
 
-_PADS = (("\n ", " \n"), (" \n", "\n "), ("\u3000\t", "\t\u3000"))
-_SAMPLE = "Don't say “{}” & go.\n\n  Ünit C3: 12 %"
+    `needles`: it is good for all texts that contain none of them and have no blanks at their ends; None if it is good
+    for those alone that it was made with.
+    """
+
+    parts: tuple[Control | Run, ...]
+    needles: frozenset[str] | None
+
+    @property
+    def sources(self) -> set[int]:
+        """The numbers of the texts that stand in it, wholly or in part."""
+        runs = (part.pieces for part in self.parts if isinstance(part, Run))
+        return {piece.source for pieces in runs for piece in pieces if isinstance(piece, Slot)}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message: the texts that its content consists of, None for one that varies, and what else it holds."""
+
+    role: str
+    texts: tuple[str | None, ...]
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What else a template is given beside the messages."""
+
+    moment: Moment
+    switches: Switches = NO_SWITCHES
+    tools: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
 
 
 class SkeletonBuilder:
-    """Makes skeletons for one template and tokenizer."""
+    """Makes skeletons for one template and tokenizer.
 
-    def __init__(self, template: ChatTemplate, tokenizer: TextTokenizer) -> None:
+    `in_parts`: the template takes each content as a list of parts, of which ours has one, and not as a string.
+    """
+
+    def __init__(self, template: ChatTemplate, tokenizer: TextTokenizer, in_parts: bool = False) -> None:
         self._template = template
+        self._in_parts = in_parts
         self._tokenizer = tokenizer
         secret = secrets.token_hex(12)
         self._word = f"x{secret}n{{}}z"
         self._find_word = re.compile(f"x{secret}n([0-9]+)z")
 
-    def build(self, shape: Shape) -> Skeleton:
-        """Raises TemplateRefusal from the template, Unsupported for a template that alters contents."""
-        rendered = self._render(shape, "", "")
-        numbers, literals = self._split(rendered)
-        missing = [i for i, (_, blank) in enumerate(shape) if blank is None and i not in numbers]
-        if missing:
-            raise Unsupported(f"the chat template leaves out or alters the content of message {missing[0] + 1}")
-        slots = self._trimmed(shape, numbers, literals)
-        skeleton = self._segment(rendered, slots)
-        self._verify(shape, skeleton)
-        return skeleton
+    def build(self, turns: Sequence[Turn], setting: Setting) -> Skeleton:
+        """Raises TemplateRefusal from the template. Texts are numbered as they come, over all turns."""
+        watch = Watch()
+        rendered = self.render(turns, setting, watch)
+        texts = [text for turn in turns for text in turn.texts]
+        varying = {source for source, text in enumerate(texts) if text is None}
+        parts = tuple(self._segment(rendered, varying))
+        reusable = bool(varying) and not watch.any_other and not _leaks(rendered)
+        return Skeleton(parts, frozenset(watch.needles) if reusable else None)
 
-    def _render(self, shape: Shape, left: str, right: str) -> str:
-        return self._template.render([
-            (role, f"{left}{self._word.format(i)}{right}" if blank is None else blank)
-            for i, (role, blank) in enumerate(shape)
-        ])  # fmt: skip
+    def render(self, turns: Sequence[Turn], setting: Setting, watch: Watch, stand_in: str = _STAND_IN) -> Text:
+        """What the template makes of them; raises TemplateRefusal. `stand_in` is put in for what varies."""
+        messages: list[dict[str, Any]] = []
+        source = 0
+        for turn in turns:
+            pieces: list[str] = []
+            for text in turn.texts:
+                if text is None:
+                    pieces.append(WatchedText(stand_in, ((len(stand_in), source, 0),), watch))
+                else:
+                    pieces.append(Text.from_source(text, source))
+                source += 1
+            content = concatenated(pieces)
+            given = [{"type": Text.trusted("text"), "text": content}] if self._in_parts else content
+            messages.append({"role": Text.trusted(turn.role), "content": given, **turn.others})
+        return self._template.render(messages, setting.moment, setting.switches, setting.tools)
 
-    def _split(self, rendered: str) -> tuple[list[int], list[str]]:
-        """The numbers of the words in order, and the n + 1 texts around them."""
-        parts = self._find_word.split(rendered)
-        return [int(number) for number in parts[1::2]], parts[::2]
-
-    def _trimmed(self, shape: Shape, numbers: list[int], literals: list[str]) -> list[Slot]:
-        """The slots with how each is trimmed: the one way on each side that explains every padded rendering."""
-        padded: list[list[str]] = []
-        for left, right in _PADS:
-            found, texts = self._split(self._render(shape, left, right))
-            if found != numbers:
-                raise Unsupported("the chat template looks at the contents of messages")
-            padded.append(texts)
-        around = [self._explain(i, len(numbers), literals[i], [t[i] for t in padded]) for i in range(len(literals))]
-        return [Slot(n, around[i][1], around[i + 1][0]) for i, n in enumerate(numbers)]
-
-    @staticmethod
-    def _explain(place: int, last: int, literal: str, padded: Sequence[str]) -> tuple[Trim, Trim]:
-        """(trim of the right side of the slot before, of the left side of the slot after) the text at `place`."""
-        for before, after in product(Trim, Trim):
-            if all(
-                ("" if place == 0 else before.right(right)) + literal + ("" if place == last else after.left(left))
-                == text
-                for (left, right), text in zip(_PADS, padded, strict=True)
-            ):
-                return before, after
-        raise Unsupported("the chat template changes the blanks around contents in an unknown way")
-
-    def _segment(self, rendered: str, slots: list[Slot]) -> Skeleton:
-        """Cut the rendering at its control tokens."""
-        remaining = iter(slots)
-        parts: list[Control | Run] = []
-        at, strip_left = 0, False
-        for control in self._tokenizer.find_controls(rendered):
-            pieces = tuple(self._pieces(rendered[at : control.start], remaining))
+    def _segment(self, rendered: Text, varying: Collection[int]) -> Iterator[Control | Run]:
+        """Cut the rendering at its control tokens, which are looked for where words stand for what was put in."""
+        shadow, put_in = self._shadow(rendered, varying)
+        at, strip_left, initial = 0, False, True
+        for control in self._tokenizer.find_controls(shadow):
+            pieces = self._pieces(shadow[at : control.start], put_in)
             if pieces:
-                parts.append(Run(pieces, not parts, strip_left, control.strips_left))
-            parts.append(Control(control.id))
-            at, strip_left = control.end, control.strips_right
-        if pieces := tuple(self._pieces(rendered[at:], remaining)):
-            parts.append(Run(pieces, not parts, strip_left, False))
-        return tuple(parts)
+                yield Run(pieces, initial, strip_left, control.strips_left)
+            yield Control(control.id)
+            at, strip_left, initial = control.end, control.strips_right, False
+        if pieces := self._pieces(shadow[at:], put_in):
+            yield Run(pieces, initial, strip_left, False)
 
-    def _pieces(self, text: str, slots: Iterator[Slot]) -> Iterator[str | Slot]:
-        for i, piece in enumerate(self._find_word.split(text)):
+    def _shadow(self, rendered: Text, varying: Collection[int]) -> tuple[str, list[list[Slot | Stray]]]:
+        """The rendering with a word for each stretch that the template did not write, and what these stand for."""
+        shadow: list[str] = []
+        put_in: list[list[Slot | Stray]] = []
+        at, within = 0, False
+        text = "".join((rendered,))
+        for size, source, offset in spans_of(rendered):
+            if source == TRUSTED:
+                shadow.append(text[at : at + size])
+            else:
+                if not within:
+                    shadow.append(self._word.format(len(put_in)))
+                    put_in.append([])
+                whole = source in varying and size == len(_STAND_IN)
+                slot = Slot(source) if whole else Slot(source, offset, offset + size)
+                put_in[-1].append(Stray(text[at : at + size]) if source == UNKNOWN else slot)
+            within = source != TRUSTED
+            at += size
+        return "".join(shadow), put_in
+
+    def _pieces(self, shadow: str, put_in: Sequence[Sequence[Slot | Stray]]) -> tuple[Piece, ...]:
+        pieces: list[Piece] = []
+        for i, piece in enumerate(self._find_word.split(shadow)):
             if i % 2:
-                yield next(slots)
+                pieces += put_in[int(piece)]
             elif piece:
-                yield piece
+                pieces.append(piece)
+        return tuple(pieces)
 
-    def _verify(self, shape: Shape, skeleton: Skeleton) -> None:
-        contents = [_SAMPLE.format(i) if blank is None else blank for i, (_, blank) in enumerate(shape)]
-        rendered = self._template.render([(role, contents[i]) for i, (role, _) in enumerate(shape)])
-        ids: list[int] = []
-        for part in skeleton:
-            if isinstance(part, Control):
-                ids.append(part.id)
-                continue
-            text = "".join(p if isinstance(p, str) else p.fill(contents[p.message]) for p in part.pieces)
-            ids += self._tokenizer.encode_text(part.strip(text), part.initial).ids
-        if ids != self._tokenizer.encode_all(rendered):
-            raise Unsupported("the chat template and tokenizer do more to contents than put them in and trim them")
+
+def _leaks(rendered: Text) -> bool:
+    """Whether text that varies came out in another form, or in part."""
+    at = 0
+    for size, source, _ in spans_of(rendered):
+        piece = str.__getitem__(rendered, slice(at, at + size))
+        at += size
+        if (source < 0 or piece != _STAND_IN) and any(letter in piece for letter in _STAND_IN):
+            return True
+    return False

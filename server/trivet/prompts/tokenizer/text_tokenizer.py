@@ -1,9 +1,11 @@
 """Text to token ids, twice: as Hugging Face does it, and so that nothing in the text can become a control token.
 
-A control token is an added token, special or not, that is more than blanks (some vocabularies keep runs of blanks among
-the added tokens; those are text) and is not the unknown token. The second tokenizer is the first with every control
-token renamed to a random name: in the added tokens, in the model's vocabulary and in the merges that would make it.
-Ids stay as they are.
+A control token is an added token that the tokenizer calls special, that the chat template writes, or that looks like a
+marker: it has something else than letters, digits and blanks. Other added tokens are ordinary words, as are runs of
+blanks, and text becomes them as it does for transformers. The unknown token is no control token either.
+
+The second tokenizer is the first with every control token renamed to a random name: in the added tokens, in the model's
+vocabulary and in the merges that would make it. Ids stay as they are.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from __future__ import annotations
 import copy
 import json
 import secrets
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer
@@ -20,6 +24,7 @@ from tokenizers import Encoding, Tokenizer
 from trivet.prompts.tokenizer.token_bytes import bytes_per_token
 
 LONG_TEXT = 8192  # characters
+_STATIC_KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,10 @@ class ControlToken:
 class TextTokenizer:
     """The pair of tokenizers made from one tokenizer.json."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
-        """`document`: the parsed tokenizer.json. Raises ValueError if it cannot be loaded."""
+    def __init__(self, document: dict[str, Any], template: str = "") -> None:
+        """`document`: the parsed tokenizer.json; `template`: the chat template. ValueError if it cannot be loaded."""
         document = {**document, "truncation": None, "padding": None, "post_processor": None}
-        controls = [token for token in document["added_tokens"] if _is_control(token, document["model"])]
+        controls = [token for token in document["added_tokens"] if _is_control(token, document["model"], template)]
         self._flags = {int(token["id"]): (bool(token["lstrip"]), bool(token["rstrip"])) for token in controls}
         self.control_ids = frozenset(self._flags)
         names = {str(token["content"]) for token in controls}
@@ -53,6 +58,7 @@ class TextTokenizer:
         self._full = _load(document)
         self._initial = _load(plain)
         self._inner = _load({**plain, "pre_tokenizer": inner}) if any(changed) else self._initial
+        self.static_ids = lru_cache(maxsize=_STATIC_KEPT)(self._static_ids)
 
     def encode_all(self, text: str) -> list[int]:
         """Ids as Hugging Face gives them, control tokens recognised. Only for trusted text."""
@@ -78,6 +84,10 @@ class TextTokenizer:
         if not self.control_ids.isdisjoint(encoding.ids):
             raise RuntimeError("a control token came out of plain text")
         return encoding
+
+    def _static_ids(self, text: str, initial: bool) -> tuple[int, ...]:
+        """The ids of a text that many prompts have, such as those of the operator's; kept."""
+        return tuple(self.encode_text(text, initial).ids)
 
     def count_within(self, text: str, initial: bool, most: int) -> int | None:
         """How many tokens it has; None if more than `most`, found without looking at all of a long text.
@@ -117,10 +127,16 @@ def _load(document: dict[str, Any]) -> Tokenizer:
         raise ValueError(f"not a tokenizer: {error}") from None
 
 
-def _is_control(token: dict[str, Any], model: dict[str, Any]) -> bool:
-    if not str(token["content"]).replace("\u2581", " ").strip():
+def _is_control(token: dict[str, Any], model: dict[str, Any], template: str) -> bool:
+    content = str(token["content"]).replace("\u2581", " ").strip()
+    if not content or token["content"] == model.get("unk_token") or token["id"] == model.get("unk_id"):
         return False
-    return bool(token["content"] != model.get("unk_token") and token["id"] != model.get("unk_id"))
+    return bool(token.get("special")) or token["content"] in template or any(map(_marks, content))
+
+
+def _marks(character: str) -> bool:
+    """Whether it makes a marker of a word: brackets, bars, whatever nobody writes within a word."""
+    return not (character.isspace() or unicodedata.category(character)[0] in "LMN" or character in "'’-_.,")
 
 
 def _without(document: dict[str, Any], contents: set[str]) -> dict[str, Any]:

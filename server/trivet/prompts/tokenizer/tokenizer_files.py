@@ -1,8 +1,9 @@
-"""A tokenizer folder as Hugging Face writes it: `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja`."""
+"""A tokenizer folder as Hugging Face writes it: `tokenizer.json`, `tokenizer_config.json`, its chat templates."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,19 @@ _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 @dataclass(frozen=True, slots=True)
 class TokenizerFiles:
-    """`document` is the tokenizer.json, with the added tokens that only the configuration names put in."""
+    """`document` is the tokenizer.json, with the added tokens that only the configuration names put in.
+
+    `tool_template`: the one for requests with tools, where the folder has one of its own for them.
+    """
 
     document: dict[str, Any]
     template: str
     special_tokens: dict[str, str]
+    tool_template: str | None = None
 
 
-def read_tokenizer_files(folder: Path, template: Path | None = None) -> TokenizerFiles:
-    """Read a tokenizer folder; `template` is a file to use instead of its own chat template.
+def read_tokenizer_files(folder: Path, template: Path | None = None, named: str | None = None) -> TokenizerFiles:
+    """Read a tokenizer folder. `template`: a file to use instead of its own chat templates; `named`: which of these.
 
     Raises ConfigError naming the file that is missing or broken.
     """
@@ -32,10 +37,29 @@ def read_tokenizer_files(folder: Path, template: Path | None = None) -> Tokenize
     config = _json(path) if path.exists() else {}
     path = folder / "special_tokens_map.json"
     special = {**(_json(path) if path.exists() else {}), **config}
-    special_tokens = {name: token for name in _SPECIAL if (token := _content(special.get(name))) is not None}
-    _add_configured_tokens(document, config, special_tokens)
-    chosen = _template(folder, config) if template is None else _text(template)
-    return TokenizerFiles(document, chosen, special_tokens)
+    special_tokens = dict(_named_tokens(special))
+    extra = special.get("additional_special_tokens") or special.get("extra_special_tokens")
+    unnamed = [_content(token) for token in extra] if isinstance(extra, list) else []
+    _add_configured_tokens(document, config, [*special_tokens.values(), *(token for token in unnamed if token)])
+    if template is not None:
+        return TokenizerFiles(document, _text(template), special_tokens)
+    templates = _templates(folder, config)
+    if (chosen := templates.get(named or "default")) is None:
+        wanted = f"chat_template_name is {named!r}, expected one of: {', '.join(sorted(templates))}"
+        missing = "no such file, expected it, chat_template.json or chat_template in tokenizer_config.json"
+        raise ConfigError([f"{folder / 'chat_template.jinja'}:1: {wanted if named and templates else missing}"])
+    return TokenizerFiles(document, chosen, special_tokens, None if named else templates.get("tool_use"))
+
+
+def _named_tokens(special: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The names that a template knows tokens by: the usual ones, and what else the configuration calls a token."""
+    extra = special.get("extra_special_tokens")
+    for name, value in {**special, **(extra if isinstance(extra, dict) else {})}.items():
+        token = _content(value)
+        if token is not None and (
+            name in _SPECIAL or name.endswith("_token") or (isinstance(extra, dict) and name in extra)
+        ):
+            yield name, token
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -57,16 +81,22 @@ def _content(token: Any) -> str | None:
     return token if isinstance(token, str) else None
 
 
-def _template(folder: Path, config: dict[str, Any]) -> str:
+def _templates(folder: Path, config: dict[str, Any]) -> dict[str, str]:
+    """By name; what has no other name is "default". Files go before what the configuration says, as in transformers."""
+    found: dict[str, str] = {}
+    path = folder / "chat_template.json"
+    for said in (_json(path) if path.exists() else {}, config):
+        template = said.get("chat_template")
+        if isinstance(template, str):
+            found["default"] = template
+        entries = template if isinstance(template, list) else ()
+        found |= {
+            str(entry["name"]): str(entry["template"]) for entry in entries if {"name", "template"} <= entry.keys()
+        }
+    others = folder / "additional_chat_templates"
+    found |= {path.stem: _text(path) for path in (sorted(others.glob("*.jinja")) if others.is_dir() else ())}
     path = folder / "chat_template.jinja"
-    if path.exists():
-        return _text(path)
-    template = config.get("chat_template")
-    if isinstance(template, list):
-        template = next((entry.get("template") for entry in template if entry.get("name") == "default"), None)
-    if not isinstance(template, str):
-        raise ConfigError([f"{path}:1: no such file, expected it or chat_template in tokenizer_config.json"])
-    return template
+    return {**found, "default": _text(path)} if path.exists() else found
 
 
 def _text(path: Path) -> str:
@@ -76,7 +106,7 @@ def _text(path: Path) -> str:
         raise ConfigError([f"{path}:1: {error}, expected a chat template in UTF-8"]) from None
 
 
-def _add_configured_tokens(document: dict[str, Any], config: dict[str, Any], special_tokens: dict[str, str]) -> None:
+def _add_configured_tokens(document: dict[str, Any], config: dict[str, Any], special_tokens: Sequence[str]) -> None:
     """Tokens that tokenizer_config.json alone names are added tokens too: transformers adds them on load."""
     added: list[dict[str, Any]] = document.setdefault("added_tokens", [])
     known = {token["content"] for token in added}
@@ -88,7 +118,7 @@ def _add_configured_tokens(document: dict[str, Any], config: dict[str, Any], spe
     vocabulary = document.get("model", {}).get("vocab", {})
     if isinstance(vocabulary, list):  # Unigram: [piece, score] by id
         vocabulary = {piece: number for number, (piece, _) in enumerate(vocabulary)}
-    for content in special_tokens.values():
+    for content in special_tokens:
         if content not in known and content in vocabulary:
             flags = {**dict.fromkeys(_FLAGS, False), "special": True}
             added.append({"id": vocabulary[content], "content": content, **flags})
