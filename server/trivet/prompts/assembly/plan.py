@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tokenizers import Encoding
 
-from trivet.prompts.tokenizer.skeleton import Control, Piece, Run, Skeleton, Slot, Stray
+from trivet.prompts.tokenizer.skeleton import Control, Run, Skeleton, Slot, Stray
 from trivet.prompts.tokenizer.text_tokenizer import TextTokenizer
 from trivet.prompts.tokenizer.white_space import UNICODE_WHITE_SPACE
 
@@ -73,7 +73,7 @@ def stable_ids(plan: Plan, tokenizer: TextTokenizer) -> list[int]:
 
 def _with_static_texts(run: Run, statics: Sequence[str | None]) -> Run:
     """Static texts become text of the template; neighbouring texts become one."""
-    pieces: list[Piece] = []
+    pieces: list[str | Slot | Stray] = []
     for piece in run.pieces:
         if isinstance(piece, Slot) and (text := statics[piece.source]) is not None:
             piece = piece.fill(text)
