@@ -11,6 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from tests.support.pages.markdown_pages import ROOT, Page
 from trivet.app.rollouts.gauges import RolloutGauges
 from trivet.metering.metrics import Metrics
+from trivet.metering.weighted_histogram import WeightedHistogram
 
 PAGE = Page(ROOT / "docs" / "metrics.md")
 # Collected from what is loaded and routed when somebody asks, by collectors of their own.
@@ -19,6 +20,7 @@ COLLECTED = {
     "trivet_adapter_resident": ("gauge", {"adapter", "tier"}),
     "trivet_rollout_weight": ("gauge", {"route", "variant"}),
     "trivet_route_revision": ("gauge", {"route"}),
+    "trivet_variant_info": ("gauge", {"route", "variant", "backend", "adapter", "prompt", "index"}),
 }
 
 
@@ -27,6 +29,9 @@ def exported() -> dict[str, tuple[str, set[str]]]:
     metrics = Metrics(CollectorRegistry())
     found: dict[str, tuple[str, set[str]]] = {}
     for metric in vars(metrics).values():
+        if isinstance(metric, WeightedHistogram):
+            found[metric.name] = ("histogram", set(metric.labels))
+            continue
         assert isinstance(metric, MetricWrapperBase)
         kind = str(metric._type)
         suffix = {"counter": "_total", "info": "_info"}.get(kind, "")

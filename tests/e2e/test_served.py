@@ -160,6 +160,22 @@ def test_the_sum_of_the_log_equals_the_metrics(server: ServerProcess, client: Cl
     assert total(samples, "trivet_cost_usd_total") == pytest.approx(cost)
 
 
+def test_receipts_and_warm_up_are_all_that_the_engines_computed(server: ServerProcess, client: Client) -> None:
+    client.generate(request())
+    samples = metrics(server)
+
+    def tokens(*kinds: str) -> float:
+        names = ("trivet_tokens_total", "trivet_warmup_tokens_total")
+        return sum(
+            value
+            for name, value in samples.items()
+            if name.startswith(names) and any(f'kind="{kind}"' in name for kind in kinds)
+        )
+
+    assert tokens("input_uncached", "input_cached") == total(samples, "vllm:prompt_tokens_total")
+    assert tokens("output") == total(samples, "vllm:generation_tokens_total")
+
+
 def test_a_second_server_on_the_same_data_is_refused_with_the_first_ones_pid(server: ServerProcess) -> None:
     command = [sys.executable, "-m", "trivet.cli", "serve", "--config", str(server.config), "--listen", "127.0.0.1:0"]
     command += ["--data-dir", str(server.data_dir)]

@@ -17,6 +17,7 @@ from trivet.prompts.template.source import PromptSource, Turn
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.stores.state import StateStore
 from trivet.testing import ScriptedBackend
+from trivet.types.generation import Chunk
 from trivet.types.variant import VersionRef
 
 PLAIN = routes()["plain"]
@@ -28,14 +29,25 @@ def backend() -> ScriptedBackend:
     return ScriptedBackend()
 
 
+Primed = list[tuple[str, Chunk]]
+
+
 @pytest.fixture
-def readiness(backend: ScriptedBackend, tmp_path: Path) -> Readiness:
+def primed() -> Primed:
+    return []
+
+
+@pytest.fixture
+def readiness(backend: ScriptedBackend, tmp_path: Path, primed: Primed) -> Readiness:
+    def on_primed(name: str, chunk: Chunk) -> None:
+        primed.append((name, chunk))
+
     source = PromptSource(PROMPT, tmp_path / "1.md", (Turn("system", ("Answer briefly. " * 20,)),))
     tokenizer = ChatTokenizer.load(make_family("chatml", tmp_path / "tokenizer").folder)
     prompts = {("scripted", PROMPT): PromptAssembler(source, tokenizer)}
     slots = {"scripted": AdapterSlots(slots=2, quantum=QUANTUM)}
     adapters = no_adapters(backend, tmp_path, StateStore.open(tmp_path / "state.sqlite"))
-    return Readiness({"scripted": backend}, slots, adapters, prompts, PrefixCacheLedger())
+    return Readiness({"scripted": backend}, slots, adapters, prompts, PrefixCacheLedger(), on_primed)
 
 
 async def test_a_variant_is_ready_from_its_priming_to_the_engines_death(
@@ -86,3 +98,11 @@ async def test_the_first_requests_after_each_warm_up_are_cold(backend: ScriptedB
         readiness.enter(PLAIN, VARIANT)
     await readiness.prime(PLAIN, VARIANT)
     assert readiness.enter(PLAIN, VARIANT), "the engine started anew"
+
+
+async def test_what_priming_took_is_told(backend: ScriptedBackend, readiness: Readiness, primed: Primed) -> None:
+    await readiness.prime(PLAIN, VARIANT)
+    assert {name for name, _ in primed} == {"scripted"}
+    (request,) = backend.requests
+    assert sum(chunk.input_tokens or 0 for _, chunk in primed) == len(request.token_ids)
+    assert sum(chunk.tokens for _, chunk in primed) > 0

@@ -160,7 +160,10 @@ async def test_a_kill_of_the_process_that_is_asked_is_an_error_and_the_call_can_
 
 
 async def test_a_process_that_hangs_is_killed_and_started_again(tmp_path: Path) -> None:
-    process = VectorProcess(tmp_path / "vector", tmp_path / "log", check_every=0.2, check_timeout=2)
+    told: list[int] = []
+    process = VectorProcess(
+        tmp_path / "vector", tmp_path / "log", check_every=0.2, check_timeout=2, on_restart=lambda: told.append(1)
+    )
     await process.start()
     await fill(process, "c", range(20))
     hung = process.pid
@@ -172,6 +175,7 @@ async def test_a_process_that_hangs_is_killed_and_started_again(tmp_path: Path) 
         while process.restarts == 0:
             await asyncio.sleep(0.02)
     assert process.pid != hung
+    assert len(told) == process.restarts == 1
     assert await count(process, "c") == 20
     await process.stop()
     assert "c" not in await asyncio.to_thread(os.listdir, tmp_path / "vector")

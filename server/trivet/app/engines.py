@@ -25,10 +25,11 @@ logger = logging.getLogger(__name__)
 class Engines:
     """Call `start` once, then `end_supervision` and `close`, also if `start` failed."""
 
-    def __init__(self, config: Config, folder: DataFolder, metrics: Metrics) -> None:
+    def __init__(self, config: Config, folder: DataFolder, metrics: Metrics, on_start: Callable[[str], None]) -> None:
+        """`on_start` is told the name of each engine that has come up, after a death too."""
         self.backends: Mapping[str, EmbeddedVllm] = {
             name: EmbeddedVllm(
-                embedded_settings(config, folder, name), partial(_tell, name), partial(_tried, metrics, name)
+                embedded_settings(config, folder, name), partial(_tell, name, on_start), partial(_tried, metrics, name)
             )
             for name in config.file.backends
         }
@@ -80,8 +81,10 @@ class Engines:
         await asyncio.gather(*(backend.close() for backend in self.backends.values()))
 
 
-def _tell(name: str, state: EngineState) -> None:
+def _tell(name: str, on_start: Callable[[str], None], state: EngineState) -> None:
     logger.info("engine %s is %s", name, state.value)
+    if state is EngineState.READY:
+        on_start(name)
 
 
 def _tried(metrics: Metrics, name: str, seconds: float, outcome: Outcome) -> None:

@@ -43,10 +43,10 @@ from trivet.metering.exposition import MetricsListener
 from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.loop_lag import LoopLag
 from trivet.metering.metrics import Metrics
-from trivet.metering.prices import Price
 from trivet.metering.receipt_log import ReceiptLog
+from trivet.metering.route_gauges import RouteGauges
 from trivet.metering.sink import Sink
-from trivet.metering.weight_gauge import WeightGauge
+from trivet.metering.warmup_account import WarmupAccount
 from trivet.pipeline.admission import Admission
 from trivet.pipeline.answer.answering import Answering
 from trivet.pipeline.generation import GenerationPipeline
@@ -111,6 +111,8 @@ class Gateway:
         self._health = Health()
         self._registry = CollectorRegistry()
         self._metrics = Metrics(self._registry)
+        self._prices = prices_of(config)
+        self._warmup_account = WarmupAccount(self._metrics, self._prices)
         admission = config.file.admission
         self._admission = Admission(
             max_running=admission.max_running,
@@ -145,7 +147,7 @@ class Gateway:
             self._progress.note(line)
         components = await self._start_components(folder, state, prompts, addresses["admin_listen"])
         inference, admin = await self._services(folder, state, components)
-        addresses["metrics_listen"] = self._expose(components.engines)
+        addresses["metrics_listen"] = self._expose(components)
         self._inference.serve(inference)
         self._admin.serve(admin)
         await self._follower.start(components.warmup.can_serve)
@@ -184,7 +186,7 @@ class Gateway:
     async def _start_components(
         self, folder: DataFolder, state: StateStore, prompts: ServedPrompts, address: str
     ) -> _Components:
-        engines = Engines(self._config, folder, self._metrics)
+        engines = Engines(self._config, folder, self._metrics, self._warmup_account.started)
         with_adapters = adapter_backend(self._config)
         demand = AdapterDemand(required_adapters(self._config.routes))
         adapters = adapter_manager(
@@ -195,8 +197,10 @@ class Gateway:
         declared = await declarations.declare(self._config, prompts.digest)
         routes = RouteTable(declared.routes)
         ledger = PrefixCacheLedger()
-        self._registry.register(WeightGauge(lambda: routes.routes))
-        readiness = Readiness(engines.backends, self._slots, adapters, prompts.assemblers, ledger)
+        self._registry.register(RouteGauges(lambda: routes.routes))
+        readiness = Readiness(
+            engines.backends, self._slots, adapters, prompts.assemblers, ledger, self._warmup_account.primed
+        )
         warmup = Warmup(routes, adapters, readiness, with_adapters)
         route_updater = RouteUpdater(routes, adapters, demand, readiness, self._flipped)
         self._stack.push_async_callback(engines.close)
@@ -242,9 +246,14 @@ class Gateway:
         self, folder: DataFolder, state: StateStore, components: _Components
     ) -> tuple[InferenceServicer, AdminServicer]:
         """What the listeners serve."""
-        keys, prices = authenticator(self._config), prices_of(self._config)
+        keys = authenticator(self._config)
         reload = self._reload = RouteReload(
-            self._config, self._read, components.route_updater, components.prompts, prices, components.declarations
+            self._config,
+            self._read,
+            components.route_updater,
+            components.prompts,
+            self._prices,
+            components.declarations,
         )
         self._stack.push_async_callback(reload.close)
         rollouts = components.rollouts
@@ -255,7 +264,7 @@ class Gateway:
         reranking = open_reranking(self._config, folder, components.indexes)
         retriever = BoundedRetriever(await self._stack.enter_async_context(reranking), self._metrics)
         inference = InferenceServicer(
-            generation=self._generation(components, retriever, prices, receipts),
+            generation=self._generation(components, retriever, receipts),
             search=SearchPipeline(components.routes, retriever, _searches()),
             receipts=receipts,
             feedback=FeedbackIntake(receipts, state, self._metrics, rollouts.rate),
@@ -265,7 +274,7 @@ class Gateway:
         return inference, self._admin_servicer(components, keys, reload)
 
     def _generation(
-        self, components: _Components, retriever: BoundedRetriever, prices: dict[str, Price], receipts: ReceiptLog
+        self, components: _Components, retriever: BoundedRetriever, receipts: ReceiptLog
     ) -> GenerationPipeline:
         backends, prompts = components.engines.backends, components.prompts.assemblers
         answering = Answering(
@@ -282,7 +291,7 @@ class Gateway:
             admission=self._admission,
             answering=answering,
             readiness=components.readiness,
-            prices=prices,
+            prices=self._prices,
             receipts=receipts,
             metrics=self._metrics,
             rollouts=components.rollouts,
@@ -295,7 +304,7 @@ class Gateway:
             shadow=shadow,
             prompts=prompts,
             backends=backends,
-            prices=prices,
+            prices=self._prices,
             sink=Sink(self._metrics, receipts, lambda: components.routes.routes, components.rollouts.record),
             code_of=code_name_of,
         )
@@ -341,10 +350,11 @@ class Gateway:
             self._listeners.append(listener)
         return addresses
 
-    def _expose(self, engines: Engines) -> str:
+    def _expose(self, components: _Components) -> str:
         """Bind the listener for metrics; where it serves."""
         listen = self._config.file.server.metrics_listen
-        metrics = MetricsListener(listen, [self._registry, REGISTRY, *engines.registries])
+        routes, registries = components.routes, [self._registry, REGISTRY, *components.engines.registries]
+        metrics = MetricsListener(listen, registries, lambda: self._metrics.expect(routes.routes.values()))
         self._stack.callback(metrics.close)
         return metrics.address
 

@@ -127,12 +127,12 @@ async def _engine(
             stack.push_async_callback(store.close)
             yield store, InPlace(store)
             return
-        process = VectorProcess(folder.vectors, folder.logs / "vector.log")
+        restarted = (lambda: None) if metrics is None else metrics.vector_restarts.inc
+        process = VectorProcess(folder.vectors, folder.logs / "vector.log", on_restart=restarted)
         stack.push_async_callback(process.stop)
         await process.start()
         if metrics is not None:
             metrics.vector_up.set_function(lambda: float(process.up))
-            metrics.vector_restarts.set_function(lambda: float(process.restarts))
         store = QdrantStore.embedded(lambda: process.endpoint)
         stack.push_async_callback(store.close)
         yield (

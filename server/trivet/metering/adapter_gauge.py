@@ -21,19 +21,20 @@ class AdapterGauge(Collector):
     def __init__(self, loop: asyncio.AbstractEventLoop, statuses: Callable[[], Sequence[AdapterStatus]]) -> None:
         self._loop = loop
         self._statuses = statuses
+        self._last: Sequence[AdapterStatus] = ()
 
     def describe(self) -> Iterable[Metric]:
         """The names, so that nothing else takes them; without asking anybody."""
         yield from (_tiers(()), _states(()))
 
     def collect(self) -> Iterable[Metric]:
-        """1 for each adapter that is loaded or expected, by tier and by state; nothing while the loop is stopping."""
-        statuses: Sequence[AdapterStatus] = ()
+        """1 for each adapter that is loaded or expected, by tier and state; the last answer if the loop is busy."""
         asked = asyncio.run_coroutine_threadsafe(self._read(), self._loop)
         try:
-            statuses = asked.result(PATIENCE)
+            self._last = asked.result(PATIENCE)
         except LoopBusy:
             asked.cancel()
+        statuses = self._last
         yield from (_tiers(statuses), _states(statuses))
 
     async def _read(self) -> Sequence[AdapterStatus]:

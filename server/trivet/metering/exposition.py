@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Thread
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -24,11 +24,13 @@ class _Chain(CollectorRegistry):
     Without the times at which series began: they are an eighth of all samples, and nothing here asks for them.
     """
 
-    def __init__(self, registries: Sequence[CollectorRegistry]) -> None:
+    def __init__(self, registries: Sequence[CollectorRegistry], before: Callable[[], None]) -> None:
         super().__init__(auto_describe=False)
         self._registries = registries
+        self._before = before
 
     def collect(self) -> Iterable[Metric]:
+        self._before()
         families: dict[str, Metric] = {}
         for registry in self._registries:
             for metric in registry.collect():
@@ -79,9 +81,11 @@ class _Handler(WSGIRequestHandler):
 class MetricsListener:
     """Serves the registries on an address of its own, in a thread of its own."""
 
-    def __init__(self, listen: str, registries: Sequence[CollectorRegistry]) -> None:
-        """Bind and serve; OSError if the address is taken."""
-        self._registry = _Chain(registries)
+    def __init__(
+        self, listen: str, registries: Sequence[CollectorRegistry], before: Callable[[], None] = lambda: None
+    ) -> None:
+        """Bind and serve; OSError if the address is taken. `before` is called at each scrape, in its thread."""
+        self._registry = _Chain(registries, before)
         host, _, port = listen.rpartition(":")
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+from trivet.metering.weighted_histogram import WeightedHistogram
+from trivet.types.variant import Route
+
+# Seconds. Bounds of objectives (0.1, 0.2, 0.3, 0.5, 1) are bounds of buckets, so that their share is exact.
+STAGE_BUCKETS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5),
+    *(1.0, 2.0, 5.0, 10.0, 30.0, 120.0),
+)
+REQUEST_BUCKETS = (
+    *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75),
+    *(1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0),
+)
+TOKEN_BUCKETS = (
+    *(0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075, 0.1),
+    *(0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 10.0),
+)
+# What requests of a variant may end with, and those that reached none: there from the start, as 0, so that the first
+# failure is an increase.
+CODES = ("OK", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "UNAVAILABLE")
+EARLY_CODES = ("CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "UNAVAILABLE")
+DEGRADED = ("retrieval_timeout", "retrieval_unavailable")
 UNKNOWN = "unknown"
 NONE = "none"
 
@@ -19,14 +41,20 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"trivet_{name}", text, labels, registry=registry)
 
-        def histogram(name: str, text: str, *labels: str) -> Histogram:
-            return Histogram(f"trivet_{name}", text, labels, buckets=BUCKETS, registry=registry)
+        def histogram(name: str, text: str, *labels: str, buckets: Sequence[float] = STAGE_BUCKETS) -> Histogram:
+            return Histogram(f"trivet_{name}", text, labels, buckets=buckets, registry=registry)
 
         by_variant = ("route", "variant")
         self.requests = counter("requests_total", "Requests that ended, by status code.", *by_variant, "code")
-        self.duration = histogram("request_duration_seconds", "From arrival to the end of the answer.", *by_variant)
-        self.ttft = histogram("time_to_first_token_seconds", "From arrival to the first token.", *by_variant)
-        self.inter_token = histogram("inter_token_seconds", "Between tokens at the engine's output.", *by_variant)
+        self.duration = histogram(
+            "request_duration_seconds", "From arrival to the end of the answer.", *by_variant, buckets=REQUEST_BUCKETS
+        )
+        self.ttft = histogram(
+            "time_to_first_token_seconds", "From arrival to the first token.", *by_variant, buckets=REQUEST_BUCKETS
+        )
+        self.inter_token = WeightedHistogram(
+            "trivet_inter_token_seconds", "Between tokens at the engine's output.", by_variant, TOKEN_BUCKETS, registry
+        )
         self.overhead = histogram("gateway_overhead_seconds", "The gateway's own time, by stage.", "stage")
         self.queue = histogram("queue_seconds", "Waiting for admission.")
         self.engine_queue = histogram("engine_queue_seconds", "In the engine's own queue.", "backend")
@@ -39,6 +67,12 @@ class Metrics:
             "expected_cached_tokens_total", "Input tokens that were expected to be cached.", *by_variant
         )
         self.cost = counter("cost_usd_total", "Cost in USD, by component.", *by_variant, "component")
+        self.warmup_tokens = counter(
+            "warmup_tokens_total", "Tokens that no request asked for, by purpose.", "backend", "purpose", "kind"
+        )
+        self.warmup_cost = counter(
+            "warmup_cost_usd_total", "Cost in USD of what no request asked for.", "backend", "purpose", "component"
+        )
         self.degraded = counter("degraded_total", "Answers that are less than they could be.", "route", "reason")
         self.in_flight = gauge("requests_in_flight", "Requests admitted or waiting for admission.")
         self.receipt_log_errors = counter("receipt_log_errors_total", "Writes to the request log that failed.")
@@ -60,9 +94,7 @@ class Metrics:
             "engine_restarts_total", "Times that a dead engine was started again, failed starts included.", "backend"
         )
         self.vector_up = gauge("vector_engine_up", "1 while the vector engine answers.")
-        self.vector_restarts = gauge(
-            "vector_engine_restarts", "Restarts of the embedded vector engine since the start."
-        )
+        self.vector_restarts = counter("vector_engine_restarts_total", "Restarts of the embedded vector engine.")
         self.snapshot_lag = gauge(
             "index_snapshot_lag", "Documents that the index's retained snapshots do not have as they are now.", "index"
         )
@@ -85,3 +117,14 @@ class Metrics:
             "shadow_cost_usd_total", "Cost of copies in USD, by component.", *by_variant, "component"
         )
         self.build = Info("trivet_build", "What is running.", registry=registry)
+
+    def expect(self, routes: Iterable[Route]) -> None:
+        """Make the series of these routes, as 0 where nothing was counted yet."""
+        for route in routes:
+            for code in EARLY_CODES:
+                self.requests.labels(route.name, NONE, code)
+            for variant in route.variants:
+                for code in CODES:
+                    self.requests.labels(route.name, variant, code)
+            for reason in DEGRADED:
+                self.degraded.labels(route.name, reason)

@@ -69,10 +69,8 @@ class Sink:
         if receipt.ttft_ms is not None:
             metrics.ttft.labels(*labels).observe(receipt.ttft_ms / 1000)
         self._count_engine(receipt)
-        inter_token = metrics.inter_token.labels(*labels)
         for seconds, tokens in token_gaps:
-            for _ in range(tokens):
-                inter_token.observe(seconds / tokens)
+            metrics.inter_token.observe(labels, seconds / tokens, tokens)
 
     def _count_engine(self, receipt: Receipt) -> None:
         metrics = self._metrics

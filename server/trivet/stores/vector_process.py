@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,11 @@ class VectorProcess:
         check_every: float = 5.0,
         check_timeout: float = 30.0,
         look: bool = False,
+        on_restart: Callable[[], None] = lambda: None,
     ) -> None:
-        """To `look` only, collections that cannot be opened are left where they are; otherwise they are set aside.
+        """`on_restart` is told of each start after a death.
+
+        To `look` only, collections that cannot be opened are left where they are; otherwise they are set aside.
 
         Seconds: `start_timeout` to replay the log and serve; `stop_timeout` to flush, then it is killed.
 
@@ -70,6 +74,7 @@ class VectorProcess:
         self._check_every = check_every
         self._check_timeout = check_timeout
         self._look = look
+        self._on_restart = on_restart
         self._child: VectorChild | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._restarts = 0
@@ -202,6 +207,7 @@ class VectorProcess:
                 except (RetrievalUnavailable, DataFolderInUse) as error:
                     _log.error("the vector process did not start: %s", error)
             self._restarts += 1
+            self._on_restart()
 
     async def _death(self, child: VectorChild) -> int:
         """Its exit code, once it has died; kills it when it shows no sign of life."""

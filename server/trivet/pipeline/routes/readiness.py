@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 
 from trivet.adapters.lifecycle.manager import AdapterManager
@@ -12,7 +12,7 @@ from trivet.pipeline.assembly import Assemblers
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.ports import Backend
 from trivet.routing.required import required_variants
-from trivet.types.generation import BackendRequest
+from trivet.types.generation import BackendRequest, Chunk
 from trivet.types.variant import CacheScope, Route, Sampling, Variant, VersionRef
 
 RETRY_DOWN = 5.0
@@ -33,12 +33,15 @@ class Readiness:
         adapters: AdapterManager,
         prompts: Assemblers,
         ledger: PrefixCacheLedger,
+        on_primed: Callable[[str, Chunk], None] = lambda _backend, _chunk: None,
     ) -> None:
+        """`on_primed` is told the backend and each piece of what priming brought."""
         self._backends = backends
         self._slots = slots
         self._adapters = adapters
         self._prompts = prompts
         self._ledger = ledger
+        self._on_primed = on_primed
         self._ready: dict[Bundle, int] = {}
         self._cold: dict[Bundle, int] = {}
 
@@ -95,8 +98,8 @@ class Readiness:
                 )
                 slot = self._slots[backend.name].enter(engine_name)
                 async with slot, aclosing(backend.generate(request)) as chunks:
-                    async for _ in chunks:
-                        pass
+                    async for chunk in chunks:
+                        self._on_primed(backend.name, chunk)
                 self._ledger.computed(self._ledger.key(backend, None, engine_name, prefix.fingerprint))
         bundle = bundle_of(route, variant)
         if self._ready.get(bundle) != incarnation:

@@ -1,4 +1,4 @@
-"""`trivet_rollout_weight` and `trivet_route_revision`, made at each scrape from the routes that are served then."""
+"""Metrics of the routes that are served: shares, revisions, and what variants are made of; made anew at each scrape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from trivet.types.variant import Route
 
 
-class WeightGauge(Collector):
+class RouteGauges(Collector):
     """`routes` is called from the scrape's thread."""
 
     def __init__(self, routes: Callable[[], Mapping[str, Route]]) -> None:
@@ -19,12 +19,12 @@ class WeightGauge(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """The names, so that nothing else takes them."""
-        yield from (_shares({}), _revisions({}))
+        yield from (_shares({}), _revisions({}), _variants({}))
 
     def collect(self) -> Iterable[Metric]:
-        """The share of each variant of each route; those that are gone have none."""
+        """Of each route, and of each of its variants; those that are gone have none."""
         routes = self._routes()
-        yield from (_shares(routes), _revisions(routes))
+        yield from (_shares(routes), _revisions(routes), _variants(routes))
 
 
 def _shares(routes: Mapping[str, Route]) -> GaugeMetricFamily:
@@ -42,4 +42,16 @@ def _revisions(routes: Mapping[str, Route]) -> GaugeMetricFamily:
     family = GaugeMetricFamily("trivet_route_revision", text, labels=["route"])
     for route in routes.values():
         family.add_metric([route.name], route.revision)
+    return family
+
+
+def _variants(routes: Mapping[str, Route]) -> GaugeMetricFamily:
+    text = "1 for each variant, with what it is made of."
+    labels = ["route", "variant", "backend", "adapter", "prompt", "index"]
+    family = GaugeMetricFamily("trivet_variant_info", text, labels=labels)
+    for route in routes.values():
+        for variant in route.variants.values():
+            adapter = "" if variant.adapter is None else str(variant.adapter)
+            index = "" if variant.retrieval is None else variant.retrieval.index
+            family.add_metric([route.name, variant.name, variant.backend, adapter, str(variant.prompt), index], 1)
     return family
