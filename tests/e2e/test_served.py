@@ -165,7 +165,7 @@ def test_receipts_and_warm_up_are_all_that_the_engines_computed(server: ServerPr
     samples = metrics(server)
 
     def tokens(*kinds: str) -> float:
-        names = ("trivet_tokens_total", "trivet_warmup_tokens_total")
+        names = ("trivet_tokens_total", "trivet_shadow_tokens_total", "trivet_warmup_tokens_total")
         return sum(
             value
             for name, value in samples.items()
