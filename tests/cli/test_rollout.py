@@ -106,6 +106,19 @@ def admin() -> Iterator[Admin]:
     server.stop(None)
 
 
+def shadowed() -> rollout_pb2.Rollout:
+    """One in its shadow, with 90 pairs of 31 units."""
+    none, of = rollout_pb2.RolloutSums(), rollout_pb2.RolloutSums(units=31, n=90, y=-1.8)
+    made = rollout(state=rollout_pb2.ROLLOUT_STATE_SHADOW)
+    made.step = made.look.step = -1
+    made.spec.shadow_seconds = 60
+    del made.look.estimates[:]
+    made.look.estimates.add(guardrail="format", test="paired", stable=none, candidate=of, estimate=-0.02)
+    made.look.estimates.add(guardrail="shadow_agreement", test="agreement", stable=none, candidate=of)
+    made.look.exclusions.add(reason="shadow", requests=7)
+    return made
+
+
 def run(admin: Admin, *arguments: str) -> Result:
     environment = {"TRIVET_ADMIN_ADDRESS": admin.__dict__["address"]}
     return CliRunner(env=environment).invoke(main, ["rollout", *arguments])
@@ -210,3 +223,14 @@ def test_a_rollout_that_waits_for_a_person_names_the_command(admin: Admin) -> No
 def test_times_are_told_in_the_unit_that_fits() -> None:
     told = [seconds(value) for value in (0.25, 90, 600, 8000, 400_000)]
     assert told == ["0.25 s", "90 s", "10 min", "2.22 h", "4.63 d"]
+
+
+def test_a_shadow_is_told_by_its_pairs(admin: Admin) -> None:
+    admin.now = shadowed()
+    result = run(admin, "status", "tickets")
+    assert result.exit_code == 0
+    told = " ".join(result.output.split())
+    assert "90 copies that sorter-2 answered, of 31 units" in told
+    assert "40 no unit, 7 copies that were not compared" in told
+    assert "-2.00" in told
+    assert "0 / 31" in told

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from tests.support.rollout_histories import history_of
 from tests.support.rollout_world import EQUAL, ROUTE, SPEC, Gateway, World, started, traffic
+from trivet.cli.rollout.report.page import page
 from trivet.rollouts.control.audit import repeat
 from trivet.rollouts.observation import Exclusion, Observation, Outcome
 from trivet.rollouts.spec import Guardrail, GuardrailKind
@@ -63,6 +65,21 @@ async def test_copies_that_agree_lead_to_the_first_step_and_on_to_the_end(world:
             decision = repeat(entry)
             assert decision.event is not None
             assert (decision.event.value, decision.message) == (entry.event, entry.message)
+
+
+async def test_the_report_shows_the_pairs_as_the_audit_log_has_them(world: World) -> None:
+    gateways = await started(world, 1, SHADOWING)
+    assert (await asked(gateways, 100, agreement=0.9))[-1] == "canary"
+    history = await history_of(gateways[0].operations)
+    (decision,) = [entry for entry in history.entries if entry.transition.event == "begin_canary"]
+    assert [(test.guardrail, test.test) for test in decision.tests] == [
+        ("format", "paired"), ("shadow_agreement", "agreement"),
+    ]  # fmt: skip
+    html = page(history)
+    for test in decision.tests:
+        last = next(look for look in history.looks if look.guardrail == test.guardrail and look.at == test.at)
+        assert (last.z, last.estimate, list(last.candidate)) == (test.z, test.estimate, list(test.candidate))
+        assert f"{test.candidate[1]:,.0f} pairs of {test.candidate[0]:,.0f} units" in html
 
 
 async def test_copies_that_disagree_roll_back_before_any_unit_has_the_candidate(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -14,6 +14,8 @@ ENDED = frozenset(
     {rollout_pb2.ROLLOUT_STATE_PROMOTED, rollout_pb2.ROLLOUT_STATE_ROLLED_BACK, rollout_pb2.ROLLOUT_STATE_CANCELLED}
 )
 GUARDRAIL_COLUMNS = ("guardrail", "test", "stable", "candidate", "beyond", "interval", "z", "boundary", "units", "")
+PAIRED = frozenset({"agreement", "paired"})
+"""The tests of shadow pairs: the candidate's sums are those of the pairs."""
 GATEWAY_COLUMNS = ("gateway", "revision", "heard of", "candidate")
 
 
@@ -41,15 +43,9 @@ def facts(rollout: rollout_pb2.Rollout) -> Iterator[tuple[str, str]]:
     look = rollout.look
     if rollout.HasField("look") and rollout.state not in ENDED:
         yield "waits for", look.message
-        yield (
-            "judged by",
-            (
-                f"{look.stable.units:,} units of {rollout.spec.stable} and {look.candidate.units:,} of "
-                f"{rollout.spec.candidate}, {look.counted:,} requests"
-            ),
-        )
+        yield "judged by", _judged_by(rollout)
         if look.exclusions:
-            yield "left out", ", ".join(f"{one.requests:,} {one.reason.replace('_', ' ')}" for one in look.exclusions)
+            yield "left out", ", ".join(f"{one.requests:,} {_left_out(one.reason)}" for one in look.exclusions)
         if look.holes:
             yield "holes", "; ".join(look.holes)
         if look.waiting_for:
@@ -58,6 +54,25 @@ def facts(rollout: rollout_pb2.Rollout) -> Iterator[tuple[str, str]]:
         yield "waits for", _by_hand(rollout)
     if rollout.store_staleness_seconds >= 2:
         yield "store", f"not read for {seconds(rollout.store_staleness_seconds)}: this may be out of date"
+
+
+def _judged_by(rollout: rollout_pb2.Rollout) -> str:
+    look, spec = rollout.look, rollout.spec
+    if look.step < 0 and spec.shadow_seconds:
+        return f"{pairs(look.estimates):,} copies that {spec.candidate} answered, of {look.candidate.units:,} units"
+    return (
+        f"{look.stable.units:,} units of {spec.stable} and {look.candidate.units:,} of {spec.candidate}, "
+        f"{look.counted:,} requests"
+    )
+
+
+def pairs(estimates: Iterable[rollout_pb2.RolloutEstimate]) -> int:
+    """How many copies of requests were compared, by the guardrail that most of them say something of."""
+    return max((one.candidate.n for one in estimates if one.test in PAIRED), default=0)
+
+
+def _left_out(reason: str) -> str:
+    return "copies that were not compared" if reason == "shadow" else reason.replace("_", " ")
 
 
 def _by_hand(rollout: rollout_pb2.Rollout) -> str:
@@ -81,7 +96,7 @@ def guardrail_rows(look: rollout_pb2.RolloutLook) -> Iterator[Sequence[str]]:
             one.guardrail,
             one.test,
             rate(one.stable),
-            rate(one.candidate),
+            difference(one.candidate) if one.test == "paired" else rate(one.candidate),
             f"{100 * one.estimate:+.2f}" if one.HasField("estimate") else "",
             f"{100 * one.lower:+.2f} to {100 * one.upper:+.2f}" if one.HasField("lower") else "",
             f"{one.z:.2f}" if one.HasField("z") else "",
@@ -121,6 +136,11 @@ def _gateway_state(one: rollout_pb2.RolloutGateway) -> str:
 def rate(sums: rollout_pb2.RolloutSums) -> str:
     """The share of what is worse, in percent; empty without a request."""
     return f"{100 * sums.y / sums.n:.2f}%" if sums.n else ""
+
+
+def difference(sums: rollout_pb2.RolloutSums) -> str:
+    """The mean difference within pairs, in points; empty without a pair."""
+    return f"{100 * sums.y / sums.n:+.2f}" if sums.n else ""
 
 
 def percent(share: float) -> str:

@@ -8,7 +8,16 @@ from itertools import groupby
 
 from trivet.cli.rollout.report.history import Entry, History, Reading
 from trivet.cli.rollout.report.plots import Point, Share, Trace, share_plot, trace_plot
-from trivet.cli.rollout.wording import ENDED, GATEWAY_COLUMNS, gateway_rows, moment, percent, seconds, state_name
+from trivet.cli.rollout.wording import (
+    ENDED,
+    GATEWAY_COLUMNS,
+    PAIRED,
+    gateway_rows,
+    moment,
+    percent,
+    seconds,
+    state_name,
+)
 from trivet.html_page import html_page, html_table
 
 _STYLE = """
@@ -35,7 +44,8 @@ _WORSE = {
     "feedback_response": "Requests that somebody rated.", "shadow_agreement": "Copies that differ from the answer.",
 }  # fmt: skip
 _TESTS = {
-    "agreement": "Rolled back where the whole band is above the line.",
+    "agreement": "Copies before the first step: rolled back where the whole band is above the line.",
+    "paired": "Copies less their originals, before the first step: rolled back where the whole band is above the line.",
     "smoke": "Rolled back where the evidence reaches the line.",
     "rollback": "Rolled back where the whole band is above the line.",
     "promotion": "Within its margin where the whole band is below the line.",
@@ -153,7 +163,10 @@ def _point(one: Reading, begun: float, smoke: bool) -> Point:
 def _numbers(one: Reading) -> str:
     """The last look in words, with the numbers of the audit log where it has them."""
     _, _, stable, candidate, beyond, bounds, z, boundary, units, found = row(one)
-    rates = f"Stable {stable or 'unknown'}, candidate {candidate or 'unknown'}, units {units}."
+    if one.test in PAIRED:
+        rates = f"{one.candidate[1]:,.0f} pairs of {one.candidate[0]:,.0f} units, {candidate or 'unknown'}."
+    else:
+        rates = f"Stable {stable or 'unknown'}, candidate {candidate or 'unknown'}, units {units}."
     if one.test == "smoke":
         return f"{rates} Evidence {z} of {boundary}: {found}."
     by = f"Beyond by {beyond or 'unknown'} ({bounds or 'no interval yet'})"
@@ -171,8 +184,11 @@ def row(one: Reading) -> tuple[str, ...]:
 
     bounds = "" if one.low is None or one.high is None else f"{100 * one.low:+.2f} to {100 * one.high:+.2f}"
     beyond = "" if one.estimate is None else f"{100 * one.estimate:+.2f}"
+    candidate = rate(one.candidate)
+    if one.test == "paired":
+        candidate = f"{100 * one.candidate[2] / one.candidate[1]:+.2f}" if one.candidate[1] else ""
     return (
-        one.guardrail, one.test, rate(one.stable), rate(one.candidate), beyond, bounds, number(one.z),
+        one.guardrail, one.test, rate(one.stable), candidate, beyond, bounds, number(one.z),
         number(one.boundary), f"{one.stable[0]:,.0f} / {one.candidate[0]:,.0f}", _found(one),
     )  # fmt: skip
 
@@ -237,6 +253,12 @@ def _spec(history: History) -> Iterator[str]:
         "in each step at least": f"{seconds(spec.minimum_seconds)} and {spec.minimum_units:,} units of each arm",
         "in a step at most": seconds(spec.maximum_seconds),
         "soak": seconds(spec.soak_seconds),
+        "shadow": (
+            f"{seconds(spec.shadow_seconds)}, {percent(spec.shadow_share)} of the units, {spec.shadow_running:,} "
+            f"copies at once, up to {percent(spec.shadow_load)} of the load"
+            if spec.shadow_seconds
+            else "none"
+        ),
         "approval": spec.approval.replace("_", " "),
         "false rollbacks at most": percent(spec.alpha),
         "false promotions at most": f"{percent(spec.promotion_alpha)} a guardrail",
