@@ -1,17 +1,17 @@
 #!/bin/sh
-# Prints a folder with prometheus, promtool and alertmanager. Nothing is installed and no service is started: Debian's
-# packages are downloaded once and unpacked into a folder that stays. Where all three are on the PATH, nothing is downloaded.
+# Prints a folder with prometheus, promtool, alertmanager and amtool. Nothing is installed and no service is started: Debian's
+# packages are downloaded once and unpacked into a folder that stays. Where all are on the PATH, nothing is downloaded.
 set -eu
-wanted="prometheus promtool alertmanager"
+wanted="prometheus promtool amtool alertmanager"
 name_of() { [ "$1" != alertmanager ] || { echo prometheus-alertmanager; return; }; echo "$1"; } # Debian's name of it
 here() { command -v "$1" >/dev/null || command -v "$(name_of "$1")" >/dev/null; }
 
 found=${XDG_CACHE_HOME:-$HOME/.cache}/trivet/prometheus-debian
-if [ ! -x "$found/alertmanager" ]; then
+if [ ! -x "$found/amtool" ] || [ ! -x "$found/alertmanager" ]; then
     mkdir -p "$found"
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
-    if here prometheus && here promtool && here alertmanager; then
+    if here prometheus && here promtool && here amtool && here alertmanager; then
         for one in $wanted; do
             ln -sf "$(command -v "$one" || command -v "$(name_of "$one")")" "$found/$one"
         done

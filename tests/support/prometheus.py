@@ -24,7 +24,7 @@ _START_SECONDS = 60.0
 
 @functools.cache
 def binaries() -> Path:
-    """The folder with prometheus, promtool and alertmanager; the first call on a machine downloads 30 MB."""
+    """The folder with prometheus, promtool, alertmanager and amtool; the first call on a machine downloads 30 MB."""
     done = subprocess.run([FETCH], capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())

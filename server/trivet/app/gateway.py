@@ -121,6 +121,7 @@ class Gateway:
             beside_others=max(1, int(admission.max_running * admission.share_beside_others)),
         )
         self._metrics.in_flight.set_function(lambda: self._admission.in_flight)
+        self._metrics.max_running.set(admission.max_running)
         self._slots = adapter_slots(config, self._metrics)
         self._follower = HealthFollower(self._health)
         self._inference, self._admin = StartingServicer(), StartingServicer()

@@ -75,6 +75,7 @@ class Metrics:
         )
         self.degraded = counter("degraded_total", "Answers that are less than they could be.", "route", "reason")
         self.in_flight = gauge("requests_in_flight", "Requests admitted or waiting for admission.")
+        self.max_running = gauge("requests_max_running", "Requests that may run at once, as configured.")
         self.receipt_log_errors = counter("receipt_log_errors_total", "Writes to the request log that failed.")
         self.receipts_lost = counter("receipts_lost_total", "Receipts that never reached the request log.")
         self.feedback = counter("feedback_total", "Feedback that was submitted, by outcome.", "outcome")

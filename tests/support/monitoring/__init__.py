@@ -1,0 +1,1 @@
+"""Metrics that exist, and queries that ask for them."""
