@@ -264,12 +264,13 @@ class Gateway:
         receipts = await self._stack.enter_async_context(open_receipts(self._config, folder, self._metrics))
         reranking = open_reranking(self._config, folder, components.indexes)
         retriever = BoundedRetriever(await self._stack.enter_async_context(reranking), self._metrics)
+        generation = self._generation(components, retriever, receipts)
         inference = InferenceServicer(
-            generation=self._generation(components, retriever, receipts),
+            generation=generation,
             search=SearchPipeline(components.routes, retriever, _searches()),
             receipts=receipts,
             feedback=FeedbackIntake(receipts, state, self._metrics, rollouts.rate),
-            intake=RequestIntake(keys, schema_limits(self._config.file.schemas)),
+            intake=RequestIntake(keys, generation.refuse, schema_limits(self._config.file.schemas)),
             slow_reader_timeout=self._config.file.server.slow_reader_timeout,
         )
         return inference, self._admin_servicer(components, keys, reload)

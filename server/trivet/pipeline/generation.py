@@ -76,6 +76,10 @@ class GenerationPipeline:
         self._shadow.offer(call, receipt, text)
         return Answer(text, account.finish, passages, receipt)
 
+    def refuse(self, call: GenerateCall, error: BaseException) -> Receipt:
+        """The receipt of a request that was refused before all of it was understood."""
+        return self._receipt(Account(call), self._failure_code(error, call))
+
     async def _within_deadline(
         self, call: GenerateCall, account: Account, sink: ResponseSink
     ) -> tuple[str, tuple[Passage, ...]]:
@@ -128,10 +132,14 @@ class GenerationPipeline:
         return self._code_of(DeadlineExceeded("")) if by_deadline else code
 
     def _close(self, account: Account, sink: ResponseSink, code: str) -> Receipt:
+        receipt = self._receipt(account, code)
+        sink.closed(receipt)
+        return receipt
+
+    def _receipt(self, account: Account, code: str) -> Receipt:
         price = self._prices.get(account.variant.backend) if account.variant is not None else None
         receipt = account.close(code=code, now=asyncio.get_running_loop().time(), price=price)
         self._sink.record(receipt, account.token_gaps)
-        sink.closed(receipt)
         return receipt
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,7 +13,8 @@ from trivet.rpc.auth import Authenticator
 from trivet.rpc.wire import generate_call, priority_of, retrieve_call, variant_of
 from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
 from trivet.types.answer import RetrieveCall
-from trivet.types.request import GenerateCall
+from trivet.types.receipt import Receipt
+from trivet.types.request import Caller, GenerateCall
 
 SMALL_SCHEMA = 1024  # bytes; a larger one takes up to milliseconds to read, and the event loop is everybody's
 
@@ -29,12 +30,23 @@ class IncomingCall(Protocol):
         """One metadata value (an HTTP header's), None if absent."""
         ...
 
+    def close(self, receipt: Receipt) -> None:
+        """Keep the receipt of a request that is refused, for its status."""
+        ...
+
 
 class RequestIntake:
     """Authenticates, checks, and makes what the pipelines take. All calls come from one event loop."""
 
-    def __init__(self, keys: Authenticator, schema_limits: SchemaLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        keys: Authenticator,
+        refuse: Callable[[GenerateCall, BaseException], Receipt],
+        schema_limits: SchemaLimits = DEFAULT_LIMITS,
+    ) -> None:
+        """`refuse` makes the receipt of a request that is refused here, of which the tenant and the id are known."""
         self._keys = keys
+        self._refuse = refuse
         self._schema_limits = schema_limits
         self._schemas = FairSemaphore(1)  # large ones being read
 
@@ -46,22 +58,12 @@ class RequestIntake:
         Raises Unauthenticated, PermissionDenied, and InvalidRequest that names every wrong field.
         """
         caller = self._keys.authenticate(call.metadata("authorization"))
-        check = partial(
-            generate_call,
-            request,
-            request_id=call.request_id,
-            tenant=caller.tenant,
-            arrived=call.arrived,
-            deadline=call.deadline,
-            priority=priority_of(call.metadata("x-trivet-priority")),
-            forced_variant=variant_of(call.metadata("x-trivet-variant"), caller),
-            schema_limits=self._schema_limits,
-            ordered_schema=schema,
-        )
-        if schema is None and request.json_schema.ByteSize() <= SMALL_SCHEMA:
-            return check()
-        async with self._schemas.slot(caller.tenant):
-            return await asyncio.to_thread(check)
+        try:
+            return await self._checked(request, call, caller, schema)
+        except BaseException as error:
+            refused = GenerateCall(call.request_id, caller.tenant, request.route, (), call.arrived, call.deadline)
+            call.close(self._refuse(refused, error))
+            raise
 
     def retrieve_call(self, request: inference_pb2.RetrieveRequest, call: IncomingCall) -> RetrieveCall:
         """The same for a search; one of an index by its name is for operators."""
@@ -79,3 +81,27 @@ class RequestIntake:
     def tenant(self, call: IncomingCall) -> str:
         """Whose call it is; Unauthenticated."""
         return self._keys.authenticate(call.metadata("authorization")).tenant
+
+    async def _checked(
+        self,
+        request: inference_pb2.GenerateRequest,
+        call: IncomingCall,
+        caller: Caller,
+        schema: Mapping[str, Any] | None,
+    ) -> GenerateCall:
+        check = partial(
+            generate_call,
+            request,
+            request_id=call.request_id,
+            tenant=caller.tenant,
+            arrived=call.arrived,
+            deadline=call.deadline,
+            priority=priority_of(call.metadata("x-trivet-priority")),
+            forced_variant=variant_of(call.metadata("x-trivet-variant"), caller),
+            schema_limits=self._schema_limits,
+            ordered_schema=schema,
+        )
+        if schema is None and request.json_schema.ByteSize() <= SMALL_SCHEMA:
+            return check()
+        async with self._schemas.slot(caller.tenant):
+            return await asyncio.to_thread(check)

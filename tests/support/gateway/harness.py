@@ -237,7 +237,7 @@ async def gateway(
     )
     entries = [KeyEntry(_sha256(secret), tenant, role) for secret, tenant, role in keys]
     entries += [KeyEntry(_sha256(secret), keys[0][1], KeyRole.CLIENT, tester=True) for secret in testers]
-    intake = RequestIntake(Authenticator(entries))
+    intake = RequestIntake(Authenticator(entries), generation.refuse)
     servicer = InferenceServicer(
         generation=generation,
         search=SearchPipeline(table, bounded, Admission(max_running=4, max_queued=4, max_queued_tokens=1)),

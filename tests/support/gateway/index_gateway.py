@@ -90,7 +90,7 @@ async def index_gateway(
                 search=search,
                 receipts=unused,
                 feedback=unused,
-                intake=RequestIntake(keys),
+                intake=RequestIntake(keys, refuse=unused),
                 slow_reader_timeout=5,
             )
         )
