@@ -205,6 +205,17 @@ class QuotaExceeded(TrivetError):
         self.limit = limit
 
 
+class BudgetExceeded(TrivetError):
+    """A limit of the tenant or the key is used up. `retry_after`: seconds until it may be tried again."""
+
+    reason = "BUDGET_EXCEEDED"
+
+    def __init__(self, subject: str, limit: str, retry_after: float) -> None:
+        super().__init__(f"the limit of {limit} is reached; retry in {retry_after:,.0f} s")
+        self.subject = subject
+        self.retry_after = retry_after
+
+
 class SlowReader(TrivetError):
     """The client did not read its stream for longer than is allowed."""
 

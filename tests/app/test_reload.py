@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,14 +12,20 @@ import pytest
 import yaml
 
 from tests.support.engine.training_base import make_base
+from trivet.app.listeners import key_entries
 from trivet.app.prompts import ServedPrompts
-from trivet.app.reload import RouteReload, prices_of
+from trivet.app.reload import Access, RouteReload, prices_of
 from trivet.app.rollouts.declarations import Declarations
+from trivet.budgets.budgets import Budgets
+from trivet.budgets.store import BudgetStore
 from trivet.config import Config, load_config
-from trivet.errors import BackendUnavailable, ConfigError
+from trivet.config.budgets import limit_set
+from trivet.errors import BackendUnavailable, ConfigError, Unauthenticated
 from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
 from trivet.rollouts.store import RolloutStore
 from trivet.routing.differences import differences
+from trivet.rpc.auth import Authenticator
+from trivet.types.budget import Use
 from trivet.types.variant import Route, VersionRef
 
 PRICE = {"input_per_million_tokens": 1.0, "cached_per_million_tokens": 0.1, "output_per_million_tokens": 2.0}
@@ -88,7 +95,10 @@ class World:
         self.prompts, self.prices = ServedPrompts.of(config), prices_of(config)
         self.route_updater = FakeChangeover(config.routes)
         updater, declared = cast(RouteUpdater, self.route_updater), declarations()
-        self.reload = RouteReload(config, self.read, updater, self.prompts, self.prices, declared)
+        self.keys = Authenticator(key_entries(config))
+        self.budgets = Budgets(cast(BudgetStore, None), limit_set(config.file))
+        access = Access(self.keys, self.budgets)
+        self.reload = RouteReload(config, self.read, updater, self.prompts, self.prices, declared, access)
 
     def read(self) -> Config:
         return load_config(self.path)
@@ -152,10 +162,6 @@ def backend(world: World) -> None:
     world.data["backends"]["local"]["max_loras"] = 4
 
 
-def key(world: World) -> None:
-    world.data["keys"] = [{"name": "a", "sha256": "0" * 64, "tenant": "acme", "role": "client"}]
-
-
 def index(world: World) -> None:
     (world.folder / "facts" / "index.yaml").write_text("version: 1\ncandidates: 60\n")
 
@@ -188,7 +194,6 @@ def reranked(world: World) -> None:
     [
         (server, r"trivet.yaml:3: server.drain_timeout: differs from what is served: needs a restart"),
         (backend, r"trivet.yaml:\d+: backends.local.max_loras: .*needs a restart"),
-        (key, r"trivet.yaml:\d+: keys: .*needs a restart"),
         (index, r"index.yaml:2: candidates: differs from what is served: needs a restart"),
         (unknown, r"trivet.yaml:\d+: routes.ask.variants.v.wieght: unknown field"),
         (dangling, r"trivet.yaml:\d+: routes.ask.variants.v.backend: no backend 'other'"),
@@ -217,7 +222,8 @@ async def test_a_cross_encoder_that_nothing_asked_for_at_the_start_needs_a_resta
     index = tmp_path / "facts" / "index.yaml"
     index.write_text("version: 1\ncandidates: 50\nrerank: {model: ../cross}\n")
     updater, prompts = cast(RouteUpdater, world.route_updater), ServedPrompts.of(world.read())
-    started = RouteReload(world.read(), world.read, updater, prompts, {}, declarations())
+    access = Access(world.keys, world.budgets)
+    started = RouteReload(world.read(), world.read, updater, prompts, {}, declarations(), access)
     world.variants["v"]["retrieval"] = {"index": "facts", "rerank": True}
     world.write()
     with pytest.raises(ConfigError, match="routes: nothing asked to rerank index facts at the start: needs a restart"):
@@ -275,3 +281,39 @@ async def test_a_caller_that_goes_away_stops_nothing_and_closing_does(world: Wor
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert world.route_updater.revision == 1
+
+
+def secret_key(name: str, secret: str, **more: Any) -> dict[str, Any]:
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    return {"name": name, "sha256": digest, "tenant": "acme", "role": "client", **more}
+
+
+async def test_keys_and_limits_are_replaced_without_a_restart(world: World) -> None:
+    world.data["keys"] = [secret_key("old", "s1"), secret_key("kept", "s2", routes=["ask"])]
+    world.write()
+    change = await world.reload.reload()
+    assert change.differences[-2:] == ("key kept is new", "key old is new")
+    assert world.keys.authenticate("Bearer s1").key == "old"
+    assert world.keys.authenticate("Bearer s2").routes == frozenset({"ask"})
+    world.data["keys"] = [secret_key("kept", "s2"), secret_key("new", "s3", limits=[{"per": "day", "requests": 1}])]
+    world.data["budgets"] = {"tenants": {"acme": [{"per": "minute", "tokens": 5}]}}
+    world.write()
+    change = await world.reload.reload()
+    assert change.differences[-4:] == ("key kept is changed", "key new is new", "key old is gone", "budgets")
+    assert world.keys.authenticate("Bearer s3").key == "new"
+    assert world.keys.authenticate("Bearer s2").routes is None
+    with pytest.raises(Unauthenticated):
+        world.keys.authenticate("Bearer s1")
+    with pytest.raises(AttributeError):  # it has limits, so the store, which is none here, is asked
+        await world.budgets.reserve("acme", "new", Use())
+
+
+async def test_a_reload_that_is_refused_leaves_the_keys(world: World) -> None:
+    world.data["keys"] = [secret_key("a", "s1")]
+    world.write()
+    await world.reload.reload()
+    world.data["keys"] = [secret_key("b", "s2", routes=["nowhere"])]
+    world.write()
+    with pytest.raises(ConfigError, match=r"keys.0.routes.0: no route 'nowhere'; known: ask"):
+        await world.reload.reload()
+    assert world.keys.authenticate("Bearer s1").key == "a"

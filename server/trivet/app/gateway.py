@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from trivet import __version__
 from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
+from trivet.app.accounts.budgets import BudgetGauge, open_budgets
 from trivet.app.accounts.receipts import open_receipts
 from trivet.app.adapters.manager import adapter_manager
 from trivet.app.adapters.slots import adapter_slots
@@ -20,11 +21,11 @@ from trivet.app.backend import adapter_backend
 from trivet.app.engines import Engines
 from trivet.app.health_follower import HealthFollower
 from trivet.app.indexes import open_indexes
-from trivet.app.listeners import authenticator, check_addresses, listener_settings
+from trivet.app.listeners import check_addresses, key_entries, listener_settings
 from trivet.app.models import fetch_models
 from trivet.app.progress import Progress
 from trivet.app.prompts import ServedPrompts
-from trivet.app.reload import RouteReload, prices_of
+from trivet.app.reload import Access, RouteReload, prices_of
 from trivet.app.reranking import open_reranking
 from trivet.app.rollouts.declarations import Declarations
 from trivet.app.rollouts.gauges import RolloutGauges, move_counter
@@ -35,6 +36,7 @@ from trivet.app.runtime_info import RuntimeInfo
 from trivet.app.state.opening import open_state
 from trivet.app.supervision.log_rotation import LogRotation
 from trivet.app.supervision.warmup import Warmup
+from trivet.budgets.budgets import Budgets
 from trivet.config import Config
 from trivet.config.checks import schema_limits
 from trivet.errors import BackendUnavailable, FailedPrecondition
@@ -247,7 +249,9 @@ class Gateway:
         self, folder: DataFolder, state: StateStore, components: _Components
     ) -> tuple[InferenceServicer, AdminServicer]:
         """What the listeners serve."""
-        keys = authenticator(self._config)
+        keys = Authenticator(key_entries(self._config))
+        budgets = await self._stack.enter_async_context(open_budgets(self._config, state, self._metrics))
+        self._registry.register(BudgetGauge(budgets.shares))
         reload = self._reload = RouteReload(
             self._config,
             self._read,
@@ -255,6 +259,7 @@ class Gateway:
             components.prompts,
             self._prices,
             components.declarations,
+            access=Access(keys, budgets),
         )
         self._stack.push_async_callback(reload.close)
         rollouts = components.rollouts
@@ -264,7 +269,7 @@ class Gateway:
         receipts = await self._stack.enter_async_context(open_receipts(self._config, folder, self._metrics))
         reranking = open_reranking(self._config, folder, components.indexes)
         retriever = BoundedRetriever(await self._stack.enter_async_context(reranking), self._metrics)
-        generation = self._generation(components, retriever, receipts)
+        generation = self._generation(components, retriever, receipts, budgets)
         inference = InferenceServicer(
             generation=generation,
             search=SearchPipeline(components.routes, retriever, _searches()),
@@ -276,7 +281,7 @@ class Gateway:
         return inference, self._admin_servicer(components, keys, reload)
 
     def _generation(
-        self, components: _Components, retriever: BoundedRetriever, receipts: ReceiptLog
+        self, components: _Components, retriever: BoundedRetriever, receipts: ReceiptLog, budgets: Budgets
     ) -> GenerationPipeline:
         backends, prompts = components.engines.backends, components.prompts.assemblers
         answering = Answering(
@@ -309,6 +314,7 @@ class Gateway:
             prices=self._prices,
             sink=Sink(self._metrics, receipts, lambda: components.routes.routes, components.rollouts.record),
             code_of=code_name_of,
+            budgets=budgets,
         )
 
     def _flipped(self) -> None:

@@ -6,16 +6,24 @@ import socket
 
 from trivet.config import Config
 from trivet.errors import FailedPrecondition
-from trivet.rpc.auth import Authenticator, KeyEntry
+from trivet.rpc.auth import KeyEntry
 from trivet.rpc.server import ListenerSettings, TlsFiles
 from trivet.types.request import KeyRole
 
 
-def authenticator(config: Config) -> Authenticator:
+def key_entries(config: Config) -> list[KeyEntry]:
     """The keys of the configuration."""
-    return Authenticator(
-        [KeyEntry(key.sha256, key.tenant, KeyRole(key.role), key.name, key.tester) for key in config.file.keys]
-    )
+    return [
+        KeyEntry(
+            key.sha256,
+            key.tenant,
+            KeyRole(key.role),
+            key.name,
+            key.tester,
+            None if key.routes is None else frozenset(key.routes),
+        )
+        for key in config.file.keys
+    ]
 
 
 def listener_settings(config: Config) -> ListenerSettings:

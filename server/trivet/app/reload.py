@@ -1,20 +1,25 @@
-"""Reading the configuration again: its routes, prices and new prompts are served without a restart."""
+"""Reading the configuration again: its routes, prices, keys, limits and new prompts are served without a restart."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from trivet.app.accounts.budgets import budget_settings
 from trivet.app.backend import variants_of
+from trivet.app.listeners import key_entries
 from trivet.app.prompts import PromptSet, ServedPrompts
 from trivet.app.rollouts.declarations import Declarations
+from trivet.budgets.budgets import Budgets
 from trivet.config import Config, needs_restart
+from trivet.config.budgets import limit_set
 from trivet.errors import ConfigError, TrivetError
 from trivet.metering.prices import Price
 from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
 from trivet.pipeline.variables import uneven_variables
+from trivet.rpc.auth import Authenticator
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +29,35 @@ def prices_of(config: Config) -> dict[str, Price]:
     return {name: Price(**price.model_dump()) for name, price in config.file.prices.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call, and how much they may use."""
+
+    keys: Authenticator
+    budgets: Budgets
+
+    def replace(self, config: Config) -> None:
+        """From the next call on as this configuration has it."""
+        self.keys.replace(key_entries(config))
+        self.budgets.replace(limit_set(config.file), budget_settings(config))
+
+
+def access_differences(old: Config, new: Config) -> Iterator[str]:
+    """Which keys, by their names, and whether limits differ."""
+    before, after = ({key.name: key for key in config.file.keys} for config in (old, new))
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            yield f"key {name} is {'new' if name not in before else 'gone' if name not in after else 'changed'}"
+    if old.file.budgets != new.file.budgets:
+        yield "budgets"
+
+
 class RouteReload:
     """All calls come from one event loop; `close` last.
 
     `read` gives the configuration as it is now, or raises ConfigError. `prices` is what requests are charged by; it is
-    kept up here. `declarations` gives the routes their revisions, and is told which are served.
+    kept up here. `declarations` gives the routes their revisions, and is told which are served. `access` is who may
+    call, and how much.
     """
 
     def __init__(
@@ -39,6 +68,7 @@ class RouteReload:
         prompts: ServedPrompts,
         prices: dict[str, Price],
         declarations: Declarations,
+        access: Access,
     ) -> None:
         self._config = config
         self._read = read
@@ -46,6 +76,7 @@ class RouteReload:
         self._prompts = prompts
         self._prices = prices
         self._declarations = declarations
+        self._access = access
         self._reranked = set(_reranked(config))
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[RouteChange]] = set()
@@ -90,12 +121,14 @@ class RouteReload:
         async with self._turn:
             config, prompts = await asyncio.to_thread(self._checked)
             before, prices, old_prices = self._config.routes, prices_of(config), dict(self._prices)
+            who = tuple(access_differences(self._config, config))
 
             def with_the_routes() -> None:
                 self._prices.clear()
                 self._prices.update(prices)
                 self._prompts.settle(prompts)
                 self._declarations.settle(declared)
+                self._access.replace(config)
                 self._config = config
 
             declared = await self._declarations.declare(config, prompts.digests.__getitem__)
@@ -109,7 +142,7 @@ class RouteReload:
         told = set(uneven_variables(before, self._prompts.variables_of))
         uneven = [line for line in uneven_variables(config.routes, self._prompts.variables_of) if line not in told]
         names = sorted(name for name in {*prices, *old_prices} if prices.get(name) != old_prices.get(name))
-        changed = (*change.differences, *(f"prices of {name}" for name in names), *uneven)
+        changed = (*change.differences, *(f"prices of {name}" for name in names), *who, *uneven)
         return replace(change, differences=changed)
 
     def _checked(self) -> tuple[Config, PromptSet]:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from trivet.config.accounting import accounting_problems
+from trivet.config.budgets import budget_problems
 from trivet.config.engine_checks import engine_problems, overcommitted_gpus
 from trivet.config.rollouts import check_rollout
 from trivet.config.schema import ConfigFile, HubAdapterSection, RouteSection, Schemas, VariantSection
@@ -48,6 +49,7 @@ def check_config(
         *_backends(document, file, folder),
         *_adapters(document, file),
         *accounting_problems(document, file),
+        *budget_problems(document, file),
         *_qdrant(document, file, folder),
         *_state(document, file, folder),
     ]

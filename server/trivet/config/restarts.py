@@ -8,12 +8,12 @@ from typing import Any
 from trivet.config.load import Config
 from trivet.config.yaml_lines import read_yaml
 
-RELOADED = frozenset({"routes", "prices"})
+RELOADED = frozenset({"routes", "prices", "keys", "budgets"})
 RESTART = "differs from what is served: needs a restart"
 
 
 def needs_restart(running: Config, new: Config) -> list[str]:
-    """One line per field, with file and line, that differs beside the routes and the prices; empty if none does."""
+    """One line per field, with file and line, that differs beside what is reloaded; empty if none does."""
     document = read_yaml(new.path)
     old, told = (config.file.model_dump(exclude=set(RELOADED)) for config in (running, new))
     problems = [document.problem(path, RESTART) for path in _differing(old, told, ())]

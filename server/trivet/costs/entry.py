@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 UNKNOWN = "unknown"
-_NOT_FOUND = "NOT_FOUND"
+_BEFORE_ROUTING = frozenset({"NOT_FOUND", "PERMISSION_DENIED", "INVALID_ARGUMENT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ def _entry(data: Any) -> Entry:
         raise Damaged("its cost is not the sum of its parts")
     fields = {name: value for name, value in data.items() if type(value) is str}
     code = fields["code"]
-    if code == _NOT_FOUND and not fields.get("variant"):
-        fields["route"] = UNKNOWN  # whatever a client called it
+    if code in _BEFORE_ROUTING and not fields.get("variant"):
+        fields["route"] = UNKNOWN  # whatever a client called it: there may be none of that name
     if account := fields.get("account"):
         fields["tenant"] = f"({account})"  # whose request it was bears none of it
     labels = data.get("labels", {})

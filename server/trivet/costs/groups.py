@@ -101,6 +101,7 @@ DIMENSIONS: dict[str, Callable[[Entry], str]] = {
         name: _field(name)
         for name in ("route", "variant", "backend", "adapter", "prompt", "index", "tenant", "account")
     },
+    "account": lambda entry: entry.fields.get("account") or NONE,
     "code": lambda entry: entry.code,
     "hour": lambda entry: entry.at.strftime("%Y-%m-%dT%H"),
     "day": lambda entry: entry.at.strftime("%Y-%m-%d"),

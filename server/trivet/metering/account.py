@@ -51,6 +51,7 @@ class Account:
     format_valid: bool | None = None
     shadow_pair: ShadowPair | None = None
     token_gaps: list[tuple[float, int]] = field(default_factory=list)
+    budget_warnings: tuple[str, ...] = ()
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def resolve(self, variant: Variant, revision: int, source: UnitSource) -> None:
@@ -158,6 +159,7 @@ class Account:
             format_valid=self.format_valid if code == "OK" else None,
             shadow_pair=self.shadow_pair,
             account=SHADOW_ACCOUNT if self.shadow else "",
+            budget_warnings=self.budget_warnings,
         )
 
     def _finish_reason(self, code: str) -> FinishReason:

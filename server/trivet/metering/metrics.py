@@ -117,6 +117,12 @@ class Metrics:
         self.shadow_cost = counter(
             "shadow_cost_usd_total", "Cost of copies in USD, by component.", *by_variant, "component"
         )
+        self.budget_refused = counter(
+            "budget_refused_total", "Requests refused because a limit was reached.", "owner", "per", "unit"
+        )
+        self.budget_unchecked = counter(
+            "budget_unchecked_total", "Requests let in unchecked while the state store was away."
+        )
         self.build = Info("trivet_build", "What is running.", registry=registry)
 
     def expect(self, routes: Iterable[Route]) -> None:

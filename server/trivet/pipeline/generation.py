@@ -1,8 +1,8 @@
 """One request, from arrival to receipt.
 
-admit -> resolve (route, unit) to a variant -> refuse what cannot fit -> take its references -> retrieve under its own
-deadline -> assemble tokens, stable first -> slot -> stream from the backend -> receipt, also for a cancelled or failed
-request. Then, while a rollout is in its shadow, the request may be copied.
+set aside of the budgets -> admit -> resolve (route, unit) to a variant -> refuse what cannot fit -> take its references
+-> retrieve under its own deadline -> assemble tokens, stable first -> slot -> stream from the backend -> receipt, also
+for a cancelled or failed request. Then, while a rollout is in its shadow, the request may be copied.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from trivet.budgets.budgets import Budgets
 from trivet.errors import DeadlineExceeded, PromptTooLong
 from trivet.metering.account import Account
 from trivet.metering.prices import Price
@@ -18,6 +19,8 @@ from trivet.pipeline.admission import Admission
 from trivet.pipeline.answer.answering import Answering, mark_rollout
 from trivet.pipeline.answer.form import format_valid
 from trivet.pipeline.assembly import Assemblers
+from trivet.pipeline.charging.charge import Charge
+from trivet.pipeline.charging.worst_case import WorstCase
 from trivet.pipeline.response_sink import ResponseSink
 from trivet.pipeline.shadow.traffic import ShadowTraffic
 from trivet.ports import Backend, ReceiptSink
@@ -49,7 +52,10 @@ class GenerationPipeline:
         prices: Mapping[str, Price],
         sink: ReceiptSink,
         code_of: Callable[[BaseException], str],
+        budgets: Budgets | None = None,
     ) -> None:
+        self._budgets = budgets
+        self._worst_case = WorstCase(prompts, backends, prices)
         self._routes = routes
         self._admission = admission
         self._answering = answering
@@ -65,14 +71,14 @@ class GenerationPipeline:
 
         Raises a TrivetError that says what failed. Cancelling the task aborts the engine's work at once.
         """
-        account = Account(call)
+        account, charge = Account(call), Charge(self._budgets, self._worst_case)
         try:
-            text, passages = await self._within_deadline(call, account, sink)
+            text, passages = await self._within_deadline(call, account, charge, sink)
         except BaseException as error:
-            self._close(account, sink, self._failure_code(error, call))
+            self._close(account, charge, sink, self._failure_code(error, call))
             raise
         assert account.finish is not None
-        receipt = self._close(account, sink, "OK")
+        receipt = self._close(account, charge, sink, "OK")
         self._shadow.offer(call, receipt, text)
         return Answer(text, account.finish, passages, receipt)
 
@@ -81,7 +87,7 @@ class GenerationPipeline:
         return self._receipt(Account(call), self._failure_code(error, call))
 
     async def _within_deadline(
-        self, call: GenerateCall, account: Account, sink: ResponseSink
+        self, call: GenerateCall, account: Account, charge: Charge, sink: ResponseSink
     ) -> tuple[str, tuple[Passage, ...]]:
         route = self._routes.route(call.route)
         deadline = call.arrived + route.max_duration
@@ -92,6 +98,7 @@ class GenerationPipeline:
         self._refuse_hopeless(call, route)
         try:
             async with asyncio.timeout_at(deadline):
+                await charge.reserve(call, route, account)
                 return await self._answer(replace(call, deadline=deadline), account, sink)
         except TimeoutError as error:
             raise DeadlineExceeded(f"the deadline passed after {deadline - call.arrived:.3f} s") from error
@@ -131,8 +138,9 @@ class GenerationPipeline:
         by_deadline = cancelled and deadline_ended(call, asyncio.get_running_loop().time())
         return self._code_of(DeadlineExceeded("")) if by_deadline else code
 
-    def _close(self, account: Account, sink: ResponseSink, code: str) -> Receipt:
+    def _close(self, account: Account, charge: Charge, sink: ResponseSink, code: str) -> Receipt:
         receipt = self._receipt(account, code)
+        charge.settle(receipt)
         sink.closed(receipt)
         return receipt
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trivet.errors import PermissionDenied, Unauthenticated
+from trivet.excerpt import quote
 from trivet.rpc.bounds import METADATA
 from trivet.types.request import PUBLIC_TENANT, Caller, KeyRole
 
@@ -16,7 +17,7 @@ from trivet.types.request import PUBLIC_TENANT, Caller, KeyRole
 class KeyEntry:
     """One key of the configuration: the hash of the secret, whose it is, what it may do, what it is called.
 
-    `tester`: may choose the variant that answers, as operators may.
+    `tester`: may choose the variant that answers, as operators may. `routes`: those that it may call, None for all.
     """
 
     sha256: str
@@ -24,14 +25,25 @@ class KeyEntry:
     role: KeyRole
     name: str = ""
     tester: bool = False
+    routes: frozenset[str] | None = None
+
+
+def require_route(caller: Caller, route: str) -> None:
+    """Raise PermissionDenied if the caller's key is not for a route, whether or not there is one of that name."""
+    if caller.routes is not None and route not in caller.routes:
+        raise PermissionDenied(f"this key may not call route {quote(route)}")
 
 
 class Authenticator:
     """Turns the `authorization` metadata into a caller. Without any key, everybody is the tenant `public`."""
 
     def __init__(self, keys: Sequence[KeyEntry]) -> None:
+        self.replace(keys)
+
+    def replace(self, keys: Sequence[KeyEntry]) -> None:
+        """From the next call on these are known, and no others; calls under way go on."""
         self._keys = tuple(
-            (bytes.fromhex(key.sha256), Caller(key.tenant, key.role, key.name, key.tester)) for key in keys
+            (bytes.fromhex(key.sha256), Caller(key.tenant, key.role, key.name, key.tester, key.routes)) for key in keys
         )
 
     def authenticate(self, authorization: str | None) -> Caller:

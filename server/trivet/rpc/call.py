@@ -47,6 +47,8 @@ class Call:
         """Keep the receipt: for the trailers, and for the status of a failed call."""
         self.receipt = receipt
         self.trailers.append(("x-trivet-variant", receipt.variant))
+        if receipt.budget_warnings:
+            self.trailers.append(("x-trivet-budget-warning", "; ".join(receipt.budget_warnings)))
 
     def metadata(self, name: str) -> str | None:
         """One metadata value, None if absent or binary."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from trivet.api.v1 import inference_pb2
 from trivet.fairness.fair_semaphore import FairSemaphore
-from trivet.rpc.auth import Authenticator
+from trivet.rpc.auth import Authenticator, require_route
 from trivet.rpc.wire import generate_call, priority_of, retrieve_call, variant_of
 from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
 from trivet.types.answer import RetrieveCall
@@ -70,6 +70,8 @@ class RequestIntake:
         authorization = call.metadata("authorization")
         keys = self._keys
         caller = keys.require_operator(authorization) if request.index else keys.authenticate(authorization)
+        if not request.index:
+            require_route(caller, request.route)
         return retrieve_call(
             request,
             request_id=call.request_id,
@@ -89,11 +91,12 @@ class RequestIntake:
         caller: Caller,
         schema: Mapping[str, Any] | None,
     ) -> GenerateCall:
+        require_route(caller, request.route)
         check = partial(
             generate_call,
             request,
             request_id=call.request_id,
-            tenant=caller.tenant,
+            caller=caller,
             arrived=call.arrived,
             deadline=call.deadline,
             priority=priority_of(call.metadata("x-trivet-priority")),

@@ -31,6 +31,7 @@ Code = grpc.StatusCode
 # three. With the other trailers they stay below 8 KiB.
 MAX_DETAILS = 4096
 MAX_MESSAGE = 1536
+LONGEST_PUSHBACK = 600.0  # seconds
 _CUT = " ..."
 _FRAME = 8  # bytes around one of the details
 _ENVELOPE = 64  # the same, its type's name included
@@ -57,6 +58,7 @@ CODES: Mapping[type[errors.TrivetError], grpc.StatusCode] = {
     errors.GenerationFailed: Code.INTERNAL,
     errors.Overloaded: Code.RESOURCE_EXHAUSTED,
     errors.QuotaExceeded: Code.RESOURCE_EXHAUSTED,
+    errors.BudgetExceeded: Code.RESOURCE_EXHAUSTED,
     errors.SlowReader: Code.ABORTED,
     errors.DeadlineExceeded: Code.DEADLINE_EXCEEDED,
     errors.Unavailable: Code.UNAVAILABLE,
@@ -98,7 +100,7 @@ def status_of(error: BaseException, request_id: str, receipt: receipt_pb2.Receip
     if isinstance(error, errors.Conflict):
         metadata["revision"] = str(error.revision)
     _add(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
-    if isinstance(error, errors.Overloaded | errors.QuotaExceeded):
+    if isinstance(error, errors.Overloaded | errors.QuotaExceeded | errors.BudgetExceeded):
         violation = error_details_pb2.QuotaFailure.Violation(subject=error.subject, description=str(error))
         _add(status, error_details_pb2.QuotaFailure(violations=[violation]))
     retry_after = retry_after_of(error)
@@ -127,7 +129,8 @@ def transmittable(message: str) -> str:
 
 def retry_after_of(error: BaseException) -> float | None:
     """Seconds after which a retry may succeed; None if it will not."""
-    return error.retry_after if isinstance(error, errors.Unavailable | errors.Overloaded) else None
+    timed = errors.Unavailable | errors.Overloaded | errors.BudgetExceeded
+    return error.retry_after if isinstance(error, timed) else None
 
 
 def trailers_of(error: BaseException, status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...]:
@@ -135,7 +138,9 @@ def trailers_of(error: BaseException, status: status_pb2.Status) -> tuple[tuple[
     trailers: list[tuple[str, str | bytes]] = [(DETAILS_TRAILER, status.SerializeToString())]
     retry_after = retry_after_of(error)
     if retry_after is not None:
-        trailers.append((PUSHBACK_TRAILER, str(int(retry_after * 1000))))
+        # A negative one means that there is no use in trying again (gRFC A6); the details say when there is.
+        soon = retry_after <= LONGEST_PUSHBACK
+        trailers.append((PUSHBACK_TRAILER, str(int(retry_after * 1000)) if soon else "-1"))
     return tuple(trailers)
 
 

@@ -84,7 +84,7 @@ def generate_call(
     request: inference_pb2.GenerateRequest,
     *,
     request_id: str,
-    tenant: str,
+    caller: Caller,
     arrived: float,
     deadline: float | None,
     priority: int,
@@ -103,7 +103,8 @@ def generate_call(
     problems.refuse()
     return GenerateCall(
         request_id=request_id,
-        tenant=tenant,
+        tenant=caller.tenant,
+        key=caller.key,
         route=request.route,
         messages=messages,
         arrived=arrived,
@@ -244,6 +245,7 @@ def receipt_to_proto(receipt: Receipt) -> receipt_pb2.Receipt:
         code=receipt.code,
         degraded=receipt.degraded,
         example_ids=receipt.example_ids,
+        budget_warnings=receipt.budget_warnings,
         created_at=created,
         rollout=receipt.rollout,
         unit_hash=receipt.unit_hash,

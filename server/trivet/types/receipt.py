@@ -67,7 +67,8 @@ class Receipt:
     passage's score by the reranker where there was one, else its similarity. `rollout_step`: -1 before the first one.
     `unit_hash` and `text_hash` are salted, for those who compare requests. `cold`: one of the first of its variant
     after a warm-up, or one that waited for its adapter. `shadow`: a copy, nobody saw the answer. `shadow_pair`: of a
-    shadow that was compared. `account`: who bears the cost, if it is not the tenant.
+    shadow that was compared. `account`: who bears the cost, if it is not the tenant. `budget_warnings`: limits that
+    were nearly used up when it came.
     """
 
     request_id: str
@@ -114,3 +115,4 @@ class Receipt:
     format_valid: bool | None = None
     shadow_pair: ShadowPair | None = None
     account: str = ""
+    budget_warnings: tuple[str, ...] = ()

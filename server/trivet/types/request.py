@@ -21,13 +21,15 @@ class KeyRole(Enum):
 class Caller:
     """Who asks: from the credential, never from the request's body.
 
-    `key`: the credential's name, empty without one. `tester`: may choose the variant.
+    `key`: the credential's name, empty without one. `tester`: may choose the variant. `routes`: those that it may call,
+    None for all.
     """
 
     tenant: str
     role: KeyRole
     key: str = ""
     tester: bool = False
+    routes: frozenset[str] | None = None
 
     def __str__(self) -> str:
         return f"key {self.key} of tenant {self.tenant}" if self.key else "a caller without a key"
@@ -78,7 +80,10 @@ class RetrievalOptions:
 
 @dataclass(frozen=True, slots=True)
 class GenerateCall:
-    """One request to answer. Times are seconds of the event loop's clock (`loop.time()`)."""
+    """One request to answer. Times are seconds of the event loop's clock (`loop.time()`).
+
+    `key`: its credential's name, empty without one.
+    """
 
     request_id: str
     tenant: str
@@ -99,3 +104,4 @@ class GenerateCall:
     forced_variant: str = ""
     template_variables: Mapping[str, Any] = field(default_factory=dict)
     tools: tuple[Tool, ...] = ()
+    key: str = ""

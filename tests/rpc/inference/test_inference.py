@@ -18,9 +18,10 @@ from trivet.pipeline.generation import deadline_ended
 from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Variable
 from trivet.rpc.wire import generate_call
 from trivet.types.receipt import Receipt
-from trivet.types.request import KeyRole
+from trivet.types.request import Caller, KeyRole
 from trivet.types.variant import Route, Sampling, Variant, VersionRef
 
+PUBLIC = Caller("public", KeyRole.OPERATOR)
 KEYS = [("alpha", "acme", KeyRole.CLIENT), ("beta", "globex", KeyRole.CLIENT)]
 
 
@@ -246,7 +247,7 @@ class Kept:
 async def test_expired_on_arrival_never_reaches_the_engine(served: Gateway) -> None:
     # Not over the channel: gRPC rounds a deadline up, and a millisecond is enough for the scripted engine.
     now, reader = asyncio.get_running_loop().time(), Kept()
-    late = generate_call(request(), request_id="late", tenant="public", arrived=now, deadline=now - 0.001, priority=5)
+    late = generate_call(request(), request_id="late", caller=PUBLIC, arrived=now, deadline=now - 0.001, priority=5)
     with pytest.raises(DeadlineExceeded, match="had passed when the request arrived"):
         await served.generation.generate(late, reader)
     assert served.backend.requests == []
@@ -315,7 +316,7 @@ async def test_what_the_deadline_ended_is_never_called_cancelled(served: Gateway
     ],
 )
 async def test_a_cancellation_just_before_the_deadline_is_the_deadlines(given: float, at: float, ended: bool) -> None:
-    call = generate_call(request(), request_id="x", tenant="t", arrived=5.0, deadline=5.0 + given, priority=5)
+    call = generate_call(request(), request_id="x", caller=PUBLIC, arrived=5.0, deadline=5.0 + given, priority=5)
     assert deadline_ended(call, 5.0 + at) is ended
     assert not deadline_ended(replace(call, deadline=None), 5.0 + at)
 

@@ -20,6 +20,7 @@ from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc, receipt_pb2
+from trivet.budgets.budgets import Budgets
 from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.metrics import Metrics
 from trivet.metering.prices import Price
@@ -45,6 +46,7 @@ from trivet.rpc.server import Health, Listener, ListenerSettings, TlsFiles
 from trivet.rpc.status import code_name_of
 from trivet.stores.state import StateStore
 from trivet.testing import ScriptedBackend, ScriptedRetriever
+from trivet.types.budget import LimitSet
 from trivet.types.passage import Passage
 from trivet.types.receipt import Receipt
 from trivet.types.request import KeyRole
@@ -64,6 +66,7 @@ PASSAGES = (
 )
 PROMPT = VersionRef("answers", "1")
 QUANTUM = 0.1  # seconds
+NO_LIMITS = LimitSet()
 LIMITS = ListenerSettings(
     max_message_bytes=1 << 20,
     min_ping_interval=10,
@@ -177,9 +180,12 @@ async def gateway(
     max_message_bytes: int = LIMITS.max_message_bytes,
     more_prompts: Sequence[PromptSource] = (),
     more_backends: Sequence[ScriptedBackend] = (),
+    limits: LimitSet = NO_LIMITS,
+    key_routes: Sequence[str] | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serve on a free port. `keys`: (secret, tenant, role). `testers`: secrets of the first key's tenant.
-    `searched` instead of the scripted retriever.
+    `searched` instead of the scripted retriever. `limits` of tenants and of keys, whose names are their secrets;
+    `key_routes`: what all keys may call.
 
     `backend` instead of one that says its words at once, `more_backends` beside it. `adapters` holds what `more_routes`
     ask for, in two slots.
@@ -191,6 +197,8 @@ async def gateway(
     state = StateStore.open(folder / "state.sqlite")
     rated: list[tuple[str, float | None]] = []
     counted: list[Receipt] = []
+    budgets = Budgets(state, limits)
+    budgets.start()
     family = make_family("chatml", folder / "tokenizer")
     source = PromptSource(
         PROMPT, folder / "1.md", (Turn("system", ("Answer from the passages, briefly, always. " * 4,)),)
@@ -234,8 +242,10 @@ async def gateway(
         prices=prices,
         sink=Sink(metrics, receipts, lambda: table.routes, counted.append),
         code_of=code_name_of,
+        budgets=budgets,
     )
-    entries = [KeyEntry(_sha256(secret), tenant, role) for secret, tenant, role in keys]
+    allowed = None if key_routes is None else frozenset(key_routes)
+    entries = [KeyEntry(_sha256(secret), tenant, role, secret, routes=allowed) for secret, tenant, role in keys]
     entries += [KeyEntry(_sha256(secret), keys[0][1], KeyRole.CLIENT, tester=True) for secret in testers]
     intake = RequestIntake(Authenticator(entries), generation.refuse)
     servicer = InferenceServicer(
@@ -262,6 +272,7 @@ async def gateway(
         await channel.close()
         await listener.stop(0)
         await shadow.close()
+        await budgets.close()
         state.close()
         receipts.close()
 

@@ -20,6 +20,7 @@ COLLECTED = {
     "trivet_adapter_resident": ("gauge", {"adapter", "tier"}),
     "trivet_rollout_weight": ("gauge", {"route", "variant"}),
     "trivet_route_revision": ("gauge", {"route"}),
+    "trivet_budget_used_ratio": ("gauge", {"owner", "name", "per", "unit"}),
     "trivet_variant_info": ("gauge", {"route", "variant", "backend", "adapter", "prompt", "index"}),
 }
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from trivet.config.fields.kinds import Name, Section
 from trivet.config.schema.adapters import AdapterEntry, AdapterSource
 from trivet.config.schema.backends import EmbeddedBackend
+from trivet.config.schema.budgets import BudgetsSection
 from trivet.config.schema.indexes import Documents, Qdrant, QuotasSection
 from trivet.config.schema.rollouts import StateSection
 from trivet.config.schema.routes import RouteSection
@@ -31,6 +32,7 @@ class ConfigFile(Section):
     documents: Documents = Documents()
     qdrant: Qdrant = Qdrant()
     quotas: QuotasSection = QuotasSection()
+    budgets: BudgetsSection = BudgetsSection()
     state: StateSection = StateSection()
     prices: dict[Name, Price] = {}
     routes: Annotated[dict[Name, RouteSection], Field(min_length=1)]

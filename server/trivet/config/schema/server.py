@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from trivet.config.fields.kinds import Count, HostPort, Name, NotNegative, Positive, Section, Sha256
+from trivet.config.schema.budgets import LimitSection
 
 
 class Tls(Section):
@@ -89,7 +90,7 @@ class Schemas(Section):
 class Key(Section):
     """One credential: the SHA-256 of the secret, whose it is, what it may do.
 
-    A tester's may choose the variant.
+    A tester's may choose the variant. Without `routes` it may call all of them.
     """
 
     name: Name
@@ -97,6 +98,8 @@ class Key(Section):
     tenant: Name
     role: Literal["client", "operator"]
     tester: bool = False
+    routes: Annotated[list[Name], Field(min_length=1)] | None = None
+    limits: Annotated[list[LimitSection], Field(max_length=16)] = []
 
 
 class Price(Section):

@@ -46,7 +46,7 @@ def from_json(data: dict[str, Any]) -> Receipt:
         fields["shadow_pair"] = ShadowPair(**{**pair, "degraded": tuple(pair.get("degraded", ()))})
     cost = dict(fields.pop("cost", {}))
     cost.pop("total", None)
-    for name in ("passage_ids", "degraded", "example_ids"):
+    for name in ("passage_ids", "degraded", "example_ids", "budget_warnings"):
         fields[name] = tuple(fields.get(name, ()))
     return Receipt(cost=Cost(**cost), **fields)
 

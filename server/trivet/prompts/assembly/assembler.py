@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +26,7 @@ from trivet.types.prompt import AssembledPrompt, Prefix, WorkedExample
 from trivet.types.request import Message, Tool
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
+TURN_TOKENS = 16  # at most so many are what a chat template puts around a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,16 @@ class PromptAssembler:
     def variables(self) -> Mapping[str, Variable]:
         """What the prompt declares, by name."""
         return self._prompt.variables
+
+    @cached_property
+    def most_own_tokens(self) -> int:
+        """An upper bound on the tokens that the prompt and the chat template add to a request's own text.
+
+        A token of text has at least one byte; what a template puts first of its own is in the prefix.
+        """
+        texts = [self._prompt.passages_header, *(one.default or "" for one in self._prompt.variables.values())]
+        texts += [piece for turn in self._prompt.turns for piece in turn.pieces if isinstance(piece, str)]
+        return self.prefix.tokens + sum(len(text.encode()) for text in texts) + TURN_TOKENS * len(self._prompt.turns)
 
     def bytes_within(self, tokens: int) -> int:
         """Bytes of text that may fit into so many tokens: of what has more, nothing needs to be looked at."""

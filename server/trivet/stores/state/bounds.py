@@ -8,6 +8,7 @@ from typing import Any
 
 from trivet.errors import Problems
 from trivet.excerpt import shortened
+from trivet.types.budget import Claim
 from trivet.types.rollout_state import Feedback, GatewayStatus, Move, ObservationBatch
 
 NAME = 128
@@ -26,6 +27,8 @@ MOST_BATCHES = 256
 MOST_ROUTES = 10_000
 LONGEST_LEASE = 3600.0
 MOST_ROWS = 10_000
+MOST_CLAIMS = 1000
+MOST_AMOUNT = 1 << 60  # sums of a few fit into 64 bits
 
 _MOVE = {
     "event": WORD, "state": WORD, "reason": ID, "actor": NAME, "evidence": EVIDENCE,
@@ -94,6 +97,20 @@ def check_lease(name: str, owner: str, seconds: float) -> None:
     problems = Problems()
     within = 0 < seconds <= LONGEST_LEASE
     problems.expect(within, "seconds", f"expected more than 0 and at most {LONGEST_LEASE:g}, got {seconds}")
+    problems.refuse()
+
+
+def check_claims(gateway: str, lease_seconds: float, claims: Sequence[Claim]) -> None:
+    """Raises InvalidRequest."""
+    check_lease("budgets", gateway, lease_seconds)
+    problems = Problems()
+    problems.expect(len(claims) <= MOST_CLAIMS, "claims", f"expected at most {MOST_CLAIMS}, got {len(claims)}")
+    problems.refuse()
+    for claim in claims:
+        _check_text(problems, "limit", claim.limit, NAME)
+        amounts = (claim.most, claim.spent, claim.held, claim.need, claim.want)
+        fit = all(0 <= amount <= MOST_AMOUNT for amount in amounts)
+        problems.expect(fit, "claims", f"expected amounts from 0 to {MOST_AMOUNT:,}")
     problems.refuse()
 
 

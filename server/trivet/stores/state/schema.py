@@ -154,3 +154,29 @@ desired_adapters = Table(
     Column("recorded", Double, nullable=False),
     PrimaryKeyConstraint("backend", "name", "version"),
 )
+
+budget_windows = Table(
+    "budget_window",
+    metadata,
+    Column("limit", String(NAME), nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    PrimaryKeyConstraint("limit", "start"),
+    Index("budget_window_end", "end"),
+)
+
+budget_leases = Table(
+    "budget_lease",
+    metadata,
+    Column("limit", String(NAME), nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("gateway", String(ID), nullable=False),
+    Column("number", BigInteger, nullable=False),  # of the gateway's latest message
+    Column("spent", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("expires", Double, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    PrimaryKeyConstraint("limit", "start", "gateway"),
+    Index("budget_lease_end", "end"),
+)

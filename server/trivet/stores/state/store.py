@@ -9,9 +9,21 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from trivet.stores.state import bounds, feedback, gateways, hints, leases, looks, observations, rollouts, routes
+from trivet.stores.state import (
+    bounds,
+    budgets,
+    feedback,
+    gateways,
+    hints,
+    leases,
+    looks,
+    observations,
+    rollouts,
+    routes,
+)
 from trivet.stores.state.database import Clock, StateDatabase, now
 from trivet.stores.state.desired_adapters import DesiredAdapters
+from trivet.types.budget import Claim, Grant
 from trivet.types.rollout_state import (
     Feedback,
     GatewayStatus,
@@ -30,7 +42,7 @@ _GATEWAY_SECONDS = 86_400.0
 
 
 class StateStore:
-    """Implements `trivet.rollouts.store.RolloutStore`; every method says there what it does.
+    """Implements `trivet.rollouts.store.RolloutStore` and `trivet.budgets.store.BudgetStore`, which say what it does.
 
     Beside what is said there, each raises InvalidRequest for a text or a number that is out of bounds. Used from one
     event loop. `close` last.
@@ -128,6 +140,7 @@ class StateStore:
         def pruned(connection: Connection) -> int:
             at = now(connection)
             gateways.forget(connection, at - _GATEWAY_SECONDS)
+            budgets.forget(connection, at)
             return observations.forget(connection, at - keep_seconds)
 
         return await self._database.run(pruned)
@@ -144,6 +157,18 @@ class StateStore:
 
     async def feedback(self, tenant: str, request_id: str) -> Feedback | None:
         return await self._database.run(partial(feedback.get, tenant=tenant, request_id=request_id))
+
+    async def exchange_budgets(
+        self, gateway: str, number: int, lease_seconds: float, claims: Sequence[Claim]
+    ) -> Sequence[Grant] | None:
+        bounds.check_claims(gateway, lease_seconds, claims)
+        exchanged = partial(
+            budgets.exchange, gateway=gateway, number=number, lease_seconds=lease_seconds, claims=claims
+        )
+        return await self._database.run(exchanged)
+
+    async def budget_usage(self, limit: str, start: int) -> tuple[int, int]:
+        return await self._database.run(partial(budgets.usage, limit=limit, start=start))
 
     async def _change(self, work: Callable[[Connection], ResultT]) -> ResultT:
         """Work that others are told of."""

@@ -1,0 +1,1 @@
+"""Budgets and rate limits of tenants and keys, shared by the gateways of one state store."""

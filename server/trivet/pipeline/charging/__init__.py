@@ -1,0 +1,1 @@
+"""Requests against the budgets of their tenants and keys."""
