@@ -6,6 +6,8 @@ ENGINE ?= cpu
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 PROTOS := $(wildcard proto/trivet/api/v1/*.proto)
+# Bytecode is kept, whatever the environment says: the tests start hundreds of processes, and each would compile the server.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test test-fast check lint types layers audit release-check sbom proto proto-check bench evidence model clean
 help:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -29,3 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = config.getoption("basetemp") or "PYTEST_DEBUG_TEMPROOT" in os.environ
     if not chosen and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: no collection of garbage need walk over it again."""
+    gc.freeze()

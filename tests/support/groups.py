@@ -19,6 +19,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Func
 
     The slowest come first, so that no worker waits long for another at the end.
     """
+    if not config.pluginmanager.has_plugin("xdist"):
+        return
     shared = {item.path: name for item in items for name in SHARED if name in item.fixturenames}
     groups: dict[pytest.Function, str] = {}
     slowest: dict[str, int] = {}

@@ -61,12 +61,73 @@ def test_nothing_is_added_to_rows_of_the_base_model() -> None:
     assert inputs.eq(1).all()
 
 
+SLOTS, RANK, WIDTH = 3, 4, 16
+
+
+def vllms(inputs: Any, weights: Any, indices: Any) -> Any:
+    """The products of vLLM's operators, which copy a matrix for each row."""
+    import torch
+
+    matrices = weights[indices]
+    return torch.einsum("bi,boi->bo", inputs, matrices.squeeze(1) if matrices.dim() == 4 else matrices)
+
+
+def forbidden(*_: Any) -> None:
+    pytest.fail("many rows went to vLLM's operator")
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("adapters", ["mixed", "one", "none"])
+@pytest.mark.parametrize("rows", [cpu_lora.MANY, 300])
+def test_many_rows_are_as_vllm_has_them(rows: int, adapters: str, stacked: bool) -> None:
+    import torch
+
+    random = torch.Generator().manual_seed(rows)
+    indices = {"mixed": torch.randint(-1, SLOTS, (rows,), generator=random), "one": torch.full((rows,), 2)}.get(
+        adapters, torch.full((rows,), -1)
+    )
+    base = (indices < 0).unsqueeze(1)
+    a, b = torch.randn(SLOTS, RANK, WIDTH, generator=random), torch.randn(SLOTS, WIDTH, RANK, generator=random)
+    if stacked:
+        a, b = a.unsqueeze(1), b.unsqueeze(1)
+    inputs, wide = torch.randn(rows, WIDTH, generator=random), torch.randn(rows, 3 * WIDTH, generator=random)
+    shrunk = torch.full((rows, RANK), 9.0)
+    cpu_lora.without_base_rows(forbidden)(inputs, a, shrunk, indices, 0.5)
+    torch.testing.assert_close(shrunk, torch.where(base, 0.0, 0.5 * vllms(inputs, a, indices)))
+
+    added = vllms(shrunk, b, indices)
+    for add in (True, False):
+        expected, found = wide.clone(), wide.clone()
+        middle = expected[:, WIDTH : 2 * WIDTH]
+        middle.copy_(added + middle if add else added)
+        cpu_lora.by_adapter(forbidden)(shrunk, b, found, indices, WIDTH, WIDTH, add)
+        torch.testing.assert_close(found, expected)
+    for width in (WIDTH - 3, WIDTH, WIDTH + 3):  # outputs may be padded, and so may adapters
+        found, common = wide[:, :width].clone(), min(width, WIDTH)
+        cpu_lora.with_no_base_input(forbidden)(inputs[:, :RANK], b, found, indices)
+        expected = wide[:, :width].clone()
+        expected[:, :common] += torch.where(base, 0.0, vllms(inputs[:, :RANK], b, indices))[:, :common]
+        torch.testing.assert_close(found, expected)
+
+
+def test_few_rows_are_vllms_own() -> None:
+    import torch
+
+    indices, called = torch.full((cpu_lora.MANY - 1,), 1), []
+    few = torch.ones(len(indices), RANK)
+    cpu_lora.by_adapter(lambda *given: called.append(given))(few, few, few, indices, 2, 3, False)
+    assert [given[3:] for given in called] == [(indices, 2, 3, False)]
+
+
+OPERATORS = ("bgmv_shrink", "bgmv_expand", "bgmv_expand_slice")
+
+
 def test_mended_once() -> None:
-    modules = [SimpleNamespace(bgmv_shrink=shrink, bgmv_expand=expand) for _ in range(2)]
+    modules = [SimpleNamespace(bgmv_shrink=shrink, bgmv_expand=expand, bgmv_expand_slice=expand) for _ in range(2)]
     cpu_lora.mend(*modules)
-    first = [(module.bgmv_shrink, module.bgmv_expand) for module in modules]
+    first = [[getattr(module, name) for name in OPERATORS] for module in modules]
     cpu_lora.mend(*modules)
-    assert [(module.bgmv_shrink, module.bgmv_expand) for module in modules] == first
+    assert [[getattr(module, name) for name in OPERATORS] for module in modules] == first
     assert all(operator.__module__ == cpu_lora.__name__ for operators in first for operator in operators)
 
 

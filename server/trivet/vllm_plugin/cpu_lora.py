@@ -1,19 +1,24 @@
-"""vLLM plugin: base and LoRA requests in one batch on a CPU.
+"""vLLM plugin: base and LoRA requests in one batch on a CPU, and no copy of an adapter's matrices for each token.
 
 vLLM 0.32 marks the rows of base requests with adapter index -1, and its CPU operators then gather `weights[-1]`: once
 all adapter slots are full, base requests are answered with the last slot's adapter, and their KV goes into the prefix
 cache. Zeroing those rows after the shrink (x A) is enough, as the expand (x A B) then adds nothing; an embedding has no
 shrink, it takes rows of A (for base rows those of the first slot), so what goes into the expand is zeroed as well.
-Upstream: pull requests 48421 and 49656 of vllm-project/vllm. vLLM calls `register` in every process
-of its own (entry point group `vllm.general_plugins`).
+Upstream: pull requests 48421 and 49656 of vllm-project/vllm.
+
+The operators also copy an adapter's matrix for each row. From `MANY` rows on, which a prompt has, the rows are
+multiplied adapter by adapter instead: the same products, summed in another order.
+
+vLLM calls `register` in every process of its own (entry point group `vllm.general_plugins`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 CHECKED_VERSIONS = ("0.32.0",)
+MANY = 24  # rows; with fewer, sorting them out takes as long as the copies
 
 
 def register() -> None:
@@ -40,25 +45,73 @@ def mend(*modules: Any) -> None:
             module.bgmv_shrink = without_base_rows(module.bgmv_shrink)
         if module.bgmv_expand.__module__ != __name__:
             module.bgmv_expand = with_no_base_input(module.bgmv_expand)
+        if module.bgmv_expand_slice.__module__ != __name__:
+            module.bgmv_expand_slice = by_adapter(module.bgmv_expand_slice)
 
 
 def without_base_rows(shrink: Callable[..., None]) -> Callable[..., None]:
-    """Wrap `bgmv_shrink(inputs, weights, output[rows, rank], indices[rows], scaling)`."""
+    """Wrap `bgmv_shrink(inputs[rows, in], weights, output[rows, rank], indices[rows], scaling)`."""
 
     def bgmv_shrink(inputs: Any, weights: Any, output: Any, indices: Any, scaling: float = 1.0) -> None:
-        shrink(inputs, weights, output, indices, scaling)
-        output.masked_fill_((indices < 0).unsqueeze(1), 0)
+        if len(indices) < MANY:
+            shrink(inputs, weights, output, indices, scaling)
+            output.masked_fill_((indices < 0).unsqueeze(1), 0)
+            return
+        output.zero_()
+        for rows, product in _products(inputs, weights, output.dtype, indices):
+            output[rows, : product.shape[1]] = scaling * product
 
     return bgmv_shrink
 
 
 def with_no_base_input(expand: Callable[..., None]) -> Callable[..., None]:
-    """Wrap `bgmv_expand(inputs[rows, rank], weights, output, indices[rows], add_inputs)`."""
+    """Wrap `bgmv_expand(inputs[rows, rank], weights, output[rows, out], indices[rows], add_inputs)`."""
 
     def bgmv_expand(inputs: Any, weights: Any, output: Any, indices: Any, add_inputs: bool = True) -> None:
-        expand(inputs.masked_fill((indices < 0).unsqueeze(1), 0), weights, output, indices, add_inputs)
+        if len(indices) < MANY:
+            expand(inputs.masked_fill((indices < 0).unsqueeze(1), 0), weights, output, indices, add_inputs)
+            return
+        _expand(inputs, weights, output[:, : weights.shape[-2]], indices, add_inputs)
 
     return bgmv_expand
+
+
+def by_adapter(expand: Callable[..., None]) -> Callable[..., None]:
+    """Wrap `bgmv_expand_slice(inputs[rows, rank], weights, output, indices[rows], offset, size, add_inputs)`.
+
+    Its inputs come from a shrink, so those of base rows are zero already.
+    """
+
+    def bgmv_expand_slice(
+        inputs: Any, weights: Any, output: Any, indices: Any, offset: int, size: int, add_inputs: bool = True
+    ) -> None:
+        if len(indices) < MANY:
+            expand(inputs, weights, output, indices, offset, size, add_inputs)
+            return
+        _expand(inputs, weights, output[:, offset : offset + size], indices, add_inputs)
+
+    return bgmv_expand_slice
+
+
+def _expand(inputs: Any, weights: Any, output: Any, indices: Any, add_inputs: bool) -> None:
+    if not add_inputs:
+        output.zero_()
+    for rows, product in _products(inputs, weights, output.dtype, indices):
+        output[rows] += product[:, : output.shape[1]]
+
+
+def _products(inputs: Any, weights: Any, dtype: Any, indices: Any) -> Iterator[tuple[Any, Any]]:
+    """For each adapter, the rows that it has and `inputs[rows] @ weights[adapter].T`; none for those of the base model.
+
+    `weights` is [adapters, out, in], or [adapters, 1, out, in] as vLLM stacks them.
+    """
+    matrices = weights.squeeze(1) if weights.dim() == 4 else weights
+    inputs = inputs.to(dtype)
+    adapters = indices.unique().tolist()
+    for adapter in adapters:
+        if adapter >= 0:
+            rows = slice(None) if len(adapters) == 1 else (indices == adapter).nonzero().squeeze(1)
+            yield rows, inputs[rows] @ matrices[adapter].to(dtype).T
 
 
 def refuse(punica_cpu: Any, version: str) -> None:

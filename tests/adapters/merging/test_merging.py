@@ -12,13 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
-from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
+from tests.support.engine.later import Later
 from tests.support.engine.tiny_model import make_model
 from trivet.adapters.merging.merged_model import MARK, MergedModel
 from trivet.adapters.merging.merged_weights import MAX_RANK
@@ -30,6 +27,9 @@ from trivet.adapters.tensors.safetensors_header import read_header
 from trivet.errors import AdapterRejected, FailedPrecondition
 from trivet.testing.adapters import digest
 from trivet.types.variant import VersionRef
+
+torch, peft, transformers = Later("torch"), Later("peft"), Later("transformers")
+tensor_files = Later("safetensors.torch")
 
 REF = VersionRef("tone", "1")
 TOLERANCE = 1e-4  # of the largest logit: float32 sums in another order
@@ -58,9 +58,9 @@ KINDS: dict[str, dict[str, Any]] = {
 def make_adapter(root: Path, base: Path, **lora: Any) -> Path:
     """An adapter as PEFT writes it, with random weights, in `root/tone/1`."""
     torch.manual_seed(5)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    config = LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": ALL, **lora})
-    adapted = get_peft_model(model, config)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    config = peft.LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": ALL, **lora})
+    adapted = peft.get_peft_model(model, config)
     with torch.no_grad():
         for name, weight in adapted.named_parameters():
             if "lora_magnitude" in name:
@@ -90,10 +90,10 @@ def logits(model: Any) -> Any:
 
 
 def assert_same_logits(base: Path, adapter: Path, merged: Path) -> None:
-    bare = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    bare = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     before = logits(bare)
-    expected = logits(PeftModel.from_pretrained(bare, adapter))
-    found = logits(AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32))
+    expected = logits(peft.PeftModel.from_pretrained(bare, adapter))
+    found = logits(transformers.AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32))
     scale = expected.abs().max()
     assert (expected - before).abs().max() > scale / 10, "the adapter changes too little to tell"
     assert (found - expected).abs().max() < TOLERANCE * scale
@@ -112,8 +112,10 @@ def test_weights_that_are_stored_transposed(dora: bool, tiny_model: Path, tmp_pa
     """GPT-2 keeps (in, out), and its attention's output is square, so that no shape tells."""
     base = tmp_path / "gpt2"
     torch.manual_seed(2)
-    config = GPT2Config(vocab_size=320, n_embd=64, n_layer=2, n_head=2, n_positions=64, initializer_range=0.3)
-    GPT2LMHeadModel(config).save_pretrained(base)
+    config = transformers.GPT2Config(
+        vocab_size=320, n_embd=64, n_layer=2, n_head=2, n_positions=64, initializer_range=0.3
+    )
+    transformers.GPT2LMHeadModel(config).save_pretrained(base)
     shutil.copyfile(tiny_model / "tokenizer.json", base / "tokenizer.json")
     targets = ["c_attn", "attn.c_proj", "c_fc"]
     adapter = make_adapter(
@@ -126,22 +128,25 @@ def test_weights_that_are_stored_transposed(dora: bool, tiny_model: Path, tmp_pa
 def sharded(base: Path, folder: Path, dtype: Any) -> Path:
     """The tiny model in two shards of another dtype."""
     shutil.copytree(base, folder)
-    tensors = {name: tensor.to(dtype) for name, tensor in load_file(folder / "model.safetensors").items()}
+    tensors = {name: tensor.to(dtype) for name, tensor in tensor_files.load_file(folder / "model.safetensors").items()}
     (folder / "model.safetensors").unlink()
     shards = {name: f"model-0000{1 + ('layers.1' in name)}-of-00002.safetensors" for name in tensors}
     for shard in set(shards.values()):
-        save_file({name: tensors[name] for name in tensors if shards[name] == shard}, folder / shard, {"format": "pt"})
+        tensor_files.save_file(
+            {name: tensors[name] for name in tensors if shards[name] == shard}, folder / shard, {"format": "pt"}
+        )
     index = {"metadata": {}, "weight_map": shards}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     return folder
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_dtype_and_shards_are_the_bases(dtype: Any, tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ["bfloat16", "float16"])
+def test_dtype_and_shards_are_the_bases(named: str, tiny_model: Path, tmp_path: Path) -> None:
+    dtype = getattr(torch, named)
     base = sharded(tiny_model, tmp_path / "base", dtype)
     adapter = make_adapter(tmp_path / "adapters", tiny_model, r=8, lora_alpha=8, target_modules=["up_proj"])
     merge(base, adapter, tmp_path / "merged")
-    halves = load_file(adapter / "adapter_model.safetensors")
+    halves = tensor_files.load_file(adapter / "adapter_model.safetensors")
     for shard in sorted(base.glob("*.safetensors")):
         copy = tmp_path / "merged" / shard.name
         assert read_header(copy) == read_header(shard)
@@ -193,9 +198,11 @@ def test_what_is_beside_the_weights(tiny_model: Path, tmp_path: Path) -> None:
 def test_a_value_beyond_the_bases_dtype_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     base = sharded(tiny_model, tmp_path / "base", torch.float16)
     adapter = make_adapter(tmp_path / "adapters", tiny_model, r=8, lora_alpha=8000)
-    large = {name: values * 1000 for name, values in load_file(adapter / "adapter_model.safetensors").items()}
+    large = {
+        name: values * 1000 for name, values in tensor_files.load_file(adapter / "adapter_model.safetensors").items()
+    }
     large |= {name: values / 1000 for name, values in large.items() if "lora_B" in name}
-    save_file(large, adapter / "adapter_model.safetensors")
+    tensor_files.save_file(large, adapter / "adapter_model.safetensors")
     (adapter / "adapter.yaml").write_text(yaml.safe_dump({"rank": 8, "digest": digest(adapter)}))
     with pytest.raises(AdapterRejected, match=r"base tensor model.layers.*: merged, element \d+ is -?\d.*of F16"):
         merge(base, adapter, tmp_path / "merged")
@@ -203,10 +210,10 @@ def test_a_value_beyond_the_bases_dtype_is_refused(tiny_model: Path, tmp_path: P
 
 def test_a_dtype_that_cannot_be_added_to_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     base = shutil.copytree(tiny_model, tmp_path / "base")
-    tensors = load_file(base / "model.safetensors")
+    tensors = tensor_files.load_file(base / "model.safetensors")
     name = "model.layers.1.mlp.up_proj.weight"
     tensors[name] = tensors[name].to(torch.float8_e4m3fn)
-    save_file(tensors, base / "model.safetensors", {"format": "pt"})
+    tensor_files.save_file(tensors, base / "model.safetensors", {"format": "pt"})
     adapter = make_adapter(tmp_path / "adapters", tiny_model, r=8)
     with pytest.raises(AdapterRejected, match=f"base tensor {name}: has dtype F8_E4M3, expected F32, F16, BF16"):
         merge(base, adapter, tmp_path / "merged")
@@ -227,9 +234,9 @@ def test_bad_magnitudes_are_refused(
     change: Callable[[dict[str, Any]], object], message: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     adapter = make_adapter(tmp_path / "adapters", tiny_model, r=8, use_dora=True)
-    tensors = load_file(adapter / "adapter_model.safetensors")
+    tensors = tensor_files.load_file(adapter / "adapter_model.safetensors")
     change(tensors)
-    save_file(tensors, adapter / "adapter_model.safetensors", {"format": "pt"})
+    tensor_files.save_file(tensors, adapter / "adapter_model.safetensors", {"format": "pt"})
     (adapter / "adapter.yaml").write_text(yaml.safe_dump({"rank": 8, "digest": digest(adapter)}))
     with pytest.raises(AdapterRejected, match=message):
         merge(tiny_model, adapter, tmp_path / "merged")

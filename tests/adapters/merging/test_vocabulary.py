@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
-from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM
 
+from tests.support.engine.later import Later
 from tests.support.engine.tiny_model import VOCABULARY, make_model
 from trivet.adapters.merging.merged_model import TOKENIZER, MergedModel
 from trivet.adapters.merging.merged_weights import MAX_RANK
@@ -24,6 +21,9 @@ from trivet.adapters.staging.staging import AdapterStaging
 from trivet.errors import AdapterRejected
 from trivet.types.adapter import FolderAdapter
 from trivet.types.variant import VersionRef
+
+torch, peft, transformers = Later("torch"), Later("peft"), Later("transformers")
+tensor_files = Later("safetensors.torch")
 
 REF = VersionRef("tone", "1")
 TOLERANCE = 1e-4  # of the largest logit: float32 sums in another order
@@ -49,9 +49,9 @@ KINDS: dict[str, dict[str, Any]] = {
 def tied(base: Path, folder: Path) -> Path:
     """The tiny model with its embedding as output head."""
     shutil.copytree(base, folder)
-    tensors = load_file(folder / "model.safetensors")
+    tensors = tensor_files.load_file(folder / "model.safetensors")
     del tensors["lm_head.weight"]
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    tensor_files.save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     config = json.loads((folder / "config.json").read_text()) | {"tie_word_embeddings": True}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
@@ -65,11 +65,11 @@ def base(request: pytest.FixtureRequest, tiny_model: Path, tmp_path: Path) -> Pa
 def train(folder: Path, base: Path, added: int = 0, **lora: Any) -> Any:
     """What PEFT saves of random weights, as a trainer's folder; gives the model in PEFT."""
     torch.manual_seed(5)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     if added:
         model.resize_token_embeddings(VOCABULARY + added, mean_resizing=False)
-    adapted = get_peft_model(
-        model, LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, **{"target_modules": ["q_proj"], **lora})
+    adapted = peft.get_peft_model(
+        model, peft.LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, **{"target_modules": ["q_proj"], **lora})
     )
     with torch.no_grad():
         for name, weight in adapted.named_parameters():
@@ -103,7 +103,9 @@ def logits(model: Any, tokens: int = VOCABULARY) -> Any:
 
 
 def assert_same(expected: Any, merged: Path, tokens: int = VOCABULARY) -> None:
-    model, problems = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32, output_loading_info=True)
+    model, problems = transformers.AutoModelForCausalLM.from_pretrained(
+        merged, dtype=torch.float32, output_loading_info=True
+    )
     assert not any(problems.values()), problems
     found = logits(model, tokens)
     assert found.shape == expected.shape
@@ -113,13 +115,13 @@ def assert_same(expected: Any, merged: Path, tokens: int = VOCABULARY) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_are_pefts(kind: str, base: Path, tmp_path: Path) -> None:
     adapted = train(tmp_path / "outputs", base, **KINDS[kind])
-    before = logits(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32))
+    before = logits(transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32))
     expected = logits(adapted)
     assert (expected - before).abs().max() > before.abs().max() / 10, "the adapter changes too little to tell"
     told = merge(base, tmp_path / "outputs", tmp_path / "merged")
     assert_same(expected, tmp_path / "merged")
-    loaded = PeftModel.from_pretrained(
-        AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), tmp_path / "outputs"
+    loaded = peft.PeftModel.from_pretrained(
+        transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), tmp_path / "outputs"
     )
     assert_same(logits(loaded), tmp_path / "merged")
     assert told["tokenizer"] == "base"
@@ -158,9 +160,9 @@ def test_more_tokens(lora: dict[str, Any], base: Path, tmp_path: Path) -> None:
 def test_only_one_of_two_matrices_has_more_rows(tiny_model: Path, tmp_path: Path) -> None:
     train(tmp_path / "outputs", tiny_model, added=ADDED, modules_to_save=["lm_head", "embed_tokens"])
     path = tmp_path / "outputs" / "adapter_model.safetensors"
-    tensors = {k: v for k, v in load_file(path).items() if "modules_to_save" not in k}
+    tensors = {k: v for k, v in tensor_files.load_file(path).items() if "modules_to_save" not in k}
     tensors["base_model.model.lm_head.weight"] = tensors["base_model.model.lm_head.weight"][:VOCABULARY].clone()
-    save_file(tensors, path, {"format": "pt"})
+    tensor_files.save_file(tensors, path, {"format": "pt"})
     with pytest.raises(
         AdapterRejected, match=f"embedding has {VOCABULARY + ADDED} rows and the output head {VOCABULARY}"
     ):
@@ -169,11 +171,13 @@ def test_only_one_of_two_matrices_has_more_rows(tiny_model: Path, tmp_path: Path
 
 def test_an_untied_head_of_sharded_weights_is_in_the_index(tiny_model: Path, tmp_path: Path) -> None:
     base = tied(tiny_model, tmp_path / "base")
-    tensors = load_file(base / "model.safetensors")
+    tensors = tensor_files.load_file(base / "model.safetensors")
     (base / "model.safetensors").unlink()
     shards = {name: f"model-0000{1 + ('layers.1' in name)}-of-00002.safetensors" for name in tensors}
     for shard in set(shards.values()):
-        save_file({name: tensors[name] for name in tensors if shards[name] == shard}, base / shard, {"format": "pt"})
+        tensor_files.save_file(
+            {name: tensors[name] for name in tensors if shards[name] == shard}, base / shard, {"format": "pt"}
+        )
     (base / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": shards}))
     adapted = train(tmp_path / "outputs", base, modules_to_save=["lm_head"])
     told = merge(base, tmp_path / "outputs", tmp_path / "merged")
@@ -186,9 +190,9 @@ def test_an_untied_head_of_sharded_weights_is_in_the_index(tiny_model: Path, tmp
 def test_whole_matrices_of_other_shapes_are_refused(name: str, tiny_model: Path, tmp_path: Path) -> None:
     train(tmp_path / "outputs", tiny_model, modules_to_save=["lm_head", "norm"])
     path = tmp_path / "outputs" / "adapter_model.safetensors"
-    tensors = load_file(path)
+    tensors = tensor_files.load_file(path)
     tensors[f"base_model.model.{name}"] = torch.ones(7, 3)
-    save_file(tensors, path, {"format": "pt"})
+    tensor_files.save_file(tensors, path, {"format": "pt"})
     with pytest.raises(AdapterRejected, match=rf"tensor base_model.model.{name}: has shape \[7, 3\], expected \["):
         merge(tiny_model, tmp_path / "outputs", tmp_path / "merged")
 
@@ -196,8 +200,8 @@ def test_whole_matrices_of_other_shapes_are_refused(name: str, tiny_model: Path,
 def test_another_base(tiny_model: Path, tmp_path: Path) -> None:
     train(tmp_path / "outputs", tiny_model, modules_to_save=["lm_head"])
     other = make_model(tmp_path / "other", seed=9)
-    tensors = load_file(other / "model.safetensors")
+    tensors = tensor_files.load_file(other / "model.safetensors")
     tensors["lm_head.weight"] = tensors["lm_head.weight"][:, :32].clone()
-    save_file(tensors, other / "model.safetensors", {"format": "pt"})
+    tensor_files.save_file(tensors, other / "model.safetensors", {"format": "pt"})
     with pytest.raises(AdapterRejected, match=r"lm_head.weight: has shape \[320, 64\], expected \[320, 32\]"):
         merge(other, tmp_path / "outputs", tmp_path / "merged")

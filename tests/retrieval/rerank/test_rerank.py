@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import torch
 
 from trivet.errors import FailedPrecondition, RetrievalUnavailable
 from trivet.retrieval.model_export.export import model_digest
@@ -25,6 +24,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "lamp", "hub", "weighs", 
 
 def make_cross_encoder(folder: Path, *, labels: int = 1, logits: float = 0.0) -> Path:
     """A BERT of a few thousand random weights with a score: a probability, or with `logits` a wide range."""
+    import torch
     from sentence_transformers import CrossEncoder
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast

@@ -20,13 +20,15 @@ from tokenizers import (
     processors,
     trainers,
 )
-from transformers import PreTrainedTokenizerFast
 
+from tests.support.engine.later import Later
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 
 FIXED_DATE = datetime(2024, 7, 26, tzinfo=UTC)
+
+transformers = Later("transformers")
 
 CORPUS = (
     "You answer from the handbook. Answer with only the value, nothing else. If the passages do not tell, say so.",
@@ -101,7 +103,7 @@ class Family:
 
     name: str
     folder: Path
-    reference: PreTrainedTokenizerFast
+    reference: Any  # transformers' PreTrainedTokenizerFast
     markers: tuple[str, ...]
     kept: dict[object, PromptAssembler] = field(default_factory=dict)
 
@@ -247,8 +249,8 @@ def make_family(name: str, folder: Path) -> Family:
     """Build one family's tokenizer and save it as Hugging Face does."""
     build, template, special = _FAMILIES[name]
     tokenizer = build()
-    reference = PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=template, **special)
+    reference = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=template, **special)
     reference.save_pretrained(folder)
-    reference = PreTrainedTokenizerFast.from_pretrained(folder)
+    reference = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
     added = {token.content for token in reference.added_tokens_decoder.values()} - {"<unk>"}
     return Family(name, folder, reference, tuple(sorted(a for a in added if a.replace("▁", " ").strip())))
