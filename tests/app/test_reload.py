@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.support.engine.training_base import make_base
-from trivet.app.listeners import key_entries
+from trivet.app.doors.listeners import key_entries
 from trivet.app.prompts import ServedPrompts
 from trivet.app.reload import Access, RouteReload, prices_of
 from trivet.app.rollouts.declarations import Declarations

@@ -18,10 +18,11 @@ from trivet.app.accounts.receipts import open_receipts
 from trivet.app.adapters.manager import adapter_manager
 from trivet.app.adapters.slots import adapter_slots
 from trivet.app.backend import adapter_backend
+from trivet.app.doors.http import HttpDoor
+from trivet.app.doors.listeners import check_addresses, key_entries, listener_settings
 from trivet.app.engines import Engines
 from trivet.app.health_follower import HealthFollower
 from trivet.app.indexes import open_indexes
-from trivet.app.listeners import check_addresses, key_entries, listener_settings
 from trivet.app.models import fetch_models
 from trivet.app.progress import Progress
 from trivet.app.prompts import ServedPrompts
@@ -128,7 +129,8 @@ class Gateway:
         self._follower = HealthFollower(self._health)
         self._inference, self._admin = StartingServicer(), StartingServicer()
         self._watches = RolloutWatches()
-        self._listeners: list[Listener] = []
+        self._http = HttpDoor(config, self._health)
+        self._listeners: list[Listener | HttpDoor] = []
 
     async def start(self) -> None:
         """Return when requests are served. Raises what kept it from starting; `stop` is to be called all the same."""
@@ -164,6 +166,7 @@ class Gateway:
         self._progress.note(
             f"ready: clients {addresses['listen']}, operators {addresses['admin_listen']}, "
             f"metrics http://{addresses['metrics_listen']}/metrics"
+            + (f", HTTP clients http://{addresses['http_listen']}/v1" if "http_listen" in addresses else "")
         )
 
     async def reload(self) -> RouteChange:
@@ -270,12 +273,16 @@ class Gateway:
         reranking = open_reranking(self._config, folder, components.indexes)
         retriever = BoundedRetriever(await self._stack.enter_async_context(reranking), self._metrics)
         generation = self._generation(components, retriever, receipts, budgets)
+        search = SearchPipeline(components.routes, retriever, _searches())
+        feedback = FeedbackIntake(receipts, state, self._metrics, rollouts.rate)
+        intake = RequestIntake(keys, generation.refuse, schema_limits(self._config.file.schemas))
+        self._http.serve(generation, search, feedback, receipts, components.routes, intake)
         inference = InferenceServicer(
             generation=generation,
-            search=SearchPipeline(components.routes, retriever, _searches()),
+            search=search,
             receipts=receipts,
-            feedback=FeedbackIntake(receipts, state, self._metrics, rollouts.rate),
-            intake=RequestIntake(keys, generation.refuse, schema_limits(self._config.file.schemas)),
+            feedback=feedback,
+            intake=intake,
             slow_reader_timeout=self._config.file.server.slow_reader_timeout,
         )
         return inference, self._admin_servicer(components, keys, reload)
@@ -356,6 +363,9 @@ class Gateway:
         ):
             addresses[name] = await listener.start(listen)
             self._listeners.append(listener)
+        if (address := await self._http.start()) is not None:
+            addresses["http_listen"] = address
+            self._listeners.append(self._http)
         return addresses
 
     def _expose(self, components: _Components) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from trivet.app.accounts.budgets import budget_settings
 from trivet.app.backend import variants_of
-from trivet.app.listeners import key_entries
+from trivet.app.doors.listeners import key_entries
 from trivet.app.prompts import PromptSet, ServedPrompts
 from trivet.app.rollouts.declarations import Declarations
 from trivet.budgets.budgets import Budgets

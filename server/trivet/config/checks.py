@@ -14,6 +14,7 @@ from trivet.config.budgets import budget_problems
 from trivet.config.engine_checks import engine_problems, overcommitted_gpus
 from trivet.config.rollouts import check_rollout
 from trivet.config.schema import ConfigFile, HubAdapterSection, RouteSection, Schemas, VariantSection
+from trivet.config.schema.server import LISTENERS
 from trivet.config.yaml_lines import YamlDocument
 from trivet.excerpt import without
 from trivet.schemas.check import schema_problems
@@ -86,8 +87,10 @@ def _listeners(
         file.keys or ("keys", 0) in document.lines
     )
     taken: dict[str, str] = {}
-    for name in ("listen", "admin_listen", "metrics_listen"):
-        value: str = getattr(file.server, name)
+    for name in LISTENERS:
+        value: str | None = getattr(file.server, name)
+        if value is None:
+            continue
         port = int(value.rpartition(":")[2])
         if port > 65535:
             yield problem(name, f"port {port}, expected 0 to 65535")

@@ -32,6 +32,7 @@ class Environment:
     listen: str | None = None
     admin_listen: str | None = None
     metrics_listen: str | None = None
+    http_listen: str | None = None
     data_dir: str | None = None
     address: str | None = None
     admin_address: str | None = None

@@ -19,7 +19,7 @@ from trivet.config.schema import (
     VariantRetrieval,
     VariantSection,
 )
-from trivet.config.schema.server import Server
+from trivet.config.schema.server import LISTENERS, Server
 from trivet.config.searches import check_searches
 from trivet.config.wording import describe
 from trivet.config.yaml_lines import YamlDocument, parse_partly, read_yaml_partly
@@ -54,6 +54,7 @@ class Overrides:
     listen: str | None = None
     admin_listen: str | None = None
     metrics_listen: str | None = None
+    http_listen: str | None = None
     data_dir: Path | None = None
     insecure: bool = False
     state_password: str | None = field(default=None, repr=False)
@@ -201,7 +202,7 @@ def examine_config(path: Path, overrides: Overrides = Overrides()) -> Examined:
 def _override(file: ConfigFile, overrides: Overrides) -> tuple[ConfigFile, list[str]]:
     """The same file with other listeners, and what is wrong with those."""
     changed, problems = {}, []
-    for name in ("listen", "admin_listen", "metrics_listen"):
+    for name in LISTENERS:
         value: str | None = getattr(overrides, name)
         if value is None:
             continue

@@ -13,7 +13,7 @@ from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.search import SearchPipeline
 from trivet.rpc.call import Call, Context, rpc_call, write_bounded
 from trivet.rpc.intake import RequestIntake
-from trivet.rpc.wire import answer_to_proto, citation_to_proto, feedback_of, receipt_to_proto
+from trivet.rpc.wire import answer_to_proto, feedback_of, receipt_to_proto, search_to_proto
 from trivet.types.receipt import Receipt
 
 
@@ -85,14 +85,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
         """Search without answering."""
         async with rpc_call(context, request) as call:
             found = await self._search.search(self._intake.retrieve_call(request, call))
-            return inference_pb2.RetrieveResponse(
-                citations=[citation_to_proto(passage) for passage in found.passages],
-                index=found.index,
-                snapshot=found.snapshot,
-                retrieval_ms=found.retrieval_ms,
-                retrieval_confidence=found.confidence,
-                degraded=found.degraded,
-            )
+            return search_to_proto(found)
 
     async def SubmitFeedback(self, request: inference_pb2.SubmitFeedbackRequest, context: Context) -> Any:
         """Record how good an answer was."""

@@ -13,7 +13,7 @@ from trivet.rpc.bounds import METADATA
 from trivet.rpc.json_schema import schema_from_struct
 from trivet.schemas.check import schema_problems
 from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
-from trivet.types.answer import Answer, RetrieveCall
+from trivet.types.answer import Answer, RetrieveCall, RetrieveResult
 from trivet.types.generation import FinishReason
 from trivet.types.passage import Passage
 from trivet.types.receipt import Receipt, UnitSource
@@ -212,6 +212,18 @@ def citation_to_proto(passage: Passage) -> inference_pb2.Citation:
         start=passage.start,
         end=passage.end,
         similarity=passage.similarity,
+    )
+
+
+def search_to_proto(found: RetrieveResult) -> inference_pb2.RetrieveResponse:
+    """What a search without a generation found."""
+    return inference_pb2.RetrieveResponse(
+        citations=[citation_to_proto(passage) for passage in found.passages],
+        index=found.index,
+        snapshot=found.snapshot,
+        retrieval_ms=found.retrieval_ms,
+        retrieval_confidence=found.confidence,
+        degraded=found.degraded,
     )
 
 

@@ -21,6 +21,10 @@ from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc, receipt_pb2
 from trivet.budgets.budgets import Budgets
+from trivet.http import Door, ExchangeLimits, HttpListener, HttpServices, HttpSettings, application
+from trivet.http.chat import ChatCompletions
+from trivet.http.contract import ContractCalls
+from trivet.http.models import Models
 from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.metrics import Metrics
 from trivet.metering.prices import Price
@@ -153,6 +157,8 @@ class Gateway:
     shadow: ShadowTraffic
     counted: list[Receipt]
     """The receipts that rollouts are told of, in the order in which requests and copies ended."""
+    http: str = ""
+    """The HTTP door's address, if there is one."""
 
     def metric(self, name: str, **labels: str) -> float:
         """One sample of ours; 0 if it is not there."""
@@ -182,6 +188,7 @@ async def gateway(
     more_backends: Sequence[ScriptedBackend] = (),
     limits: LimitSet = NO_LIMITS,
     key_routes: Sequence[str] | None = None,
+    http: bool = False,
 ) -> AsyncIterator[Gateway]:
     """Serve on a free port. `keys`: (secret, tenant, role). `testers`: secrets of the first key's tenant.
     `searched` instead of the scripted retriever. `limits` of tenants and of keys, whose names are their secrets;
@@ -248,13 +255,15 @@ async def gateway(
     entries = [KeyEntry(_sha256(secret), tenant, role, secret, routes=allowed) for secret, tenant, role in keys]
     entries += [KeyEntry(_sha256(secret), keys[0][1], KeyRole.CLIENT, tester=True) for secret in testers]
     intake = RequestIntake(Authenticator(entries), generation.refuse)
+    search = SearchPipeline(table, bounded, Admission(max_running=4, max_queued=4, max_queued_tokens=1))
+    feedback = FeedbackIntake(
+        receipts, state, metrics, lambda receipt, score: rated.append((receipt.request_id, score))
+    )
     servicer = InferenceServicer(
         generation=generation,
-        search=SearchPipeline(table, bounded, Admission(max_running=4, max_queued=4, max_queued_tokens=1)),
+        search=search,
         receipts=receipts,
-        feedback=FeedbackIntake(
-            receipts, state, metrics, lambda receipt, score: rated.append((receipt.request_id, score))
-        ),
+        feedback=feedback,
         intake=intake,
         slow_reader_timeout=slow_reader_timeout,
     )
@@ -265,12 +274,24 @@ async def gateway(
     listener.serve_inference(servicer)
     address = await listener.start("127.0.0.1:0")
     channel = _channel(address, tls)
+    door = Door(lambda: True)
+    services = HttpServices(
+        ChatCompletions(generation, intake),
+        Models(table, intake),
+        ContractCalls(search, feedback, receipts, intake),
+    )
+    door.serve(services)
+    limits = ExchangeLimits(max_message_bytes, 1.0, slow_reader_timeout)
+    second = HttpListener(application(door, limits), HttpSettings(tls=tls))
+    http_address = await second.start("127.0.0.1:0") if http else ""
     try:
         stub, parts = inference_pb2_grpc.InferenceStub(channel), (generation, backend, retriever, registry, admission)
-        yield Gateway(*parts, slots, receipts, health, folder, address, stub, state, rated, table, shadow, counted)
+        parts_of_rollouts = (state, rated, table, shadow, counted)
+        yield Gateway(*parts, slots, receipts, health, folder, address, stub, *parts_of_rollouts, http_address)
     finally:
         await channel.close()
         await listener.stop(0)
+        await second.stop(0)
         await shadow.close()
         await budgets.close()
         state.close()

@@ -10,7 +10,7 @@ from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.preflight.preflight import check
 from trivet.adapters.sources.source import AdapterSource
 from trivet.app.backend import adapter_backend
-from trivet.app.listeners import address_problems
+from trivet.app.doors.listeners import address_problems
 from trivet.app.models import engine_argument_problems, unfetched_models
 from trivet.app.project.owner import owner_of
 from trivet.app.prompts import prompt_problems, uneven_prompts

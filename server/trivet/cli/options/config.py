@@ -12,9 +12,9 @@ import click
 
 from trivet.config import Config, Environment, Overrides, load_config
 from trivet.config.environment import PREFIX
+from trivet.config.schema.server import LISTENERS
 
 DEFAULT_CONFIG = Path("trivet.yaml")
-LISTENERS = ("listen", "admin_listen", "metrics_listen")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from trivet.cli.options.config import LoadConfig, config_options
 @click.option("--listen", help="Address for clients, host:port (TRIVET_LISTEN).")
 @click.option("--admin-listen", help="Address for operators, host:port (TRIVET_ADMIN_LISTEN).")
 @click.option("--metrics-listen", help="Address for Prometheus, host:port (TRIVET_METRICS_LISTEN).")
+@click.option("--http-listen", help="Address for HTTP clients, host:port (TRIVET_HTTP_LISTEN).")
 @click.option("--insecure", is_flag=True, help="Allow addresses that other machines can reach without TLS or keys.")
 @config_options
 def serve(
@@ -24,6 +25,7 @@ def serve(
     listen: str | None,
     admin_listen: str | None,
     metrics_listen: str | None,
+    http_listen: str | None,
     insecure: bool,
 ) -> None:
     """Run the server that the configuration describes, until SIGTERM or Ctrl-C.
@@ -39,13 +41,22 @@ def serve(
     from trivet.app.project import read_checked  # here, because it imports the engine: other commands start without
     from trivet.app.serve import run_server
 
-    given = {"--listen": listen, "--admin-listen": admin_listen, "--metrics-listen": metrics_listen}
+    given = {
+        "--listen": listen,
+        "--admin-listen": admin_listen,
+        "--metrics-listen": metrics_listen,
+        "--http-listen": http_listen,
+    }
     for option, address in given.items():
         if address is not None:
             checked.address(address, option)
     log_to_console()
     overrides = load.overrides(
-        listen=listen, admin_listen=admin_listen, metrics_listen=metrics_listen, insecure=insecure
+        listen=listen,
+        admin_listen=admin_listen,
+        metrics_listen=metrics_listen,
+        http_listen=http_listen,
+        insecure=insecure,
     )
     try:
         run_server(partial(read_checked, load.path, overrides), LoggedProgress())

@@ -9,6 +9,8 @@ from pydantic import Field
 from trivet.config.fields.kinds import Count, HostPort, Name, NotNegative, Positive, Section, Sha256
 from trivet.config.schema.budgets import LimitSection
 
+LISTENERS = ("listen", "admin_listen", "metrics_listen", "http_listen")
+
 
 class Tls(Section):
     """Certificates (PEM files). With `client_ca`, clients must show one that it signed."""
@@ -50,6 +52,7 @@ class Server(Section):
     listen: HostPort = "127.0.0.1:7600"
     admin_listen: HostPort = "127.0.0.1:7601"
     metrics_listen: HostPort = "127.0.0.1:7602"
+    http_listen: HostPort | None = None
     data_dir: str = ".data"
     tls: Tls | None = None
     keepalive: Keepalive = Keepalive()

@@ -22,9 +22,11 @@ class Health:
 
     def __init__(self) -> None:
         self.servicer = _HealthServicer()
+        self.ready = False
 
     async def set_ready(self, ready: bool) -> None:
         """Say whether requests are served."""
+        self.ready = ready
         serving = health_pb2.HealthCheckResponse.SERVING
         status = serving if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in ("", INFERENCE, ADMIN):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from trivet.config import Config
+from trivet.config.schema.server import LISTENERS
 from trivet.errors import FailedPrecondition
 from trivet.rpc.auth import KeyEntry
 from trivet.rpc.server import ListenerSettings, TlsFiles
@@ -55,9 +56,9 @@ def address_problems(config: Config) -> list[str]:
     """One line for each address that cannot be bound now."""
     server = config.file.server
     problems = []
-    for name in ("listen", "admin_listen", "metrics_listen"):
-        address: str = getattr(server, name)
-        if int(address.rpartition(":")[2]) > 65535:
+    for name in LISTENERS:
+        address: str | None = getattr(server, name)
+        if address is None or int(address.rpartition(":")[2]) > 65535:
             continue  # the configuration's own check tells
         try:
             _bind(address)

@@ -1,0 +1,150 @@
+"""Chat completions over HTTP with the real `openai` client, on a scripted backend."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from openai.types.chat import ChatCompletionMessageParam
+from pydantic import BaseModel
+
+from tests.support.gateway.harness import Gateway
+
+ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How long is the warranty?"}]
+
+
+def client(served: Gateway, key: str = "secret-a") -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"http://{served.http}/v1", api_key=key, max_retries=0)
+
+
+def extension(made: BaseModel) -> dict[str, Any]:
+    assert made.model_extra is not None
+    found: dict[str, Any] = made.model_extra["trivet"]
+    return found
+
+
+async def test_a_whole_answer(served: Gateway) -> None:
+    async with client(served) as asking:
+        raw = await asking.chat.completions.with_raw_response.create(model="rag", messages=ASK, user="unit-1")
+    made = raw.parse()
+    (choice,) = made.choices
+    assert choice.message.content == "one two three"
+    assert choice.finish_reason == "stop"
+    assert made.usage is not None
+    assert made.usage.total_tokens == made.usage.prompt_tokens + made.usage.completion_tokens > 3
+    told = extension(made)["receipt"]
+    assert (told["tenant"], told["variant"], told["unit_source"]) == ("a", "rag", "UNIT_SOURCE_REQUEST")
+    assert made.id == f"chatcmpl-{told['request_id']}"
+    assert raw.headers["x-request-id"] == told["request_id"]
+    assert raw.headers["x-trivet-variant"] == "rag"
+    assert [one["passage_id"] for one in extension(made)["citations"]] == told["passage_ids"] != []
+
+
+async def test_a_stream_says_the_same_text_and_ends_with_usage(served: Gateway) -> None:
+    served.backend.script = ["one ", "\u00e9", "\U0001f600", " \u6f22\u5b57", '"\\\n']
+    async with client(served) as asking:
+        whole = await asking.chat.completions.create(model="plain", messages=ASK)
+        pieces = await asking.chat.completions.create(
+            model="plain", messages=ASK, stream=True, stream_options={"include_usage": True}
+        )
+        chunks = [chunk async for chunk in pieces]
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content == "".join(served.backend.script)
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == len(served.backend.script)
+    assert chunks[-2].choices[0].finish_reason == "stop"
+    assert extension(chunks[-2])["receipt"]["code"] == "OK"
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+async def test_what_is_asked_for_reaches_the_engine(served: Gateway) -> None:
+    class Found(BaseModel):
+        zebra: int
+        answer: str
+
+    served.backend.script = ['{"zebra": 1,', ' "answer": "two"}']
+    async with client(served) as asking:
+        made = await asking.chat.completions.parse(
+            model="plain",
+            messages=[{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
+            response_format=Found,
+            max_completion_tokens=17,
+            temperature=0.5,
+            seed=7,
+            stop="###",
+            metadata={"team": "x"},
+        )
+    assert made.choices[0].message.parsed == Found(zebra=1, answer="two")
+    (request,) = served.backend.requests
+    assert request.json_schema is not None
+    assert list(request.json_schema["properties"]) == ["zebra", "answer"], "in the schema's own order"
+    assert (request.sampling.max_tokens, request.sampling.temperature, request.sampling.seed) == (17, 0.5, 7)
+    assert tuple(request.sampling.stop) == ("###",)
+    receipt = served.receipts.find("a", extension(made)["receipt"]["request_id"])
+    assert receipt is not None
+    assert dict(receipt.labels) == {"team": "x"}
+
+
+async def test_an_answer_that_fails_half_way(served: Gateway) -> None:
+    served.backend.interval, served.backend.script = 0.02, ["word "] * 100
+    async with client(served) as asking:
+        pieces = await asking.chat.completions.create(model="plain", messages=ASK, stream=True)
+        with pytest.raises(openai.APIError, match="the scripted engine is down"):
+            async for _ in pieces:
+                served.backend.ready = False
+
+
+def blocking(address: str) -> tuple[str, int]:
+    with openai.OpenAI(base_url=f"http://{address}/v1", api_key="secret-b", max_retries=0) as asking:
+        made = asking.chat.completions.create(model="plain", messages=ASK)
+        streamed = list(asking.chat.completions.create(model="plain", messages=ASK, stream=True))
+    return str(made.choices[0].message.content), len(streamed)
+
+
+async def test_the_blocking_client_and_many_at_once(served: Gateway) -> None:
+    found = await asyncio.gather(*(asyncio.to_thread(blocking, served.http) for _ in range(4)))
+    assert [text for text, _ in found] == ["one two three"] * 4
+    assert served.metric("requests_in_flight") == 0
+
+
+async def test_models_are_the_routes(served: Gateway) -> None:
+    async with client(served) as asking:
+        names = [model.id async for model in asking.models.list()]
+        assert names == sorted(served.table.routes)
+        assert (await asking.models.retrieve("rag")).id == "rag"
+        with pytest.raises(openai.NotFoundError):
+            await asking.models.retrieve("nothing")
+
+
+async def test_search_receipts_and_feedback(served: Gateway, web: httpx.AsyncClient) -> None:
+    found = (await web.post("/v1/retrieve", json={"route": "rag", "text": "warranty"})).json()
+    assert found["citations"]
+    async with client(served) as asking:
+        made = await asking.chat.completions.create(model="plain", messages=ASK)
+    name = extension(made)["receipt"]["request_id"]
+    assert (await web.get(f"/v1/receipts/{name}")).json()["receipt"] == extension(made)["receipt"]
+    others = await web.get(f"/v1/receipts/{name}", headers={"authorization": "Bearer secret-b"})
+    assert others.status_code == 404
+    assert (await web.post("/v1/feedback", json={"request_id": name, "score": 1})).status_code == 200
+    assert served.rated == [(name, 1.0)]
+    for path, body, field in (
+        ("/v1/feedback", {"request_id": name, "score": 7}, "score"),
+        ("/v1/feedback", {"request_id": "r" * 200}, "request_id"),
+        ("/v1/retrieve", {"route": "rag", "text": "x" * 9000}, "text"),
+        ("/v1/retrieve", {"route": "rag", "words": "x"}, "body"),
+        ("/v1/retrieve", {"route": {"a": [1]}}, "body"),
+    ):
+        refused = await web.post(path, json=body)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, field), refused.text
+    missing = await web.post("/v1/feedback", json={"request_id": "nobody", "score": 1})
+    assert missing.status_code == 404
+
+
+async def test_the_description_names_every_path(web: httpx.AsyncClient) -> None:
+    told = (await web.get("/openapi.json")).json()
+    assert {"/v1/chat/completions", "/v1/models", "/v1/retrieve", "/v1/feedback"} <= set(told["paths"])
+    assert "ChatCompletionRequest" in told["components"]["schemas"]
