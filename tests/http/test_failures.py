@@ -81,6 +81,8 @@ async def test_wrong_requests(web: httpx.AsyncClient, served: Gateway) -> None:
         assert error["message"]
         assert error["trivet"]["request_id"] == answer.headers["x-request-id"]
         assert answer.headers["x-should-retry"] == "false"
+        receipt = error["trivet"]["receipt"]
+        assert (receipt["tenant"], receipt["code"]) == ("a", "NOT_FOUND" if status == 404 else "INVALID_ARGUMENT")
     assert served.backend.in_flight == 0
     assert not served.backend.requests, "none reached the engine"
 

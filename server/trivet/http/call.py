@@ -45,6 +45,10 @@ class HttpCall:
             value = f"Bearer {key}"
         return value if value is None or len(value) <= METADATA[name] + 1 else value[: METADATA[name] + 1]
 
+    def close(self, receipt: Receipt) -> None:
+        """Keep the receipt: for the headers, and for the error of a failed request."""
+        self.receipt = receipt
+
     def headers(self) -> dict[str, str]:
         """Of the response."""
         found = {"x-request-id": self.request_id}

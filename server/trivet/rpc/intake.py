@@ -61,9 +61,12 @@ class RequestIntake:
         try:
             return await self._checked(request, call, caller, schema)
         except BaseException as error:
-            refused = GenerateCall(call.request_id, caller.tenant, request.route, (), call.arrived, call.deadline)
-            call.close(self._refuse(refused, error))
+            self.refused(call, caller.tenant, request.route, error)
             raise
+
+    def refused(self, call: IncomingCall, tenant: str, route: str, error: BaseException) -> None:
+        """Give a request its receipt that is refused before it is looked into; `route` may not be known."""
+        call.close(self._refuse(GenerateCall(call.request_id, tenant, route, (), call.arrived, call.deadline), error))
 
     def retrieve_call(self, request: inference_pb2.RetrieveRequest, call: IncomingCall) -> RetrieveCall:
         """The same for a search; one of an index by its name is for operators."""

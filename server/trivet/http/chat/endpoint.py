@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from trivet.api.v1 import inference_pb2
 from trivet.errors import Problems, TrivetError
 from trivet.http.chat.request import RENAMED, ChatCompletionRequest
 from trivet.http.chat.response import Completion
@@ -29,7 +30,7 @@ class WholeSink:
 
     def closed(self, receipt: Receipt) -> None:
         """Keep the receipt for the headers, and for the error of a failed request."""
-        self._exchange.call.receipt = receipt
+        self._exchange.call.close(receipt)
 
 
 class EventSink(WholeSink):
@@ -57,9 +58,8 @@ class ChatCompletions:
 
     async def __call__(self, exchange: Exchange) -> None:
         """One request."""
-        self._intake.tenant(exchange.call)  # before anything of the body is looked at
-        asked = await exchange.body(ChatCompletionRequest)
-        call = await self._checked(asked, exchange)
+        asked, message = await self._read(exchange)
+        call = await self._intake.generate_call(message, exchange.call, asked.schema_asked)
         completion = Completion(exchange.call.request_id, asked.model)
         if not asked.stream:
             answer = await self._generation.generate(call, WholeSink(exchange))
@@ -83,17 +83,27 @@ class ChatCompletions:
             failure = failure_of(error, call.request_id, exchange.call.receipt, RENAMED)
             await exchange.write(completion.failed(failure.body), last=True)
 
-    async def _checked(self, asked: ChatCompletionRequest, exchange: Exchange) -> GenerateCall:
-        problems = Problems()
-        format_ = asked.response_format
-        if format_ is not None:
-            with_schema = (format_.type == "json_schema") == (format_.json_schema is not None)
-            problems.expect(
-                with_schema, "response_format.json_schema", "expected with type json_schema, and only there"
-            )
-        streams = asked.stream_options is None or bool(asked.stream)
-        problems.expect(streams, "stream_options", "expected only with stream: true")
-        problems.refuse()
-        message = asked.message()
-        check_bounds(message)
-        return await self._intake.generate_call(message, exchange.call, asked.schema_asked)
+    async def _read(self, exchange: Exchange) -> tuple[ChatCompletionRequest, inference_pb2.GenerateRequest]:
+        """The body, and the same as the contract's message, within its bounds."""
+        tenant, route = self._intake.tenant(exchange.call), ""  # before anything of the body is looked at
+        try:
+            asked = await exchange.body(ChatCompletionRequest)
+            route = asked.model
+            _check_form(asked)
+            message = asked.message()
+            check_bounds(message)
+        except BaseException as error:
+            self._intake.refused(exchange.call, tenant, route, error)
+            raise
+        return asked, message
+
+
+def _check_form(asked: ChatCompletionRequest) -> None:
+    problems = Problems()
+    format_ = asked.response_format
+    if format_ is not None:
+        with_schema = (format_.type == "json_schema") == (format_.json_schema is not None)
+        problems.expect(with_schema, "response_format.json_schema", "expected with type json_schema, and only there")
+    streams = asked.stream_options is None or bool(asked.stream)
+    problems.expect(streams, "stream_options", "expected only with stream: true")
+    problems.refuse()
