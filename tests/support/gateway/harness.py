@@ -281,8 +281,8 @@ async def gateway(
         ContractCalls(search, feedback, receipts, intake),
     )
     door.serve(services)
-    limits = ExchangeLimits(max_message_bytes, 1.0, slow_reader_timeout)
-    second = HttpListener(application(door, limits), HttpSettings(tls=tls))
+    http_limits = ExchangeLimits(max_message_bytes, 1.0, slow_reader_timeout)
+    second = HttpListener(application(door, http_limits), HttpSettings(tls=tls))
     http_address = await second.start("127.0.0.1:0") if http else ""
     try:
         stub, parts = inference_pb2_grpc.InferenceStub(channel), (generation, backend, retriever, registry, admission)
