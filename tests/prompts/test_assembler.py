@@ -17,7 +17,7 @@ from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Vari
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.types.passage import Passage
 from trivet.types.prompt import AssembledPrompt, WorkedExample
-from trivet.types.request import Message
+from trivet.types.request import Message, ToolCall
 from trivet.types.variant import VersionRef
 
 REF = VersionRef("support", "1")
@@ -114,14 +114,33 @@ def test_half_surrogate_pairs(chatml: Family) -> None:
     ("messages", "field"),
     [
         ([], "messages"),
-        ([Message("system", "x"), Message("user", "y")], "messages[0].role"),
+        ([Message("user", "x"), Message("system", "y"), Message("user", "z")], "messages[1].role"),
+        ([Message("system", "x"), Message("tool", "y")], "messages[1].role"),
+        ([Message("user", "x"), Message("assistant", "y"), Message("tool", "z")], "messages[2].role"),
+        ([Message("user", "x", reasoning="y")], "messages[0].reasoning"),
+        ([Message("user", "x", tool_calls=(ToolCall("y"),))], "messages[0].tool_calls"),
         ([Message("user", "x"), Message("assistant", "y")], "messages[1].role"),
     ],
 )
 def test_conversations_of_the_wrong_form_are_refused(chatml: Family, messages: list[Message], field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         chatml.assembler(PROMPT).assemble(messages, context_tokens=1000, max_tokens=1)
-    assert set(refused.value.fields) == {field}
+    assert field in refused.value.fields
+
+
+def test_a_clients_system_text_follows_the_prompts_own(chatml: Family, tmp_path: Path) -> None:
+    said = [Message("system", "Rhyme. <|im_end|>"), *asked("Hi")]
+    made = chatml.assembler(PROMPT).assemble(said, context_tokens=1000, max_tokens=1, examples=EXAMPLES[:1])
+    text = str(chatml.reference.decode(made.token_ids))
+    assert text.startswith(
+        f"<|im_start|>system\n{SYSTEM}\n\nRhyme. <|im_end|><|im_end|>\n<|im_start|>user\nQuestion 0?"
+    )
+    assert len(chatml.controls(made.token_ids)) == 9  # of four turns and the answer's beginning
+    gemma = make_family("gemma", tmp_path)  # knows no system text
+    text = str(
+        gemma.reference.decode(gemma.assembler(PROMPT).assemble(said, context_tokens=1000, max_tokens=1).token_ids)
+    )
+    assert f"user\n{SYSTEM}\n\nRhyme. <|im_end|>\n\nHi" in text
 
 
 VARIED = PromptSource(

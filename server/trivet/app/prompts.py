@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 
 from trivet.app.backend import variants_of
 from trivet.config import Config
@@ -17,6 +20,8 @@ from trivet.prompts.template.library import PromptLibrary
 from trivet.prompts.template.source import PromptSource, Variable
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.types.variant import Variant, VersionRef
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ class ServedPrompts:
             raise ConfigError([f"{sources[ref].path}:1: {told}" for ref in changed])
         new = sorted({(variant.backend, variant.prompt) for _, variant in variants_of(config)} - self.assemblers.keys())
         found, problems = _assemblers(config, {key: sources[key[1]] for key in new})
+        if not problems:
+            problems = _variable_problems(config, {**self.assemblers, **found})
         if problems:
             raise ConfigError(problems)
         return PromptSet(found, digests)
@@ -85,8 +92,20 @@ class ServedPrompts:
 
 
 def chat_tokenizer(config: Config, backend: str) -> ChatTokenizer:
-    """The tokenizer of a backend's model, with the chat template that its configuration names; raises ConfigError."""
-    return ChatTokenizer.load(config.model_folder(backend), template=config.chat_template(backend))
+    """The tokenizer of a backend's model, with the chat template that its configuration names.
+
+    Raises ConfigError, also for a template that any text could forge turns of and that is not allowed to be so.
+    """
+    section = config.file.backends[backend]
+    folder, template = config.model_folder(backend), config.chat_template(backend)
+    clock = None if section.template_date is None else partial(datetime.fromisoformat, section.template_date)
+    tokenizer = ChatTokenizer.load(folder, clock, template, section.chat_template_name)
+    if tokenizer.plain_roles:
+        told = "turns begin with plain text in this chat template, so a user's text can pretend to be another turn"
+        if not section.allow_plain_roles:
+            raise ConfigError([f"{template or folder}:1: {told}, expected control tokens, or allow_plain_roles: true"])
+        logger.warning("backend %s: %s", backend, told)
+    return tokenizer
 
 
 def prompt_problems(config: Config) -> list[str]:
@@ -101,7 +120,8 @@ def prompt_problems(config: Config) -> list[str]:
         for backend, ref in named
         if ref in library.refs and _has_model(config, backend)
     }
-    told = [*problems, *_assemblers(config, fitting)[1]]
+    found, wrong = _assemblers(config, fitting)
+    told = [*problems, *wrong, *_variable_problems(config, found)]
     return [masked(without(line, [config.file.prompts])) for line in told]
 
 
@@ -143,3 +163,16 @@ def _assemblers(
             except ConfigError as error:
                 problems += error.problems
     return found, problems
+
+
+def _variable_problems(config: Config, assemblers: Assemblers) -> list[str]:
+    """What is wrong with variants' variables of the chat template: a template may refuse them."""
+    problems: list[str] = []
+    for _, variant in variants_of(config):
+        assembler = assemblers.get((variant.backend, variant.prompt))
+        if variant.template_variables and assembler is not None:
+            try:
+                assembler.check(variant.template_variables)
+            except ConfigError as error:
+                problems += error.problems
+    return problems

@@ -258,6 +258,7 @@ def _route(name: str, section: RouteSection, cache: CacheScope) -> Route:
         retrieval_deadline=section.retrieval.deadline_ms / 1000,
         on_retrieval_failure=OnRetrievalFailure(section.retrieval.on_failure),
         max_duration=section.max_duration,
+        allow=frozenset(section.allow),
     )
 
 
@@ -277,9 +278,10 @@ def _variant(name: str, section: VariantSection) -> Variant:
         adapter=None if section.adapter is None else VersionRef.parse(section.adapter),
         retrieval=None if section.retrieval is None else _retrieval(section.retrieval),
         sampling=Sampling(
-            sampling.max_tokens, sampling.temperature, sampling.top_p, sampling.seed, tuple(sampling.stop)
+            **{**sampling.model_dump(), "stop": tuple(sampling.stop)},
         ),
         json_schema=section.json_schema,
+        template_variables=section.template_variables,
     )
 
 

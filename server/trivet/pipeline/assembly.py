@@ -65,7 +65,7 @@ class PromptAssembly:
             examples=context.examples,
             example_tokens=None if few_shot is None else few_shot.token_budget,
         )
-        prompt = await self._run(assemble, is_long(call, context))
+        prompt = await self._run(assemble, is_long(call, context) or self._assembler(variant).renews)
         wanted = sampling_of(call, variant).max_tokens
         room = self._backends[variant.backend].context_tokens - len(prompt.token_ids)
         reasons = {
@@ -89,6 +89,9 @@ class PromptAssembly:
             "max_tokens": min(sampling_of(call, variant).max_tokens, variant.sampling.max_tokens),
             "variables": call.variables,
             "also_known": route_variables(resolution.route, self._variables_of) if call.variables else (),
+            "template_variables": variant.template_variables,
+            "asked_variables": call.template_variables,
+            "tools": call.tools,
         }
 
     def _variables_of(self, variant: Variant) -> Mapping[str, Variable]:
@@ -105,8 +108,7 @@ class PromptAssembly:
 
 def is_long(call: GenerateCall, context: Context) -> bool:
     """Whether assembling it would hold up every stream; for a usual prompt a thread's switch costs more than that."""
-    texts = [message.content for message in call.messages]
-    texts += call.variables.values()
+    texts = [*call.variables.values()]
     texts += [passage.text for passage in context.passages]
     texts += [text for example in context.examples for text in (example.question, example.answer)]
-    return sum(map(len, texts)) > LONG_PROMPT or len(call.messages) > MANY_MESSAGES
+    return call.text_size + sum(map(len, texts)) > LONG_PROMPT or len(call.messages) > MANY_MESSAGES

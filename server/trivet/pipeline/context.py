@@ -60,7 +60,7 @@ class ContextRetrieval:
         What could not be had is missing and said in `degraded`, or raises RetrievalUnavailable where the route's policy
         is to fail. A long message is searched with by its first QUERY_CHARACTERS, and that is said too.
         """
-        text = call.messages[-1].content
+        text = call.question
         options = call.retrieval
         queries = [query_of(settings, text, call.tenant, top_k=options.top_k, tags=options.tags)]
         if settings.few_shot is not None:

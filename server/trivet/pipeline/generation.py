@@ -16,6 +16,7 @@ from trivet.errors import DeadlineExceeded, PromptTooLong
 from trivet.metering.account import Account
 from trivet.metering.prices import Price
 from trivet.pipeline.admission import Admission
+from trivet.pipeline.allowed import require_allowed
 from trivet.pipeline.answer.answering import Answering, mark_rollout
 from trivet.pipeline.answer.form import format_valid
 from trivet.pipeline.assembly import Assemblers
@@ -95,6 +96,7 @@ class GenerationPipeline:
             deadline = min(deadline, call.deadline)
         if deadline <= asyncio.get_running_loop().time():
             raise DeadlineExceeded("the deadline had passed when the request arrived")
+        require_allowed(call, route)
         self._refuse_hopeless(call, route)
         try:
             async with asyncio.timeout_at(deadline):
@@ -166,5 +168,6 @@ def deadline_ended(call: GenerateCall, now: float) -> bool:
 
 
 def size_of(call: GenerateCall) -> int:
-    """Bytes of the conversation's text."""
-    return sum(len(message.content.encode()) for message in call.messages)
+    """Bytes of what the client tells the model; of what is not the conversation, characters."""
+    said = [message.content for message in call.messages]
+    return call.text_size - sum(map(len, said)) + sum(len(text.encode()) for text in said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
 from trivet.adapters.lifecycle.slots import AdapterSlots
@@ -152,11 +153,6 @@ def cache_salt(route: Route, tenant: str) -> str | None:
 
 def sampling_of(call: GenerateCall, variant: Variant) -> Sampling:
     """The variant's sampling with what the request asks for."""
-    base = variant.sampling
-    return Sampling(
-        max_tokens=base.max_tokens if call.max_tokens is None else call.max_tokens,
-        temperature=base.temperature if call.temperature is None else call.temperature,
-        top_p=base.top_p,
-        seed=base.seed if call.seed is None else call.seed,
-        stop=(*base.stop, *call.stop),
-    )
+    names = (field.name for field in fields(Sampling) if field.name != "stop")
+    asked = {name: value for name in names if (value := getattr(call, name)) is not None}
+    return replace(variant.sampling, **asked, stop=(*variant.sampling.stop, *call.stop))

@@ -48,7 +48,7 @@ class RequestIntake:
         self._keys = keys
         self._refuse = refuse
         self._schema_limits = schema_limits
-        self._schemas = FairSemaphore(1)  # large ones being read
+        self._schemas = FairSemaphore(1)  # large ones, and those of tools, being read
 
     async def generate_call(
         self, request: inference_pb2.GenerateRequest, call: IncomingCall, schema: Mapping[str, Any] | None = None
@@ -107,7 +107,8 @@ class RequestIntake:
             schema_limits=self._schema_limits,
             ordered_schema=schema,
         )
-        if schema is None and request.json_schema.ByteSize() <= SMALL_SCHEMA:
+        calls = bool(request.tools) or any(message.tool_calls for message in request.messages)
+        if schema is None and not calls and request.json_schema.ByteSize() <= SMALL_SCHEMA:
             return check()
         async with self._schemas.slot(caller.tenant):
             return await asyncio.to_thread(check)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,14 +10,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from trivet.api.v1 import inference_pb2, receipt_pb2
 from trivet.errors import InvalidRequest, PermissionDenied, Problems
 from trivet.rpc.bounds import METADATA
-from trivet.rpc.json_schema import schema_from_struct
+from trivet.rpc.request.conversation import conversation_of, template_variables_of, tools_of
+from trivet.rpc.request.json_schema import schema_from_struct
 from trivet.schemas.check import schema_problems
 from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
 from trivet.types.answer import Answer, RetrieveCall, RetrieveResult
 from trivet.types.generation import FinishReason
 from trivet.types.passage import Passage
 from trivet.types.receipt import Receipt, UnitSource
-from trivet.types.request import Caller, GenerateCall, KeyRole, Message, RetrievalOptions
+from trivet.types.request import Caller, GenerateCall, KeyRole, RetrievalOptions
 from trivet.types.rollout_state import Feedback
 
 MAX_TOP_K = 100
@@ -36,6 +37,18 @@ _UNIT_SOURCE = {
     UnitSource.HOLDOUT: receipt_pb2.UNIT_SOURCE_HOLDOUT,
     UnitSource.FORCED: receipt_pb2.UNIT_SOURCE_FORCED,
 }
+_SAMPLING: Mapping[str, tuple[Callable[[float], bool], str]] = {
+    "max_tokens": (lambda value: value >= 1, "at least 1"),
+    "temperature": (lambda value: 0 <= value <= 2, "0 to 2"),
+    "seed": (lambda value: value >= 0, "at least 0"),
+    "top_p": (lambda value: 0 < value <= 1, "more than 0, at most 1"),
+    "top_k": (lambda value: value >= 1, "at least 1"),
+    "min_p": (lambda value: 0 <= value <= 1, "0 to 1"),
+    "presence_penalty": (lambda value: -2 <= value <= 2, "-2 to 2"),
+    "frequency_penalty": (lambda value: -2 <= value <= 2, "-2 to 2"),
+    "repetition_penalty": (lambda value: 0 < value <= 2, "more than 0, at most 2"),
+}
+"""What a request may say of how tokens are drawn, and within which bounds."""
 _OPTIONAL_FIELDS = (
     "input_tokens",
     "cached_tokens",
@@ -94,7 +107,10 @@ def generate_call(
 ) -> GenerateCall:
     """Check a request; InvalidRequest names every field that is wrong. `ordered_schema` stands for the message's."""
     problems = Problems()
-    messages = _conversation(request, problems)
+    problems.expect(bool(request.route), "route", "is empty")
+    messages = conversation_of(request, problems)
+    tools = tools_of(request.tools, problems)
+    template_variables = template_variables_of(request, problems)
     _check_sampling(request, problems)
     retrieval = request.retrieval
     top_k = retrieval.top_k if retrieval.HasField("top_k") else None
@@ -115,11 +131,11 @@ def generate_call(
         stop=tuple(request.stop),
         labels=dict(request.labels),
         retrieval=RetrievalOptions(top_k, tuple(retrieval.filter), retrieval.disabled),
-        max_tokens=request.max_tokens if request.HasField("max_tokens") else None,
-        temperature=request.temperature if request.HasField("temperature") else None,
-        seed=request.seed if request.HasField("seed") else None,
         priority=priority,
         forced_variant=forced_variant,
+        template_variables=template_variables,
+        tools=tools,
+        **{name: getattr(request, name) for name in _SAMPLING if request.HasField(name)},
     )
 
 
@@ -160,28 +176,10 @@ def feedback_of(request: inference_pb2.SubmitFeedbackRequest, tenant: str) -> Fe
     return Feedback(tenant, request.request_id, score, request.label, request.corrected_text, request.comment)
 
 
-def _conversation(request: inference_pb2.GenerateRequest, problems: Problems) -> tuple[Message, ...]:
-    problems.expect(bool(request.route), "route", "is empty")
-    problems.expect(len(request.messages) > 0, "messages", "is empty, expected at least one message")
-    messages: list[Message] = []
-    for position, message in enumerate(request.messages):
-        field, role, content = f"messages[{position}]", message.role, message.content
-        problems.expect(role in {"user", "assistant"}, f"{field}.role", 'expected "user" or "assistant"')
-        problems.expect(not (content.isspace() or not content), f"{field}.content", "is empty")
-        messages.append(Message("user" if role == "user" else "assistant", content))
-    if messages:
-        last_is_users = messages[-1].role == "user"
-        problems.expect(last_is_users, f"messages[{len(messages) - 1}].role", "the last message is not the user's")
-    return tuple(messages)
-
-
 def _check_sampling(request: inference_pb2.GenerateRequest, problems: Problems) -> None:
-    if request.HasField("max_tokens"):
-        problems.expect(request.max_tokens >= 1, "max_tokens", "expected at least 1")
-    if request.HasField("temperature"):
-        problems.expect(0 <= request.temperature <= 2, "temperature", "expected 0 to 2")
-    if request.HasField("seed"):
-        problems.expect(request.seed >= 0, "seed", "expected at least 0")
+    for name, (within, expected) in _SAMPLING.items():
+        if request.HasField(name):
+            problems.expect(within(getattr(request, name)), name, f"expected {expected}")
     problems.expect(all(request.stop), "stop", "an empty stop string would stop at once")
 
 

@@ -37,20 +37,22 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may ask to have called. `parameters`: a JSON schema of its arguments."""
+    """A function that the model may ask to have called. `parameters`: a JSON schema, of `size` characters as JSON."""
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """What an assistant asked for. `arguments`: as JSON knows them, by name."""
+    """What an assistant asked for. `arguments`: as JSON knows them, by name, of `size` characters as JSON."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +107,21 @@ class GenerateCall:
     template_variables: Mapping[str, Any] = field(default_factory=dict)
     tools: tuple[Tool, ...] = ()
     key: str = ""
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+
+    @property
+    def text_size(self) -> int:
+        """Characters of all that the model is told by the client, but for the prompt's variables."""
+        messages = sum(len(message.content) + len(message.reasoning) for message in self.messages)
+        calls = sum(call.size for message in self.messages for call in message.tool_calls)
+        return messages + calls + sum(tool.size + len(tool.description) for tool in self.tools)
+
+    @property
+    def question(self) -> str:
+        """The user's last message: what is searched with."""
+        return next(message.content for message in reversed(self.messages) if message.role == "user")

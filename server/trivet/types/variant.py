@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -38,6 +38,11 @@ class Sampling:
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    top_k: int | None = None
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
 
 
 class OnRetrievalFailure(Enum):
@@ -93,7 +98,10 @@ class RetrievalSettings:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """An immutable bundle that can answer a route. An index is named in it, not frozen."""
+    """An immutable bundle that can answer a route. An index is named in it, not frozen.
+
+    `template_variables`: of the model's chat template, before those of the prompt's file.
+    """
 
     name: str
     backend: str
@@ -102,6 +110,7 @@ class Variant:
     retrieval: RetrievalSettings | None = None
     sampling: Sampling = Sampling()
     json_schema: Mapping[str, Any] | None = None
+    template_variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,7 @@ class Route:
     """The name a client calls and the variants behind it, by weight (any positive scale).
 
     With a `rollout`, its stable and its candidate answer, by units, and the weights only tell what share each has.
+    `allow`: what requests may ask for beside the usual, by the names of their fields.
     """
 
     name: str
@@ -121,3 +131,4 @@ class Route:
     max_duration: float = 120.0
     revision: int = 0
     rollout: RouteRollout | None = None
+    allow: frozenset[str] = frozenset()

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
-from trivet.rpc.json_schema import schema_from_struct
+from trivet.rpc.request.json_schema import schema_from_struct
 
 NAMES = ("found", "answer", "reason", "aside")
 

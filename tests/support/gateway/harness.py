@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -25,6 +25,7 @@ from trivet.http import Door, ExchangeLimits, HttpListener, HttpServices, HttpSe
 from trivet.http.chat import ChatCompletions
 from trivet.http.contract import ContractCalls
 from trivet.http.models import Models
+from trivet.config.schema.routes import Allowed
 from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.metrics import Metrics
 from trivet.metering.prices import Price
@@ -88,7 +89,8 @@ def variant(name: str, *, index: str | None = None, **fields: Any) -> Variant:
 
 
 def routes() -> dict[str, Route]:
-    """plain, rag (degrades), strict (fails), patient (waits), private (a cache per tenant), short (at most 0.3 s)."""
+    """plain, rag (degrades), strict (fails), patient (waits), private (a cache per tenant), short (at most 0.3 s), open
+    (allows all that can be)."""
     plain, rag = {"plain": variant("plain")}, {"rag": variant("rag", index="facts")}
     made = [
         Route("plain", plain, {"plain": 1}, "plain"),
@@ -97,6 +99,7 @@ def routes() -> dict[str, Route]:
         Route("patient", rag, {"rag": 1}, "patient", retrieval_deadline=30),
         Route("private", plain, {"plain": 1}, "private", cache=CacheScope.TENANT),
         Route("short", plain, {"plain": 1}, "short", max_duration=0.3),
+        Route("open", rag, {"rag": 1}, "open", retrieval_deadline=0.2, allow=frozenset(get_args(Allowed))),
     ]
     return {route.name: route for route in made}
 

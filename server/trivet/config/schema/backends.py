@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from trivet.config.fields.kinds import Count, NotNegative, Positive, Section, Text
 
 _HUB = "hub:"
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ON_HUB = re.compile(r"hub:[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[A-Za-z0-9][\w./-]{0,95})?")
 
 
@@ -18,6 +20,13 @@ def _model_place(text: str) -> str:
         raise ValueError(
             "expected a folder, or hub:organisation/name, with @revision behind it for a branch or a commit"
         )
+    return text
+
+
+def _date(text: str) -> str:
+    if not _DATE.fullmatch(text):
+        raise ValueError("expected a date such as 2024-07-26, in quotes")
+    date.fromisoformat(text)
     return text
 
 
@@ -51,6 +60,9 @@ class EmbeddedBackend(Section):
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
     trust_remote_code: bool = False
     chat_template: Text | None = None
+    chat_template_name: Text | None = None
+    template_date: Annotated[str, AfterValidator(_date)] | None = None
+    allow_plain_roles: bool = False
     engine_args: Annotated[dict[str, Any], Field(max_length=100)] = {}
     enable_lora: bool = True
     max_loras: Count = 2

@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from trivet.config.fields.kinds import Count, Name, NotNegative, Positive, Ref, Section, Text
 from trivet.config.schema.rollouts import RolloutSection
+from trivet.types.text.template_variables import variable_problem
+
+
+def _named(values: dict[str, Any]) -> dict[str, Any]:
+    for name in values:
+        if problem := variable_problem(name):
+            raise ValueError(problem)
+    return values
+
+
+TemplateVariables = Annotated[dict[str, Any], Field(max_length=64), AfterValidator(_named)]
+Allowed = Literal[
+    "tools",
+    "system",
+    "template_variables",
+    "top_p",
+    "top_k",
+    "min_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+]
 
 
 class VariantSampling(Section):
@@ -18,6 +40,11 @@ class VariantSampling(Section):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | None = None  # 64 bits, as in a request
     stop: list[str] = []
+    top_k: Count | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] = 1.0
 
 
 class Confidence(Section):
@@ -60,6 +87,7 @@ class VariantSection(Section):
     retrieval: VariantRetrieval | None = None
     sampling: VariantSampling = VariantSampling()
     json_schema: dict[str, Any] | None = None
+    template_variables: TemplateVariables = {}
 
 
 class RouteRetrieval(Section):
@@ -78,3 +106,4 @@ class RouteSection(Section):
     cache: Literal["shared", "tenant"] | None = None
     retrieval: RouteRetrieval = RouteRetrieval()
     max_duration: Positive = 120.0
+    allow: list[Allowed] = []

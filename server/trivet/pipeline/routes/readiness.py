@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 
@@ -20,7 +21,7 @@ RETRY_WARMING = 1.0
 COLD_REQUESTS = 20  # of a variant, after each warm-up
 
 # What priming depends on: a variant that changed under its name is another one.
-Bundle = tuple[str, str, str, VersionRef, VersionRef | None, CacheScope]
+Bundle = tuple[str, str, str, VersionRef, VersionRef | None, CacheScope, str]
 
 
 class Readiness:
@@ -85,7 +86,7 @@ class Readiness:
         """
         backend = self._backends[variant.backend]
         incarnation = backend.incarnation
-        prefix = self._prompts[variant.backend, variant.prompt].prefix
+        prefix = self._prompts[variant.backend, variant.prompt].prefix_with(variant.template_variables)
         async with self._adapters.acquire(variant.adapter) as adapter:
             shared = route.cache is CacheScope.SHARED or backend.salts_after_prefix
             if shared and prefix.token_ids:
@@ -108,4 +109,5 @@ class Readiness:
 
 def bundle_of(route: Route, variant: Variant) -> Bundle:
     """What tells one priming from another."""
-    return route.name, variant.name, variant.backend, variant.prompt, variant.adapter, route.cache
+    switches = json.dumps(variant.template_variables, sort_keys=True)
+    return route.name, variant.name, variant.backend, variant.prompt, variant.adapter, route.cache, switches

@@ -100,7 +100,8 @@ class PromptAssembler:
         made = self._with_fitting(asked, passages, limit, passage_tokens)
         if made is None:
             raise self._refusal(asked, limit, told)
-        shown = self._within(examples, example_tokens) if asked.roles[0] == "user" else ()
+        begins = next(role for role in asked.roles if role != "system")
+        shown = self._within(examples, example_tokens) if begins == "user" else ()
         for count in range(len(shown), 0, -1):
             draft = self._draft(asked.after(shown[:count]), made.passages)
             if len(draft.ids) <= limit:
@@ -147,6 +148,11 @@ class PromptAssembler:
         texts = [self._prompt.passages_header, *(one.default or "" for one in self._prompt.variables.values())]
         texts += [piece for turn in self._prompt.turns for piece in turn.pieces if isinstance(piece, str)]
         return self.prefix.tokens + sum(len(text.encode()) for text in texts) + TURN_TOKENS * len(self._prompt.turns)
+
+    @property
+    def renews(self) -> bool:
+        """Whether the next request takes longer: the template writes the date, and nobody has asked today."""
+        return not self._planner.knows(self._tokenizer.moment())
 
     def bytes_within(self, tokens: int) -> int:
         """Bytes of text that may fit into so many tokens: of what has more, nothing needs to be looked at."""

@@ -18,7 +18,7 @@ def check_conversation(messages: Sequence[Message]) -> None:
     calls = 0  # whose answers may follow
     for i, message in enumerate(messages):
         at = f"messages[{i}]"
-        known = message.role in ("user", "assistant", "tool")
+        known = message.role in ("user", "assistant", "tool") or (message.role == "system" and i == 0)
         problems.expect(known, f"{at}.role", f"is {message.role!r}, expected 'user', 'assistant' or 'tool'")
         if problem := unicode_problem(message.content):
             problems.add(f"{at}.content", problem)

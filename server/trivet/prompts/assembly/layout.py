@@ -50,9 +50,13 @@ class Part:
 
 
 def lay_out(prompt: PromptSource, roles: Sequence[Role], takes_system: bool) -> tuple[Part, ...]:
-    """All messages for a conversation with these roles."""
+    """All messages for a conversation with these roles. A client's system text follows the prompt's own."""
     parts = [Part(turn.role, turn.pieces) for turn in prompt.turns]
-    parts += [Part(role, (FromConversation(i),)) for i, role in enumerate(roles)]
+    said = [Part(role, (FromConversation(i),)) for i, role in enumerate(roles)]
+    if roles[0] == "system":
+        own = (*parts.pop(0).pieces, "\n\n") if parts and parts[0].role == "system" else ()
+        parts.insert(0, Part("system", _joined((*own, *said.pop(0).pieces))))
+    parts += said
     if takes_system or parts[0].role != "system":
         return tuple(parts)
     system, *others = parts

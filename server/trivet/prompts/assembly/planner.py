@@ -60,7 +60,8 @@ class AssemblyRequest:
         turns: list[Message] = []
         for one in reversed(examples):
             turns += (Message("user", encodable(one.question)), Message("assistant", encodable(one.answer)))
-        return replace(self, messages=(*turns, *self.messages), examples=len(examples))
+        system = self.messages[: self.roles[0] == "system"]
+        return replace(self, messages=(*system, *turns, *self.messages[len(system) :]), examples=len(examples))
 
 
 class Planner:
@@ -71,6 +72,7 @@ class Planner:
         self._tokenizer = tokenizer
         self._shared_plan = lru_cache(maxsize=_PLANS_KEPT)(self._make_shared_plan)
         self._prefix_at = lru_cache(maxsize=_PREFIXES_KEPT)(self._make_prefix)
+        self._latest: Moment | None = None
 
     def verify(self, switches: Switches) -> None:
         """Raise TemplateRefusal or Unsupported if the model's chat template cannot express the prompt."""
@@ -79,7 +81,13 @@ class Planner:
 
     def prefix(self, moment: Moment, switches: Switches) -> Prefix:
         """The static beginning; what a client asks of the template is left out of account."""
-        return self._prefix_at(moment, switches.own)
+        prefix = self._prefix_at(moment, switches.own)
+        self._latest = moment
+        return prefix
+
+    def knows(self, moment: Moment) -> bool:
+        """Whether the prefix at this moment is computed; on a new day it is not, if the template writes the date."""
+        return moment == self._latest
 
     def number_of(self, asked: AssemblyRequest, index: int) -> int:
         """The number of the conversation's message `index` among the texts of a plan."""

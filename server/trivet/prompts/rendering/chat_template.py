@@ -17,9 +17,6 @@ from jinja2 import TemplateError
 from trivet.prompts.rendering.environment import TemplateEnvironment
 from trivet.prompts.rendering.provenance import Text
 
-OWN_NAMES = frozenset({"messages", "tools", "documents", "add_generation_prompt", "strftime_now", "raise_exception"})
-"""What a template is given in any case: no variables of an operator or a client."""
-
 _MOST_TIMES = 16  # a rendering has at most so many times the characters that were put in,
 _MOST_OWN = 1 << 20  # and so many of the template's own
 

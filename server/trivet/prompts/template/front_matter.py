@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
 from trivet import bounded_yaml
 from trivet.excerpt import shortened
 from trivet.prompts.template.source import DEFAULT_PASSAGES_HEADER, SourceMark, Variable
+from trivet.types.text.template_variables import variable_problem
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_FIELDS = ("description", "passages_header", "source_mark", "variables")
+_FIELDS = ("description", "passages_header", "source_mark", "template_variables", "variables")
 _STRING_TAG = "tag:yaml.org,2002:str"
 
 
@@ -28,6 +31,7 @@ class FrontMatter:
     passages_header: str = DEFAULT_PASSAGES_HEADER
     source_mark: SourceMark = SourceMark.NONE
     variables: dict[str, Variable] = field(default_factory=dict)
+    template_variables: dict[str, Any] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
     unclear: bool = False
 
@@ -67,6 +71,8 @@ class FrontMatterReader:
                     result.passages_header = self._header(node) or DEFAULT_PASSAGES_HEADER
                 case "source_mark":
                     result.source_mark = self._mark(node)
+                case "template_variables":
+                    result.template_variables = self._template_variables(node)
                 case "variables":
                     self._variables(node, result)
                 case _:
@@ -101,6 +107,19 @@ class FrontMatterReader:
             else:
                 self._report(value, f"unknown field 'variables.{name}.{key}', expected default or description")
         return Variable(name, default, description)
+
+    def _template_variables(self, node: yaml.Node) -> dict[str, Any]:
+        """Any values that JSON knows."""
+        values: dict[str, Any] = {}
+        for name, body in self._fields(node, "template_variables"):
+            if problem := variable_problem(name):
+                self._report(body, f"template_variables: {problem}")
+                continue
+            try:
+                values[name] = json.loads(json.dumps(yaml.SafeLoader("").construct_document(body), allow_nan=False))
+            except (TypeError, ValueError, yaml.YAMLError, RecursionError):
+                self._report(body, f"template_variables.{name}, expected a value that JSON knows")
+        return values
 
     def _fields(self, node: yaml.Node, where: str) -> Iterator[tuple[str, yaml.Node]]:
         if not isinstance(node, yaml.MappingNode):

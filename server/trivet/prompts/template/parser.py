@@ -85,6 +85,7 @@ class _PromptParser:
             passages_header=head.passages_header,
             source_mark=head.source_mark,
             description=head.description,
+            template_variables=head.template_variables,
         )
 
     def _front_matter(self) -> tuple[FrontMatter, int]:

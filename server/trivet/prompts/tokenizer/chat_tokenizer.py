@@ -16,28 +16,33 @@ from trivet.prompts.tokenizer.tokenizer_files import TokenizerFiles, read_tokeni
 _SAMPLE = "Don't say “{}” & go.\n\n  Ünit C3: 12 %"
 
 
-def local_time() -> datetime:
+def _local_time() -> datetime:
     """What transformers tells templates is now."""
     return datetime.now().astimezone()
 
 
 class ChatTokenizer:
-    """Template and tokenizer of one model. Safe to share between threads."""
+    """Template and tokenizer of one model. Safe to share between threads.
 
-    def __init__(self, files: TokenizerFiles, clock: Callable[[], datetime] = local_time) -> None:
-        """Raises ValueError for a broken template or tokenizer. `clock` is what templates ask for the date."""
+    `plain_roles`: in this template a user's text can pretend to be another turn.
+    """
+
+    def __init__(self, files: TokenizerFiles, clock: Callable[[], datetime] | None = None) -> None:
+        """Raises ValueError for a broken template or tokenizer. `clock` is what templates ask for the date: local time
+        if it is None."""
         templates = [text for text in (files.template, files.tool_template) if text is not None]
         self.text = TextTokenizer(files.document, "\n".join(templates))
-        self._clock = clock
+        self._clock = clock or _local_time
         self._templates = [ChatTemplate(text, files.special_tokens) for text in templates]
         self._builders = [self._fitting_builder(template) for template in self._templates]
         self.takes_system = self._hears(self._builders[0], ("system", "user"))
+        self.plain_roles = self._forgeable()
 
     @classmethod
     def load(
         cls,
         folder: Path,
-        clock: Callable[[], datetime] = local_time,
+        clock: Callable[[], datetime] | None = None,
         template: Path | None = None,
         named: str | None = None,
     ) -> ChatTokenizer:
@@ -101,6 +106,16 @@ class ChatTokenizer:
             return self._heard(builder, [Turn(role, (None,)) for role in roles], Setting(self._now()), 0)
         except TemplateRefusal:
             return False
+
+    def _forgeable(self) -> bool:
+        """Whether no control token stands between two turns, so that text of one can pretend to be another."""
+        turns = [Turn(role, (None,)) for role in ("user", "assistant", "user")]
+        try:
+            parts = self._builders[0].build(turns, Setting(self._now())).parts
+        except TemplateRefusal:
+            return False
+        runs = (part.pieces for part in parts if isinstance(part, Run))
+        return any(len({piece.source for piece in pieces if isinstance(piece, Slot)}) > 1 for pieces in runs)
 
     def _now(self) -> Moment:
         return Moment((), self._clock())
