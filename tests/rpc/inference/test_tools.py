@@ -13,6 +13,7 @@ import pytest
 from tests.support.gateway.harness import Failure, Gateway, failure, gateway
 from trivet.api.v1.inference_pb2 import GenerateRequest, Message, Tool, ToolCall
 from trivet.rpc.wire import generate_call
+from trivet.types.request import Caller, KeyRole
 from trivet.types.request import Tool as OurTool
 from trivet.types.request import ToolCall as OurCall
 
@@ -42,7 +43,8 @@ async def refused(served: Gateway, **fields: Any) -> Failure:
 
 
 def read(request: GenerateRequest) -> Any:
-    return generate_call(request, request_id="1", tenant="t", arrived=0.0, deadline=None, priority=5)
+    caller = Caller("t", KeyRole.CLIENT)
+    return generate_call(request, request_id="1", caller=caller, arrived=0.0, deadline=None, priority=5)
 
 
 def test_tools_and_calls_keep_the_order_of_their_fields() -> None:
