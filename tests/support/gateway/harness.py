@@ -21,11 +21,11 @@ from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc, receipt_pb2
 from trivet.budgets.budgets import Budgets
+from trivet.config.schema.routes import Allowed
 from trivet.http import Door, ExchangeLimits, HttpListener, HttpServices, HttpSettings, application
 from trivet.http.chat import ChatCompletions
 from trivet.http.contract import ContractCalls
 from trivet.http.models import Models
-from trivet.config.schema.routes import Allowed
 from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.metrics import Metrics
 from trivet.metering.prices import Price
