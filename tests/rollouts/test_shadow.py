@@ -270,6 +270,43 @@ def test_a_candidate_that_breaks_what_stable_keeps_is_rolled_back_before_its_fir
     assert found.message.startswith("format:")
 
 
+def crossings(runs: int, harm: float) -> int:
+    """How many shadows of 600 pairs of 150 units are rolled back, looked at every 20 pairs.
+
+    Stable breaks 10% of its forms, the candidate as many and `harm` more; the texts agree as often as may be just so.
+    """
+    guardrails = (Guardrail(GuardrailKind.FORMAT, margin=0.1, required=True), replace(AGREEMENT, tolerance=0.2))
+    spec = replace(SHADOWING, guardrails=guardrails, steps=(0.5,), alpha=0.2)
+    rng, found = random.Random(11), 0
+    for _ in range(runs):
+        tally, crossed = StepTally(-1, guardrails), False
+        for number in range(600):
+            unit = f"{int(150 * rng.random() ** 2):016x}"
+            valid, other = rng.random() > 0.1, rng.random() > 0.1 + harm
+            real = replace(REAL, request_id=f"q{number}", unit_hash=unit, text_hash=str(number), format_valid=valid)
+            agreement = 0.0 if rng.random() < 0.2 else 1.0
+            copy = copy_of(
+                ShadowPair(real.request_id, False, 1.0, agreement, valid), request_id=f"s{number}", unit_hash=unit,
+                text_hash=str(number), format_valid=other,
+            )  # fmt: skip
+            seen = observation_of(copy, ROLLOUT, SINCE + number)
+            assert seen is not None
+            tally.add(seen)
+            if number % 20 == 19:
+                look = decide(
+                    spec, Position(State.SHADOW, since=SINCE), tally.statistics(share=0.0, now=NOW), Health(), NOW
+                )
+                crossed = crossed or look.event is Event.ROLLBACK
+        found += crossed
+    return found
+
+
+def test_no_harm_is_seldom_rolled_back_however_often_one_looks_and_harm_is() -> None:
+    """At most `alpha` of the rollout is the shadow's and the steps' together: here half of 0.2, of 60 runs 6."""
+    assert crossings(60, harm=0.0) <= 12
+    assert crossings(20, harm=0.15) >= 18
+
+
 def alike(units: int) -> list[Receipt]:
     receipts = []
     for number in range(units):

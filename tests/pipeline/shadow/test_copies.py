@@ -19,6 +19,7 @@ from trivet.pipeline.shadow.copy import PRIORITY
 from trivet.routing.arms import is_shadowed
 from trivet.rpc.wire import LOWEST_PRIORITY
 from trivet.testing import ScriptedBackend
+from trivet.types.budget import Limit, LimitSet, Owner, Period, Unit
 from trivet.types.receipt import Receipt, ShadowPair, UnitSource
 from trivet.types.request import KeyRole
 from trivet.types.variant import CacheScope
@@ -116,6 +117,19 @@ async def test_the_tenant_pays_for_its_own_answer_alone(served: Gateway, candida
     assert served.metric("requests_total", route="ask", variant="old", code="OK") == 1
     assert served.metric("request_duration_seconds_count", route="ask", variant="new") == 0
     assert served.metric("shadow_total", route="ask", outcome="compared") == 1
+
+
+async def test_a_budget_counts_what_its_tenant_asked_alone(tmp_path: Path, candidate: ScriptedBackend) -> None:
+    limits = LimitSet(
+        by_tenant={"public": (Limit(Owner.TENANT, "public", Period.MONTH, Unit.REQUESTS, 3, warn_at=1.0),)}
+    )
+    async with gateway(tmp_path, more_routes=[route_of("ask")], more_backends=[candidate], limits=limits) as served:
+        for _ in range(3):
+            await ask(served)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await ask(served)
+        assert failure(refused.value).reason == "BUDGET_EXCEEDED"
+        assert len(copies(served)) == 3
 
 
 async def test_nobody_can_ask_for_a_copys_receipt(served: Gateway) -> None:

@@ -58,7 +58,7 @@ class Copy:
 def copied(call: GenerateCall, now: float, max_duration: float) -> GenerateCall:
     """The same question from the same tenant, with as much time as the original had, and an id of its own.
 
-    Labels stay behind: whoever adds up costs by label finds none of a shadow's.
+    Labels and the key stay behind: whoever adds up costs by them finds none of a shadow's.
     """
     given = max_duration if call.deadline is None else min(max_duration, call.deadline - call.arrived)
     return replace(
@@ -67,6 +67,7 @@ def copied(call: GenerateCall, now: float, max_duration: float) -> GenerateCall:
         arrived=now,
         deadline=now + given,
         labels={},
+        key="",
         priority=PRIORITY,
         forced_variant="",
     )
