@@ -10,9 +10,10 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 
 from trivet.cli.console.bars import bars
 from trivet.cli.console.output import print_json
+from trivet.cli.cost.breakeven import breakeven
 from trivet.cli.cost.report import CostReport, as_csv, as_data, as_focus, as_page, print_report
 from trivet.cli.cost.times import Time
-from trivet.cli.options.config import data_folder_options
+from trivet.cli.options.config import LoadConfig, config_options
 from trivet.costs.focus import BY as FOCUS_BY
 from trivet.costs.groups import DIMENSIONS, MOST_GROUPS, Groups
 from trivet.costs.log_files import open_log
@@ -35,11 +36,11 @@ _KNOWN = ", ".join(DIMENSIONS)
 @click.option("--account", default="trivet", show_default=True, help="With --focus: who pays (BillingAccountId).")
 @click.option("--provider", default="Trivet", show_default=True, help="With --focus: who runs the service.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with a plot to this file.")
-@data_folder_options
+@config_options
 @click.pass_context
 def cost(
     context: click.Context,
-    data_dir: Path,
+    load: LoadConfig,
     by: str | None,
     since: datetime | None,
     until: datetime | None,
@@ -64,6 +65,10 @@ def cost(
       trivet cost --by label:team --json | jq .groups
       trivet cost --focus --since 2026-11-01 --until 2026-12-01 > focus.csv
     """
+    if context.invoked_subcommand is not None:
+        if any((by, since, until, top, as_json, csv_, focus, html)):
+            raise click.UsageError(f"options before {context.invoked_subcommand} would have no effect")
+        return
     if sum((as_json, csv_, focus)) > 1:
         raise click.UsageError("expected one of --json, --csv and --focus")
     if focus and (by is not None or top is not None):
@@ -71,6 +76,7 @@ def cost(
     if since is not None and until is not None and since >= until:
         raise click.UsageError("--since is not before --until")
     groups = Groups(FOCUS_BY) if focus else _groups(by or _DEFAULT_BY)
+    data_dir = load.given_data_dir or load().data_dir
     report = CostReport(groups, read(data_dir, groups, since, until), since, until, top)
     if html is not None:
         html.write_text(as_page(report), encoding="utf-8")
@@ -105,3 +111,6 @@ def read(data_dir: Path, groups: Groups, since: datetime | None, until: datetime
         for entry in entries(files, counts, since=since, until=until, progress=lambda size: bar.advance(task, size)):
             groups.add(entry)
     return counts
+
+
+cost.add_command(breakeven)
