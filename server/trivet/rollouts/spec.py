@@ -69,9 +69,10 @@ class RolloutSpec:
 
     `minimum_*`: in each step, units per arm. `maximum_seconds`: in a step, then it halts. `silence_seconds`: without a
     request that counts in either arm, then it halts. `stable_slowdown`: stable's p95 of the time to first token over
-    its own before the rollout, then it halts, for a candidate may slow an engine that both share. `shadow_share`: of
-    the units, those whose requests are copied to the candidate for `shadow_seconds` before the first step;
-    `shadow_running` copies at once in a gateway, while it runs no more than `shadow_load` of what it may.
+    its own before the start (of its first requests since, if it has no past), then it halts, for a candidate may slow
+    an engine that both share. `shadow_share`: of the units, those whose requests are copied to the candidate for
+    `shadow_seconds` before the first step; `shadow_running` copies at once in a gateway, while it runs no more than
+    `shadow_load` of what it may.
     """
 
     route: str

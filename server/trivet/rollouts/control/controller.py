@@ -52,6 +52,8 @@ class _Judged:
         self.revision = max(self.revision, entry.revision)
         if began_step(entry):
             self.replay.begin(entry.to_step, entry.at)
+        if entry.event == Event.START.value:
+            self.replay.start(entry.at)
         if entry.event == Event.RESUME.value:
             self.forgiven = max(self.forgiven, entry.at)
 
@@ -166,8 +168,6 @@ class Controller:
         after = apply(position, decision.event, judged.spec, now)
         wanted = move_to(after, decision.event.value, decision.reason.value, decision.message, ACTOR, evidence)
         moved = await self._store.move(record.id, record.revision, wanted, lease)
-        judged.revision = moved.revision
-        judged.replay.begin(moved.step, moved.judged_since)
         self._on_move(moved)
         level = logging.WARNING if decision.event in _ALARMING else logging.INFO
         logger.log(level, "rollout of route %s: %s, %s", record.route, moved.state, decision.message)

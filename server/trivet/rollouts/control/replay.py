@@ -25,6 +25,7 @@ class Replay:
     def __init__(self, spec: RolloutSpec) -> None:
         self._spec = spec
         self._stable_before: StepStatistics | None = None
+        self._started = math.inf
         self._baseline: float | None = None
         self.number = 0
         self.holes: list[tuple[float, str]] = []
@@ -40,7 +41,10 @@ class Replay:
 
     @property
     def stable_slowdown(self) -> float | None:
-        """Stable's p95 of the time to first token over its first one of this rollout; None until both are known."""
+        """Stable's p95 of the time to first token over its last one before the start; None until both are known.
+
+        A rollout that was started at once has no past: then it is over the first one since.
+        """
         now = self.thresholds.ttft_ms
         return None if not self._baseline or now is None else now / self._baseline
 
@@ -53,6 +57,10 @@ class Replay:
         if step > last_step or (step == last_step and at > last_at):
             self._last = step, at
             self._to_begin.append((step, at))
+
+    def start(self, at: float) -> None:
+        """Somebody started the rollout then: what the store had by that time is the route's past."""
+        self._started = min(self._started, at)
 
     def take(self, stored: StoredBatch) -> None:
         """Count what a gateway reported. Raises ValueError for a batch that is out of order."""
@@ -82,7 +90,7 @@ class Replay:
             self._tally.add_feedback(unit, request_id, score)
         self._tally.exclude(report.excluded)
         self._tally.saw(report.last)
-        if self._baseline is None:
+        if self._baseline is None or stored.at <= self._started:
             self._baseline = self.thresholds.ttft_ms
 
     def statistics(self, position: Position, now: float) -> StepStatistics:

@@ -42,7 +42,7 @@ class Health:
 
     `holes`: what was lost or could not be read in this step, in words. `waiting_for`: the gateways on which the
     candidate is not warm or the last change not applied. `stable_slowdown`: stable's p95 of the time to first token
-    over its own before the rollout; None if unknown. `mismatch_cause`: what is known of why units are out of ratio.
+    over its own before the start; None if unknown. `mismatch_cause`: what is known of why units are out of ratio.
     `switched`: the gateways on which an index of the arms has another live snapshot than when the step began, in words.
     """
 

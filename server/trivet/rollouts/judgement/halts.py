@@ -30,7 +30,7 @@ def halts(case: Case) -> Iterator[Verdict]:
         yield (
             Event.HALT,
             Reason.STABLE_SLOWED,
-            f"Stable's own time to first token is {health.stable_slowdown:.2f} times what it was before the rollout, "
+            f"Stable's own time to first token is {health.stable_slowdown:.2f} times what it was at first, "
             f"expected at most {spec.stable_slowdown:g}: the load is shared, so the candidate may be the cause.",
         )
     if case.position.step >= 0:
