@@ -27,7 +27,12 @@ def blocks(replay: Replay, *told: tuple[float, int, float]) -> None:
         ([(200.0, 0, 300.0), (300.0, 0, 600.0)], 2.0),
         ([], None),
     ],
-    ids=["the last block before the start", "the warm-up, without a past", "the first block since, without any", "none"],
+    ids=[
+        "the last block before the start",
+        "the warm-up, without a past",
+        "the first block since, without any",
+        "none",
+    ],
 )
 def test_stable_is_measured_against_its_past_where_it_has_one(
     told: list[tuple[float, int, float]], slowdown: float | None

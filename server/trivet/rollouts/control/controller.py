@@ -88,12 +88,15 @@ class Controller:
     async def run(self) -> None:
         """Look each second, until cancelled; then others may lead at once."""
         lease: Lease | None = None
+        away = False  # said once, and not each second
         try:
             while True:
                 try:
                     lease = await self.look()
+                    away = False
                 except StateUnavailable as problem:
-                    logger.warning("rollouts are not judged: %s", problem)
+                    logger.log(logging.DEBUG if away else logging.WARNING, "rollouts are not judged: %s", problem)
+                    away = True
                 except LeaseLost as problem:
                     logger.info("somebody else leads now: %s", problem)
                 except Exception:

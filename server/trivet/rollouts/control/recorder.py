@@ -77,6 +77,7 @@ class Recorder:
         self._steps: dict[tuple[str, int], _Step] = {}
         self._waiting: list[_Waiting] = []
         self._seq = 0
+        self._away = False
 
     def observe(self, rollout: str, observation: Observation) -> None:
         """Record a request that has ended; `at` is of the timing's monotonic clock. Takes a few microseconds."""
@@ -133,8 +134,11 @@ class Recorder:
             try:
                 await self._append(batches)
             except StateUnavailable as problem:
-                logger.warning("observations of rollouts wait: %s", problem)
+                level = logging.DEBUG if self._away else logging.WARNING  # said once, and not each second
+                logger.log(level, "observations of rollouts wait: %s", problem)
+                self._away = True
                 return
+            self._away = False
             del self._waiting[: len(some)]
             await asyncio.sleep(0)
 
