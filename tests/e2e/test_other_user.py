@@ -205,7 +205,7 @@ def test_nothing_listens_but_what_the_documentation_says(server: ServerProcess) 
     found = listening(pids)
     assert {one.address.rpartition(":")[0] for one in found} == {"127.0.0.1"}
     assert server.target.admin_address is not None
-    own = {server.target.address, server.target.admin_address, server.metrics_address}
+    own = {server.target.address, server.target.admin_address, server.metrics_address, server.http_address}
     assert {one.address for one in found if one.pid == server.pid} == own
     engines = set(tree(engine(server, "local")))
     rest = [one for one in found if one.pid != server.pid and one.pid not in engines]

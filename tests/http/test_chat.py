@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +12,8 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
-from tests.support.gateway.harness import Gateway
+from tests.support.gateway.harness import Gateway, gateway
+from trivet.types.request import KeyRole
 
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How long is the warranty?"}]
 
@@ -118,6 +120,16 @@ async def test_models_are_the_routes(served: Gateway) -> None:
         assert (await asking.models.retrieve("rag")).id == "rag"
         with pytest.raises(openai.NotFoundError):
             await asking.models.retrieve("nothing")
+
+
+async def test_a_key_for_some_routes_sees_and_calls_those_alone(tmp_path: Path) -> None:
+    keys = (("secret-a", "a", KeyRole.CLIENT),)
+    async with gateway(tmp_path, http=True, keys=keys, key_routes=["rag"]) as served, client(served) as asking:
+        assert [model.id async for model in asking.models.list()] == ["rag"]
+        with pytest.raises(openai.NotFoundError):
+            await asking.models.retrieve("plain")
+        with pytest.raises(openai.PermissionDeniedError):
+            await asking.chat.completions.create(model="plain", messages=ASK)
 
 
 async def test_search_receipts_and_feedback(served: Gateway, web: httpx.AsyncClient) -> None:

@@ -54,4 +54,6 @@ class HttpCall:
         found = {"x-request-id": self.request_id}
         if self.receipt is not None and self.receipt.variant:
             found["x-trivet-variant"] = self.receipt.variant
+        if self.receipt is not None and self.receipt.budget_warnings:
+            found["x-trivet-budget-warning"] = "; ".join(self.receipt.budget_warnings)
         return found

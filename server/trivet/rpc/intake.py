@@ -83,9 +83,13 @@ class RequestIntake:
             deadline=call.deadline,
         )
 
+    def caller(self, call: IncomingCall) -> Caller:
+        """Who calls; Unauthenticated."""
+        return self._keys.authenticate(call.metadata("authorization"))
+
     def tenant(self, call: IncomingCall) -> str:
         """Whose call it is; Unauthenticated."""
-        return self._keys.authenticate(call.metadata("authorization")).tenant
+        return self.caller(call).tenant
 
     async def _checked(
         self,

@@ -35,13 +35,14 @@ class ServerProcess:
         self.data_dir = data_dir
         self.target = Target()
         self.metrics_address = ""
+        self.http_address = ""
         self._output = output
         self._module = tuple(module)
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", *self._module, "serve", "--config", str(self.config)]
         command += ["--data-dir", str(self.data_dir)]
-        for option in ("--listen", "--admin-listen", "--metrics-listen"):
+        for option in ("--listen", "--admin-listen", "--metrics-listen", "--http-listen"):
             command += [option, "127.0.0.1:0"]
         # In a group of its own: a terminal's Ctrl-C is for this process, which then ends the server in good order.
         with nullcontext() if self._output is None else self._output.open("w") as output:
@@ -79,6 +80,7 @@ class ServerProcess:
                 if said["pid"] == self._process.pid:
                     self.target = Target(address=said["listen"], admin_address=said["admin_listen"])
                     self.metrics_address = said["metrics_listen"]
+                    self.http_address = said["http_listen"]
                     return
             time.sleep(POLL)
         raise click.ClickException(f"the server was not ready within {START_TIMEOUT:g} s{self._where()}")
