@@ -91,6 +91,21 @@ async def test_what_is_asked_for_reaches_the_engine(served: Gateway) -> None:
     assert dict(receipt.labels) == {"team": "x"}
 
 
+async def test_what_changes_nothing_is_taken_and_what_a_route_allows_reaches_the_engine(served: Gateway) -> None:
+    neutral: dict[str, Any] = {"top_p": 1, "presence_penalty": 0, "frequency_penalty": 0, "n": 1, "store": False}
+    told: ChatCompletionMessageParam = {"role": "developer", "content": "Be brief."}
+    async with client(served) as asking:
+        await asking.chat.completions.create(model="plain", messages=ASK, **neutral)
+        await asking.chat.completions.create(
+            model="open", messages=[told, *ASK], top_p=0.5, presence_penalty=1, extra_body={"top_k": 3}
+        )
+    plain, opened = served.backend.requests
+    assert plain.sampling.top_p == 1
+    drawn = opened.sampling
+    assert (drawn.top_p, drawn.presence_penalty, drawn.top_k) == (0.5, 1.0, 3)
+    assert len(opened.token_ids) > len(plain.token_ids)
+
+
 async def test_an_answer_that_fails_half_way(served: Gateway) -> None:
     served.backend.interval, served.backend.script = 0.02, ["word "] * 100
     async with client(served) as asking:

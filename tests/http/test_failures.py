@@ -13,6 +13,7 @@ from trivet.http.failure import STATUSES, failure_of
 from trivet.rpc.status import CODES
 
 USER = {"role": "user", "content": "How long is the warranty?"}
+SYSTEM = {"role": "system", "content": "Be brief."}
 CHAT = {"model": "plain", "messages": [USER]}
 
 
@@ -49,6 +50,10 @@ CASES: tuple[tuple[dict[str, Any], int, str, str | None], ...] = (
     (chat(stop=""), 400, "invalid_request", "stop"),
     (chat(n=2), 400, "invalid_request", "n"),
     (chat(top_p=0.5), 400, "invalid_request", "top_p"),
+    (chat(messages=[SYSTEM, USER]), 400, "invalid_request", "messages[0].role"),
+    (chat(chat_template_kwargs={"enable_thinking": True}), 400, "invalid_request", "chat_template_kwargs"),
+    (chat(model="open", top_p=2), 400, "invalid_request", "top_p"),
+    (chat(model="open", messages=[USER, SYSTEM, USER]), 400, "invalid_request", "messages[1].role"),
     (chat(logit_bias={"1": 1}), 400, "invalid_request", "logit_bias"),
     (chat(tools=[{"type": "function"}]), 400, "invalid_request", "tools"),
     (chat(colour="red"), 400, "invalid_request", "colour"),

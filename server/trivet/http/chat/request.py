@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from google.protobuf.json_format import ParseDict, ParseError
+from pydantic import BeforeValidator, Field
 
 from trivet.api.v1 import inference_pb2
+from trivet.errors import InvalidRequest
+from trivet.http.chat.messages import ChatMessage, Form
 
 RENAMED: Mapping[str, str] = {
     "route": "model",
@@ -19,28 +22,11 @@ RENAMED: Mapping[str, str] = {
     "json_schema": "response_format.json_schema.schema",
     "variables": "trivet.variables",
     "retrieval": "trivet.retrieval",
+    "template_variables": "chat_template_kwargs",
 }
 """What fields are called here that the contract calls otherwise."""
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
-
-
-def _text(value: object) -> object:
-    """A message's content: a string, or a list of parts of which all are text."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list):
-        raise ValueError("expected a string, or a list of parts of type text")
-    texts = []
-    for position, part in enumerate(value):
-        kind = part.get("type") if isinstance(part, dict) else None
-        text = part.get("text") if isinstance(part, dict) else None
-        if kind != "text" or not isinstance(text, str):
-            raise ValueError(f"part {position}: expected type text with a text; images, audio and files are not served")
-        texts.append(text)
-    return "".join(texts)
 
 
 def _stops(value: object) -> object:
@@ -63,26 +49,14 @@ _Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 _Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class ChatMessage(_Form):
-    """One message of a conversation."""
-
-    role: str
-    content: Annotated[str, BeforeValidator(_text)] = ""
-    name: str | None = None
-
-
-class StreamOptions(_Form):
+class StreamOptions(Form):
     """What a stream tells beside the answer."""
 
     include_usage: bool = False
     include_obfuscation: bool = False
 
 
-class JsonSchema(_Form):
+class JsonSchema(Form):
     """A JSON schema that the answer follows, always strictly."""
 
     name: str = ""
@@ -91,29 +65,29 @@ class JsonSchema(_Form):
     strict: bool | None = None
 
 
-class ResponseFormat(_Form):
+class ResponseFormat(Form):
     """How the answer is constrained."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
 
-class Retrieval(_Form):
+class Retrieval(Form):
     """What a request asks of its search itself."""
 
     top_k: _Int32 | None = None
-    filter: list[str] = []
+    filter: list[str] = Field(default_factory=list)
     disabled: bool = False
 
 
-class Extension(_Form):
+class Extension(Form):
     """What only Trivet knows: the prompt's variables, and the search."""
 
-    variables: dict[str, str] = {}
+    variables: dict[str, str] = Field(default_factory=dict)
     retrieval: Retrieval = Retrieval()
 
 
-class ChatCompletionRequest(_Form):
+class ChatCompletionRequest(Form):
     """The body of `POST /v1/chat/completions`. `model` is the route."""
 
     model: str
@@ -130,10 +104,15 @@ class ChatCompletionRequest(_Form):
     safety_identifier: str | None = None
     metadata: dict[str, str] | None = None
     trivet: Extension = Extension()
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    top_k: _Int32 | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
     n: Annotated[None, _neutral(1)] = None
-    top_p: Annotated[None, _neutral(1)] = None
-    frequency_penalty: Annotated[None, _neutral(0)] = None
-    presence_penalty: Annotated[None, _neutral(0)] = None
     logprobs: Annotated[None, _neutral(False)] = None
     top_logprobs: Annotated[None, _neutral(0)] = None
     logit_bias: Annotated[None, _neutral({})] = None
@@ -164,10 +143,7 @@ class ChatCompletionRequest(_Form):
         """The same in the contract's words, but for the schema: a Struct does not keep the order of its fields."""
         found = inference_pb2.GenerateRequest(
             route=self.model,
-            messages=[
-                inference_pb2.Message(role="system" if one.role == "developer" else one.role, content=one.content)
-                for one in self.messages
-            ],
+            messages=[one.message() for one in self.messages],
             variables=self.trivet.variables,
             unit_id=self.unit,
             stop=self.stop or (),
@@ -178,8 +154,37 @@ class ChatCompletionRequest(_Form):
         )
         if self.trivet.retrieval.top_k is not None:
             found.retrieval.top_k = self.trivet.retrieval.top_k
-        most = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
-        for name, value in (("max_tokens", most), ("temperature", self.temperature), ("seed", self.seed)):
+        for name, value in self._drawing().items():
             if value is not None:
                 setattr(found, name, value)
+        self._add_template_variables(found)
         return found
+
+    def _drawing(self) -> dict[str, Any]:
+        """How tokens are drawn. What changes nothing is left out: many clients send it, and not all routes allow it."""
+        return {
+            "max_tokens": self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "top_p": _changing(self.top_p, 1),
+            "top_k": self.top_k,
+            "min_p": _changing(self.min_p, 0),
+            "presence_penalty": _changing(self.presence_penalty, 0),
+            "frequency_penalty": _changing(self.frequency_penalty, 0),
+            "repetition_penalty": _changing(self.repetition_penalty, 1),
+        }
+
+    def _add_template_variables(self, found: inference_pb2.GenerateRequest) -> None:
+        values = dict(self.chat_template_kwargs or {})
+        if self.reasoning_effort is not None:
+            values.setdefault("reasoning_effort", self.reasoning_effort)
+        if not values:
+            return
+        try:
+            ParseDict(values, found.template_variables, max_recursion_depth=16)
+        except ParseError as error:
+            raise InvalidRequest({"template_variables": str(error)[:200]}) from None
+
+
+def _changing(value: float | None, neutral: float) -> float | None:
+    return None if value == neutral else value
