@@ -103,6 +103,16 @@ async def test_without_copies_it_halts_and_goes_on_after_a_resumption(world: Wor
     assert await asked(gateways, 100, agreement=0.9) == ["warming", "shadow", "canary"]
 
 
+async def test_a_person_may_end_a_shadow(world: World) -> None:
+    gateways = await started(world, 1, SHADOWING)
+    await asked(gateways, 3, agreement=0.9)
+    status = await gateways[0].operations.advance(ROUTE, actor="anna", reason="the evaluation was enough")
+    assert (status.state.value, status.step, status.share) == ("canary", 0, 0.25)
+    await gateways[0].follower.follow()
+    assert gateways[0].routes.rollout is not None
+    assert gateways[0].routes.rollout.shadow_share == 0
+
+
 async def test_what_was_dropped_is_left_out_and_said(world: World) -> None:
     gateways = await started(world, 1, SHADOWING)
     await asked(gateways, 5, agreement=0.9)
