@@ -206,6 +206,15 @@ async def test_a_copy_that_never_began_is_counted_and_leaves_nothing(served: Gat
     assert dropped(served, "state_ended") == 1
 
 
+async def test_what_goes_wrong_with_a_copy_is_not_its_originals(
+    served: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    served.table.replace({**served.table.routes, "ask": route_of("ask", rollout=replace(SHADOWED, shadow_share=7.0))})
+    assert await ask(served) == "one two three"
+    assert "a request of route ask could not be copied" in caplog.text
+    assert served.shadow.running == 0
+
+
 async def test_a_schema_of_a_client_is_not_tried_for_a_copy(served: Gateway, hanging: HangingBackend) -> None:
     hanging.let_go.set()
     hanging.schemas["public"] = False

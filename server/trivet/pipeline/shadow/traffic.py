@@ -8,6 +8,7 @@ the state of the rollout ends. So no real request waits for a copy; what both sh
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 
 from trivet.errors import DeadlineExceeded, Overloaded
@@ -25,6 +26,8 @@ from trivet.types.receipt import Receipt, UnitSource
 from trivet.types.request import GenerateCall
 from trivet.types.rollout import RouteRollout
 from trivet.types.variant import Route, Variant
+
+logger = logging.getLogger(__name__)
 
 FULL, BUSY, NOT_READY = "full", "busy", "not_ready"
 GAVE_WAY, STATE_ENDED = "gave_way", "state_ended"
@@ -65,7 +68,30 @@ class ShadowTraffic:
         return len(self._copies)
 
     def offer(self, call: GenerateCall, receipt: Receipt, text: str) -> None:
-        """A real request was answered with `text`: copy it if it is drawn and there is room. Returns at once."""
+        """A real request was answered with `text`: copy it if it is drawn and there is room. Returns at once.
+
+        Never raises into the request: what goes wrong with a copy is not its original's.
+        """
+        try:
+            self._offer(call, receipt, text)
+        except Exception:
+            logger.exception("a request of route %s could not be copied", call.route)
+
+    def review(self) -> None:
+        """Other routes are served: end the copies of rollouts that are in their shadow no more."""
+        for copy in list(self._copies):
+            route = self._routes.routes.get(copy.resolution.route.name)
+            rollout = None if route is None else route.rollout
+            if rollout is None or not rollout.shadow_share or rollout.id != copy.real.rollout or rollout.local:
+                self._end(copy, STATE_ENDED)
+
+    async def close(self) -> None:
+        """End all of them, and wait until their accounts are closed."""
+        for copy in list(self._copies):
+            self._end(copy, STATE_ENDED)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _offer(self, call: GenerateCall, receipt: Receipt, text: str) -> None:
         route = self._routes.routes.get(call.route)
         rollout = None if route is None else route.rollout
         if route is None or rollout is None or not _is_drawn(rollout, call, receipt):
@@ -82,20 +108,6 @@ class ShadowTraffic:
         self._copies.append(copy)
         self._tasks.add(copy.task)
         copy.task.add_done_callback(self._tasks.discard)
-
-    def review(self) -> None:
-        """Other routes are served: end the copies of rollouts that are in their shadow no more."""
-        for copy in list(self._copies):
-            route = self._routes.routes.get(copy.resolution.route.name)
-            rollout = None if route is None else route.rollout
-            if rollout is None or not rollout.shadow_share or rollout.id != copy.real.rollout or rollout.local:
-                self._end(copy, STATE_ENDED)
-
-    async def close(self) -> None:
-        """End all of them, and wait until their accounts are closed."""
-        for copy in list(self._copies):
-            self._end(copy, STATE_ENDED)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _refusal(self, rollout: RouteRollout, route: Route, candidate: Variant) -> str:
         if sum(copy.resolution.route.name == route.name for copy in self._copies) >= rollout.shadow_running:
@@ -131,10 +143,10 @@ class ShadowTraffic:
         except Exception as error:
             code, starved = self._code_of(error), isinstance(error, Overloaded)
         finally:
-            self._close(copy, account, code, text)
             if copy in self._copies:
                 self._copies.remove(copy)
                 self._count(copy.call.route, BUSY if starved else _OUTCOMES.get(code, "failed"))
+            self._close(copy, account, code, text)
 
     async def _answered(self, copy: Copy, account: Account) -> str:
         call = copy.call
