@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 
 from trivet import errors
-from trivet.rpc.status import code_of, retry_after_of
+from trivet.rpc.status import LONGEST_PUSHBACK, code_of, retry_after_of
 from trivet.rpc.wire import receipt_to_proto
 from trivet.types.receipt import Receipt
 
@@ -42,6 +42,7 @@ _CODES: Mapping[type[errors.TrivetError], str] = {
     errors.PromptTooLong: "context_length_exceeded",
     errors.Overloaded: "rate_limit_exceeded",
     errors.QuotaExceeded: "insufficient_quota",
+    errors.BudgetExceeded: "rate_limit_exceeded",
 }
 
 
@@ -79,7 +80,8 @@ def failure_of(
     if receipt is not None:
         more["receipt"] = MessageToDict(receipt_to_proto(receipt), preserving_proto_field_name=True)
     retry_after = retry_after_of(error)
-    headers = {"x-should-retry": "false" if retry_after is None else "true"}
+    soon = retry_after is not None and retry_after <= LONGEST_PUSHBACK  # a month's limit may end in weeks
+    headers = {"x-should-retry": "true" if soon else "false"}
     if retry_after is not None:
         headers["retry-after"] = str(math.ceil(retry_after))
         headers["retry-after-ms"] = str(int(retry_after * 1000))

@@ -30,7 +30,7 @@ class KeyEntry:
 
 def require_route(caller: Caller, route: str) -> None:
     """Raise PermissionDenied if the caller's key is not for a route, whether or not there is one of that name."""
-    if caller.routes is not None and route not in caller.routes:
+    if not caller.may_call(route):
         raise PermissionDenied(f"this key may not call route {quote(route)}")
 
 

@@ -31,6 +31,10 @@ class Caller:
     tester: bool = False
     routes: frozenset[str] | None = None
 
+    def may_call(self, route: str) -> bool:
+        """Whether its key is for a route, if there is one of that name."""
+        return self.routes is None or route in self.routes
+
     def __str__(self) -> str:
         return f"key {self.key} of tenant {self.tenant}" if self.key else "a caller without a key"
 
