@@ -44,6 +44,9 @@ class Silent:
     async def delta(self, text: str) -> None:
         """Takes it."""
 
+    async def reasoning(self, text: str) -> None:
+        raise AssertionError("nothing is thought here")
+
     def closed(self, receipt: Receipt) -> None:
         """Not called here."""
 
@@ -57,6 +60,9 @@ class Stalled(Silent):
     async def delta(self, text: str) -> None:
         """What comes meanwhile is fetched by nobody."""
         await asyncio.Event().wait()
+
+    async def reasoning(self, text: str) -> None:
+        raise AssertionError("nothing is thought here")
 
 
 class Desk:

@@ -93,6 +93,9 @@ class Ear:
     async def delta(self, text: str) -> None:
         self.text.append(text)
 
+    async def reasoning(self, text: str) -> None:
+        raise AssertionError("nothing is thought here")
+
     def closed(self, receipt: Receipt) -> None:
         self.receipts.append(receipt)
 

@@ -116,16 +116,16 @@ def test_a_new_day_is_a_new_prefix_where_the_template_writes_the_date(tmp_path: 
     first, prefix = made(), assembler.prefix
     assert "01 Mar 2026" in llama.reference.decode(first.token_ids)
     assert (first.prefix_tokens, first.prefix_fingerprint) == (prefix.tokens, prefix.fingerprint)
-    assert not assembler.renews
     clock.now = datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)
     assert made().token_ids == first.token_ids
+    renewed = [assembler.renews]
     clock.now = datetime(2026, 3, 2, tzinfo=UTC)
-    assert assembler.renews
+    renewed.append(assembler.renews)
     second = made()
     assert "02 Mar 2026" in llama.reference.decode(second.token_ids)
     assert second.prefix_tokens == assembler.prefix.tokens
     assert second.prefix_fingerprint == assembler.prefix.fingerprint != prefix.fingerprint
-    assert not assembler.renews
+    assert [*renewed, assembler.renews] == [False, True, False]
 
 
 def test_a_template_without_a_date_knows_no_days(chatml: Family) -> None:

@@ -36,6 +36,8 @@ def embedded_settings(config: Config, folder: DataFolder, name: str) -> Embedded
         max_loras=backend.max_loras if backend.enable_lora else 0,
         max_cpu_loras=backend.max_cpu_loras,
         max_lora_rank=backend.max_lora_rank,
+        reasoning_parser=backend.reasoning_parser,
+        tool_parser=backend.tool_parser,
         hang_timeout=backend.hang_timeout,
         trials=_trial_limits(config.file.schemas, len({key.tenant for key in config.file.keys}) or 1),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from trivet.backends.answer_parser import AnswerParser
 from trivet.errors import GenerationFailed
 from trivet.types.generation import Chunk, EngineTimes, FinishReason
 
@@ -20,7 +21,14 @@ class Coalescer:
     merged, so a stalled one holds at most its answer. Everything runs on one event loop.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, tokens: int, seconds: float, input_tokens: int) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tokens: int,
+        seconds: float,
+        input_tokens: int,
+        parser: AnswerParser | None = None,
+    ) -> None:
         self.finished = False  # nothing is left to fetch
         self.ended = False  # in the engine, where nothing is left to abort
         self.waited = 0.0  # seconds, before the engine was given it
@@ -29,7 +37,9 @@ class Coalescer:
         self._seconds = seconds
         self._input_tokens: int | None = input_tokens
         self._cached_tokens: int | None = None
+        self._parser = parser
         self._texts: list[str] = []
+        self._thoughts: list[str] = []
         self._tokens = 0
         self._engine_at = 0.0
         self._stats: Any = None  # vLLM's `RequestStateStats`, which it keeps up to date
@@ -48,7 +58,11 @@ class Coalescer:
             return
         completion = output.outputs[0]
         now = self._loop.time()
-        self._texts.append(completion.text)
+        text, thought = completion.text, ""
+        if self._parser is not None:
+            text, thought = self._parser.feed(text, completion.token_ids, completion.finish_reason is not None)
+        self._texts.append(text)
+        self._thoughts.append(thought)
         self._tokens += len(completion.token_ids)
         self._engine_at = now
         self._cached_tokens = output.num_cached_tokens
@@ -92,6 +106,7 @@ class Coalescer:
 
     def _take(self) -> Chunk:
         first = self._input_tokens is not None and self._tokens > 0  # before it the prompt may not be computed
+        ended = self._parser if self._finish is not None else None
         chunk = Chunk(
             text="".join(self._texts),
             tokens=self._tokens,
@@ -100,11 +115,15 @@ class Coalescer:
             input_tokens=self._input_tokens if first else None,
             cached_tokens=self._cached_tokens if first else None,
             times=self._times(),
+            reasoning="".join(self._thoughts),
+            reasoning_tokens=None if ended is None else ended.reasoning_tokens,
+            tool_calls=() if ended is None else ended.calls,
         )
         self.finished = self._finish is not None
         if first:
             self._input_tokens = None
         self._texts.clear()
+        self._thoughts.clear()
         self._tokens = 0
         self._delivered_at = self._loop.time()
         self._due = self._error is not None

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from enum import Enum
 from typing import Any
 
+from trivet.backends.answer_parser import AnswerParsers
 from trivet.backends.background import in_background
 from trivet.backends.coalescing import Coalescer
 from trivet.backends.engine_metrics import EngineMetrics
@@ -63,6 +64,7 @@ class EmbeddedVllm:
         self._engine: VllmEngine | None = None
         self._engine_turns = EngineTurns()
         self._trials: SchemaTrials | None = None  # as old as the engine, which has what they found harmless
+        self._parsers: AnswerParsers | None = None
         self._abandoned: asyncio.Future[Any] | None = None
         self._loras = LoraRegistry()
         self._lifecycle = asyncio.Lock()
@@ -100,7 +102,7 @@ class EmbeddedVllm:
             gc.collect()  # former engines, and starts that failed, are cycles that hold sockets and pipes
             written = log_size(self._settings.log_file)
             try:
-                engine, trials = await self._launch()
+                engine, trials, parsers = await self._launch()
             except asyncio.CancelledError:
                 self._enter(EngineState.STOPPED)
                 raise
@@ -109,6 +111,7 @@ class EmbeddedVllm:
                 cause = told_failure(problem, self._settings.log_file, written)
                 raise BackendUnavailable(f"the engine {self.name} did not start: {cause}", RETRY_AFTER) from problem
             self._engine, self._trials, self._engine_turns = engine, trials, EngineTurns()
+            self._parsers = parsers
             self.block_size, self.context_tokens = engine.block_size, engine.context_tokens
             self.salts_after_prefix = engine.salts_after_prefix
             self.incarnation += 1
@@ -145,7 +148,8 @@ class EmbeddedVllm:
         if length >= self.context_tokens:
             raise PromptTooLong(f"the prompt has {length} tokens, and the context {self.context_tokens}")
         loop, seconds = asyncio.get_running_loop(), self._settings.coalesce_ms / 1000
-        collector = Coalescer(loop, self._settings.coalesce_tokens, seconds, length)
+        parser = None if self._parsers is None else self._parsers.parser_for(request)
+        collector = Coalescer(loop, self._settings.coalesce_tokens, seconds, length, parser)
         schema = None
         if request.json_schema is not None:
             schema = await self._admitted(request.json_schema, request.schema_owner)
@@ -154,7 +158,8 @@ class EmbeddedVllm:
                 started = loop.time()
                 await turn.enter_async_context(self._engine_turns.compiling(schema, request.schema_owner))
                 collector.waited = loop.time() - started
-            ticket = await engine.submit(request, lora, schema, collector)
+            keeps_markers = parser is not None and parser.keeps_markers
+            ticket = await engine.submit(request, lora, schema, collector, keeps_markers)
             try:
                 while not collector.finished:
                     try:
@@ -218,7 +223,7 @@ class EmbeddedVllm:
         with contextlib.suppress(Exception):
             await engine.remove_lora(lora.lora_int_id)
 
-    async def _launch(self) -> tuple[VllmEngine, SchemaTrials]:
+    async def _launch(self) -> tuple[VllmEngine, SchemaTrials, AnswerParsers | None]:
         loop = asyncio.get_running_loop()
         self._enter(EngineState.STARTING)
 
@@ -240,11 +245,12 @@ class EmbeddedVllm:
         self.metrics.adopt()
         try:
             await engine.warm_up()
+            parsers = await engine.answer_parsers(self._settings.reasoning_parser, self._settings.tool_parser)
             trials = await self._new_trials(engine)
         except BaseException:
             await engine.stop()
             raise
-        return engine, trials
+        return engine, trials, parsers
 
     async def _new_trials(self, engine: VllmEngine) -> SchemaTrials:
         vocabulary = write_vocabulary(self._settings.cache_folder, await engine.vocabulary())

@@ -7,9 +7,10 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from trivet.backends.answer_parser import AnswerParsers
 from trivet.backends.background import in_background
 from trivet.backends.coalescing import Coalescer
 from trivet.backends.death_watch import DeathWatch
@@ -17,6 +18,7 @@ from trivet.backends.hang_watch import HangWatch
 from trivet.backends.vllm_settings import GRAMMAR_BACKEND
 from trivet.errors import BackendUnavailable, InvalidRequest
 from trivet.types.generation import BackendRequest
+from trivet.types.variant import Sampling
 from trivet.vllm_plugin import tenant_grammars
 from trivet.vllm_plugin.prefix_salt import active, salt_after
 
@@ -85,18 +87,27 @@ class VllmEngine:
         self._llm.output_handler.add_done_callback(lambda _: self._declare_dead("vLLM's output handler ended"))
         self._hang_watch = HangWatch(self._has_work, self._hang_timeout, self._declare_dead)
 
+    async def answer_parsers(self, reasoning: str | None, tools: str | None) -> AnswerParsers | None:
+        """What takes its answers apart, None if nothing does; raises ValueError for names that do not fit."""
+        if reasoning is None and tools is None:
+            return None
+        return await asyncio.to_thread(_answer_parsers, self._llm.vllm_config.model_config, reasoning, tools)
+
     async def vocabulary(self) -> str:
         """The tokenizer as the engine's grammar compiler sees it: xgrammar's own JSON (`TokenizerInfo`)."""
         return await asyncio.to_thread(_vocabulary, self._llm.vllm_config)
 
-    async def submit(self, request: BackendRequest, lora: Any, schema: str | None, collector: Coalescer) -> str:
+    async def submit(
+        self, request: BackendRequest, lora: Any, schema: str | None, collector: Coalescer, keeps_markers: bool = False
+    ) -> str:
         """Queue a request whose outputs go to `collector`; returns the id to abort it by.
 
-        `schema`: the JSON text that constrains the answer, tried out already. Raises InvalidRequest if vLLM refuses
+        `schema`: the JSON text that constrains the answer, tried out already. With `keeps_markers` the text has special
+        tokens too. Raises InvalidRequest if vLLM refuses
         the request.
         """
         self._refuse_if_dead()
-        prepared = self._prepare(request, lora)
+        prepared = self._prepare(request, lora, keeps_markers)
         if schema is not None:
             _constrain(prepared.sampling_params, schema)
             if request.schema_owner:
@@ -171,7 +182,7 @@ class VllmEngine:
         """The engine process answers between two steps."""
         return await self._llm.engine_core.call_utility_async("has_work")
 
-    def _prepare(self, request: BackendRequest, lora: Any) -> Any:
+    def _prepare(self, request: BackendRequest, lora: Any, keeps_markers: bool) -> Any:
         prompt: dict[str, Any] = {"type": "token", "prompt_token_ids": list(request.token_ids)}
         if request.cache_salt is not None:
             prompt["cache_salt"] = salt_after(request.unsalted_tokens, request.cache_salt)
@@ -181,7 +192,7 @@ class VllmEngine:
             return self._llm.input_processor.process_inputs(
                 request.request_id,
                 prompt,
-                _sampling_params(request),
+                _sampling_params(request, keeps_markers),
                 supported_tasks=self._tasks,
                 arrival_time=time.time(),
                 lora_request=lora,
@@ -235,7 +246,7 @@ def _is_engine_death(problem: BaseException) -> bool:
     return isinstance(problem, EngineDeadError)
 
 
-_FIELDS = frozenset({"max_tokens", "temperature", "seed", "stop"})  # of a request, under vLLM's names for them
+_FIELDS = frozenset(field.name for field in fields(Sampling))  # of a request, under vLLM's names for them
 
 
 def _field_of(problem: Exception) -> str:
@@ -256,6 +267,12 @@ def _constrain(sampling: Any, schema: str) -> None:
     sampling.structured_outputs._backend = GRAMMAR_BACKEND
 
 
+def _answer_parsers(model_config: Any, reasoning: str | None, tools: str | None) -> AnswerParsers:
+    from vllm.tokenizers import cached_tokenizer_from_config
+
+    return AnswerParsers(cached_tokenizer_from_config(model_config), model_config, reasoning, tools)
+
+
 def _vocabulary(config: Any) -> str:
     """vLLM makes it when the first schema comes, in its own way for each kind of tokenizer; so does this."""
     from vllm.tokenizers import cached_tokenizer_from_config
@@ -268,7 +285,7 @@ def _vocabulary(config: Any) -> str:
     return str(grammar.ctx.tokenizer_info.serialize_json())
 
 
-def _sampling_params(request: BackendRequest) -> Any:
+def _sampling_params(request: BackendRequest, keeps_markers: bool) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -284,6 +301,7 @@ def _sampling_params(request: BackendRequest) -> Any:
         repetition_penalty=sampling.repetition_penalty,
         seed=sampling.seed,
         stop=list(sampling.stop),
+        skip_special_tokens=not keeps_markers,
         output_kind=RequestOutputKind.DELTA,
         skip_clone=True,  # made for this request alone
     )

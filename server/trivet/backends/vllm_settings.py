@@ -23,7 +23,8 @@ class EmbeddedSettings:
     faster, but only before this process has other threads that hold locks, gRPC's above all. An engine without a sign
     of life for `hang_timeout` seconds counts as dead; it gives one between two steps, so no step may take as long.
     With `trust_remote_code` the Python files in the model's folder are run. `engine_args` are further arguments of
-    vLLM's by name, none of which `trivet.config.engine_arguments` refuses.
+    vLLM's by name, none of which `trivet.config.engine_arguments` refuses. `reasoning_parser` and `tool_parser`: vLLM's
+    names of what takes answers apart.
     """
 
     name: str
@@ -43,6 +44,8 @@ class EmbeddedSettings:
     pipeline_parallel_size: int = 1
     trust_remote_code: bool = False
     engine_args: Mapping[str, Any] = field(default_factory=dict)
+    reasoning_parser: str | None = None
+    tool_parser: str | None = None
     coalesce_tokens: int = 4
     coalesce_ms: float = 20.0
     cpu_threads: int = 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from trivet.metering.prices import Price
-from trivet.types.generation import Chunk, EngineTimes, FinishReason
+from trivet.types.generation import Chunk, EngineTimes, FinishReason, RequestedCall
 from trivet.types.receipt import Cost, Receipt, ShadowPair, UnitSource
 from trivet.types.request import GenerateCall
 from trivet.types.variant import Variant
@@ -41,6 +41,9 @@ class Account:
     cached_tokens: int | None = None
     expected_cached_tokens: int | None = None
     output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    reasoning: list[str] = field(default_factory=list)
+    tool_calls: tuple[RequestedCall, ...] = ()
     finish: FinishReason | None = None
     rollout: str = ""
     rollout_step: int | None = None
@@ -87,8 +90,11 @@ class Account:
             self.output_tokens = (self.output_tokens or 0) + chunk.tokens
         self._take_times(chunk)
         self._count_input(chunk)
+        if chunk.reasoning:
+            self.reasoning.append(chunk.reasoning)
         if chunk.finish is not None:
             self.finish = chunk.finish
+            self.reasoning_tokens, self.tool_calls = chunk.reasoning_tokens, chunk.tool_calls
 
     def _take_times(self, chunk: Chunk) -> None:
         self.engine = chunk.times or self.engine
@@ -135,6 +141,7 @@ class Account:
             cached_tokens=self.cached_tokens,
             expected_cached_tokens=None if self.input_tokens is None else self.expected_cached_tokens,
             output_tokens=self.output_tokens,
+            reasoning_tokens=self.reasoning_tokens,
             queue_ms=_ms(self.queue),
             retrieval_ms=_ms(self.retrieval),
             adapter_wait_ms=_ms(self.adapter_wait),

@@ -81,7 +81,7 @@ class GenerationPipeline:
         assert account.finish is not None
         receipt = self._close(account, charge, sink, "OK")
         self._shadow.offer(call, receipt, text)
-        return Answer(text, account.finish, passages, receipt)
+        return Answer(text, account.finish, passages, receipt, "".join(account.reasoning), account.tool_calls)
 
     def refuse(self, call: GenerateCall, error: BaseException) -> Receipt:
         """The receipt of a request that was refused before all of it was understood."""

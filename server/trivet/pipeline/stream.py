@@ -81,6 +81,8 @@ class AnswerStream:
             priority=call.priority,
             schema_owner=owner,
             on_unread=account.add_unread,
+            tools=call.tools,
+            template_variables=prompt.template_variables,
         )
         pieces: list[str] = []
         async with self._slot(variant.backend, adapter, place, account):
@@ -92,6 +94,8 @@ class AnswerStream:
                     if account.first_token is None:
                         self._ledger.computed(key)
                     account.add(chunk, loop.time())
+                    if chunk.reasoning:
+                        await sink.reasoning(chunk.reasoning)
                     if chunk.text:
                         pieces.append(chunk.text)
                         await sink.delta(chunk.text)

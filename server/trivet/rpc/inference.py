@@ -26,6 +26,9 @@ class UnarySink:
     async def delta(self, text: str) -> None:
         """The text is kept by the pipeline."""
 
+    async def reasoning(self, text: str) -> None:
+        """It is kept by the pipeline too."""
+
     def closed(self, receipt: Receipt) -> None:
         """Keep the receipt for the trailers, and for the status of a failed call."""
         self._call.close(receipt)
@@ -42,6 +45,10 @@ class StreamSink(UnarySink):
     async def delta(self, text: str) -> None:
         """Returns when the transport took it: HTTP/2 flow control holds back a slow client's stream."""
         await self.write(inference_pb2.GenerateStreamResponse(delta=inference_pb2.Delta(text=text)))
+
+    async def reasoning(self, text: str) -> None:
+        """The same for what the model thinks."""
+        await self.write(inference_pb2.GenerateStreamResponse(delta=inference_pb2.Delta(reasoning=text)))
 
     async def write(self, message: inference_pb2.GenerateStreamResponse) -> None:
         """Write one message; SlowReader after the time-out."""

@@ -54,6 +54,7 @@ _OPTIONAL_FIELDS = (
     "cached_tokens",
     "expected_cached_tokens",
     "output_tokens",
+    "reasoning_tokens",
     "queue_ms",
     "retrieval_ms",
     "adapter_wait_ms",
@@ -232,6 +233,10 @@ def answer_to_proto(answer: Answer) -> inference_pb2.GenerateResponse:
         finish_reason=_FINISH[answer.finish],
         citations=[citation_to_proto(passage) for passage in answer.passages],
         receipt=receipt_to_proto(answer.receipt),
+        reasoning=answer.reasoning,
+        tool_calls=[
+            inference_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in answer.tool_calls
+        ],
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from trivet.errors import BackendUnavailable, NotFound
 from trivet.types.adapter import StagedAdapter
-from trivet.types.generation import BackendRequest, Chunk, FinishReason
+from trivet.types.generation import BackendRequest, Chunk, FinishReason, RequestedCall
 
 
 class ScriptedBackend:
@@ -24,6 +24,8 @@ class ScriptedBackend:
         self.ready = True
         self.incarnation = 1
         self.script = list(script)
+        self.thoughts: tuple[str, ...] = ()  # a token each, before the script
+        self.tool_calls: tuple[RequestedCall, ...] = ()
         self.interval = interval
         self.in_flight = 0
         self.aborted = 0
@@ -47,7 +49,7 @@ class ScriptedBackend:
         finished = False
         try:
             cached = self._cached(request)
-            words = self.script[: request.sampling.max_tokens]
+            words = [*self.thoughts, *self.script][: request.sampling.max_tokens]
             for position, word in enumerate(words):
                 if self.interval:
                     await asyncio.sleep(self.interval)
@@ -55,8 +57,12 @@ class ScriptedBackend:
                     raise BackendUnavailable("the scripted engine is down")
                 last = position == len(words) - 1
                 finished = last
+                thought = position < len(self.thoughts)
                 yield Chunk(
-                    text=word,
+                    text="" if thought else word,
+                    reasoning=word if thought else "",
+                    reasoning_tokens=len(self.thoughts) if last and self.thoughts else None,
+                    tool_calls=self.tool_calls if last else (),
                     tokens=1,
                     engine_at=asyncio.get_running_loop().time(),
                     finish=self._finish(request) if last else None,

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trivet.types.generation import FinishReason
+from trivet.types.generation import FinishReason, RequestedCall
 from trivet.types.passage import Passage
 from trivet.types.receipt import Receipt
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. `passages` were given to the model, best first: they are its citations."""
+    """A whole answer. `passages` were given to the model, best first: they are its citations.
+
+    `reasoning`: what the model thought, apart from its `text`; `tool_calls`: what it asks to have called.
+    """
 
     text: str
     finish: FinishReason
     passages: tuple[Passage, ...]
     receipt: Receipt
+    reasoning: str = ""
+    tool_calls: tuple[RequestedCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

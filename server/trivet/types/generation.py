@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from trivet.types.request import Tool
 from trivet.types.variant import Sampling
 
 
@@ -27,7 +28,8 @@ class BackendRequest:
     `unsalted_tokens` tokens: these all requests of the adapter share, where the backend can tell them apart.
     `schema_owner`: the tenant whose schema it is, empty for the operator's; nothing that is computed for it is another
     owner's. `on_unread` is told, when a reader leaves before the
-    end, of what the engine had handed over by then and nobody had fetched.
+    end, of what the engine had handed over by then and nobody had fetched. `tools` and `template_variables`: what the
+    prompt was made with, by which the answer is taken apart.
     """
 
     request_id: str
@@ -40,6 +42,8 @@ class BackendRequest:
     priority: int = 0
     schema_owner: str = ""
     on_unread: Callable[[Chunk], None] = lambda _: None
+    tools: tuple[Tool, ...] = ()
+    template_variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,22 @@ class EngineTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedCall:
+    """What an answer asks to have called. `arguments`: as the model wrote them, JSON if it wrote JSON."""
+
+    name: str
+    arguments: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """Some tokens out, coalesced. Counts are of this chunk, but for the prompt's, which are of the request.
 
     The prompt's come with the first tokens: then it is known to be computed. `engine_at` is the event loop's time at
     which the last of these tokens left the engine. `times`: up to its last token, of a backend that tells them.
+    `reasoning` is what was thought, apart from `text`. `reasoning_tokens` and `tool_calls` are of the whole answer and
+    come with its last chunk.
     """
 
     text: str
@@ -72,3 +87,6 @@ class Chunk:
     input_tokens: int | None = None
     cached_tokens: int | None = None
     times: EngineTimes | None = None
+    reasoning: str = ""
+    reasoning_tokens: int | None = None
+    tool_calls: tuple[RequestedCall, ...] = ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from trivet.types.passage import Passage
 from trivet.types.variant import VersionRef
@@ -42,7 +44,7 @@ class AssembledPrompt:
     `token_ids` begin with the prefix's ids, of which there are `prefix_tokens`. That is 0, and the fingerprint "", in
     the one case that the chat template writes the static part differently for this conversation.
     `passages` were given to the model, best first; `dropped` found no room, best first. So with `examples` and
-    `dropped_examples`, nearest first.
+    `dropped_examples`, nearest first. `template_variables`: all that the chat template was given.
     """
 
     token_ids: tuple[int, ...]
@@ -52,3 +54,4 @@ class AssembledPrompt:
     dropped: tuple[Passage, ...] = ()
     examples: tuple[WorkedExample, ...] = ()
     dropped_examples: tuple[WorkedExample, ...] = ()
+    template_variables: Mapping[str, Any] = field(default_factory=dict)

@@ -59,6 +59,7 @@ class ShadowPair:
 class Receipt:
     """What served one request, what it took and what it cost. None is unknown, never 0. Times in milliseconds.
 
+    `reasoning_tokens` are those of `output_tokens` that were thought, where a parser tells them apart.
     `queue_ms`: for a place among the requests that run. `adapter_wait_ms`: until the adapter was in the engine again,
     if it had given way to others, and for a slot; absent where none is used. `engine_queue_ms`, `prefill_ms`,
     `decode_ms` and `preemptions` are the engine's own (see `EngineTimes`): absent where it does not tell them, and
@@ -91,6 +92,7 @@ class Receipt:
     cached_tokens: int | None = None
     expected_cached_tokens: int | None = None
     output_tokens: int | None = None
+    reasoning_tokens: int | None = None
     queue_ms: float | None = None
     retrieval_ms: float | None = None
     adapter_wait_ms: float | None = None

@@ -32,6 +32,9 @@ class Nobody:
     async def delta(self, text: str) -> None:
         """Reads nothing."""
 
+    async def reasoning(self, text: str) -> None:
+        raise AssertionError("nothing is thought here")
+
     def closed(self, receipt: object) -> None:
         """Keeps nothing."""
 

@@ -240,6 +240,9 @@ class Kept:
     async def delta(self, text: str) -> None:
         raise AssertionError(text)
 
+    async def reasoning(self, text: str) -> None:
+        raise AssertionError("nothing is thought here")
+
     def closed(self, receipt: Receipt) -> None:
         self.receipt = receipt
 

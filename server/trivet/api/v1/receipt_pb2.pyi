@@ -37,7 +37,7 @@ UNIT_SOURCE_HOLDOUT: UnitSource
 UNIT_SOURCE_FORCED: UnitSource
 
 class Receipt(_message.Message):
-    __slots__ = ("request_id", "tenant", "route", "variant", "rollout_revision", "unit_source", "backend", "adapter", "adapter_digest", "prompt", "index", "snapshot", "passage_ids", "finish_reason", "code", "input_tokens", "cached_tokens", "expected_cached_tokens", "output_tokens", "queue_ms", "retrieval_ms", "ttft_ms", "prefill_ms", "decode_ms", "total_ms", "gateway_ms", "cost", "degraded", "created_at", "retrieval_confidence", "example_ids", "adapter_wait_ms", "rollout", "rollout_step", "unit_hash", "text_hash", "cold", "shadow", "format_valid", "engine_queue_ms", "preemptions", "budget_warnings")
+    __slots__ = ("request_id", "tenant", "route", "variant", "rollout_revision", "unit_source", "backend", "adapter", "adapter_digest", "prompt", "index", "snapshot", "passage_ids", "finish_reason", "code", "input_tokens", "cached_tokens", "expected_cached_tokens", "output_tokens", "reasoning_tokens", "queue_ms", "retrieval_ms", "ttft_ms", "prefill_ms", "decode_ms", "total_ms", "gateway_ms", "cost", "degraded", "created_at", "retrieval_confidence", "example_ids", "adapter_wait_ms", "rollout", "rollout_step", "unit_hash", "text_hash", "cold", "shadow", "format_valid", "engine_queue_ms", "preemptions", "budget_warnings")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,7 @@ class Receipt(_message.Message):
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_MS_FIELD_NUMBER: _ClassVar[int]
     RETRIEVAL_MS_FIELD_NUMBER: _ClassVar[int]
     TTFT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +100,7 @@ class Receipt(_message.Message):
     cached_tokens: int
     expected_cached_tokens: int
     output_tokens: int
+    reasoning_tokens: int
     queue_ms: float
     retrieval_ms: float
     ttft_ms: float
@@ -122,7 +124,7 @@ class Receipt(_message.Message):
     engine_queue_ms: float
     preemptions: int
     budget_warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., route: _Optional[str] = ..., variant: _Optional[str] = ..., rollout_revision: _Optional[int] = ..., unit_source: _Optional[_Union[UnitSource, str]] = ..., backend: _Optional[str] = ..., adapter: _Optional[str] = ..., adapter_digest: _Optional[str] = ..., prompt: _Optional[str] = ..., index: _Optional[str] = ..., snapshot: _Optional[str] = ..., passage_ids: _Optional[_Iterable[str]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., code: _Optional[str] = ..., input_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., expected_cached_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., queue_ms: _Optional[float] = ..., retrieval_ms: _Optional[float] = ..., ttft_ms: _Optional[float] = ..., prefill_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., gateway_ms: _Optional[float] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., retrieval_confidence: _Optional[float] = ..., example_ids: _Optional[_Iterable[str]] = ..., adapter_wait_ms: _Optional[float] = ..., rollout: _Optional[str] = ..., rollout_step: _Optional[int] = ..., unit_hash: _Optional[str] = ..., text_hash: _Optional[str] = ..., cold: _Optional[bool] = ..., shadow: _Optional[bool] = ..., format_valid: _Optional[bool] = ..., engine_queue_ms: _Optional[float] = ..., preemptions: _Optional[int] = ..., budget_warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., route: _Optional[str] = ..., variant: _Optional[str] = ..., rollout_revision: _Optional[int] = ..., unit_source: _Optional[_Union[UnitSource, str]] = ..., backend: _Optional[str] = ..., adapter: _Optional[str] = ..., adapter_digest: _Optional[str] = ..., prompt: _Optional[str] = ..., index: _Optional[str] = ..., snapshot: _Optional[str] = ..., passage_ids: _Optional[_Iterable[str]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., code: _Optional[str] = ..., input_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., expected_cached_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., queue_ms: _Optional[float] = ..., retrieval_ms: _Optional[float] = ..., ttft_ms: _Optional[float] = ..., prefill_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., gateway_ms: _Optional[float] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., retrieval_confidence: _Optional[float] = ..., example_ids: _Optional[_Iterable[str]] = ..., adapter_wait_ms: _Optional[float] = ..., rollout: _Optional[str] = ..., rollout_step: _Optional[int] = ..., unit_hash: _Optional[str] = ..., text_hash: _Optional[str] = ..., cold: _Optional[bool] = ..., shadow: _Optional[bool] = ..., format_valid: _Optional[bool] = ..., engine_queue_ms: _Optional[float] = ..., preemptions: _Optional[int] = ..., budget_warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Cost(_message.Message):
     __slots__ = ("input", "cached", "output", "retrieval", "total")

@@ -63,6 +63,8 @@ class EmbeddedBackend(Section):
     chat_template_name: Text | None = None
     template_date: Annotated[str, AfterValidator(_date)] | None = None
     allow_plain_roles: bool = False
+    reasoning_parser: Text | None = None
+    tool_parser: Text | None = None
     engine_args: Annotated[dict[str, Any], Field(max_length=100)] = {}
     enable_lora: bool = True
     max_loras: Count = 2

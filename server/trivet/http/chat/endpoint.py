@@ -28,6 +28,9 @@ class WholeSink:
     async def delta(self, text: str) -> None:
         """The text is kept by the pipeline."""
 
+    async def reasoning(self, text: str) -> None:
+        """Not a part of this protocol."""
+
     def closed(self, receipt: Receipt) -> None:
         """Keep the receipt for the headers, and for the error of a failed request."""
         self._exchange.call.close(receipt)

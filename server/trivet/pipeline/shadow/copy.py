@@ -31,6 +31,9 @@ class Unseen:
     async def delta(self, text: str) -> None:
         """Not kept: the whole text comes at the end."""
 
+    async def reasoning(self, text: str) -> None:
+        """Not kept either."""
+
     def closed(self, receipt: Receipt) -> None:
         """The shadow's sink has it."""
 

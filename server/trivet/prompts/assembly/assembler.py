@@ -222,6 +222,7 @@ class PromptAssembler:
             prefix_fingerprint=prefix.fingerprint if held else "",
             passages=tuple(passages[:count]),
             dropped=tuple(passages[count:]),
+            template_variables=asked.setting.switches.plain,
         )
 
     def _draft(self, asked: AssemblyRequest, passages: Sequence[Passage]) -> _Draft:

@@ -48,8 +48,13 @@ class Switches:
         """From values that JSON knows."""
         return cls(json.dumps(dict(own), sort_keys=True), json.dumps(dict(asked or {}), sort_keys=True))
 
-    def values(self) -> dict[str, Any]:
+    @property
+    def plain(self) -> dict[str, Any]:
         """By name; the client's take precedence."""
+        return {**json.loads(self.own), **json.loads(self.asked)}
+
+    def values(self) -> dict[str, Any]:
+        """The same, as a template is given them."""
         return {**_marked(json.loads(self.own), trusted=True), **_marked(json.loads(self.asked), trusted=False)}
 
 
