@@ -22,7 +22,7 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
 USER 10001:10001
 WORKDIR /etc/trivet
 VOLUME /var/lib/trivet
-EXPOSE 7600 7601 7602
+EXPOSE 7600 7601 7602 7603
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["trivet"]
 CMD ["serve", "--config", "/etc/trivet/trivet.yaml", "--data-dir", "/var/lib/trivet"]

@@ -39,7 +39,7 @@ ENV PATH=/opt/trivet/bin:$PATH \
 USER 10001:10001
 WORKDIR /etc/trivet
 VOLUME /var/lib/trivet
-EXPOSE 7600 7601 7602
+EXPOSE 7600 7601 7602 7603
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["trivet"]
 CMD ["serve", "--config", "/etc/trivet/trivet.yaml", "--data-dir", "/var/lib/trivet"]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from trivet.cli.console.log import JsonLines
+from trivet.cli.main import main
 
 SCRIPT = """
 import logging, multiprocessing, os, signal, sys, time
@@ -19,8 +25,8 @@ def killed(pipe):
     time.sleep(60)
 
 if __name__ == "__main__":
-    if sys.argv[1] == "log":
-        log_to_console()
+    if sys.argv[1] != "plain":
+        log_to_console(sys.argv[1])
     logging.getLogger("trivet.some.part").info("engine %s is ready", "local")
     logging.getLogger("other").info("chatter")
     logging.getLogger("other").warning("trouble")
@@ -32,6 +38,7 @@ if __name__ == "__main__":
     os.kill(child.pid, signal.SIGKILL)
     child.join()
 """
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO   |WARNING) (.*)")
 
 
@@ -44,7 +51,7 @@ def output(tmp_path: Path, how: str) -> str:
 
 @pytest.mark.process
 def test_lines_have_time_and_level_and_a_killed_child_leaves_no_warning(tmp_path: Path) -> None:
-    found = [LINE.fullmatch(line) for line in output(tmp_path, "log").splitlines()]
+    found = [LINE.fullmatch(line) for line in output(tmp_path, "text").splitlines()]
     assert [match and (match[1].strip(), match[2]) for match in found] == [
         ("INFO", "engine local is ready"),
         ("WARNING", "trouble"),
@@ -54,3 +61,31 @@ def test_lines_have_time_and_level_and_a_killed_child_leaves_no_warning(tmp_path
 @pytest.mark.process
 def test_without_it_there_would_be_one(tmp_path: Path) -> None:
     assert "leaked semaphore" in output(tmp_path, "plain")
+
+
+@pytest.mark.process
+def test_json_lines_say_the_same(tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in output(tmp_path, "json").splitlines()]
+    assert all(TIME.fullmatch(line.pop("time")) for line in lines)
+    assert lines == [
+        {"level": "INFO", "logger": "trivet.some.part", "message": "engine local is ready"},
+        {"level": "WARNING", "logger": "other", "message": "trouble"},
+    ]
+
+
+def test_whatever_a_message_holds_an_event_is_one_line() -> None:
+    try:
+        raise ValueError("of\ntwo lines")
+    except ValueError:
+        record = logging.LogRecord("a", logging.ERROR, "", 0, 'said "%s"\n\u2028', ("yes",), sys.exc_info())
+    line = JsonLines().format(record)
+    assert len(line.splitlines()) == 1
+    event = json.loads(line)
+    assert event["message"] == 'said "yes"\n\u2028'
+    assert event["traceback"].endswith("ValueError: of\ntwo lines")
+
+
+def test_another_format_is_refused() -> None:
+    done = CliRunner().invoke(main, ["serve"], env={"TRIVET_LOG_FORMAT": "xml"})
+    assert done.exit_code == 2
+    assert "TRIVET_LOG_FORMAT: expected text or json, got 'xml'" in done.output

@@ -123,6 +123,33 @@ BOARD = Board(
             ),
         ),
         Row(
+            "Limits",
+            (
+                graph(
+                    "Limits in use",
+                    "Part of a tenant's or a key's limit that is used in its window, of the ten that are used up most.",
+                    "percentunit",
+                    Query(
+                        f"topk(10, max by (owner, name, per, unit) (trivet_budget_used_ratio{{{SERVED}}}))",
+                        "{{owner}} {{name}}: {{unit}} per {{per}}",
+                    ),
+                ),
+                graph(
+                    "Refused at a limit",
+                    "Requests, per second.",
+                    "reqps",
+                    rate("trivet_budget_refused_total", SERVED, ["owner", "per", "unit"]),
+                    stacked=True,
+                ),
+                graph(
+                    "Let in unchecked",
+                    "Requests, per second, while the state store was away.",
+                    "reqps",
+                    rate("trivet_budget_unchecked_total", SERVED, ["instance"]),
+                ),
+            ),
+        ),
+        Row(
             "Tokens by kind",
             (
                 graph(

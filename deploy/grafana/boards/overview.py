@@ -4,7 +4,7 @@ from deploy.grafana.board import Board, Choice, Row
 from deploy.grafana.panels import SERVED, Query, graph, quantiles, rate, table, tile
 
 # As in deploy/prometheus/rules/recording.yml.
-BAD = "INTERNAL|UNAVAILABLE|UNKNOWN|DATA_LOSS|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED"
+BAD = "INTERNAL|UNAVAILABLE|UNKNOWN|DATA_LOSS|DEADLINE_EXCEEDED"
 _COUNTED = f'trivet_requests_total{{{SERVED},code=~"OK|{BAD}"}}'
 _BAD = f'trivet_requests_total{{{SERVED},code=~"{BAD}"}}'
 _FIRST = f"trivet_time_to_first_token_seconds_count{{{SERVED}}}"
@@ -37,7 +37,7 @@ BOARD = Board(
                 tile(
                     "Availability",
                     "Share of requests that did not fail for the service's sake, in the chosen time. Cancelled "
-                    "requests and those that a client got wrong are not counted.",
+                    "requests, refused ones and those that a client got wrong are not counted.",
                     "percentunit",
                     Query(f"1 - {FAILED}"),
                     steps=GOOD,

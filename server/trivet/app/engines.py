@@ -40,6 +40,7 @@ class Engines:
             metrics.engine_up.labels(name).set_function(partial(_up, backend))
             metrics.schemas_waiting.labels(name).set_function(partial(_waiting, backend))
             metrics.engine_restarts.labels(name)  # there from the start, as 0
+            metrics.preemptions.labels(name)
 
     @property
     def registries(self) -> list[CollectorRegistry]:

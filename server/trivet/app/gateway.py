@@ -98,6 +98,7 @@ class _Components:
     route_updater: RouteUpdater
     declarations: Declarations
     rollouts: Rollouts
+    metrics_address: str
 
 
 class Gateway:
@@ -152,7 +153,7 @@ class Gateway:
             self._progress.note(line)
         components = await self._start_components(folder, state, prompts, addresses["admin_listen"])
         inference, admin = await self._services(folder, state, components)
-        addresses["metrics_listen"] = self._expose(components)
+        addresses["metrics_listen"] = components.metrics_address
         self._inference.serve(inference)
         self._admin.serve(admin)
         await self._follower.start(components.warmup.can_serve)
@@ -218,6 +219,7 @@ class Gateway:
         declarations.settle(declared)
         rollouts = Rollouts(self._config, folder, state, address, declarations, served, move_counter(self._metrics))
         await rollouts.follow()  # before the engines start, so that they are warmed for what will be served
+        metrics_address = self._expose(engines, routes)  # a start that takes long, or hangs, is seen
         try:
             async with asyncio.TaskGroup() as group:
                 starting = group.create_task(engines.start(warmup, self._progress, self._follower.changed))
@@ -228,7 +230,7 @@ class Gateway:
         opened.append(indexes.result())
         return _Components(
             engines, opened[0], adapters, prompts, routes, ledger, readiness, warmup, route_updater, declarations,
-            rollouts,
+            rollouts, metrics_address,
         )  # fmt: skip
 
     def _report(self, problems: Sequence[str], warmup: Warmup) -> None:
@@ -368,10 +370,10 @@ class Gateway:
             self._listeners.append(self._http)
         return addresses
 
-    def _expose(self, components: _Components) -> str:
+    def _expose(self, engines: Engines, routes: RouteTable) -> str:
         """Bind the listener for metrics; where it serves."""
         listen = self._config.file.server.metrics_listen
-        routes, registries = components.routes, [self._registry, REGISTRY, *components.engines.registries]
+        registries = [self._registry, REGISTRY, *engines.registries]
         metrics = MetricsListener(listen, registries, lambda: self._metrics.expect(routes.routes.values()))
         self._stack.callback(metrics.close)
         return metrics.address

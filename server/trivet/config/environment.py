@@ -33,6 +33,7 @@ class Environment:
     admin_listen: str | None = None
     metrics_listen: str | None = None
     http_listen: str | None = None
+    log_format: str | None = None
     data_dir: str | None = None
     address: str | None = None
     admin_address: str | None = None

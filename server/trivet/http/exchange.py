@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from trivet.current_request import CURRENT_REQUEST
 from trivet.errors import SlowReader, TrivetError
 from trivet.http.body import read_body
 from trivet.http.call import HttpCall
@@ -104,6 +105,7 @@ class Handler:
             await asyncio.gather(work, watch, return_exceptions=True)
 
     async def _work(self, exchange: Exchange) -> None:
+        CURRENT_REQUEST.set(exchange.call.request_id)
         try:
             exchange.call.read_deadline()
             await self._endpoint(exchange)

@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.message import Message
 
 from trivet.api.v1 import receipt_pb2
+from trivet.current_request import CURRENT_REQUEST
 from trivet.errors import SlowReader, TrivetError
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.bounds import METADATA
@@ -73,6 +74,7 @@ async def rpc_call(context: Context, request: Message | Unreadable | None = None
     trailers-only.
     """
     call = Call(context)
+    CURRENT_REQUEST.set(call.request_id)
     try:
         if request is not None:
             check_message(request)

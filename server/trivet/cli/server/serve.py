@@ -7,10 +7,11 @@ from functools import partial
 
 import click
 
-from trivet.cli.console.log import log_to_console
+from trivet.cli.console.log import FORMATS, log_to_console
 from trivet.cli.console.progress import LoggedProgress
 from trivet.cli.options import checked
 from trivet.cli.options.config import LoadConfig, config_options
+from trivet.config import Environment
 
 
 @click.command(short_help="Run the server.")
@@ -18,6 +19,7 @@ from trivet.cli.options.config import LoadConfig, config_options
 @click.option("--admin-listen", help="Address for operators, host:port (TRIVET_ADMIN_LISTEN).")
 @click.option("--metrics-listen", help="Address for Prometheus, host:port (TRIVET_METRICS_LISTEN).")
 @click.option("--http-listen", help="Address for HTTP clients, host:port (TRIVET_HTTP_LISTEN).")
+@click.option("--log-format", type=click.Choice(FORMATS), help="Lines of the log (TRIVET_LOG_FORMAT; default text).")
 @click.option("--insecure", is_flag=True, help="Allow addresses that other machines can reach without TLS or keys.")
 @config_options
 def serve(
@@ -26,6 +28,7 @@ def serve(
     admin_listen: str | None,
     metrics_listen: str | None,
     http_listen: str | None,
+    log_format: str | None,
     insecure: bool,
 ) -> None:
     """Run the server that the configuration describes, until SIGTERM or Ctrl-C.
@@ -50,7 +53,7 @@ def serve(
     for option, address in given.items():
         if address is not None:
             checked.address(address, option)
-    log_to_console()
+    log_to_console(log_format or _format_of(load.environment))
     overrides = load.overrides(
         listen=listen,
         admin_listen=admin_listen,
@@ -63,3 +66,10 @@ def serve(
     except asyncio.CancelledError as stop:  # a second signal
         click.echo("stopped at once: requests in flight were cut off", err=True)
         raise click.exceptions.Exit(1) from stop
+
+
+def _format_of(environment: Environment) -> str:
+    told = environment.log_format or FORMATS[0]
+    if told not in FORMATS:
+        raise click.BadParameter(f"expected {' or '.join(FORMATS)}, got {told!r}", param_hint="TRIVET_LOG_FORMAT")
+    return told
