@@ -200,7 +200,7 @@ class Scenario:
         until(lambda: total(metrics(self.server), "trivet_vector_engine_restarts_total") > 0, PATIENCE)
         self._until_answered("support-json")
 
-    def rollout(self, route: str, end: rollout_pb2.RolloutState.ValueType) -> None:
+    def rollout(self, route: str, end: int) -> None:
         """Start it and let units ask until it has stopped there."""
         self.client.rollouts.start(route, "the scenario")
         until_then, asked = time.monotonic() + PATIENCE, 0

@@ -16,12 +16,10 @@ _TIME = "%Y-%m-%dT%H:%M:%S"
 class JsonLines(logging.Formatter):
     """An object for each event: `time` (UTC), `level`, `logger`, `message`; `request_id` and `traceback` if any."""
 
-    converter = time.gmtime
-
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the message holds."""
         event = {
-            "time": f"{self.formatTime(record, _TIME)}.{record.msecs:03.0f}Z",
+            "time": f"{time.strftime(_TIME, time.gmtime(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),

@@ -116,7 +116,7 @@ def shorter(expression: str) -> str:
 def compared(expression: str) -> str:
     """The query with the left side of each comparison with a number in its place."""
 
-    def left(node: object) -> object:
+    def left(node: promql_parser.Expr) -> promql_parser.Expr | None:
         if isinstance(node, promql_parser.BinaryExpr) and str(node.op) in {">", "<", "==", ">=", "<=", "!="}:
             return node.lhs
         return None
