@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 from trivet.types.variant import Route
 
@@ -15,8 +16,13 @@ Announce = Callable[[Mapping[str, str]], Awaitable[Mapping[str, int]]]
 
 def content_digest(route: Route) -> str:
     """SHA-256 in hexadecimal over all of a route as the file declares it, but for its revision."""
-    data = json.dumps(asdict(replace(route, revision=0)), sort_keys=True, default=lambda value: value.value)
+    data = json.dumps(asdict(replace(route, revision=0)), sort_keys=True, default=_plain)
     return hashlib.sha256(data.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has for an enumeration's member, and for a set, whose order is another one in each process."""
+    return sorted(value) if isinstance(value, frozenset) else value.value
 
 
 async def revised(routes: Mapping[str, Route], announce: Announce) -> dict[str, Route]:
