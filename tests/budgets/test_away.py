@@ -37,6 +37,7 @@ class Store:
         self.claims: list[Claim] = []
         self.calls = 0
         self.late = False
+        self.forgotten = 0
 
     async def exchange_budgets(
         self, gateway: str, number: int, lease_seconds: float, claims: Sequence[Claim]
@@ -56,6 +57,10 @@ class Store:
             for claim in claims
             if claim.need or claim.start == start
         ]
+
+    async def forget_budgets(self) -> int:
+        self.forgotten += 1
+        return 1 if self.forgotten % 3 else 0
 
 
 async def one(budgets: Budgets) -> None:
@@ -204,3 +209,16 @@ async def test_a_refusal_is_remembered_for_a_moment() -> None:
     with pytest.raises(BudgetExceeded):
         await one(budgets)
     assert store.calls == 2
+
+
+async def test_windows_that_are_long_over_are_forgotten_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trivet.budgets.budgets.FORGET_SECONDS", 0.1)
+    monkeypatch.setattr("trivet.budgets.budgets._PAUSE_SECONDS", 0.01)
+    clock = Clock()
+    store = Store(clock)
+    budgets = Budgets(store, LIMITS, clock=clock)
+    budgets.start()
+    async with asyncio.timeout(10):
+        while store.forgotten < 6:
+            await asyncio.sleep(0.02)
+    await budgets.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,8 @@ IDLE_SECONDS = 3.0
 _RECHECK_SECONDS = 1.0  # of a limit that is used up: an operator may have raised it
 _HELD_SECONDS = 0.2  # of one whose rest is held by requests under way or by other gateways
 _CLOSE_SECONDS = 2.0
+FORGET_SECONDS = 1800.0
+_PAUSE_SECONDS = 0.5  # between two pieces of that work, for others
 _MOST_WAITING = 64  # requests of one tenant
 
 
@@ -57,6 +60,7 @@ class Budgets:
         on_refused: Callable[[Limit], None] = lambda _: None,
         on_unchecked: Callable[[], None] = lambda: None,
     ) -> None:
+        self._store = store
         self._limits = limits
         self._settings = settings
         self._clock = clock
@@ -67,16 +71,19 @@ class Budgets:
         self._locks: dict[str, asyncio.Lock] = {}
         self._asking: set[asyncio.Task[Reservation]] = set()
         self._waiting: Counter[str] = Counter()
-        self._telling: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
 
     def start(self) -> None:
-        """From now on the store is told what was spent."""
-        self._telling = asyncio.create_task(self._tell_on(), name="telling the store of budgets")
+        """From now on the store is told what was spent, and forgets windows that are long over."""
+        self._tasks = [
+            asyncio.create_task(self._tell_on(), name="telling the store of budgets"),
+            asyncio.create_task(self._forget_on(), name="forgetting windows of budgets"),
+        ]
 
     async def close(self) -> None:
         """Tell what was spent and give back what is held, if the store is there."""
-        tasks = [*self._asking, *([] if self._telling is None else [self._telling])]
+        tasks = [*self._asking, *self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -213,6 +220,15 @@ class Budgets:
                     break  # the log has it; everything is told when the store is back
                 except Exception:
                     logger.exception("the store could not be told of the budgets of tenant %s", tenant)
+
+    async def _forget_on(self) -> None:
+        while True:
+            await asyncio.sleep(FORGET_SECONDS * (0.5 + random.random()))  # not all gateways at once
+            with suppress(StateUnavailable):
+                left = 1
+                while left:
+                    left = await self._store.forget_budgets()
+                    await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _tell(self, tenant: str, idle_seconds: float) -> None:
         async with self._locks.setdefault(tenant, asyncio.Lock()):

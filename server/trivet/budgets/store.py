@@ -20,3 +20,7 @@ class BudgetStore(Protocol):
         was done before this one. Raises StateUnavailable while the store is away.
         """
         ...
+
+    async def forget_budgets(self) -> int:
+        """Remove some of what is kept of windows that ended long ago; how many rows, 0 if nothing is left of them."""
+        ...

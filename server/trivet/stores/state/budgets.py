@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, select, update
+from sqlalchemy import Connection, Select, delete, func, select, tuple_, update
 
 from trivet.stores.state.database import insert_missing, now
 from trivet.stores.state.schema import budget_leases, budget_windows
@@ -18,6 +18,7 @@ from trivet.types.budget import Claim, Grant
 
 _REPORTED_SECONDS = 1800.0  # after a window's end
 _KEPT_SECONDS = 7200.0
+_DELETED_ROWS = 1000
 _SET_BACK_SECONDS = 60.0  # a clock that is set back by more is followed into the earlier window
 _SHARE_OF_REST = 4  # of what is left, a gateway gets this part beyond its need: all get some of the last
 
@@ -88,10 +89,14 @@ def usage(connection: Connection, limit: str, start: int) -> tuple[int, int]:
     return (0 if row is None else row.used), _held(connection, limit, start, now(connection))
 
 
-def forget(connection: Connection, at: float) -> None:
-    """Remove the windows that ended long before a time."""
+def forget(connection: Connection) -> int:
+    """Remove some of the rows of windows that ended long ago; how many."""
+    before, removed = now(connection) - _KEPT_SECONDS, 0
     for table in (budget_leases, budget_windows):
-        connection.execute(delete(table).where(table.c.end < at - _KEPT_SECONDS))
+        key = tuple(table.primary_key.columns)
+        some = select(*key).where(table.c.end < before).limit(_DELETED_ROWS)
+        removed += connection.execute(delete(table).where(tuple_(*key).in_(some))).rowcount
+    return removed
 
 
 def _tell(connection: Connection, gateway: str, number: int, expires: float, window: int, claim: Claim) -> bool:

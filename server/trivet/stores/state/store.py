@@ -140,7 +140,6 @@ class StateStore:
         def pruned(connection: Connection) -> int:
             at = now(connection)
             gateways.forget(connection, at - _GATEWAY_SECONDS)
-            budgets.forget(connection, at)
             return observations.forget(connection, at - keep_seconds)
 
         return await self._database.run(pruned)
@@ -166,6 +165,9 @@ class StateStore:
             budgets.exchange, gateway=gateway, number=number, lease_seconds=lease_seconds, claims=claims
         )
         return await self._database.run(exchanged)
+
+    async def forget_budgets(self) -> int:
+        return await self._database.run(budgets.forget)
 
     async def budget_usage(self, limit: str, start: int) -> tuple[int, int]:
         return await self._database.run(partial(budgets.usage, limit=limit, start=start))
