@@ -1,0 +1,1 @@
+"""The process that decides on rollouts, killed and stopped at random moments."""
