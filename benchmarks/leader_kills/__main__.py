@@ -5,8 +5,9 @@
 How it is measured
 - Two processes run the control of a gateway over one PostgreSQL, with simulated traffic. One rollout follows the other,
   in turn with a good candidate and a bad one. Their seconds last 50 ms, so that many decisions are made.
-- Whoever holds the lease is killed at a random moment within 1.2 s, and started again. After every 20 kills the one
-  that leads is stopped instead (SIGSTOP), for three leases longer than it takes another to lead, and goes on.
+- Once a leader has moved a rollout on, whoever holds the lease is killed at a random moment of the next 1.2 s, and
+  started again. After every 20 kills the one that leads is stopped instead (SIGSTOP), for three leases longer than
+  it takes another to lead, and goes on.
 - The clock of one of the two processes is 10 minutes behind.
 - In the end: revisions have no hole and no double, each transition begins where the one before it ended, fences never
   go back, each decision is made again from its own entry, and each rollout ended as its candidate deserves.
@@ -31,8 +32,8 @@ from pathlib import Path
 from benchmarks.measuring.machine import command, describe, machine_lines
 from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
-from tests.support.rollout_pair import Pair, judged_right
-from tests.support.rollout_worker import BAD_DIGEST
+from tests.support.rollout_processes.pair import Pair, judged_right
+from tests.support.rollout_processes.worker import BAD_DIGEST
 from tests.support.stores.postgres_server import postgres_server
 from trivet.rollouts.control.audit import repeat
 from trivet.types.rollout_state import RolloutRecord, Transition
@@ -85,7 +86,7 @@ async def _killed(url: str, folder: Path, kills: int, chance: random.Random) -> 
         for name in ("g0", "g1"):
             pair.start(name)
         for number in range(1, kills + 1):
-            await pair.running()
+            await _moved_on(pair)
             await asyncio.sleep(chance.random() * _MOMENT)
             leader = pair.leader() or "g0"
             pair.kill(leader)
@@ -100,6 +101,17 @@ async def _killed(url: str, folder: Path, kills: int, chance: random.Random) -> 
         return Story(log, ended, stops)
     finally:
         pair.close()
+
+
+async def _moved_on(pair: Pair) -> None:
+    """By a leader, since this was asked."""
+    before = (await pair.running()).revision
+
+    async def moved() -> bool:
+        record = await pair.running()
+        return record.revision > before and record.fence > 0 and record.event != "start"
+
+    await pair.until(moved)
 
 
 def _page(story: Story, kills: int) -> list[str]:

@@ -182,14 +182,14 @@ def test_a_change_without_a_reason_is_wrong_usage(admin: Admin) -> None:
 def test_watching_says_each_change_once_and_ends_by_the_verdict(admin: Admin) -> None:
     end = rollout(state=rollout_pb2.ROLLOUT_STATE_ROLLED_BACK, revision=15)
     end.share = 0
-    end.last_transition.message = "format: the candidate is +0.1460 beyond what it may be."
+    end.last_transition.message = "format: the candidate is +14.60 points beyond what it may be."
     admin.watched = [rollout(), rollout(), end, rollout(revision=16)]
     result = run(admin, "watch", "tickets")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         "2026-11-27 12:00:00 UTC  canary  25%  210 units of stable and 31 of the candidate, expected at least 50 of "
         "each.",
-        "2026-11-27 12:00:00 UTC  rolled back  0%  format: the candidate is +0.1460 beyond what it may be.",
+        "2026-11-27 12:00:00 UTC  rolled back  0%  format: the candidate is +14.60 points beyond what it may be.",
     ]
     admin.watched = [rollout(state=rollout_pb2.ROLLOUT_STATE_PROMOTED)]
     result = run(admin, "watch", "tickets", "--json")

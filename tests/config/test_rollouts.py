@@ -64,6 +64,21 @@ def test_defaults_are_the_specifications_own(tmp_path: Path, data: Data) -> None
     assert spec_of(tmp_path, data) == expected
 
 
+def test_the_arms_of_all_rollouts_have_their_places_for_adapters(tmp_path: Path, data: Data) -> None:
+    data["backends"]["local"] |= {"max_loras": 1, "max_cpu_loras": 2}
+    variants = data["routes"]["ask"]["variants"]
+    variants["old"]["adapter"], variants["new"]["adapter"] = "tone@1", "tone@2"
+    data["routes"]["again"] = {"variants": {"one": variants["old"], "two": variants["new"]}}
+    data["routes"]["again"]["rollout"] = {"stable": "two", "candidate": "one"}
+    assert not [line for line in told(tmp_path, data) if "resident" in line]
+    data["routes"]["more"] = {"variants": {"old": variants["old"], "new": {**variants["new"], "adapter": "tone@3"}}}
+    assert not [line for line in told(tmp_path, data) if "resident" in line]
+    data["routes"]["more"]["rollout"] = {"stable": "old", "candidate": "new"}
+    (line,) = [line for line in told(tmp_path, data) if "resident" in line]
+    assert line.startswith("routes.more.rollout: keeps adapter tone@3 resident")
+    assert "expected at most max_cpu_loras (2)" in line
+
+
 def test_until_the_store_says_otherwise_all_units_have_stable(tmp_path: Path, data: Data) -> None:
     data["routes"]["ask"]["rollout"]["holdout"] = "10%"
     config = examine_config(written(tmp_path, data)).config

@@ -12,7 +12,7 @@ from pathlib import Path
 from trivet.config.accounting import accounting_problems
 from trivet.config.budgets import budget_problems
 from trivet.config.engine_checks import engine_problems, overcommitted_gpus
-from trivet.config.rollouts import check_rollout
+from trivet.config.rollouts import check_pinned, check_rollout
 from trivet.config.schema import ConfigFile, HubAdapterSection, RouteSection, Schemas, VariantSection
 from trivet.config.schema.server import LISTENERS
 from trivet.config.yaml_lines import YamlDocument
@@ -57,6 +57,7 @@ def check_config(
     for name, route in file.routes.items():
         problems += _route(document, file, folder, name, route)
         problems += check_rollout(document, file, name)
+    problems += check_pinned(document, file)
     return problems
 
 

@@ -98,6 +98,26 @@ def check_rollout(document: YamlDocument, file: ConfigFile, name: str) -> Iterat
         yield from _check_arms(document, file, route, section, at)
 
 
+def check_pinned(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
+    """Both arms of a rollout keep their adapters resident, all rollouts at once; one line where they are too many."""
+    pinned: dict[str, set[str]] = {}
+    for name, route in file.routes.items():
+        arms = () if route.rollout is None else (route.rollout.stable, route.rollout.candidate)
+        for variant in (route.variants[arm] for arm in arms if arm in route.variants):
+            backend = file.backends.get(variant.backend)
+            if backend is None or variant.adapter is None:
+                continue
+            kept = pinned.setdefault(variant.backend, set())
+            places, fitted = backend.max_cpu_loras, len(kept) <= backend.max_cpu_loras
+            kept.add(variant.adapter)
+            if fitted and len(kept) > places:
+                yield document.problem(
+                    ("routes", name, "rollout"),
+                    f"keeps adapter {variant.adapter} resident while it runs; then rollouts on backend "
+                    f"{variant.backend} keep {len(kept)}, expected at most max_cpu_loras ({places})",
+                )
+
+
 def _check_arms(
     document: YamlDocument, file: ConfigFile, route: RouteSection, section: RolloutSection, at: tuple[str, ...]
 ) -> Iterator[str]:

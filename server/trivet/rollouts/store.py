@@ -13,7 +13,6 @@ from trivet.types.rollout_state import (
     ObservationBatch,
     RolloutRecord,
     StoredBatch,
-    StoredFeedback,
     Transition,
 )
 
@@ -115,10 +114,6 @@ class RolloutStore(Protocol):
 
     async def add_feedback(self, feedback: Feedback) -> bool:
         """Record it durably; whether it says something new. A later one on the same request takes its place."""
-        ...
-
-    async def feedback_after(self, number: int, limit: int = 1000) -> Sequence[StoredFeedback]:
-        """What came or changed after that number, in order."""
         ...
 
     async def feedback(self, tenant: str, request_id: str) -> Feedback | None:

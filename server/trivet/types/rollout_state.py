@@ -140,11 +140,3 @@ class Feedback:
     corrected_text: str = ""
     comment: str = ""
     at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFeedback:
-    """Feedback in the store. `number` grows with each that comes or changes, in the order of their commits."""
-
-    number: int
-    feedback: Feedback

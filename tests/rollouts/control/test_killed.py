@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.rollout_pair import Pair, judged_right
+from tests.support.rollout_processes.pair import Pair, judged_right
 from tests.support.stores.postgres_server import PostgresServer
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]

@@ -122,15 +122,6 @@ async def test_observations_of_rollouts_that_ended_long_ago_go(state_store: Stat
     assert (await state_store.rollout(ended.id)).batches == 2
 
 
-async def test_feedback_is_read_in_the_order_in_which_it_came(state_store: StateStore) -> None:
-    for number in range(3):
-        await state_store.add_feedback(Feedback("acme", f"r{number}", 0.5))
-    await state_store.add_feedback(Feedback("acme", "r0", 1.0))
-    found = await state_store.feedback_after(0)
-    assert [(item.number, item.feedback.request_id) for item in found] == [(2, "r1"), (3, "r2"), (4, "r0")]
-    assert [item.number for item in await state_store.feedback_after(2, limit=1)] == [3]
-
-
 async def test_desired_adapters_are_there_the_last_one_first(state_store: StateStore) -> None:
     one, two = (DesiredAdapter(VersionRef("tone", version), version * 64) for version in ("1", "2"))
     desired = state_store.desired_adapters

@@ -62,8 +62,9 @@ def _crossing(test: GuardrailEvidence) -> str:
     name = test.kind.value
     if test.test is Test.SMOKE:
         return f"{name}: the smoke rule's log wealth {test.z:.2f} reached {test.boundary:.2f}."
+    assert test.estimate is not None  # or nothing was crossed
     return (
-        f"{name}: the candidate is {test.estimate:+.4f} beyond what it may be, "
+        f"{name}: the candidate is {100 * test.estimate:+.2f} points beyond what it may be, "
         f"z {test.z:.2f} above {test.boundary:.2f}, {test.stable[0]:.0f} and {test.candidate[0]:.0f} units."
     )
 

@@ -94,7 +94,7 @@ def _silence(case: Case) -> Iterator[Verdict]:
 def _at_maximum_time(case: Case) -> str:
     proofs = promotion_tests(case.spec, case.statistics)
     parts = [
-        f"{test.kind.value} beyond its margin by {test.interval[0]:+.4f} to {test.interval[1]:+.4f}"
+        f"{test.kind.value} beyond its margin by {100 * test.interval[0]:+.2f} to {100 * test.interval[1]:+.2f} points"
         for test in proofs
         if test.interval is not None
     ]

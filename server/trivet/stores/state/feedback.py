@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from trivet.stores.state.database import insert_missing, now, replace_row
 from trivet.stores.state.schema import counters, feedback
-from trivet.types.rollout_state import Feedback, StoredFeedback
+from trivet.types.rollout_state import Feedback
 
 _FIELDS = tuple(Feedback.__dataclass_fields__)
 
@@ -28,12 +28,6 @@ def get(connection: Connection, tenant: str, request_id: str) -> Feedback | None
     one = (feedback.c.tenant == tenant, feedback.c.request_id == request_id)
     row = connection.execute(select(feedback).where(*one)).one_or_none()
     return None if row is None else _feedback(row)
-
-
-def after(connection: Connection, number: int, limit: int) -> list[StoredFeedback]:
-    """What came or changed after that number, in order."""
-    query = select(feedback).where(feedback.c.number > number).order_by(feedback.c.number).limit(limit)
-    return [StoredFeedback(row.number, _feedback(row)) for row in connection.execute(query)]
 
 
 def _next_number(connection: Connection) -> int:

@@ -32,7 +32,6 @@ from trivet.types.rollout_state import (
     ObservationBatch,
     RolloutRecord,
     StoredBatch,
-    StoredFeedback,
     Transition,
 )
 
@@ -150,9 +149,6 @@ class StateStore:
     async def add_feedback(self, feedback_: Feedback) -> bool:
         bounds.check_feedback(feedback_)
         return await self._database.run(partial(feedback.add, said=feedback_))
-
-    async def feedback_after(self, number: int, limit: int = 1000) -> Sequence[StoredFeedback]:
-        return await self._database.run(partial(feedback.after, number=number, limit=bounds.rows(limit)))
 
     async def feedback(self, tenant: str, request_id: str) -> Feedback | None:
         return await self._database.run(partial(feedback.get, tenant=tenant, request_id=request_id))

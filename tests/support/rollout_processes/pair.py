@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.support.rollout_worker import BAD_DIGEST, LEASE_SECONDS, work
+from tests.support.rollout_processes.worker import BAD_DIGEST, LEASE_SECONDS, work
 from tests.support.rollout_world import ROUTE, SPEC
 from trivet.rollouts.control.audit import repeat
 from trivet.rollouts.control.records import move_to, position_of, spec_of
@@ -33,7 +33,7 @@ class Pair:
     """Two workers and a store, on which one rollout follows the other, in turn a good and a bad one."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        _PROCESSES.set_forkserver_preload(["tests.support.rollout_worker"])
+        _PROCESSES.set_forkserver_preload(["tests.support.rollout_processes.worker"])
         self.store = StateStore.open(url)
         self._url = url
         self._folder = folder

@@ -1,0 +1,1 @@
+"""Rollouts in processes that are killed."""
