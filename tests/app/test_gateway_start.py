@@ -37,7 +37,7 @@ async def test_health_and_refusals_come_before_the_engines(tmp_path: Path, monke
     gateway, config = new_gateway(tmp_path)
     addresses: dict[str, str] = {}
     reached = asyncio.Event()
-    listen = gateway._listen
+    listen = gateway._doors.open
 
     async def listening() -> dict[str, str]:
         addresses.update(await listen())
@@ -47,8 +47,8 @@ async def test_health_and_refusals_come_before_the_engines(tmp_path: Path, monke
         reached.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(gateway, "_listen", listening)
-    monkeypatch.setattr(gateway, "_start_components", never)
+    monkeypatch.setattr(gateway._doors, "open", listening)
+    monkeypatch.setattr("trivet.app.gateway.gateway.start_components", never)
     starting = asyncio.create_task(gateway.start())
     await asyncio.wait_for(reached.wait(), 60)
     async with (

@@ -107,5 +107,8 @@ class TellingTable(RouteTable):
 
 if __name__ == "__main__":
     die_with_parent()
-    with patch("trivet.app.gateway.Engines", ScriptedEngines), patch("trivet.app.gateway.RouteTable", TellingTable):
+    with (
+        patch("trivet.app.gateway.components.Engines", ScriptedEngines),
+        patch("trivet.app.gateway.components.RouteTable", TellingTable),
+    ):
         main(sys.argv[1:], prog_name="trivet")
