@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ def test_defaults_are_the_specifications_own(tmp_path: Path, data: Data) -> None
     kinds = [one for one in DEFAULT_GUARDRAILS if one.kind is not GuardrailKind.FEEDBACK]
     expected = RolloutSpec("ask", "old", "new", "a" * 64, "b" * 64, guardrails=tuple(kinds))
     assert spec_of(tmp_path, data) == expected
+    data["routes"]["ask"]["rollout"]["shadow"] = {"time": "1h"}
+    assert spec_of(tmp_path, data) == replace(expected, shadow_seconds=3600.0, shadow_share=0.1)
 
 
 def test_the_arms_of_all_rollouts_have_their_places_for_adapters(tmp_path: Path, data: Data) -> None:
@@ -98,14 +101,15 @@ def test_everything_can_be_said(tmp_path: Path, data: Data) -> None:
     data["routes"]["ask"]["rollout"] |= {
         "start": "automatic", "steps": ["10%", 0.5], "alpha": 0.1, "promotion_alpha": "10%", "minimum_time": "15m",
         "minimum_units": 40, "smoke_units": 5, "maximum_time": "2d", "silence": "90s", "warming_time": "1h", "soak": 30,
-        "approval": "promotion", "shadow": {"time": "1h", "share": "5%"}, "holdout": 0.05, "most_without_unit": "1%",
-        "stable_slowdown": 2.0,
+        "approval": "promotion", "shadow": {"time": "1h", "share": "5%", "max_running": 3, "load": "20%"},
+        "holdout": 0.05, "most_without_unit": "1%", "stable_slowdown": 2.0,
         "guardrails": {"error": {"margin": "2%"}, "total": {"margin": 0.1, "slower": 1.5, "required": True}},
     }  # fmt: skip
     assert told(tmp_path, data) == []
     spec = spec_of(tmp_path, data)
     assert (spec.steps, spec.minimum_seconds, spec.maximum_seconds) == ((0.1, 0.5), 900.0, 172_800.0)
     assert (spec.silence_seconds, spec.warming_seconds, spec.soak_seconds) == (90.0, 3600.0, 30.0)
+    assert (spec.shadow_running, spec.shadow_load) == (3, 0.2)
     assert (spec.shadow_seconds, spec.shadow_share, spec.most_without_unit) == (3600.0, 0.05, 0.01)
     assert spec.guardrails == (
         Guardrail(GuardrailKind.ERROR, margin=0.02, required=True),
@@ -151,6 +155,10 @@ def test_all_that_is_wrong_is_told_at_once_with_its_place(tmp_path: Path, data: 
         ({"start": "now"}, "start: expected 'manual' or 'automatic'"),
         ({"guardrails": {"speed": {}}}, "guardrails.speed"),
         ({"guardrails": {"shadow_agreement": {"tolerance": 0.1}, "error": {}}}, "guardrails: shadow_agreement without"),
+        ({"shadow": {"time": "1h", "load": 0}}, "shadow.load: 0.0, expected a number from 0.01 to 1"),
+        ({"shadow": {"time": "1h", "max_running": 0}}, "shadow.max_running: expected at least 1"),
+        ({"shadow": {"time": "8d"}}, "maximum_time: 604800.0, expected more than shadow.time, 691200.0"),
+        ({"shadow": {"share": 0.1}}, "shadow.time"),
         ({"holdout": 0.6}, "holdout: 0.6, expected a number from 0 to 0.5"),
         ({"stages": []}, "stages: unknown field, did you mean steps?"),
     ],

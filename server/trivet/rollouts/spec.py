@@ -92,8 +92,8 @@ class RolloutSpec:
     warming_seconds: float = 600.0
     shadow_seconds: float = 0.0
     shadow_share: float = 0.0
-    shadow_running: int = 2
-    shadow_load: float = 0.25
+    shadow_running: int = 1
+    shadow_load: float = 0.1
     soak_seconds: float = 3600.0
     approval: Approval = Approval.NEVER
     holdout: float = 0.0

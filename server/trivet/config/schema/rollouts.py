@@ -66,8 +66,8 @@ class ShadowSection(Section):
 
     time: SomeSeconds
     share: Share = 0.1
-    max_running: Count = 2
-    load: Share = 0.25
+    max_running: Count = 1
+    load: Share = 0.1
 
 
 class RolloutSection(Section):
