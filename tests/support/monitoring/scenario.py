@@ -42,9 +42,8 @@ def write_config(folder: Path) -> Path:
     for version in ("98", "99"):
         copy = folder / "adapters" / "json-answer" / version
         shutil.copytree(folder / "adapters" / "json-answer" / "1", copy)
-        (copy / "adapter.yaml").write_text(
-            (copy / "adapter.yaml").read_text().replace("version: 1", f"version: {version}", 1)
-        )
+        manifest = yaml.safe_load((copy / "adapter.yaml").read_text())
+        (copy / "adapter.yaml").write_text(yaml.safe_dump({**manifest, "version": version}))
     weights = next(copy.glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-8])
     config = yaml.safe_load((ROOT / "trivet.yaml").read_text())
