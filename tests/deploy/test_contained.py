@@ -53,7 +53,7 @@ def contained(embedding_cache: Path, tmp_path_factory: pytest.TempPathFactory) -
     shutil.copytree(embedding_cache, data / "cache" / "embedding")
     for path in (data, *data.rglob("*")):
         os.chown(path, USER, USER)
-    serve = [sys.executable, "-m", "trivet.cli", "serve", "--config", ROOT / "trivet.yaml"]
+    serve: list[str | Path] = [sys.executable, "-m", "trivet.cli", "serve", "--config", ROOT / "trivet.yaml"]
     serve += ["--data-dir", "/var/lib/trivet", "--log-format", "json"]
     for option in ("--listen", "--admin-listen", "--metrics-listen"):
         serve += [option, "127.0.0.1:0"]
