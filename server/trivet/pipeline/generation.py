@@ -80,8 +80,9 @@ class GenerationPipeline:
             raise
         assert account.finish is not None
         receipt = self._close(account, charge, sink, "OK")
-        self._shadow.offer(call, receipt, text)
-        return Answer(text, account.finish, passages, receipt, "".join(account.reasoning), account.tool_calls)
+        answer = Answer(text, account.finish, passages, receipt, "".join(account.reasoning), account.tool_calls)
+        self._shadow.offer(call, answer)
+        return answer
 
     def refuse(self, call: GenerateCall, error: BaseException) -> Receipt:
         """The receipt of a request that was refused before all of it was understood."""

@@ -20,6 +20,7 @@ from trivet.routing.arms import is_shadowed
 from trivet.rpc.wire import LOWEST_PRIORITY
 from trivet.testing import ScriptedBackend
 from trivet.types.budget import Limit, LimitSet, Owner, Period, Unit
+from trivet.types.generation import RequestedCall
 from trivet.types.receipt import Receipt, ShadowPair, UnitSource
 from trivet.types.request import KeyRole
 from trivet.types.variant import CacheScope
@@ -74,6 +75,19 @@ async def test_the_same_text_agrees_wholly(served: Gateway, candidate: ScriptedB
     (copy,) = copies(served)
     assert copy.shadow_pair is not None
     assert (copy.shadow_pair.equal, copy.shadow_pair.agreement) == (True, 1.0)
+
+
+async def test_functions_that_are_to_be_called_are_compared_and_their_ids_are_not(
+    served: Gateway, candidate: ScriptedBackend
+) -> None:
+    candidate.script = served.backend.script = ["well"]
+    for real, copy, equal in (("{}", "{}", True), ("{}", '{"at": 1}', False)):
+        served.backend.tool_calls = (RequestedCall("look", real, id="a"),)
+        candidate.tool_calls = (RequestedCall("look", copy, id="b"),)
+        await ask(served)
+        pair = copies(served)[-1].shadow_pair
+        assert pair is not None
+        assert pair.equal is equal
 
 
 async def test_a_copy_asks_what_its_original_asked(served: Gateway, candidate: ScriptedBackend) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from trivet.routing.table import Resolution
+from trivet.types.generation import RequestedCall
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall
 
@@ -40,7 +42,7 @@ class Unseen:
 
 @dataclass(slots=True, eq=False)
 class Copy:
-    """A copy that runs. It holds the request, and the real answer's `text`, until it has ended.
+    """A copy that runs. It holds the request, and what the real answer `said`, until it has ended.
 
     `real`: the original's receipt. `limit`: it gives way above so many requests at once, copies included.
     """
@@ -48,7 +50,7 @@ class Copy:
     call: GenerateCall
     resolution: Resolution
     real: Receipt
-    text: str
+    said: str
     limit: float
     task: asyncio.Task[None] | None = None
 
@@ -56,6 +58,14 @@ class Copy:
         """Abort it."""
         if self.task is not None:
             self.task.cancel()
+
+
+def said(text: str, calls: Iterable[RequestedCall]) -> str:
+    """All that an answer says, to be held against another: its text and the functions that it asks to have called.
+
+    Not the calls' ids, which are drawn, nor what was thought.
+    """
+    return "\n".join([text, *(f"{call.name}({call.arguments})" for call in calls)])
 
 
 def copied(call: GenerateCall, now: float, max_duration: float) -> GenerateCall:

@@ -17,11 +17,12 @@ from trivet.metering.prices import Price
 from trivet.pipeline.admission import Admission
 from trivet.pipeline.answer.answering import Answering, mark_rollout
 from trivet.pipeline.answer.form import format_valid
-from trivet.pipeline.shadow.copy import Copy, SparePlace, Unseen, copied
+from trivet.pipeline.shadow.copy import Copy, SparePlace, Unseen, copied, said
 from trivet.ports import ReceiptSink
 from trivet.rollouts.agreement import pair_of
 from trivet.routing.arms import is_shadowed
 from trivet.routing.table import Resolution, RouteTable
+from trivet.types.answer import Answer
 from trivet.types.receipt import Receipt, UnitSource
 from trivet.types.request import GenerateCall
 from trivet.types.rollout import RouteRollout
@@ -67,13 +68,13 @@ class ShadowTraffic:
         """Copies that were not told to end."""
         return len(self._copies)
 
-    def offer(self, call: GenerateCall, receipt: Receipt, text: str) -> None:
-        """A real request was answered with `text`: copy it if it is drawn and there is room. Returns at once.
+    def offer(self, call: GenerateCall, answer: Answer) -> None:
+        """A real request was answered: copy it if it is drawn and there is room. Returns at once.
 
         Never raises into the request: what goes wrong with a copy is not its original's.
         """
         try:
-            self._offer(call, receipt, text)
+            self._offer(call, answer)
         except Exception:
             logger.exception("a request of route %s could not be copied", call.route)
 
@@ -91,10 +92,10 @@ class ShadowTraffic:
             self._end(copy, STATE_ENDED)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _offer(self, call: GenerateCall, receipt: Receipt, text: str) -> None:
+    def _offer(self, call: GenerateCall, answer: Answer) -> None:
         route = self._routes.routes.get(call.route)
         rollout = None if route is None else route.rollout
-        if route is None or rollout is None or not _is_drawn(rollout, call, receipt):
+        if route is None or rollout is None or not _is_drawn(rollout, call, answer.receipt):
             return
         candidate = route.variants[rollout.candidate]
         refusal = self._refusal(rollout, route, candidate)
@@ -103,7 +104,7 @@ class ShadowTraffic:
             return
         resolution = Resolution(route, candidate, call.unit_id, UnitSource.REQUEST)
         call = copied(call, asyncio.get_running_loop().time(), route.max_duration)
-        copy = Copy(call, resolution, receipt, text, self._limit(rollout))
+        copy = Copy(call, resolution, answer.receipt, said(answer.text, answer.tool_calls), self._limit(rollout))
         copy.task = asyncio.create_task(self._run(copy), name="shadow")
         self._copies.append(copy)
         self._tasks.add(copy.task)
@@ -154,13 +155,13 @@ class ShadowTraffic:
             async with asyncio.timeout_at(call.deadline):
                 text, _ = await self._answering.answer(call, copy.resolution, SparePlace(), account, Unseen())
                 account.format_valid = await format_valid(call, copy.resolution.route, copy.resolution.variant, text)
-                return text
+                return said(text, account.tool_calls)
         except TimeoutError as error:
             raise DeadlineExceeded("the copy had as long as its original, and was not answered") from error
 
     def _close(self, copy: Copy, account: Account, code: str, text: str | None) -> None:
         price = self._prices.get(copy.resolution.variant.backend)
-        account.shadow_pair = pair_of(copy.real, copy.text, code=code, text=text, format_valid=account.format_valid)
+        account.shadow_pair = pair_of(copy.real, copy.said, code=code, text=text, format_valid=account.format_valid)
         receipt = account.close(code=code, now=asyncio.get_running_loop().time(), price=price)
         self._sink.record(receipt, account.token_gaps)
 
