@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from trivet.types.adapter import DesiredAdapter, StagedAdapter
 from trivet.types.corpus import CorpusReport
-from trivet.types.generation import BackendRequest, Chunk
+from trivet.types.generation import BackendRequest, Chunk, MachineAccount, MachineCharge, MachineState
 from trivet.types.passage import (
     Acknowledgement,
     BuildProgress,
@@ -18,6 +18,30 @@ from trivet.types.passage import (
 )
 from trivet.types.receipt import Receipt
 from trivet.types.variant import VersionRef
+
+
+class MachineMeter(Protocol):
+    """Shares out the time of the machine that an engine runs on. Times: nanoseconds of `time.monotonic_ns`."""
+
+    def enter(self, state: MachineState, now: int) -> None:
+        """The machine is in another state."""
+        ...
+
+    def begin(self, key: Hashable, account: MachineAccount, prompt_tokens: int, now: int) -> None:
+        """A request is in the engine, and will have `end`."""
+        ...
+
+    def output(self, key: Hashable, tokens: int, computed: int | None, *, last: bool) -> None:
+        """A step brought tokens of a request; with its first, how many prompt tokens were computed for it."""
+        ...
+
+    def step(self, prompt_tokens: int, now: int) -> None:
+        """A step is over, in which so many prompt tokens were computed."""
+        ...
+
+    def end(self, key: Hashable, now: int) -> MachineCharge | None:
+        """A request has left the engine: what it is charged; None if it had no first token."""
+        ...
 
 
 class Backend(Protocol):

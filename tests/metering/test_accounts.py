@@ -14,8 +14,8 @@ from trivet.metering.metrics import Metrics
 from trivet.metering.prices import Price
 from trivet.metering.receipt_log import ReceiptLog, from_json, to_json
 from trivet.metering.sink import Sink
-from trivet.types.generation import Chunk, EngineTimes, FinishReason
-from trivet.types.receipt import Receipt, UnitSource
+from trivet.types.generation import Chunk, EngineTimes, FinishReason, MachineCharge
+from trivet.types.receipt import Cost, Receipt, UnitSource
 from trivet.types.request import GenerateCall, Message
 from trivet.types.variant import RetrievalSettings, Variant, VersionRef
 
@@ -92,6 +92,23 @@ def test_what_no_engine_told_is_absent() -> None:
     told = to_json(receipt).keys()
     assert not {"engine_queue_ms", "prefill_ms", "decode_ms", "preemptions"} & told
     assert to_json(replace(receipt, preemptions=0))["preemptions"] == 0
+
+
+def test_a_machines_time_stands_in_place_of_tokens(tmp_path: Path) -> None:
+    account = in_engine(finish=FinishReason.STOP)
+    account.resolve(VARIANT, 7, UnitSource.REQUEST)
+    account.charge_time(MachineCharge(prefill=700, decode=1300))
+    receipt = account.close(code="OK", now=100.115, price=None)
+    assert receipt.cost == Cost(prefill=700, decode=1300)
+    assert (receipt.cost.total, receipt.cost.basis) == (2000, "machine")
+    data = to_json(receipt)
+    assert data["cost"] == {"prefill": 700, "decode": 1300, "total": 2000, "basis": "machine"}
+    assert from_json(data) == receipt
+    assert (served().cost.basis, Cost().basis) == ("tokens", "")
+    registry = CollectorRegistry()
+    Sink(Metrics(registry), ReceiptLog(tmp_path / "r.jsonl"), lambda: ["support"]).record(receipt)
+    labels = {"route": "support", "variant": "rag", "component": "decode"}
+    assert registry.get_sample_value("trivet_cost_usd_total", labels) == pytest.approx(1300e-9)
 
 
 def test_waiting_for_a_slot_is_not_the_gateways_own_time() -> None:

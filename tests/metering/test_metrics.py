@@ -14,13 +14,15 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from trivet.metering import adapter_gauge
 from trivet.metering.adapter_gauge import AdapterGauge
+from trivet.metering.machine.counters import MachineCounters
+from trivet.metering.machine.machine_time import MachineTime
 from trivet.metering.metrics import CODES, REQUEST_BUCKETS, STAGE_BUCKETS, TOKEN_BUCKETS, Metrics
-from trivet.metering.prices import Price
+from trivet.metering.prices import NANO, Price
 from trivet.metering.route_gauges import RouteGauges
 from trivet.metering.warmup_account import WarmupAccount
 from trivet.metering.weighted_histogram import WeightedHistogram
 from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier
-from trivet.types.generation import Chunk
+from trivet.types.generation import Chunk, MachineState
 from trivet.types.variant import RetrievalSettings, Route, Variant, VersionRef
 
 BARE = Variant("bare", "local", VersionRef("p", "1"))
@@ -136,3 +138,17 @@ def test_what_no_request_asked_for_has_an_account_of_its_own() -> None:
     assert value("cost_usd_total", "local", "priming", component="input") == pytest.approx(36 * 2.0 / 1e6)
     assert value("tokens_total", "free", "priming", kind="input_uncached") == 10
     assert value("cost_usd_total", "free", "priming", component="input") is None
+
+
+def test_what_a_machine_costs_is_counted_up_to_the_scrape() -> None:
+    registry, now = CollectorRegistry(), 0
+    machine = MachineTime(rate=3_600 * NANO, prompt_weight=100, now=0)  # a dollar a second
+    with running_loop() as loop:
+        registry.register(MachineCounters(loop, {"local": machine}, lambda: now))
+        now = 3 * NANO
+        loop.call_soon_threadsafe(machine.enter, MachineState.UP, now)
+        now = 8 * NANO
+        for name in ("machine_seconds", "machine_cost_usd"):
+            for account, expected in (("down", 3), ("idle", 5), ("requests", 0)):
+                labels = {"backend": "local", "account": account}
+                assert registry.get_sample_value(f"trivet_{name}_total", labels) == expected

@@ -39,6 +39,7 @@ def embedded_settings(config: Config, folder: DataFolder, name: str) -> Embedded
         reasoning_parser=backend.reasoning_parser,
         tool_parser=backend.tool_parser,
         hang_timeout=backend.hang_timeout,
+        count_steps=name in config.file.machines,
         trials=_trial_limits(config.file.schemas, len({key.tenant for key in config.file.keys}) or 1),
     )
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
+from trivet.app.accounts.machines import machine_times
 from trivet.app.backend import embedded_settings, restart_settings
 from trivet.app.progress import Progress
 from trivet.app.supervision.supervisor import Supervisor
@@ -27,9 +28,13 @@ class Engines:
 
     def __init__(self, config: Config, folder: DataFolder, metrics: Metrics, on_start: Callable[[str], None]) -> None:
         """`on_start` is told the name of each engine that has come up, after a death too."""
+        self.machines = machine_times(config)
         self.backends: Mapping[str, EmbeddedVllm] = {
             name: EmbeddedVllm(
-                embedded_settings(config, folder, name), partial(_tell, name, on_start), partial(_tried, metrics, name)
+                embedded_settings(config, folder, name),
+                partial(_tell, name, on_start),
+                partial(_tried, metrics, name),
+                self.machines.get(name),
             )
             for name in config.file.backends
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 from trivet.backends.answer_parser import AnswerParser
 from trivet.errors import GenerationFailed
@@ -11,6 +11,12 @@ from trivet.types.generation import Chunk, EngineTimes, FinishReason
 
 # Any other is no end of an answer: vLLM says "error", "abort" and "repetition" too, and may say more some day.
 FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+
+
+class OnOutput(Protocol):
+    """Told of each output: see `ports.MachineMeter.output`."""
+
+    def __call__(self, tokens: int, computed: int | None, *, last: bool) -> None: ...
 
 
 class Coalescer:
@@ -28,7 +34,10 @@ class Coalescer:
         seconds: float,
         input_tokens: int,
         parser: AnswerParser | None = None,
+        on_output: OnOutput | None = None,
     ) -> None:
+        """`on_output` is told of each output: its tokens, with the first also how many of the prompt's were computed,
+        and whether it is the last."""
         self.finished = False  # nothing is left to fetch
         self.ended = False  # in the engine, where nothing is left to abort
         self.waited = 0.0  # seconds, before the engine was given it
@@ -36,6 +45,8 @@ class Coalescer:
         self._limit = tokens
         self._seconds = seconds
         self._input_tokens: int | None = input_tokens
+        self._not_computed: int | None = input_tokens  # until the first output tells how many were cached
+        self._on_output = on_output
         self._cached_tokens: int | None = None
         self._parser = parser
         self._texts: list[str] = []
@@ -67,6 +78,7 @@ class Coalescer:
         self._engine_at = now
         self._cached_tokens = output.num_cached_tokens
         self._stats = output.metrics
+        self._tell(completion, output.num_cached_tokens)
         if completion.finish_reason in FINISH_REASONS:
             self._finish = FINISH_REASONS[completion.finish_reason]
             self.ended = True
@@ -95,6 +107,14 @@ class Coalescer:
     def unread(self) -> Chunk | None:
         """What the engine handed over and nobody fetched, None if nothing; for who leaves."""
         return self._take() if self._tokens else None
+
+    def _tell(self, completion: Any, cached: int) -> None:
+        if self._on_output is None:
+            return
+        computed = None
+        if completion.token_ids and self._not_computed is not None:
+            computed, self._not_computed = self._not_computed - cached, None
+        self._on_output(len(completion.token_ids), computed, last=completion.finish_reason is not None)
 
     def _wake(self) -> None:
         self._due = True

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncGenerator, Callable, Mapping
+import itertools
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from trivet.backends.answer_parser import AnswerParsers
@@ -23,8 +26,9 @@ from trivet.backends.vllm_engine import RETRY_AFTER, EngineStats, VllmEngine
 from trivet.backends.vllm_launch import Launch
 from trivet.backends.vllm_settings import EmbeddedSettings
 from trivet.errors import AdapterRejected, BackendUnavailable, GenerationFailed, InvalidRequest, PromptTooLong
+from trivet.ports import MachineMeter
 from trivet.types.adapter import StagedAdapter
-from trivet.types.generation import BackendRequest, Chunk
+from trivet.types.generation import BackendRequest, Chunk, MachineState
 
 COMPILERS = 2  # one is left to other tenants
 
@@ -39,6 +43,15 @@ class EngineState(Enum):
     DEAD = "dead"
 
 
+_MACHINE = {
+    EngineState.STOPPED: MachineState.DOWN,
+    EngineState.STARTING: MachineState.STARTING,
+    EngineState.LOADING: MachineState.STARTING,
+    EngineState.READY: MachineState.UP,
+    EngineState.DEAD: MachineState.DOWN,
+}
+
+
 class EmbeddedVllm:
     """Implements `ports.Backend`. Call everything from one event loop; `on_state` is told of each new state there.
 
@@ -50,7 +63,9 @@ class EmbeddedVllm:
         settings: EmbeddedSettings,
         on_state: Callable[[EngineState], None] | None = None,
         on_trial: OnTrial = lambda _seconds, _outcome: None,
+        meter: MachineMeter | None = None,
     ) -> None:
+        """`meter`, with `settings.count_steps`, shares out the machine's time."""
         self.block_size = settings.block_size or 16
         self.context_tokens = settings.max_model_len or 0
         self.salts_after_prefix = False
@@ -61,6 +76,8 @@ class EmbeddedVllm:
         self._sockets = EngineSockets(settings.cache_folder, settings.name)
         self._on_state = on_state
         self._on_trial = on_trial
+        self._meter = meter
+        self._numbers = itertools.count()
         self._engine: VllmEngine | None = None
         self._engine_turns = EngineTurns()
         self._trials: SchemaTrials | None = None  # as old as the engine, which has what they found harmless
@@ -149,7 +166,9 @@ class EmbeddedVllm:
             raise PromptTooLong(f"the prompt has {length} tokens, and the context {self.context_tokens}")
         loop, seconds = asyncio.get_running_loop(), self._settings.coalesce_ms / 1000
         parser = None if self._parsers is None else self._parsers.parser_for(request)
-        collector = Coalescer(loop, self._settings.coalesce_tokens, seconds, length, parser)
+        key = next(self._numbers)
+        tell = None if self._meter is None else partial(self._meter.output, key)
+        collector = Coalescer(loop, self._settings.coalesce_tokens, seconds, length, parser, tell)
         schema = None
         if request.json_schema is not None:
             schema = await self._admitted(request.json_schema, request.schema_owner)
@@ -159,22 +178,18 @@ class EmbeddedVllm:
                 await turn.enter_async_context(self._engine_turns.compiling(schema, request.schema_owner))
                 collector.waited = loop.time() - started
             keeps_markers = parser is not None and parser.keeps_markers
-            ticket = await engine.submit(request, lora, schema, collector, keeps_markers)
-            try:
-                while not collector.finished:
-                    try:
-                        chunk = await collector.get()
-                    except GenerationFailed:
-                        raise
-                    except Exception as problem:
-                        raise engine.unavailable() from problem
-                    await turn.aclose()
-                    yield chunk
-            finally:
-                unread = collector.unread()
-                if unread is not None:
-                    request.on_unread(unread)
-                await engine.release(ticket)
+            with self._metered(key, request):
+                ticket = await engine.submit(request, lora, schema, collector, keeps_markers)
+                try:
+                    while not collector.finished:
+                        chunk = await _next_chunk(engine, collector)
+                        await turn.aclose()
+                        yield chunk
+                finally:
+                    unread = collector.unread()
+                    if unread is not None:
+                        request.on_unread(unread)
+                    await engine.release(ticket)
 
     async def load_adapter(self, adapter: StagedAdapter) -> None:
         """Make it resident under its engine name; raises AdapterRejected if the engine refuses it."""
@@ -191,6 +206,25 @@ class EmbeddedVllm:
     async def stats(self) -> EngineStats:
         """The engine's own view of what is unfinished; raises BackendUnavailable."""
         return await self._running().stats()
+
+    @contextlib.contextmanager
+    def _metered(self, key: int, request: BackendRequest) -> Iterator[None]:
+        """Around a request's life in the engine."""
+        meter = self._meter
+        if meter is None:
+            yield
+            return
+        meter.begin(key, request.account, len(request.token_ids), time.monotonic_ns())
+        try:
+            yield
+        finally:
+            charge = meter.end(key, time.monotonic_ns())
+            if charge is not None:
+                request.on_charge(charge)
+
+    def _stepped(self, prompt_tokens: int) -> None:
+        if self._meter is not None:
+            self._meter.step(prompt_tokens, time.monotonic_ns())
 
     async def _admitted(self, schema: Mapping[str, Any], owner: str) -> str:
         self._running()
@@ -232,7 +266,7 @@ class EmbeddedVllm:
 
         if self._abandoned is not None:  # two starts at a time would both want the memory
             await asyncio.wait({self._abandoned})
-        start = Launch(self._settings, self._sockets, loading)
+        start = Launch(self._settings, self._sockets, loading, self._stepped)
         running = in_background(start.run, "vllm-start")
         try:
             llm = await asyncio.shield(running)
@@ -289,5 +323,16 @@ class EmbeddedVllm:
         if state is self.state:
             return
         self.state = state
+        if self._meter is not None:
+            self._meter.enter(_MACHINE[state], time.monotonic_ns())
         if self._on_state is not None:
             self._on_state(state)
+
+
+async def _next_chunk(engine: VllmEngine, collector: Coalescer) -> Chunk:
+    try:
+        return await collector.get()
+    except GenerationFailed:
+        raise
+    except Exception as problem:
+        raise engine.unavailable() from problem

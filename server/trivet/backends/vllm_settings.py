@@ -22,9 +22,10 @@ class EmbeddedSettings:
     `coalesce_ms` milliseconds, whichever is first, its first token alone and at once. `start_method` "fork" starts
     faster, but only before this process has other threads that hold locks, gRPC's above all. An engine without a sign
     of life for `hang_timeout` seconds counts as dead; it gives one between two steps, so no step may take as long.
-    With `trust_remote_code` the Python files in the model's folder are run. `engine_args` are further arguments of
-    vLLM's by name, none of which `trivet.config.engine_arguments` refuses. `reasoning_parser` and `tool_parser`: vLLM's
-    names of what takes answers apart.
+    With `count_steps` it tells what each step computed. With `trust_remote_code` the Python files in the model's
+    folder are run. `engine_args` are further arguments of vLLM's by name, none of which
+    `trivet.config.engine_arguments` refuses. `reasoning_parser` and `tool_parser`: vLLM's names of what takes answers
+    apart.
     """
 
     name: str
@@ -50,5 +51,6 @@ class EmbeddedSettings:
     coalesce_ms: float = 20.0
     cpu_threads: int = 1
     hang_timeout: float = 120.0
+    count_steps: bool = False
     start_method: Literal["spawn", "fork"] = "spawn"
     trials: TrialLimits = field(default_factory=TrialLimits)

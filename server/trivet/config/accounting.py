@@ -17,3 +17,10 @@ def accounting_problems(document: YamlDocument, file: ConfigFile) -> Iterator[st
     for name in file.prices:
         if ("backends", name) not in document.lines:
             yield document.problem(("prices", name), f"no backend of that name; known: {', '.join(file.backends)}")
+    for name in file.machines:
+        if ("backends", name) not in document.lines:
+            yield document.problem(("machines", name), f"no backend of that name; known: {', '.join(file.backends)}")
+        if ("prices", name) in document.lines:
+            yield document.problem(
+                ("machines", name), "has prices, too: expected one of them, or all would be paid twice"
+            )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from trivet.metering.prices import Price
-from trivet.types.generation import Chunk, EngineTimes, FinishReason, RequestedCall
+from trivet.types.generation import Chunk, EngineTimes, FinishReason, MachineCharge, RequestedCall
 from trivet.types.receipt import Cost, Receipt, ShadowPair, UnitSource
 from trivet.types.request import GenerateCall
 from trivet.types.variant import Variant
@@ -36,6 +36,7 @@ class Account:
     first_token: float | None = None
     last_engine_at: float | None = None
     engine: EngineTimes | None = None
+    machine: MachineCharge | None = None
     engine_ended: bool = False  # it has given all that it had, read or not
     input_tokens: int | None = None
     cached_tokens: int | None = None
@@ -194,7 +195,13 @@ class Account:
         until = self.last_engine_at if self.finish is not None and self.last_engine_at is not None else now
         return max(0.0, until - self.submitted)
 
+    def charge_time(self, charge: MachineCharge) -> None:
+        """What the engine's machine took for it costs."""
+        self.machine = charge
+
     def _cost(self, price: Price | None) -> Cost:
+        if self.machine is not None:
+            return Cost(prefill=self.machine.prefill, decode=self.machine.decode)
         if price is None or (self.submitted is None and self.finish is None):
             return Cost()
         return price.cost(

@@ -27,9 +27,7 @@ class ShadowSink:
             metrics.shadow_tokens.labels(*labels, "input_cached").inc(cached)
         if receipt.output_tokens is not None:
             metrics.shadow_tokens.labels(*labels, "output").inc(receipt.output_tokens)
-        for component in ("input", "cached", "output", "retrieval"):
-            value: int | None = getattr(receipt.cost, component)
-            if value is not None:
-                metrics.shadow_cost.labels(*labels, component).inc(value / NANO)
+        for component, value in receipt.cost.parts.items():
+            metrics.shadow_cost.labels(*labels, component).inc(value / NANO)
         self._on_receipt(receipt)
         self._log.append(receipt)

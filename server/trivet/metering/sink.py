@@ -51,10 +51,8 @@ class Sink:
             metrics.tokens.labels(*labels, "output").inc(receipt.output_tokens)
         if receipt.expected_cached_tokens is not None and receipt.input_tokens is not None:
             metrics.expected_cached.labels(*labels).inc(receipt.expected_cached_tokens)
-        for component in ("input", "cached", "output", "retrieval"):
-            value: int | None = getattr(receipt.cost, component)
-            if value is not None:
-                metrics.cost.labels(*labels, component).inc(value / NANO)
+        for component, value in receipt.cost.parts.items():
+            metrics.cost.labels(*labels, component).inc(value / NANO)
         for reason in receipt.degraded:
             metrics.degraded.labels(labels[0], reason).inc()
 

@@ -15,7 +15,7 @@ from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.response_sink import ResponseSink
 from trivet.ports import Backend
 from trivet.routing.table import Resolution
-from trivet.types.generation import BackendRequest, FinishReason
+from trivet.types.generation import BackendRequest, FinishReason, MachineAccount
 from trivet.types.prompt import AssembledPrompt
 from trivet.types.request import GenerateCall
 from trivet.types.variant import CacheScope, Route, Sampling, Variant
@@ -81,6 +81,8 @@ class AnswerStream:
             priority=call.priority,
             schema_owner=owner,
             on_unread=account.add_unread,
+            on_charge=account.charge_time,
+            account=MachineAccount.SHADOW if account.shadow else MachineAccount.REQUESTS,
             tools=call.tools,
             template_variables=prompt.template_variables,
         )

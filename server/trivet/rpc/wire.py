@@ -272,6 +272,9 @@ def receipt_to_proto(receipt: Receipt) -> receipt_pb2.Receipt:
             cached=receipt.cost.cached,
             output=receipt.cost.output,
             retrieval=receipt.cost.retrieval,
+            prefill=receipt.cost.prefill,
+            decode=receipt.cost.decode,
+            basis=receipt.cost.basis,
             total=receipt.cost.total,
         ),
     )

@@ -20,6 +20,35 @@ class FinishReason(Enum):
     ERROR = "error"
 
 
+class MachineAccount(Enum):
+    """What a machine's time goes to. The first three are those of requests."""
+
+    REQUESTS = "requests"
+    SHADOW = "shadow"
+    WARMUP = "warmup"
+    UNATTRIBUTED = "unattributed"
+    """Of requests that were cancelled before their first token, and of what was computed twice."""
+    IDLE = "idle"
+    STARTING = "starting"
+    DOWN = "down"
+
+
+class MachineState(Enum):
+    """Whether it can work."""
+
+    UP = "up"
+    STARTING = "starting"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineCharge:
+    """What the time that one request took costs; nano-USD."""
+
+    prefill: int
+    decode: int
+
+
 @dataclass(frozen=True, slots=True)
 class BackendRequest:
     """Token ids in. `adapter` is an engine name (`name@version#digest12`), None for the base model.
@@ -28,8 +57,9 @@ class BackendRequest:
     `unsalted_tokens` tokens: these all requests of the adapter share, where the backend can tell them apart.
     `schema_owner`: the tenant whose schema it is, empty for the operator's; nothing that is computed for it is another
     owner's. `on_unread` is told, when a reader leaves before the
-    end, of what the engine had handed over by then and nobody had fetched. `tools` and `template_variables`: what the
-    prompt was made with, by which the answer is taken apart.
+    end, of what the engine had handed over by then and nobody had fetched; `on_charge`, at the end, of what it costs on
+    a machine whose time is shared out. `account`: whose that is. `tools` and `template_variables`: what the prompt was
+    made with, by which the answer is taken apart.
     """
 
     request_id: str
@@ -42,6 +72,8 @@ class BackendRequest:
     priority: int = 0
     schema_owner: str = ""
     on_unread: Callable[[Chunk], None] = lambda _: None
+    on_charge: Callable[[MachineCharge], None] = lambda _: None
+    account: MachineAccount = MachineAccount.REQUESTS
     tools: tuple[Tool, ...] = ()
     template_variables: Mapping[str, Any] = field(default_factory=dict)
 

@@ -22,20 +22,40 @@ class UnitSource(Enum):
     """A tester chose the variant."""
 
 
+COMPONENTS = ("input", "cached", "output", "retrieval", "prefill", "decode")  # of a cost
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Nano-USD (1e-9 USD). A part is None where its tokens are not known; `total` is the sum of the known parts."""
+    """Nano-USD (1e-9 USD). A part is None where it is not known; `total` is the sum of the known parts.
+
+    By tokens: `input` (not cached), `cached`, `output`. By the machine's time: `prefill`, `decode`.
+    """
 
     input: int | None = None
     cached: int | None = None
     output: int | None = None
     retrieval: int | None = None
+    prefill: int | None = None
+    decode: int | None = None
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """The known ones, by name."""
+        found = ((name, getattr(self, name)) for name in COMPONENTS)
+        return {name: value for name, value in found if value is not None}
 
     @property
     def total(self) -> int | None:
         """Sum of the parts; None if no part is known."""
-        known = [part for part in (self.input, self.cached, self.output, self.retrieval) if part is not None]
-        return sum(known) if known else None
+        return sum(parts.values()) if (parts := self.parts) else None
+
+    @property
+    def basis(self) -> str:
+        """What it was charged by: `tokens`, `machine`, or empty where nothing is known."""
+        if self.prefill is not None or self.decode is not None:
+            return "machine"
+        return "tokens" if self.parts else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ COLLECTED = {
     "trivet_rollout_weight": ("gauge", {"route", "variant"}),
     "trivet_route_revision": ("gauge", {"route"}),
     "trivet_budget_used_ratio": ("gauge", {"owner", "name", "per", "unit"}),
+    "trivet_machine_seconds_total": ("counter", {"backend", "account"}),
+    "trivet_machine_cost_usd_total": ("counter", {"backend", "account"}),
     "trivet_variant_info": ("gauge", {"route", "variant", "backend", "adapter", "prompt", "index"}),
 }
 

@@ -127,15 +127,21 @@ class Receipt(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., route: _Optional[str] = ..., variant: _Optional[str] = ..., rollout_revision: _Optional[int] = ..., unit_source: _Optional[_Union[UnitSource, str]] = ..., backend: _Optional[str] = ..., adapter: _Optional[str] = ..., adapter_digest: _Optional[str] = ..., prompt: _Optional[str] = ..., index: _Optional[str] = ..., snapshot: _Optional[str] = ..., passage_ids: _Optional[_Iterable[str]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., code: _Optional[str] = ..., input_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., expected_cached_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., queue_ms: _Optional[float] = ..., retrieval_ms: _Optional[float] = ..., ttft_ms: _Optional[float] = ..., prefill_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., gateway_ms: _Optional[float] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., retrieval_confidence: _Optional[float] = ..., example_ids: _Optional[_Iterable[str]] = ..., adapter_wait_ms: _Optional[float] = ..., rollout: _Optional[str] = ..., rollout_step: _Optional[int] = ..., unit_hash: _Optional[str] = ..., text_hash: _Optional[str] = ..., cold: _Optional[bool] = ..., shadow: _Optional[bool] = ..., format_valid: _Optional[bool] = ..., engine_queue_ms: _Optional[float] = ..., preemptions: _Optional[int] = ..., budget_warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Cost(_message.Message):
-    __slots__ = ("input", "cached", "output", "retrieval", "total")
+    __slots__ = ("input", "cached", "output", "retrieval", "total", "prefill", "decode", "basis")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     CACHED_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
+    PREFILL_FIELD_NUMBER: _ClassVar[int]
+    DECODE_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
     input: int
     cached: int
     output: int
     retrieval: int
     total: int
-    def __init__(self, input: _Optional[int] = ..., cached: _Optional[int] = ..., output: _Optional[int] = ..., retrieval: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
+    prefill: int
+    decode: int
+    basis: str
+    def __init__(self, input: _Optional[int] = ..., cached: _Optional[int] = ..., output: _Optional[int] = ..., retrieval: _Optional[int] = ..., total: _Optional[int] = ..., prefill: _Optional[int] = ..., decode: _Optional[int] = ..., basis: _Optional[str] = ...) -> None: ...

@@ -24,6 +24,7 @@ from trivet.app.rollouts.serving import Rollouts
 from trivet.app.supervision.warmup import Warmup
 from trivet.errors import BackendUnavailable
 from trivet.metering.adapter_gauge import AdapterGauge
+from trivet.metering.machine.counters import MachineCounters
 from trivet.metering.exposition import MetricsListener
 from trivet.metering.route_gauges import RouteGauges
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
@@ -76,7 +77,9 @@ async def start_components(
     adapters = adapter_manager(
         base.config, folder, engines.backends[with_adapters], demand, state.desired_adapters, base.metrics
     )
-    base.registry.register(AdapterGauge(asyncio.get_running_loop(), adapters.statuses))
+    loop = asyncio.get_running_loop()
+    base.registry.register(AdapterGauge(loop, adapters.statuses))
+    base.registry.register(MachineCounters(loop, engines.machines))
     declarations = Declarations(state, adapters.source_digest)
     declared = await declarations.declare(base.config, prompts.digest)
     routes = RouteTable(declared.routes)

@@ -53,6 +53,7 @@ def engine_arguments(settings: EmbeddedSettings, on_cpu: bool, logging_config: P
         tensor_parallel_size=settings.tensor_parallel_size,
         pipeline_parallel_size=settings.pipeline_parallel_size,
         enable_prefix_caching=True,
+        enable_logging_iteration_details=settings.count_steps,
         scheduling_policy="priority",
         # Without this a weak model burns its tokens on blanks between the braces.
         structured_outputs_config=StructuredOutputsConfig(backend=GRAMMAR_BACKEND, disable_any_whitespace=True),

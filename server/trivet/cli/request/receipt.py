@@ -32,7 +32,9 @@ def receipt(target: Target, request_id: str, as_json: bool) -> None:
     width = max(map(len, found))
     for name, value in found.items():
         if isinstance(value, dict):
-            value = ", ".join(f"{part} {amount:,}" for part, amount in value.items()) + " (billionths of a dollar)"
+            basis = value.pop("basis", "")
+            parts = ", ".join(f"{part} {amount:,}" for part, amount in value.items())
+            value = f"{parts} (billionths of a dollar, by {basis})" if parts else ""
         elif isinstance(value, list):
             value = ", ".join(map(str, value))
         elif isinstance(value, float):

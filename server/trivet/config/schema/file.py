@@ -13,7 +13,7 @@ from trivet.config.schema.budgets import BudgetsSection
 from trivet.config.schema.indexes import Documents, Qdrant, QuotasSection
 from trivet.config.schema.rollouts import StateSection
 from trivet.config.schema.routes import RouteSection
-from trivet.config.schema.server import Admission, Key, Price, Schemas, Server
+from trivet.config.schema.server import Admission, Key, Machine, Price, Schemas, Server
 
 
 class ConfigFile(Section):
@@ -35,4 +35,5 @@ class ConfigFile(Section):
     budgets: BudgetsSection = BudgetsSection()
     state: StateSection = StateSection()
     prices: dict[Name, Price] = {}
+    machines: dict[Name, Machine] = {}
     routes: Annotated[dict[Name, RouteSection], Field(min_length=1)]

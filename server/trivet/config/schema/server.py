@@ -112,3 +112,13 @@ class Price(Section):
     cached_per_million_tokens: NotNegative
     output_per_million_tokens: NotNegative
     retrieval_per_thousand_searches: NotNegative = 0.0
+
+
+class Machine(Section):
+    """What the machine of a backend costs, whose time is shared out among its requests.
+
+    `prompt_token_weight`: how much of it a prompt token takes that is computed, where an output token takes 1.
+    """
+
+    usd_per_hour: Positive
+    prompt_token_weight: Annotated[float, Field(ge=0.001, le=1)] = 0.1

@@ -45,12 +45,12 @@ def from_json(data: dict[str, Any]) -> Receipt:
         pair = dict(fields["shadow_pair"])
         fields["shadow_pair"] = ShadowPair(**{**pair, "degraded": tuple(pair.get("degraded", ()))})
     cost = dict(fields.pop("cost", {}))
-    cost.pop("total", None)
+    for derived in ("total", "basis"):
+        cost.pop(derived, None)
     for name in ("passage_ids", "degraded", "example_ids", "budget_warnings"):
         fields[name] = tuple(fields.get(name, ()))
     return Receipt(cost=Cost(**cost), **fields)
 
 
-def _cost_to_json(cost: Cost) -> dict[str, int]:
-    parts = {"input": cost.input, "cached": cost.cached, "output": cost.output, "retrieval": cost.retrieval}
-    return {name: value for name, value in {**parts, "total": cost.total}.items() if value is not None}
+def _cost_to_json(cost: Cost) -> dict[str, int | str]:
+    return {**cost.parts, "total": sum(cost.parts.values()), "basis": cost.basis} if cost.parts else {}

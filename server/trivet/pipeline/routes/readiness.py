@@ -13,7 +13,7 @@ from trivet.pipeline.assembly import Assemblers
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.ports import Backend
 from trivet.routing.required import required_variants
-from trivet.types.generation import BackendRequest, Chunk
+from trivet.types.generation import BackendRequest, Chunk, MachineAccount
 from trivet.types.variant import CacheScope, Route, Sampling, Variant, VersionRef
 
 RETRY_DOWN = 5.0
@@ -96,6 +96,7 @@ class Readiness:
                     token_ids=prefix.token_ids,
                     sampling=Sampling(max_tokens=1),
                     adapter=engine_name,
+                    account=MachineAccount.WARMUP,
                 )
                 slot = self._slots[backend.name].enter(engine_name)
                 async with slot, aclosing(backend.generate(request)) as chunks:
