@@ -24,8 +24,8 @@ from trivet.app.rollouts.serving import Rollouts
 from trivet.app.supervision.warmup import Warmup
 from trivet.errors import BackendUnavailable
 from trivet.metering.adapter_gauge import AdapterGauge
-from trivet.metering.machine.counters import MachineCounters
 from trivet.metering.exposition import MetricsListener
+from trivet.metering.machine.counters import MachineCounters
 from trivet.metering.route_gauges import RouteGauges
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.routes.readiness import Readiness
