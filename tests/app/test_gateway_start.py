@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc, inference_pb2, inference_pb2_grpc
 from trivet.app.engines import Engines
-from trivet.app.gateway import Gateway
+from trivet.app.gateway import Gateway, components
 from trivet.cli.console.progress import LoggedProgress
 from trivet.cli.main import main
 from trivet.config import Config, load_config
@@ -82,7 +82,7 @@ async def test_metrics_are_served_while_an_engine_starts(tmp_path: Path, monkeyp
     """Prometheus sees a start that takes long, or hangs, as an engine that is not up."""
     gateway, _ = new_gateway(tmp_path)
     exposed, reached = list[str](), asyncio.Event()
-    expose = gateway._expose
+    expose = components._expose
 
     def exposing(*arguments: Any) -> str:
         exposed.append(expose(*arguments))
@@ -92,8 +92,8 @@ async def test_metrics_are_served_while_an_engine_starts(tmp_path: Path, monkeyp
         reached.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(gateway, "_expose", exposing)
-    monkeypatch.setattr(gateway, "_start_indexes", never)
+    monkeypatch.setattr(components, "_expose", exposing)
+    monkeypatch.setattr(components, "_start_indexes", never)
     monkeypatch.setattr(Engines, "start", never)
     starting = asyncio.create_task(gateway.start())
     await asyncio.wait_for(reached.wait(), 60)
