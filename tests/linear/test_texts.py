@@ -17,6 +17,7 @@ from trivet.evaluation.reply import Form, ReplyReader, token_f1
 from trivet.prompts.assembly.conversation import encodable
 from trivet.prompts.assembly.passage_block import contained
 from trivet.prompts.assembly.plan import without_last_word
+from trivet.prompts.rendering.provenance import Text
 from trivet.prompts.template.examples import example_of
 from trivet.prompts.template.parser import read_prompt
 from trivet.retrieval.snapshot.fusion import leg_weights
@@ -34,12 +35,21 @@ def example(text: str) -> Any:
     return example_of(Passage("p@1#0", "p", "", text, 1.0, 1))
 
 
+def rewritten(text: str) -> None:
+    """As chat templates do: takes out and puts in, so that the text has many origins, and cuts it at these."""
+    made = Text.from_source(text, 0).replace("x", "yz").replace("7", "").replace("\n", "<br>").replace(".", "y")
+    assert made.split("y")
+    assert made.splitlines() is not None
+    assert len(list(made[::2])) == (len(made) + 1) // 2
+
+
 WORK: dict[str, Callable[[str], Any]] = {
     "terms of a passage": TERMS.of_passage,
     "terms of a query": TERMS.of_query,
     "what a query is": leg_weights,
     "a passage in the prompt": contained,
     "encodable": encodable,
+    "a text that a chat template rewrites": rewritten,
     "a prompt's last word": without_last_word,
     "an example": example,
     "an answer": READER.read,

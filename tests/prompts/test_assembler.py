@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.engine.chat_families import CHATML, LLAMA3, Family, make_family
 from trivet.errors import ConfigError, InvalidRequest, PromptTooLong
 from trivet.prompts.assembly.assembler import PromptAssembler
+from trivet.prompts.rendering.chat_template import ChatTemplate
+from trivet.prompts.rendering.provenance import Text
 from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Variable
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.types.passage import Passage
@@ -126,6 +129,26 @@ def test_conversations_of_the_wrong_form_are_refused(chatml: Family, messages: l
     with pytest.raises(InvalidRequest) as refused:
         chatml.assembler(PROMPT).assemble(messages, context_tokens=1000, max_tokens=1)
     assert field in refused.value.fields
+
+
+def test_a_rendering_is_shared_unless_the_template_asks_of_the_text(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assembler = family.assembler(PROMPT)
+    rendered: list[str] = []
+    render = ChatTemplate.render
+
+    def counted(self: ChatTemplate, messages: Sequence[Mapping[str, Any]], *others: Any) -> Text:
+        rendered.append("".join((messages[-1]["content"],)))
+        return render(self, messages, *others)
+
+    assembler.assemble(asked("First"), context_tokens=1000, max_tokens=1)
+    monkeypatch.setattr(ChatTemplate, "render", counted)
+    for text in ("Second", "<b>", "third\n\nline </s> {{ x }}"):
+        assembler.assemble(asked(text), context_tokens=1000, max_tokens=1)
+    assert rendered == []
+    assembler.assemble(asked(" blanks "), context_tokens=1000, max_tokens=1)
+    assert set(rendered) == {f"{SYSTEM}\n\n blanks " if family.name == "gemma" else " blanks "}
 
 
 def test_a_clients_system_text_follows_the_prompts_own(chatml: Family, tmp_path: Path) -> None:

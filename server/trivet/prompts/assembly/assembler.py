@@ -48,6 +48,7 @@ class PromptAssembler:
             piece.name for turn in prompt.turns for piece in turn.pieces if isinstance(piece, Placeholder)
         }
         self._planner = Planner(prompt, tokenizer)
+        self._own_switches = Switches.of(prompt.template_variables)
         self.check({})
 
     def check(self, template_variables: Mapping[str, Any]) -> None:
@@ -159,6 +160,8 @@ class PromptAssembler:
         return max(0, tokens) * self._tokenizer.text.bytes_per_token
 
     def _switches(self, own: Mapping[str, Any], asked: Mapping[str, Any] = _NONE) -> Switches:
+        if not own and not asked:
+            return self._own_switches
         return Switches.of({**self._prompt.template_variables, **own}, asked)
 
     def _setting(self, own: Mapping[str, Any], asked: Mapping[str, Any], tools: Sequence[Tool]) -> Setting:

@@ -70,6 +70,8 @@ class Planner:
     def __init__(self, prompt: PromptSource, tokenizer: ChatTokenizer) -> None:
         self._prompt = prompt
         self._tokenizer = tokenizer
+        self._parts = lru_cache(maxsize=_PLANS_KEPT)(self._lay_out)
+        self._statics = lru_cache(maxsize=_PLANS_KEPT)(self._static_texts)
         self._shared_plan = lru_cache(maxsize=_PLANS_KEPT)(self._make_shared_plan)
         self._prefix_at = lru_cache(maxsize=_PREFIXES_KEPT)(self._make_prefix)
         self._latest: Moment | None = None
@@ -93,10 +95,13 @@ class Planner:
         """The number of the conversation's message `index` among the texts of a plan."""
         return number_of(self._parts(asked.roles), index)
 
-    def _parts(self, roles: Sequence[Role]) -> tuple[Part, ...]:
+    def _lay_out(self, roles: tuple[Role, ...]) -> tuple[Part, ...]:
         return lay_out(self._prompt, roles, self._tokenizer.takes_system)
 
-    def _turns(self, roles: Sequence[Role]) -> list[Turn]:
+    def _static_texts(self, roles: tuple[Role, ...]) -> tuple[tuple[str | None, ...], ...]:
+        return tuple(part.statics for part in self._parts(roles))
+
+    def _turns(self, roles: tuple[Role, ...]) -> list[Turn]:
         return [Turn(part.role, part.statics) for part in self._parts(roles)]
 
     def plan(self, asked: AssemblyRequest, conversation: Sequence[str]) -> tuple[Plan, list[str]]:
@@ -110,7 +115,7 @@ class Planner:
         if asked.plain:
             with suppress(TemplateRefusal):  # of what stands in for the texts; what it says of these is told below
                 shared = self._shared_plan(asked.roles, asked.setting)
-                if _holds_for(shared, parts, texts):
+                if _holds_for(shared, self._statics(asked.roles), texts):
                     return shared, texts
         try:
             numbers = iter(texts)
@@ -152,21 +157,20 @@ class Planner:
         return Prefix(self._prompt.ref, tuple(ids), digest.hexdigest())
 
 
-def _holds_for(plan: Plan, parts: Sequence[Part], texts: Sequence[str]) -> bool:
-    """Whether a plan that was made without these texts is good for them."""
+def _holds_for(plan: Plan, messages: Sequence[Sequence[str | None]], texts: Sequence[str]) -> bool:
+    """Whether a plan that was made without these texts is good for them. `messages`: the static texts of each, None for
+    one that varies."""
     if plan.needles is None:
         return False
     number = 0
-    for part in parts:
-        said = texts[number : number + len(part.pieces)]
-        number += len(part.pieces)
-        varying = [text for text, static in zip(said, part.statics, strict=True) if static is None]
+    for statics in messages:
+        said = texts[number : number + len(statics)]
+        number += len(statics)
+        varying = [text for text, static in zip(said, statics, strict=True) if static is None]
         if any(not text or text[0].isspace() or text[-1].isspace() for text in varying):
             return False
-        if not varying:
-            continue
-        whole = "".join(said)
-        without = "\0".join(static for static in part.statics if static is not None)
-        if any(whole.count(needle) != without.count(needle) for needle in plan.needles):
-            return False
+        if varying and plan.needles:
+            whole, known = "".join(said), "\0".join(static for static in statics if static is not None)
+            if any(whole.count(needle) != known.count(needle) for needle in plan.needles):
+                return False
     return True

@@ -51,7 +51,7 @@ class Switches:
     @property
     def plain(self) -> dict[str, Any]:
         """By name; the client's take precedence."""
-        return {**json.loads(self.own), **json.loads(self.asked)}
+        return {} if self == NO_SWITCHES else {**json.loads(self.own), **json.loads(self.asked)}
 
     def values(self) -> dict[str, Any]:
         """The same, as a template is given them."""
@@ -105,10 +105,18 @@ class ChatTemplate:
             )
         except Exception as error:  # templates compute: beside their own refusals, anything can be raised
             raise TemplateRefusal(str(error)) from None
-        given = sum(len(str(message.get("content") or "")) for message in messages)
-        if len(rendered) > _MOST_OWN + _MOST_TIMES * given:
-            raise TemplateRefusal(f"it makes {len(rendered):,} characters of {given:,}")
+        given = sum(map(_size, messages))
+        made = str.__len__(rendered)
+        if made > _MOST_OWN + _MOST_TIMES * given:
+            raise TemplateRefusal(f"it makes {made:,} characters of {given:,}")
         return rendered if isinstance(rendered, Text) else Text(rendered)
+
+
+def _size(message: Mapping[str, Any]) -> int:
+    """Characters of its content. Asked of `str`: a text that is watched would take it for the template's question."""
+    content = message["content"]
+    texts = [content] if isinstance(content, str) else [part["text"] for part in content]
+    return sum(map(str.__len__, texts))
 
 
 def _marked(value: Any, *, trusted: bool) -> Any:

@@ -64,10 +64,20 @@ class Text(str):
         start, stop, step = key.indices(str.__len__(self))
         if step == 1:
             return self._cut(start, max(start, stop))
-        return concatenated([self._cut(at, at + 1) for at in range(start, stop, step)])
+        if step < 0:
+            return concatenated(list(self._cuts((at, at + 1) for at in reversed(range(start, stop, step))))[::-1])
+        return concatenated(self._cuts((at, at + 1) for at in range(start, stop, step)))
 
     def __iter__(self) -> Iterator[Text]:
-        return (self._cut(at, at + 1) for at in range(str.__len__(self)))
+        return self._cuts((at, at + 1) for at in range(str.__len__(self)))
+
+    def _other(self) -> None:
+        """Something is found out about it; noted by a text that is watched."""
+
+    def __contains__(self, needle: object) -> bool:
+        if isinstance(needle, Text):
+            needle._other()
+        return str.__contains__(self, needle)  # type: ignore[operator]
 
     def _made(self, text: str, spans: Iterable[Span] | None = None) -> Text:
         """A text that was made of this one."""
@@ -75,6 +85,21 @@ class Text(str):
 
     def _cut(self, start: int, end: int) -> Text:
         return self._made(str.__getitem__(self, slice(start, end)), _between(self._spans, start, end))
+
+    def _cuts(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Text]:
+        """Several cuts, each behind the one before it, in one walk over the spans."""
+        number = at = 0  # the span that is looked at, and where it begins
+        for start, end in ranges:
+            found: list[Span] = []
+            while number < len(self._spans):
+                size, source, offset = self._spans[number]
+                first, last = max(start, at), min(end, at + size)
+                if first < last:
+                    found.append((last - first, source, offset + (first - at if source >= 0 else 0)))
+                if at + size > end:
+                    break
+                number, at = number + 1, at + size
+            yield self._made(str.__getitem__(self, slice(start, end)), found)
 
     def strip(self, chars: str | None = None, /) -> Text:
         return self.lstrip(chars).rstrip(chars)
@@ -112,13 +137,14 @@ class Text(str):
 
     def _located(self, parts: Iterable[str], separator: str | None) -> list[Text]:
         """Parts of this text that follow each other in it. Without a separator it is blanks, which no part has."""
-        located: list[Text] = []
+        return list(self._cuts(self._places(parts, separator)))
+
+    def _places(self, parts: Iterable[str], separator: str | None) -> Iterator[tuple[int, int]]:
         at = 0
         for part in parts:
             at = str.index(self, part, at) if separator is None else at
-            located.append(self._cut(at, at + len(part)))
+            yield at, at + len(part)
             at += len(part) + len(separator or "")
-        return located
 
     def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> Text:
         if not old:
