@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from trivet.rpc.server import TlsFiles
+from trivet.rpc.server import TlsFiles, ssl_context
 
 MOST_HEAD_BYTES = 64 << 10
 HEAD_TIMEOUT = 10.0  # seconds from a connection's start, or its last response, to the end of the next request's head
@@ -94,7 +92,7 @@ class HttpListener:
         bound = _bind(listen)
         self._config.load()
         if self._settings.tls is not None:
-            self._config.ssl = _context(self._settings.tls)
+            self._config.ssl = ssl_context(self._settings.tls, ["http/1.1"])
         self._serving = asyncio.create_task(self._server.serve(sockets=[bound]), name="http-listener")
         ready = asyncio.create_task(self._server.ready.wait())
         await asyncio.wait({ready, self._serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -147,14 +145,3 @@ def _bind(listen: str) -> socket.socket:
         raise OSError(error.errno, f"cannot listen on {listen}: {error.strerror}") from error
     bound.setblocking(False)
     return bound
-
-
-def _context(files: TlsFiles) -> Any:
-    """TLS as the gRPC listeners have it; ALPN offers HTTP/1.1."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(files.certificate, files.key, password="")
-    context.set_alpn_protocols(["http/1.1"])
-    if files.client_ca is not None:
-        context.load_verify_locations(files.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

@@ -14,7 +14,7 @@ from trivet.api.v1 import admin_pb2_grpc, inference_pb2_grpc
 from trivet.rpc.reading import accepted_bytes, add_service
 from trivet.rpc.server.health import ADMIN, INFERENCE, Health, Reflection
 from trivet.rpc.server.startup import StartingServicer
-from trivet.rpc.server.tls import Certificates, TlsFiles
+from trivet.rpc.server.tls import TlsFiles, grpc_credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Listener:
             if self._tls is None:
                 port = self._server.add_insecure_port(listen)
             else:
-                port = self._server.add_secure_port(listen, Certificates(self._tls).credentials())
+                port = self._server.add_secure_port(listen, grpc_credentials(self._tls))
         except RuntimeError as error:
             raise OSError(f"cannot listen on {listen}: {error}") from error
         await self._server.start()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import grpc
 
@@ -29,38 +30,64 @@ class TlsFiles:
 _State = tuple[tuple[int, int, int], ...]
 
 
-class Certificates:
-    """What gRPC is served for each new connection. Connections that are open keep what they began with.
+_Loaded = TypeVar("_Loaded")
 
-    Files are replaced one after the other, so for a moment they may not fit; then the pair before goes on being served
-    and the next connection looks again.
+
+class Rotation(Generic[_Loaded]):
+    """What is loaded from TLS files: at first, and again when they change, for the connections that follow.
+
+    Files are replaced one after the other, so for a moment they may not fit; then what was loaded before goes on being
+    served and the next connection looks again.
     """
 
-    def __init__(self, files: TlsFiles) -> None:
+    def __init__(self, files: TlsFiles, load: Callable[[TlsFiles], _Loaded]) -> None:
+        """`load` raises OSError or ValueError for files that cannot be used."""
         self._files = files
+        self._load = load
         self._state = _state(files)
-        self._current = _configuration(files)
+        self.current = load(files)
 
-    def credentials(self) -> grpc.ServerCredentials:
-        """For a server's secure port; OSError or ValueError if the files cannot be used now."""
-        demanded = self._files.client_ca is not None
-        changed: Any = self._changed  # the stubs do not know that None means no change
-        return grpc.dynamic_ssl_server_credentials(self._current, changed, demanded)
-
-    def _changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """gRPC calls this before each handshake, in a thread of its own; None leaves things as they are."""
+    def look(self) -> _Loaded | None:
+        """What is loaded newly, None if there was no change that can be used. Called before each handshake."""
         try:
             state = _state(self._files)
             if state == self._state:
                 return None
             self._state = state  # once for each change, not at every connection
-            configuration = _configuration(self._files)
+            loaded = self._load(self._files)
         except (OSError, ValueError) as error:
             logger.error("the new TLS files cannot be used, those before go on being served: %s", error)
             return None
-        self._current = configuration
+        self.current = loaded
         logger.info("new TLS files are served to new connections")
-        return configuration
+        return loaded
+
+
+def grpc_credentials(files: TlsFiles) -> grpc.ServerCredentials:
+    """For a gRPC server's secure port; OSError or ValueError if the files cannot be used now. Connections that are open
+    keep what they began with."""
+    rotation = Rotation(files, _configuration)
+    look: Any = rotation.look  # in a thread of gRPC's own; the stubs do not know that None means no change
+    return grpc.dynamic_ssl_server_credentials(rotation.current, look, files.client_ca is not None)
+
+
+def ssl_context(files: TlsFiles, protocols: Sequence[str]) -> ssl.SSLContext:
+    """The same for a server of asyncio that speaks these `protocols` (ALPN)."""
+
+    def load(files: TlsFiles) -> ssl.SSLContext:
+        context = _checked(files)
+        context.set_alpn_protocols(list(protocols))
+        return context
+
+    rotation = Rotation(files, load)
+
+    def choose(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        rotation.look()
+        connection.context = rotation.current
+
+    first = load(files)
+    first.sni_callback = choose  # called at each handshake, with or without a server's name in it
+    return first
 
 
 def _state(files: TlsFiles) -> _State:
@@ -72,16 +99,23 @@ def _state(files: TlsFiles) -> _State:
 def _configuration(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
     """OSError or ValueError if a file cannot be read, or the key is another certificate's."""
     before = _state(files)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(files.certificate, files.key, password="")
-        if files.client_ca is not None:
-            context.load_verify_locations(files.client_ca)
-    except ssl.SSLError as error:
-        named = ", ".join(str(path) for path in files.paths())
-        raise ValueError(f"{named}: {error.reason or error}") from error
+    _checked(files)
     pair = (files.key.read_bytes(), files.certificate.read_bytes())
     client_ca = None if files.client_ca is None else files.client_ca.read_bytes()
     if _state(files) != before:
         raise ValueError("they changed while they were read")
     return grpc.ssl_server_certificate_configuration([pair], client_ca)
+
+
+def _checked(files: TlsFiles) -> ssl.SSLContext:
+    """The same errors."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(files.certificate, files.key, password="")
+        if files.client_ca is not None:
+            context.load_verify_locations(files.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except ssl.SSLError as error:
+        named = ", ".join(str(path) for path in files.paths())
+        raise ValueError(f"{named}: {error.reason or error}") from error
+    return context
