@@ -26,6 +26,7 @@ def test_each_thing_has_a_line() -> None:
     after = route(a=3, b=0, d=1)
     after = with_variant(after, "a", adapter=VersionRef("tone", "2"), prompt=VersionRef("support", "2"))
     after = replace(with_variant(after, "b", sampling=Sampling(max_tokens=5)), cache=CacheScope.TENANT)
+    after = replace(after, allow=frozenset({"tools", "system"}))
     assert differences(before, {"support": after, "new": route("new", y=1, x=1)}) == (
         "route new: added, with x, y",
         "route old: removed",
@@ -34,4 +35,5 @@ def test_each_thing_has_a_line() -> None:
         "route support: variant c removed",
         "route support: variant d added, weight 1",
         "route support: cache shared -> tenant",
+        "route support: allow nothing -> system, tools",
     )

@@ -64,4 +64,6 @@ def _variant(before: Variant, after: Variant) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, frozenset):
+        return ", ".join(sorted(value)) or "nothing"
     return "none" if value is None else str(getattr(value, "value", value))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -17,7 +18,7 @@ from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.library import PromptLibrary
 from trivet.types.passage import Passage
 from trivet.types.request import Message
-from trivet.types.variant import VersionRef
+from trivet.types.variant import Variant, VersionRef
 
 MAX_TOKENS = 16  # room for an answer, where no variant says how much
 
@@ -56,7 +57,8 @@ def render(
     Raises NotFound for unknown names, FailedPrecondition if the route has several variants and none is named, and what
     assembling raises.
     """
-    backend, ref, label, max_tokens = _choose(config, name, variant)
+    chosen = _choose(config, name, variant)
+    backend, ref, label = chosen.backend, chosen.prompt, chosen.label
     section = config.file.backends[backend]
     folder = config.model_folder(backend)
     library = PromptLibrary.load(config.prompts)
@@ -68,10 +70,11 @@ def render(
     made = assembler.assemble(
         [Message("user", question)],
         context_tokens=context,
-        max_tokens=max_tokens,
+        max_tokens=chosen.max_tokens,
         variables=variables,
         also_known=also_known,
         passages=found,
+        template_variables=chosen.template_variables,
     )
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     prefix = list(made.token_ids[: made.prefix_tokens])
@@ -89,15 +92,30 @@ def render(
     )
 
 
-def _choose(config: Config, name: str, variant: str) -> tuple[str, VersionRef, str, int]:
-    """Backend, prompt, the variant's name (empty for a prompt alone), and room for the answer."""
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """`label`: the variant's name, empty for a prompt alone. `max_tokens`: room for the answer."""
+
+    backend: str
+    prompt: VersionRef
+    label: str = ""
+    max_tokens: int = MAX_TOKENS
+    template_variables: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, route: str, variant: Variant) -> _Chosen:
+        label, room = f"{route}/{variant.name}", variant.sampling.max_tokens
+        return cls(variant.backend, variant.prompt, label, room, variant.template_variables)
+
+
+def _choose(config: Config, name: str, variant: str) -> _Chosen:
     if "@" in name:
         ref = VersionRef.parse(name)
         for route in config.routes.values():
-            for key, item in route.variants.items():
+            for item in route.variants.values():
                 if item.prompt == ref:
-                    return item.backend, ref, f"{route.name}/{key}", item.sampling.max_tokens
-        return next(iter(config.file.backends)), ref, "", MAX_TOKENS
+                    return _Chosen.of(route.name, item)
+        return _Chosen(next(iter(config.file.backends)), ref)
     if name not in config.routes:
         raise NotFound(f"no route {name!r}; known: {', '.join(config.routes)}; a prompt is named name@version")
     variants = config.routes[name].variants
@@ -106,14 +124,13 @@ def _choose(config: Config, name: str, variant: str) -> tuple[str, VersionRef, s
     key = variant or next(iter(variants))
     if key not in variants:
         raise NotFound(f"route {name} has no variant {key!r}; known: {', '.join(variants)}")
-    chosen = variants[key]
-    return chosen.backend, chosen.prompt, f"{name}/{key}", chosen.sampling.max_tokens
+    return _Chosen.of(name, variants[key])
 
 
 def _longest(folder: Path) -> int:
     """What the model's own configuration says of its context; the engine reads the same field."""
     told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    for field in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
-        if isinstance(told.get(field), int):
-            return int(told[field])
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        if isinstance(told.get(name), int):
+            return int(told[name])
     raise FailedPrecondition(f"{folder}/config.json does not say how long a prompt may be: set max_model_len")
