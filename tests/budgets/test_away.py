@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from trivet.budgets.budgets import TELL_SECONDS, Budgets, BudgetSettings
+from trivet.budgets.exchange import STORE_SECONDS
 from trivet.errors import BudgetExceeded, Overloaded, StateUnavailable
 from trivet.types.budget import Claim, Grant, Limit, LimitSet, Owner, Period, Unit, Use
 
@@ -116,13 +117,13 @@ async def test_it_may_be_told_to_let_requests_in_unchecked_and_counts_them_all_t
     assert store.claims[0].spent == 6
 
 
-async def test_a_store_that_does_not_answer_holds_up_a_request_for_a_second_and_the_next_not_at_all() -> None:
+async def test_a_store_that_does_not_answer_holds_up_a_request_for_a_moment_and_the_next_not_at_all() -> None:
     loop = asyncio.get_running_loop()
     store = Store(Clock())
     store.clock.at = loop.time()
     store.pause = asyncio.Event()
     budgets = Budgets(store, LIMITS, clock=loop.time)
-    for most in (1.5, 0.1):
+    for most in (STORE_SECONDS + 1, 0.1):
         async with asyncio.timeout(most):
             with pytest.raises(StateUnavailable):
                 await one(budgets)

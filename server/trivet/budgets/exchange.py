@@ -14,7 +14,7 @@ from trivet.types.budget import Grant
 
 logger = logging.getLogger(__name__)
 
-STORE_SECONDS = 1.0  # the longest that anybody waits for the store
+STORE_SECONDS = 2.0  # the longest that anybody waits for the store
 _AWAY_SECONDS = 1.0  # after a call that failed, nobody else waits for one
 
 
