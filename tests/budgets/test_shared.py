@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from trivet.budgets.budgets import Budgets, BudgetSettings
+from trivet.budgets.budgets import TELL_SECONDS, Budgets, BudgetSettings
+from trivet.budgets.reservation import Reservation
 from trivet.errors import BudgetExceeded, StateUnavailable
 from trivet.stores.state import StateStore
 from trivet.types.budget import Limit, LimitSet, Owner, Period, Unit, Use
@@ -166,3 +167,37 @@ async def test_a_request_that_is_cancelled_while_it_asks_keeps_nothing(state_pla
         budgets.settle(held, Use(1))
         with pytest.raises(BudgetExceeded):
             await budgets.reserve("acme", "k", WORST)
+
+
+async def test_what_is_beyond_the_limit_is_for_one_request_alone(state_place: Path | str) -> None:
+    async with gateways(state_place, 2, limit(Unit.TOKENS, 1000)) as (budgets, other):
+        budgets.settle(await budgets.reserve("acme", "k", Use(1, 950)), Use(1, 950))
+        beyond = await budgets.reserve("acme", "k", Use(1, 900))  # 50 are left
+        for gateway in (budgets, other):
+            with pytest.raises(BudgetExceeded) as refused:
+                await gateway.reserve("acme", "k", Use(1, 100))
+            assert refused.value.retry_after <= HELD
+        budgets.settle(beyond, Use(1, 40))
+        last = await let_in(budgets, Use(1, 900))  # 10 are left
+        budgets.settle(last, Use(1, 20))
+        for gateway in (budgets, other):  # and none now, though the last one did not use what it had set aside
+            assert await refused_for(gateway, Use(1, 1)) > HELD
+
+
+async def let_in(gateway: Budgets, worst: Use) -> Reservation:
+    """As soon as it is; BudgetExceeded if the window has to end first."""
+    while True:
+        try:
+            return await gateway.reserve("acme", "k", worst)
+        except BudgetExceeded as refused:
+            if refused.retry_after > HELD:
+                raise
+            await asyncio.sleep(0.05)
+
+
+async def refused_for(gateway: Budgets, worst: Use) -> float:
+    """Seconds, once the store has been told all; AssertionError if it is let in."""
+    await asyncio.sleep(1.5 * TELL_SECONDS)
+    with pytest.raises(BudgetExceeded) as refused:
+        await gateway.reserve("acme", "k", worst)
+    return refused.value.retry_after

@@ -190,6 +190,8 @@ class Budgets:
         reached = [ledger for ledger, (grant, _) in grants.items() if grant.used + grant.held >= ledger.limit.most]
         for ledger in reached:
             ledger.refused_until = at + (_RECHECK_SECONDS if ledger.used >= ledger.limit.most else _HELD_SECONDS)
+            ledger.keep_nothing()  # the little that is left may be what this gateway itself keeps
+        self._news.set()
         self._refuse(max(reached, key=lambda ledger: ledger.ends_in(at)), at)
 
     def _refuse(self, ledger: Ledger, at: float) -> NoReturn:

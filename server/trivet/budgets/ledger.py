@@ -89,14 +89,19 @@ class Ledger:
 
     def drop_expired(self, at: float) -> None:
         """What was granted under a lease that is over may be another gateway's by now."""
-        if self.now is not None and at >= self._leased_until:
+        if at >= self._leased_until:
+            self.keep_nothing()
+
+    def keep_nothing(self) -> None:
+        """Of what is not reserved; the store learns of it when it is told next."""
+        if self.now is not None:
             self.now.usable = 0
 
     def give_back(self, at: float, idle_seconds: float) -> None:
         """Keep nothing beyond what is reserved, if there is little left for others or nobody has asked for a while."""
         scarce = self._used + self._held >= SCARCE * self.limit.most
-        if self.now is not None and (scarce or at - self.last_used >= idle_seconds):
-            self.now.usable = 0
+        if scarce or at - self.last_used >= idle_seconds:
+            self.keep_nothing()
 
     def must_tell(self, at: float, lease: float) -> bool:
         """Whether the store has to hear of it: something is new, or a lease has to be renewed."""

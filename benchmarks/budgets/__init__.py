@@ -1,0 +1,1 @@
+"""What holding requests against limits takes, and how exactly gateways share them."""
