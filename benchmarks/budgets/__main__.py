@@ -63,7 +63,7 @@ def _far(places: dict[str, Callable[[], Any]], rounds: int) -> list[str]:
             share = f"{seconds / call:.5f}"
             rows.append([name, str(count), f"{seconds * 1e6:.1f}", f"{call * 1e3:.1f}", share, f"{calls:.2f}"])
     head = ["database", "limits", "CPU µs a request", "ms a call of the store", "ratio", "calls for 1,000 requests"]
-    return table(head, rows)
+    return list(table(head, rows))
 
 
 def _near(place: Callable[[], Any], times: int) -> list[str]:

@@ -178,8 +178,10 @@ async def test_what_is_beyond_the_limit_is_for_one_request_alone(state_place: Pa
                 await gateway.reserve("acme", "k", Use(1, 100))
             assert refused.value.retry_after <= HELD
         budgets.settle(beyond, Use(1, 40))
-        last = await let_in(budgets, Use(1, 900))  # 10 are left
+        last = await let_in(budgets, Use(1, 500))  # 10 are left
         budgets.settle(last, Use(1, 20))
+        with pytest.raises(BudgetExceeded):  # at once, before the store is told by itself
+            await budgets.reserve("acme", "k", Use(1, 300))
         for gateway in (budgets, other):  # and none now, though the last one did not use what it had set aside
             assert await refused_for(gateway, Use(1, 1)) > HELD
 
