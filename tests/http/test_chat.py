@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
 from pydantic import BaseModel
 
 from tests.support.gateway.harness import Gateway, gateway
+from trivet.types.generation import RequestedCall
 from trivet.types.request import KeyRole
 
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How long is the warranty?"}]
@@ -104,6 +105,57 @@ async def test_what_changes_nothing_is_taken_and_what_a_route_allows_reaches_the
     drawn = opened.sampling
     assert (drawn.top_p, drawn.presence_penalty, drawn.top_k) == (0.5, 1.0, 3)
     assert len(opened.token_ids) > len(plain.token_ids)
+
+
+TOOL: ChatCompletionFunctionToolParam = {
+    "type": "function",
+    "function": {"name": "find", "description": "Finds.", "parameters": {"type": "object", "properties": {}}},
+}
+
+
+async def test_thoughts_and_calls_come_apart_from_the_text(served: Gateway) -> None:
+    served.backend.thoughts, served.backend.script = ("Let me ", "see."), ["I look ", "it up."]
+    served.backend.tool_calls = (RequestedCall("find", '{"a": 1}'), RequestedCall("find", "{}", "c2"))
+    async with client(served) as asking:
+        made = await asking.chat.completions.create(model="open", messages=ASK, tools=[TOOL])
+        pieces = await asking.chat.completions.create(
+            model="open", messages=ASK, tools=[TOOL], stream=True, stream_options={"include_usage": True}
+        )
+        chunks = [chunk async for chunk in pieces]
+    (choice,) = made.choices
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content == "I look it up."
+    assert choice.message.model_extra is not None
+    assert choice.message.model_extra["reasoning"] == choice.message.model_extra["reasoning_content"] == "Let me see."
+    assert choice.message.tool_calls is not None
+    first, second = choice.message.tool_calls
+    assert first.type == second.type == "function"
+    assert (first.function.name, first.function.arguments, second.id) == ("find", '{"a": 1}', "c2")
+    assert first.id
+    assert made.usage is not None
+    assert made.usage.completion_tokens_details is not None
+    assert made.usage.completion_tokens_details.reasoning_tokens == 2
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert "".join((delta.model_extra or {}).get("reasoning", "") for delta in deltas) == "Let me see."
+    assert "".join(delta.content or "" for delta in deltas) == "I look it up."
+    (asked,) = [delta.tool_calls for delta in deltas if delta.tool_calls]
+    assert [(call.index, call.function and call.function.name) for call in asked] == [(0, "find"), (1, "find")]
+    assert chunks[-2].choices[0].finish_reason == "tool_calls"
+
+
+async def test_a_conversation_goes_on_after_a_call(served: Gateway) -> None:
+    asked: ChatCompletionMessageParam = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}],
+    }
+    found: ChatCompletionMessageParam = {"role": "tool", "tool_call_id": "c1", "content": "two years"}
+    async with client(served) as asking:
+        await asking.chat.completions.create(model="open", messages=[*ASK, asked, found], tools=[TOOL])
+        await asking.chat.completions.create(model="open", messages=ASK, tools=[TOOL], tool_choice="none")
+        await asking.chat.completions.create(model="open", messages=ASK)
+    long, silent, plain = served.backend.requests
+    assert len(long.token_ids) > len(silent.token_ids) == len(plain.token_ids)
 
 
 async def test_an_answer_that_fails_half_way(served: Gateway) -> None:

@@ -29,7 +29,7 @@ class WholeSink:
         """The text is kept by the pipeline."""
 
     async def reasoning(self, text: str) -> None:
-        """Not a part of this protocol."""
+        """Kept by the pipeline as well."""
 
     def closed(self, receipt: Receipt) -> None:
         """Keep the receipt for the headers, and for the error of a failed request."""
@@ -45,7 +45,13 @@ class EventSink(WholeSink):
 
     async def delta(self, text: str) -> None:
         """The response begins with the first piece, so that what fails before it has a status of its own."""
-        piece = self._completion.piece(text)
+        await self._write(self._completion.piece(text))
+
+    async def reasoning(self, text: str) -> None:
+        """The same."""
+        await self._write(self._completion.thought(text))
+
+    async def _write(self, piece: bytes) -> None:
         if not self._exchange.begun:
             await self._exchange.begin("text/event-stream; charset=utf-8")
             piece = self._completion.begin() + piece

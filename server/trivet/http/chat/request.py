@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from trivet.api.v1 import inference_pb2
 from trivet.errors import InvalidRequest
-from trivet.http.chat.messages import ChatMessage, Form
+from trivet.http.chat.messages import ChatMessage, Form, FunctionTool
 
 RENAMED: Mapping[str, str] = {
     "route": "model",
@@ -116,8 +116,8 @@ class ChatCompletionRequest(Form):
     logprobs: Annotated[None, _neutral(False)] = None
     top_logprobs: Annotated[None, _neutral(0)] = None
     logit_bias: Annotated[None, _neutral({})] = None
-    tools: Annotated[None, _neutral([])] = None
-    tool_choice: Annotated[None, _neutral("none", "auto")] = None
+    tools: list[FunctionTool] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
     parallel_tool_calls: Annotated[None, _neutral(True, False)] = None
     modalities: Annotated[None, _neutral(["text"])] = None
     store: Annotated[None, _neutral(False)] = None
@@ -128,6 +128,11 @@ class ChatCompletionRequest(Form):
     def unit(self) -> str:
         """Who sticks to a variant: the field that OpenAI has now, or the one that it had."""
         return self.safety_identifier or self.user or ""
+
+    @property
+    def _offered(self) -> list[FunctionTool]:
+        """With `tool_choice` none the model hears of no tool."""
+        return [] if self.tool_choice == "none" else self.tools or []
 
     @property
     def schema_asked(self) -> Mapping[str, Any] | None:
@@ -144,6 +149,7 @@ class ChatCompletionRequest(Form):
         found = inference_pb2.GenerateRequest(
             route=self.model,
             messages=[one.message() for one in self.messages],
+            tools=[tool.message() for tool in self._offered],
             variables=self.trivet.variables,
             unit_id=self.unit,
             stop=self.stop or (),

@@ -30,6 +30,11 @@ class Completion:
     def whole(self, answer: Answer) -> bytes:
         """The answer as one JSON object."""
         message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None, "annotations": []}
+        if answer.reasoning:
+            message["reasoning"] = message["reasoning_content"] = answer.reasoning
+        if answer.tool_calls:
+            message["content"] = answer.text or None
+            message["tool_calls"] = _calls(answer)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
         return self._compact(
             {
@@ -49,9 +54,15 @@ class Completion:
         """The event of some more text."""
         return b"".join((self._before, json.dumps(text, ensure_ascii=False).encode(), self._after))
 
+    def thought(self, text: str) -> bytes:
+        """The event of some more of what the model thinks, by the names that servers and clients have for it."""
+        return self._event([_delta({"reasoning": text, "reasoning_content": text})])
+
     def end(self, answer: Answer, with_usage: bool) -> bytes:
         """The events after the last piece of text."""
-        last = self._event([_delta({}, _finish(answer))], trivet=extension_of(answer))
+        calls = [{"index": position, **call} for position, call in enumerate(_calls(answer))]
+        asked = self._event([_delta({"tool_calls": calls})]) if calls else b""
+        last = asked + self._event([_delta({}, _finish(answer))], trivet=extension_of(answer))
         usage = self._event([], usage=usage_of(answer.receipt)) if with_usage else b""
         return last + usage + DONE
 
@@ -76,7 +87,7 @@ def usage_of(receipt: Receipt) -> dict[str, Any]:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": receipt.cached_tokens or 0, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": receipt.reasoning_tokens or 0, "audio_tokens": 0},
     }
 
 
@@ -93,5 +104,19 @@ def _delta(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
+def _calls(answer: Answer) -> list[dict[str, Any]]:
+    """What the answer asks to have called. A call without an id gets one, for clients answer by it."""
+    return [
+        {
+            "id": call.id or f"call-{answer.receipt.request_id}-{position}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for position, call in enumerate(answer.tool_calls)
+    ]
+
+
 def _finish(answer: Answer) -> str:
+    if answer.tool_calls and answer.finish is FinishReason.STOP:
+        return "tool_calls"
     return _FINISH.get(answer.finish, "stop")
