@@ -25,9 +25,7 @@ from trivet.app.progress import Progress
 from trivet.app.supervision.warmup import Warmup
 from trivet.cli.main import main
 from trivet.config import Config
-from trivet.metering.metrics import Metrics
 from trivet.routing.table import RouteTable
-from trivet.stores.data_folder import DataFolder
 from trivet.testing import ScriptedBackend
 from trivet.types.adapter import StagedAdapter
 from trivet.vector.lifeline import die_with_parent
@@ -51,7 +49,7 @@ class SlowBackend(ScriptedBackend):
 class ScriptedEngines:
     """In place of `trivet.app.engines.Engines`."""
 
-    def __init__(self, config: Config, _folder: DataFolder, _metrics: Metrics) -> None:
+    def __init__(self, config: Config, *_of_real_ones: object) -> None:
         self.backends = {name: SlowBackend(name=name) for name in config.file.backends}
 
     @property

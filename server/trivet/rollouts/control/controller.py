@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 LEASE = "rollouts"
 LEASE_SECONDS = 3.0
 LOOK_SECONDS = 1.0
+READ_SECONDS = 1.0
+"""Of one rollout's observations in one look; the lease is renewed with each."""
 TOLD_SECONDS = 2.0
 """Between two looks that other gateways are told of."""
 LIVE_SECONDS = 10.0
@@ -144,6 +146,9 @@ class Controller:
         """One rollout that cannot be judged keeps no other from it."""
         try:
             await self._judge(record, gateways, lease, now)
+        except LeaseLost:
+            self._asked = now  # the store was there
+            raise
         except Conflict as problem:
             logger.info("somebody else has moved the rollout of route %s: %s", record.route, problem)
         except ValueError:
@@ -151,7 +156,8 @@ class Controller:
 
     async def _judge(self, record: RolloutRecord, gateways: Sequence[GatewayStatus], lease: Lease, now: float) -> None:
         judged = await self._judged_of(record)
-        await self._read(record, judged.replay)
+        if not await self._read(record, judged.replay):
+            return
         position = position_of(record)
         statistics = judged.replay.statistics(position, now)
         health = self._health(record, judged, gateways)
@@ -189,18 +195,25 @@ class Controller:
             known.hear(entry)
         return known
 
-    async def _read(self, record: RolloutRecord, replay: Replay) -> None:
-        """Take what has come since the last look; many batches give way to others in between.
+    async def _read(self, record: RolloutRecord, replay: Replay) -> bool:
+        """Take what has come since the last look; many batches give way to others in between. Whether that was all.
 
-        None that came after the record was read: it may be of a step that is not heard of yet.
+        A leader that takes over a long rollout goes on with the next look, for others have to be judged too, and the
+        lease has to be renewed. None is taken that came after the record was read: it may be of a step that is not
+        heard of yet.
         """
+        end = self._timing.monotonic() + READ_SECONDS
         while (left := record.batches - replay.number) > 0:
+            if self._timing.monotonic() > end:
+                logger.info("rollout of route %s: %d batches of observations are still to be read", record.route, left)
+                return False
             batches = await self._store.batches(record.id, replay.number, min(left, _BATCHES_AT_ONCE))
             if not batches:
-                return
+                return True
             for batch in batches:
                 replay.take(batch)
                 await asyncio.sleep(0)
+        return True
 
     def _health(self, record: RolloutRecord, judged: _Judged, gateways: Sequence[GatewayStatus]) -> Health:
         known = (*judged.replay.holes, *self._away.get(record.id, ()))

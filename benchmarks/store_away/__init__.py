@@ -1,0 +1,1 @@
+"""Serving while the state store is away, beside serving while it is there."""
