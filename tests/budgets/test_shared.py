@@ -150,6 +150,16 @@ async def test_a_new_limit_holds_at_once_and_what_was_used_stays_used(state_plac
         assert (await budgets.reserve("acme", "k", WORST)).parts == ()
 
 
+async def test_a_lower_limit_holds_at_once_whatever_was_granted_under_the_higher_one(state_place: Path | str) -> None:
+    async with gateways(state_place, 1, limit(Unit.REQUESTS, 10_000)) as (budgets,):
+        for _ in range(2):
+            budgets.settle(await budgets.reserve("acme", "k", WORST), Use(1))
+        budgets.replace(limits(limit(Unit.REQUESTS, 3)), BudgetSettings())
+        budgets.settle(await budgets.reserve("acme", "k", WORST), Use(1))
+        with pytest.raises(BudgetExceeded, match="3 requests per month"):
+            await budgets.reserve("acme", "k", WORST)
+
+
 async def test_a_request_that_is_cancelled_while_it_asks_keeps_nothing(state_place: Path | str) -> None:
     async with gateways(state_place, 1, limit(Unit.REQUESTS, 1)) as (budgets,):
         for _ in range(5):

@@ -144,7 +144,7 @@ class Budgets:
     def _ledger(self, tenant: str, limit: Limit) -> Ledger:
         ledger = self._books.setdefault(tenant, {}).setdefault(limit.id, Ledger(limit))
         if ledger.limit != limit:
-            ledger.limit, ledger.refused_until = limit, 0.0
+            ledger.change(limit)
         return ledger
 
     def _at_once(self, ledgers: Sequence[Ledger], worst: Use, at: float) -> Reservation | None:

@@ -97,6 +97,12 @@ class Ledger:
         if self.now is not None:
             self.now.usable = 0
 
+    def change(self, limit: Limit) -> None:
+        """Another amount from now on. What was granted under the former one says nothing of what is left."""
+        self.limit, self.refused_until = limit, 0.0
+        if self.now is not None:
+            self.now.usable = 0
+
     def give_back(self, at: float, idle_seconds: float) -> None:
         """Keep nothing beyond what is reserved, if there is little left for others or nobody has asked for a while."""
         scarce = self._used + self._held >= SCARCE * self.limit.most
