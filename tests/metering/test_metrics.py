@@ -120,6 +120,7 @@ def test_a_gauge_keeps_its_last_value_while_the_event_loop_is_busy(monkeypatch: 
         time.sleep(0.01)
         assert registry.get_sample_value("trivet_adapter_resident", labels) == 1
         busy.set()
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(10)  # what waits is done before the loop stops
 
 
 def test_what_no_request_asked_for_has_an_account_of_its_own() -> None:

@@ -17,7 +17,7 @@ def receipt(target: Target, request_id: str, as_json: bool) -> None:
     """Show the receipt of the request REQUEST_ID: what served it, its tokens, times and cost.
 
     The id is in each response's receipt and in the trailing metadata `x-request-id`. A server keeps its latest receipts
-    at hand; all of them are in receipts.jsonl in its data folder.
+    at hand; the request log in its data folder (receipts.jsonl and its numbered files) has more of them.
 
     \b
     Examples:
