@@ -4,7 +4,9 @@
 # make check  what CI runs: format, lint, types, layers, vulnerabilities, contract, tests
 ENGINE ?= cpu
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# More than the cores that CI has: a test waits for much of its time, for a process to start above all.
+WORKERS ?= 3
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 PROTOS := $(wildcard proto/trivet/api/v1/*.proto)
 # Bytecode is kept, whatever the environment says: the tests start hundreds of processes, and each would compile the server.
 export PYTHONDONTWRITEBYTECODE :=
@@ -31,8 +33,9 @@ test: setup
 test-fast: setup
 	$(PYTEST) -m "not engine and not embedding and not process"
 
-check: setup lint types layers audit proto-check
-	$(PYTEST)
+# The types take minutes of one core: they are checked beside the tests.
+check: setup lint layers audit proto-check
+	$(MAKE) --no-print-directory --jobs 2 types test
 
 lint:
 	$(BIN)/ruff format --check .

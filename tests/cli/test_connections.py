@@ -127,7 +127,7 @@ def test_the_other_listener_and_something_else_than_grpc(serve: Callable[..., in
     assert result.exit_code == 1
     assert "Clients and operators have addresses of their own: is the one that --address names" in result.stderr
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as metrics:
-        Thread(target=metrics.serve_forever, daemon=True).start()
+        Thread(target=metrics.serve_forever, args=(0.01,), daemon=True).start()
         told = run("receipt", "x", "--address", f"127.0.0.1:{metrics.server_port}").stderr
         metrics.shutdown()
     assert "Something else than gRPC is served there" in told

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.support.retrieval.exported_models import with_exports
 from trivet.cli.main import main
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -62,7 +63,9 @@ def statuses_until_ready(process: subprocess.Popen[bytes], address: str) -> list
     return found
 
 
-def test_a_new_project_serves_at_the_first_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_project_serves_at_the_first_try(
+    tmp_path: Path, embedding_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project, ports = tmp_path / "shop", free_ports(3)
     clients, operators = f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}"
 
@@ -75,6 +78,8 @@ def test_a_new_project_serves_at_the_first_try(tmp_path: Path, monkeypatch: pyte
     trivet("init", str(project))
     monkeypatch.chdir(project)
     trivet("check")
+    for data in (project / ".data", project / ".data" / "evals" / "server"):
+        with_exports(data, embedding_cache)
     with served(project, tmp_path / "log", ports) as process:
         said = statuses_until_ready(process, clients)
         begun = next(i for i, (liveness, _) in enumerate(said) if liveness == "SERVING")

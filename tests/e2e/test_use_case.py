@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.support.pages.markdown_pages import ROOT, Block, Page
+from tests.support.retrieval.exported_models import with_exports
 from tests.support.retrieval.pdf_files import pdf
 from trivet.cli.server.process import ServerProcess
 
@@ -24,7 +25,7 @@ TRAILER = "The weight of the Kestrel Trailer is 12 kilograms."
 class Reader:
     """Somebody who follows the page: a home with a PDF in it, a shell, and the folder that they are in."""
 
-    def __init__(self, home: Path, stack: ExitStack) -> None:
+    def __init__(self, home: Path, stack: ExitStack, embedding_cache: Path) -> None:
         self.folder = home / "empty"
         self.folder.mkdir()
         (home / "trailer.pdf").write_bytes(pdf([[TRAILER]]))
@@ -33,6 +34,7 @@ class Reader:
         command.write_text(f'#!/bin/sh\nexec {sys.executable} -m trivet.cli "$@"\n')
         command.chmod(0o755)
         self._stack = stack
+        self._embedding_cache = embedding_cache
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIVET_")}
         self._environment |= {"HOME": str(home), "PATH": f"{command.parent}:{os.environ['PATH']}"}
         self._address = ""
@@ -63,7 +65,8 @@ class Reader:
         assert done.returncode == 0, self.said
 
     def _serve(self) -> None:
-        server = self._stack.enter_context(ServerProcess(self.folder / "trivet.yaml", self.folder / ".data"))
+        data = with_exports(self.folder / ".data", self._embedding_cache)
+        server = self._stack.enter_context(ServerProcess(self.folder / "trivet.yaml", data))
         self._address = server.target.address
         self._environment["TRIVET_ADDRESS"] = server.target.address
         self._environment["TRIVET_ADMIN_ADDRESS"] = server.target.admin_address
@@ -77,10 +80,10 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
+def reader(tmp_path: Path, embedding_cache: Path) -> Iterator[Reader]:
     """A reader in an empty folder; their server is stopped at the end."""
     with ExitStack() as stack:
-        yield Reader(tmp_path, stack)
+        yield Reader(tmp_path, stack, embedding_cache)
 
 
 @pytest.mark.engine

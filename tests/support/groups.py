@@ -13,25 +13,39 @@ def slowness(item: pytest.Item) -> int:
     return next((place for place, name in enumerate(SLOW) if item.get_closest_marker(name)), len(SLOW))
 
 
+def patience(item: pytest.Item) -> float:
+    """The seconds that it may take by a marker of its own; 0 if it has none."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
     """A file's tests stay together, and so do all that share an engine: it starts once.
 
-    The slowest come first, so that no worker waits long for another at the end.
+    The slowest come first, of those that are alike the ones that may take longest, so that no worker waits long for
+    another at the end.
     """
     if not config.pluginmanager.has_plugin("xdist"):
         return
     shared = {item.path: name for item in items for name in SHARED if name in item.fixturenames}
     groups: dict[pytest.Function, str] = {}
     slowest: dict[str, int] = {}
+    longest: dict[str, float] = {}
     for item in items:
         marker = item.get_closest_marker("xdist_group")
         groups[item] = group = marker.args[0] if marker else shared.get(item.path, str(item.path))
         slowest[group] = min(slowest.get(group, len(SLOW)), slowness(item))
+        longest[group] = max(longest.get(group, 0.0), patience(item))
         if not marker:
             item.add_marker(pytest.mark.xdist_group(group))
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: (slowest[groups[item]], groups[item] not in SHARED, groups[item]))
+
+        def place(item: pytest.Function) -> tuple[int, bool, float, str]:
+            group = groups[item]
+            return slowest[group], group not in SHARED, -longest[group], group
+
+        items.sort(key=place)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
