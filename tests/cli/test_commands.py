@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.support.pages.command_lines import commands_of
 from trivet.api.v1 import admin_pb2, inference_pb2, receipt_pb2
 from trivet.cli.console.output import plain, print_table
 from trivet.cli.index.documents import Given, read_documents, survey
-from trivet.cli.main import main
+from trivet.cli.main import VERBS, main
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "127.0.0.1:1"
@@ -24,10 +27,10 @@ def run(*arguments: str) -> Result:
 
 def commands() -> list[list[str]]:
     found: list[list[str]] = [[]]
-    for name, command in main.commands.items():
+    for name, command in commands_of(main).items():
         found.append([name])
         if isinstance(command, click.Group):
-            found += [[name, inner] for inner in command.commands]
+            found += [[name, inner] for inner in commands_of(command)]
     return found
 
 
@@ -37,6 +40,24 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     assert result.exit_code == 0
     assert "Usage:" in result.output
     assert "Examples:" in result.output
+
+
+def test_every_command_is_called_as_it_is_named() -> None:
+    assert {name: command.name for name, command in commands_of(main).items()} == {name: name for name in VERBS}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("command", ["ask", "status", "receipt", "route ls", "feedback"])
+def test_a_call_to_a_server_imports_neither_the_schema_nor_numpy(command: str) -> None:
+    called = f"main({[*command.split(), '--help']}, standalone_mode=False)"
+    told = f"""
+import sys
+from trivet.cli.main import main
+{called}
+print(sorted({{"pydantic", "numpy"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("arguments", [["ask"], ["nope"], ["ask", "x", "--top-k", "0"], ["ask", "x", "--var", "y"]])

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.support.pages.command_lines import commands_of
 from trivet.cli.main import main
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
@@ -20,7 +21,7 @@ def verbs(command: click.Command = main, name: str = "trivet") -> Iterator[tuple
         yield name, command
     if not isinstance(command, click.Group):
         return
-    for word, inner in command.commands.items():
+    for word, inner in commands_of(command).items():
         yield from verbs(inner, f"{name} {word}")
 
 
@@ -61,10 +62,10 @@ def test_every_option_says_what_it_does(name: str) -> None:
 
 
 def test_no_line_in_a_list_of_commands_is_cut() -> None:
-    groups = [main, *(command for command in main.commands.values() if isinstance(command, click.Group))]
+    groups = [main, *(command for command in commands_of(main).values() if isinstance(command, click.Group))]
     lines = {
         f"{group.name} {name}": command.get_short_help_str(limit=62)
         for group in groups
-        for name, command in group.commands.items()
+        for name, command in commands_of(group).items()
     }
     assert {name: line for name, line in lines.items() if line.endswith("...")} == {}

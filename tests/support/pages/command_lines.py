@@ -13,6 +13,13 @@ from trivet.cli.main import main
 _HERE_DOCUMENT = re.compile(r"<<-?'?(\w+)'?.*?\n.*?^\1$", re.DOTALL | re.MULTILINE)
 
 
+def commands_of(group: click.Group) -> dict[str, click.Command]:
+    """Its commands by name, in the order of its help."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
 def commands(text: str) -> Iterator[list[str]]:
     """The words of each simple command: pipelines and lists taken apart; redirections and here-documents left out."""
     text = _HERE_DOCUMENT.sub("", text.replace("\\\n", " "))
@@ -52,7 +59,7 @@ def problem(words: Sequence[str], *, whole: bool = True) -> str:
     context = click.Context(main, info_name="trivet")
     rest = list(words[1:])
     while isinstance(command, click.Group):
-        if command.invoke_without_command and not (rest and rest[0] in command.commands):
+        if command.invoke_without_command and not (rest and rest[0] in command.list_commands(context)):
             break  # it does something without a verb of its own
         if not rest or rest[0] in ("-h", "--help", "--version"):
             return "" if rest or not whole else "a verb is missing"
