@@ -54,7 +54,21 @@ def test_groups_add_up_to_the_log_exactly(receipts: list[Receipt], by: list[str]
 def test_what_is_not_known_is_no_zero() -> None:
     groups = Groups(["route"])
     groups.add(entry(receipt(cost=Cost(), input_tokens=None, cached_tokens=None, output_tokens=None, code="CANCELLED")))
-    assert (groups.total.unpriced, groups.total.failed, dict(groups.total.cost)) == (1, 1, {})
+    assert (groups.total.unpriced, dict(groups.total.cost)) == (1, {})
+
+
+def test_a_copy_is_not_on_its_tenants_account() -> None:
+    groups = Groups(["tenant", "account"])
+    for one in (receipt(), receipt(shadow=True, account="shadow")):
+        groups.add(entry(one))
+    assert set(groups.sums) == {("acme", "-"), ("(shadow)", "shadow")}
+
+
+def test_only_the_servers_failures_are_failures() -> None:
+    groups = Groups(["route"])
+    for code in ("OK", "CANCELLED", "INVALID_ARGUMENT", "UNAVAILABLE"):
+        groups.add(entry(receipt(code=code)))
+    assert (groups.total.requests, groups.total.failed) == (4, 1)
 
 
 def test_the_dearest_come_first_and_days_in_their_order() -> None:

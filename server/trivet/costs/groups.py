@@ -13,11 +13,13 @@ MOST_GROUPS = 10_000
 OTHERS = "(others)"
 NONE = "-"
 LABEL = "label:"
+FAILURES = frozenset({"UNAVAILABLE", "INTERNAL", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
+"""The server's: not a client's mistake, nor one that left."""
 
 
 @dataclass(slots=True)
 class Sums:
-    """Of some requests. `unpriced`: those whose cost is not known. `cost`: nano-USD by component."""
+    """Of some requests. `failed`: by the server's fault. `unpriced`: their cost is not known. `cost`: nano-USD by part."""
 
     requests: int = 0
     failed: int = 0
@@ -31,7 +33,7 @@ class Sums:
     def add(self, entry: Entry) -> None:
         """One more request."""
         self.requests += 1
-        self.failed += entry.code != "OK"
+        self.failed += entry.code in FAILURES
         self.input_tokens += entry.input_tokens or 0
         self.cached_tokens += entry.cached_tokens or 0
         self.output_tokens += entry.output_tokens or 0
@@ -96,12 +98,15 @@ def _field(name: str) -> Callable[[Entry], str]:
     return lambda entry: entry.fields.get(name) or NONE
 
 
+def _bearer(entry: Entry) -> str:
+    """Who bears the cost: the tenant, unless it is on an account of its own, such as that of copies."""
+    account = entry.fields.get("account")
+    return f"({account})" if account else entry.fields.get("tenant") or NONE
+
+
 DIMENSIONS: dict[str, Callable[[Entry], str]] = {
-    **{
-        name: _field(name)
-        for name in ("route", "variant", "backend", "adapter", "prompt", "index", "tenant", "account")
-    },
-    "account": lambda entry: entry.fields.get("account") or NONE,
+    **{name: _field(name) for name in ("route", "variant", "backend", "adapter", "prompt", "index", "account")},
+    "tenant": _bearer,
     "code": lambda entry: entry.code,
     "hour": lambda entry: entry.at.strftime("%Y-%m-%dT%H"),
     "day": lambda entry: entry.at.strftime("%Y-%m-%d"),
