@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
 
 from tests.support.rollout_world import ROUTE, SPEC, Clock, Gateway
@@ -43,6 +45,7 @@ class Worker(Gateway):
             for part in (self.recorder, self.follower, self.controller):
                 group.create_task(part.run())
             group.create_task(self._requests(random.Random(seed)))
+            group.create_task(_until_the_parent_ends())
 
     async def _requests(self, draws: random.Random) -> None:
         while True:
@@ -54,6 +57,15 @@ class Worker(Gateway):
                     broken = BAD if record.spec_digest == BAD_DIGEST else GOOD
                     self.answer(f"unit-{draws.randrange(2000)}", f"{draws.getrandbits(64):x}", broken, draws)
             await asyncio.sleep(_BETWEEN)
+
+
+async def _until_the_parent_ends() -> None:
+    """A test that is killed leaves no process behind."""
+    parent = parent_process()
+    assert parent is not None
+    while parent.is_alive():
+        await asyncio.sleep(1)
+    os._exit(1)
 
 
 def work(where: Path | str, name: str, folder: Path, seed: int, skew: float = 0.0) -> None:
