@@ -1,0 +1,1 @@
+"""What real requests feel of the copies of a rollout's shadow."""
