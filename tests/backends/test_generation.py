@@ -53,6 +53,24 @@ async def test_text_equals_the_whole_answer(tiny_engine: EmbeddedVllm) -> None:
     assert text(await collect(tiny_engine, request(PROMPT, max_tokens=60))) == outputs[-1].outputs[0].text
 
 
+@pytest.mark.parametrize("narrow", [{"top_k": 1}, {"min_p": 1.0}, {"top_p": 1e-9}])
+async def test_what_narrows_the_choice_to_one_token_is_greedy(
+    tiny_engine: EmbeddedVllm, narrow: dict[str, float]
+) -> None:
+    greedy = text(await collect(tiny_engine, request(PROMPT)))
+    drawn = Sampling(max_tokens=24, temperature=2.0, seed=1, **narrow)  # type: ignore[arg-type]
+    assert text(await collect(tiny_engine, request(PROMPT, sampling=drawn))) == greedy
+    wide = Sampling(max_tokens=24, temperature=2.0, seed=1)
+    assert text(await collect(tiny_engine, request(PROMPT, sampling=wide))) != greedy
+
+
+@pytest.mark.parametrize("penalty", [{"repetition_penalty": 2.0}, {"presence_penalty": 2.0, "frequency_penalty": 2.0}])
+async def test_penalties_change_the_answer(tiny_engine: EmbeddedVllm, penalty: dict[str, float]) -> None:
+    sampling = Sampling(max_tokens=48, **penalty)  # type: ignore[arg-type]
+    greedy = text(await collect(tiny_engine, request(PROMPT, max_tokens=48)))
+    assert text(await collect(tiny_engine, request(PROMPT, sampling=sampling))) != greedy
+
+
 @pytest.mark.parametrize(("temperature", "seed"), [(1e-300, 0), (2.0, 2**63 - 1), (5e-324, 2**32)])
 async def test_the_extremes_that_a_request_may_name_are_served(
     tiny_engine: EmbeddedVllm, temperature: float, seed: int

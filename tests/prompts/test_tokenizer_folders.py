@@ -97,6 +97,13 @@ def test_an_added_word_is_used_and_an_added_marker_is_not(chatml: Family, folder
     assert ids.count(first) == 1
 
 
+def test_a_tokenizer_in_another_form_is_told_of(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text(CHATML)
+    (folder / "tokenizer.json").rename(folder / "tokenizer.model")
+    with pytest.raises(ConfigError, match=r"tokenizer\.json:1: .*beside tokenizer\.model; .*save_pretrained"):
+        ChatTokenizer.load(folder)
+
+
 class Clock:
     def __init__(self, day: int) -> None:
         self.now = datetime(2026, 3, day, 23, 59, tzinfo=UTC)

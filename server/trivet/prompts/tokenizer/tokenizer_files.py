@@ -11,6 +11,7 @@ from typing import Any
 from trivet.errors import ConfigError
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+_OTHER_FORMS = ("tokenizer.model", "tekken.json", "vocab.json", "vocab.txt")
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
@@ -32,6 +33,7 @@ def read_tokenizer_files(folder: Path, template: Path | None = None, named: str 
 
     Raises ConfigError naming the file that is missing or broken.
     """
+    _require_tokenizer(folder)
     document = _json(folder / "tokenizer.json")
     path = folder / "tokenizer_config.json"
     config = _json(path) if path.exists() else {}
@@ -49,6 +51,15 @@ def read_tokenizer_files(folder: Path, template: Path | None = None, named: str 
         missing = "no such file, expected it, chat_template.json or chat_template in tokenizer_config.json"
         raise ConfigError([f"{folder / 'chat_template.jinja'}:1: {wanted if named and templates else missing}"])
     return TokenizerFiles(document, chosen, special_tokens, None if named else templates.get("tool_use"))
+
+
+def _require_tokenizer(folder: Path) -> None:
+    """Raise ConfigError for a folder that has a tokenizer in another form alone, saying how to get this one."""
+    path = folder / "tokenizer.json"
+    others = (name for name in _OTHER_FORMS if (folder / name).exists())
+    if not path.exists() and (other := next(others, None)) is not None:
+        made = "transformers makes it: `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
+        raise ConfigError([f"{path}:1: no such file, expected it beside {other}; {made}"])
 
 
 def _named_tokens(special: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
