@@ -31,6 +31,7 @@ IDLE_SECONDS = 3.0
 _RECHECK_SECONDS = 1.0  # of a limit that is used up: an operator may have raised it
 _HELD_SECONDS = 0.2  # of one whose rest is held by requests under way or by other gateways
 _CLOSE_SECONDS = 2.0
+_AT_ONCE = 10  # tenants
 FORGET_SECONDS = 1800.0
 _PAUSE_SECONDS = 0.5  # between two pieces of that work, for others
 _MOST_WAITING = 64  # requests of one tenant
@@ -215,7 +216,9 @@ class Budgets:
                 async with asyncio.timeout(TELL_SECONDS):
                     await self._news.wait()
             self._news.clear()
-            for tenant in list(self._books):
+            for number, tenant in enumerate(list(self._books)):
+                if number % _AT_ONCE == _AT_ONCE - 1:
+                    await asyncio.sleep(0)  # most have nothing to tell, which takes no time but the event loop's
                 try:
                     await self._tell(tenant, IDLE_SECONDS)
                 except StateUnavailable:

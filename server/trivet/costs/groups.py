@@ -19,7 +19,7 @@ FAILURES = frozenset({"UNAVAILABLE", "INTERNAL", "RESOURCE_EXHAUSTED", "DEADLINE
 
 @dataclass(slots=True)
 class Sums:
-    """Of some requests. `failed`: by the server's fault. `unpriced`: their cost is not known. `cost`: nano-USD by part."""
+    """Of some requests. `failed`: by the server's fault. `unpriced`: of unknown cost. `cost`: nano-USD by part."""
 
     requests: int = 0
     failed: int = 0
