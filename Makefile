@@ -4,8 +4,8 @@
 # make check  what CI runs: format, lint, types, layers, vulnerabilities, contract, tests
 ENGINE ?= cpu
 BIN := .venv/bin
-# More than the cores that CI has: a test waits for much of its time, for a process to start above all.
-WORKERS ?= 3
+# As many as CI has cores: the processes of a test of the whole server keep one busy, and some tests measure time.
+WORKERS ?= 2
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 PROTOS := $(wildcard proto/trivet/api/v1/*.proto)
 # Bytecode is kept, whatever the environment says: the tests start hundreds of processes, and each would compile the server.
