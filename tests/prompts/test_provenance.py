@@ -79,6 +79,22 @@ def test_what_keeps_no_mark_is_not_trusted(lose: Callable[[str], str]) -> None:
     assert all(source != TRUSTED for _, source, _ in spans_of(lost))
 
 
+def test_a_text_is_not_repeated_without_end() -> None:
+    assert len(Text.trusted("ab") * 1000) == 2000
+    with pytest.raises(OverflowError):
+        Text.trusted("ab") * 10**12
+
+
+def test_formats_of_dates_that_a_client_makes_are_not_kept() -> None:
+    template = ChatTemplate("{% for m in messages %}{{ strftime_now(m.content) }}{% endfor %}", {})
+    moment = template.moment(datetime(2026, 1, 1, tzinfo=UTC))
+    for number in range(100):
+        said = template.render([{"role": "user", "content": Text(f"%Y {number}")}], moment)
+        assert said == f"2026 {number}"
+        assert all(source == UNKNOWN for _, source, _ in spans_of(said))
+    assert len(template.moment(datetime(2026, 1, 1, tzinfo=UTC)).dates) == 16
+
+
 ASKING: list[tuple[str, set[str] | None]] = [
     ("{{ m.content }}", set()),
     ("{{ m.content | trim }}", set()),

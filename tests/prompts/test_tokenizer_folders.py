@@ -159,7 +159,9 @@ def test_whether_a_user_can_forge_a_turn(folder: Path, template: str, plain: boo
 
 
 def test_a_template_that_makes_too_much_is_refused(folder: Path) -> None:
-    (folder / "chat_template.jinja").write_text(CHATML + "{{ messages[-1].content * 3000 }}")
+    (folder / "chat_template.jinja").write_text(
+        CHATML + "{% for i in range(3000) %}{{ messages[-1].content }}{% endfor %}"
+    )
     assembler = PromptAssembler(PROMPT, ChatTokenizer.load(folder))
     with pytest.raises(InvalidRequest, match=r"it makes .* characters of"):
         assembler.assemble([Message("user", "x " * 3000)], context_tokens=10**6, max_tokens=1)

@@ -15,10 +15,11 @@ from typing import Any
 from jinja2 import TemplateError
 
 from trivet.prompts.rendering.environment import TemplateEnvironment
-from trivet.prompts.rendering.provenance import Text
+from trivet.prompts.rendering.provenance import TRUSTED, Text, spans_of
 
 _MOST_TIMES = 16  # a rendering has at most so many times the characters that were put in,
 _MOST_OWN = 1 << 20  # and so many of the template's own
+_MOST_FORMATS = 16  # of dates: a template has a few, unless it makes them of what a client says
 
 
 class TemplateRefusal(Exception):
@@ -71,11 +72,11 @@ class ChatTemplate:
         except TemplateError as error:
             raise ValueError(f"not a Jinja template: {error}") from None
         self._special_tokens = {name: Text.trusted(token) for name, token in special_tokens.items()}
-        self._formats: set[str] = set()
+        self._formats: tuple[str, ...] = ()  # replaced, never changed: other threads read it
 
     def moment(self, now: datetime) -> Moment:
         """What the template would write of this date: nothing as long as it has not asked for one."""
-        return Moment(tuple(now.strftime(wanted) for wanted in sorted(self._formats)), now)
+        return Moment(tuple(now.strftime(wanted) for wanted in self._formats), now)
 
     def render(
         self,
@@ -90,8 +91,12 @@ class ChatTemplate:
         """
 
         def strftime_now(wanted: str) -> Text:
-            self._formats.add("".join((wanted,)))
-            return Text.trusted(moment.now.strftime(wanted))
+            plain = "".join((wanted,))
+            if plain not in self._formats and len(self._formats) < _MOST_FORMATS:
+                self._formats = (*self._formats, plain)
+            told = moment.now.strftime(plain)
+            own = all(source == TRUSTED for _, source, _ in spans_of(wanted))
+            return Text.trusted(told) if own else Text(told)
 
         try:
             rendered = self._template.render(

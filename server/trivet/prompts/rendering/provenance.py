@@ -12,6 +12,7 @@ from typing import Any, SupportsIndex
 
 TRUSTED = -1
 UNKNOWN = -2
+_LONGEST_REPEATED = 1 << 24  # characters: how often may be a client's number
 Span = tuple[int, int, int]
 """(length, source, offset in the source). The source is TRUSTED, UNKNOWN, or the number of a text that was put in."""
 
@@ -50,7 +51,10 @@ class Text(str):
         return concatenated((other, self)) if _ordinary(other) else NotImplemented
 
     def __mul__(self, times: SupportsIndex) -> Text:
-        return self._made(str.__mul__(self, times), self._spans * max(0, times.__index__()))
+        number = max(0, times.__index__())
+        if number * str.__len__(self) > _LONGEST_REPEATED:
+            raise OverflowError(f"a text of {str.__len__(self):,} characters, {number:,} times")
+        return self._made(str.__mul__(self, number), self._spans * number)
 
     __rmul__ = __mul__
 
