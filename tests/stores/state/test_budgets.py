@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from trivet.stores.state import StateStore
@@ -139,3 +141,22 @@ async def test_windows_that_ended_long_ago_are_forgotten(tmp_path: Path) -> None
     await store.exchange_budgets("a", 3, LEASE, [ask(0, start=old.start, spent=12)])
     assert await store.budget_usage(ask(1).limit, old.start) == (0, 0)
     store.close()
+
+
+async def test_a_store_of_the_first_version_gets_the_tables_and_keeps_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    store = StateStore.open(path)
+    await store.announce({"support": "a" * 64})
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "DROP TABLE budget_lease; DROP TABLE budget_window; UPDATE alembic_version SET version_num = '0001'; "
+            "PRAGMA user_version = 1"
+        )
+    store = StateStore.open(path)
+    assert await store.announce({"support": "a" * 64}) == {"support": 1}
+    (grant,) = await exchange(store, "a", 1, ask(1))
+    assert grant.granted == 1
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
