@@ -32,6 +32,10 @@ KUBERNETES = {
 SHORTER = {"[1d] offset 1h": "[30s] offset 10s", "offset 30m": "offset 10s", "offset 1h": "offset 10s"}
 
 
+EMPTY = {"trivet-cost: Where the machine's time goes A", "trivet-cost: What the machine costs per hour A"}
+"""Without data here: the demo has prices of tokens, and a backend has these or a machine by the hour, not both."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """Prometheus, and from when to when it watched, in seconds since the epoch."""
@@ -71,7 +75,10 @@ def without_data(watched: Watched, places: Iterator[Place]) -> list[str]:
 
 @pytest.mark.parametrize("board", boards(), ids=lambda board: str(board["uid"]))
 def test_every_query_of_a_dashboard_has_finite_data(watched: Watched, board: dict[str, object]) -> None:
-    assert without_data(watched, of_board(board, interval="20s", span="5m")) == []
+    places = list(of_board(board, interval="20s", span="5m"))
+    empty = [place for place in places if str(place) in EMPTY]
+    assert without_data(watched, (place for place in places if place not in empty)) == []
+    assert len(without_data(watched, iter(empty))) == len(empty)
 
 
 def test_what_every_rule_compares_has_finite_data(watched: Watched) -> None:

@@ -104,6 +104,7 @@ BOARD = Board(
                     "Of the variants as they are made up now; an empty name is the base model alone.",
                     "currencyUSD",
                     _by_part("adapter"),
+                    width=6,
                     stacked=True,
                 ),
                 graph(
@@ -111,6 +112,15 @@ BOARD = Board(
                     "Of the variants as they are made up now.",
                     "currencyUSD",
                     _by_part("prompt"),
+                    width=6,
+                    stacked=True,
+                ),
+                graph(
+                    "Cost of copies per hour",
+                    "That shadows of rollouts answered, unseen. It is in no receipt of a client.",
+                    "currencyUSD",
+                    rate("trivet_shadow_cost_usd_total", BY_VARIANT, _VARIANT, times="3600 * "),
+                    width=6,
                     stacked=True,
                 ),
                 graph(
@@ -118,6 +128,33 @@ BOARD = Board(
                     "What no request asked for: starts of engines and primings of prefixes. It is in no receipt.",
                     "currencyUSD",
                     rate("trivet_warmup_cost_usd_total", SERVED, ["backend", "purpose"], times="3600 * "),
+                    width=6,
+                    stacked=True,
+                ),
+            ),
+        ),
+        Row(
+            "Machines that are paid for by the hour",
+            (
+                graph(
+                    "Where the machine's time goes",
+                    "Share of its time in each account; no request pays for `idle`, `starting` and `down`.",
+                    "percentunit",
+                    Query(
+                        f"sum by (backend, account) (rate(trivet_machine_seconds_total{{{SERVED}}}[$__rate_interval]))"
+                        " / on (backend) group_left () sum by (backend) "
+                        f"(rate(trivet_machine_seconds_total{{{SERVED}}}[$__rate_interval]))",
+                        "{{backend}} {{account}}",
+                    ),
+                    width=12,
+                    stacked=True,
+                ),
+                graph(
+                    "What the machine costs per hour",
+                    "By what its time went to.",
+                    "currencyUSD",
+                    rate("trivet_machine_cost_usd_total", SERVED, ["backend", "account"], times="3600 * "),
+                    width=12,
                     stacked=True,
                 ),
             ),
