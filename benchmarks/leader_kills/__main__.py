@@ -5,9 +5,9 @@
 How it is measured
 - Two processes run the control of a gateway over one PostgreSQL, with simulated traffic. One rollout follows the other,
   in turn with a good candidate and a bad one. Their seconds last 50 ms, so that many decisions are made.
-- Once a leader has moved a rollout on, whoever holds the lease is killed at a random moment of the next 1.2 s, and
-  started again. After every 20 kills the one that leads is stopped instead (SIGSTOP), for three leases longer than
-  it takes another to lead, and goes on.
+- Whoever holds the lease is killed at a random moment of the 1.2 s after it has moved a rollout on, or after a second
+  in which nobody did, and started again. After every 20 kills the one that leads is stopped instead (SIGSTOP), for
+  three leases longer than it takes another to lead, and goes on.
 - The clock of one of the two processes is 10 minutes behind.
 - In the end: revisions have no hole and no double, each transition begins where the one before it ended, fences never
   go back, each decision is made again from its own entry, and each rollout ended as its candidate deserves.
@@ -24,6 +24,7 @@ import asyncio
 import random
 import sys
 import tempfile
+import time
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
@@ -39,6 +40,7 @@ from trivet.rollouts.control.audit import repeat
 from trivet.types.rollout_state import RolloutRecord, Transition
 
 _MOMENT = 1.2  # seconds
+_PATIENCE = 1.0  # seconds
 _KILLS_A_STOP = 20
 _BEHIND = -600.0  # seconds
 _MORE = 2  # rollouts that end after the last kill
@@ -104,12 +106,12 @@ async def _killed(url: str, folder: Path, kills: int, chance: random.Random) -> 
 
 
 async def _moved_on(pair: Pair) -> None:
-    """By a leader, since this was asked."""
-    before = (await pair.running()).revision
+    """By a leader, since this was asked, or not for a while."""
+    before, end = (await pair.running()).revision, time.monotonic() + _PATIENCE
 
     async def moved() -> bool:
         record = await pair.running()
-        return record.revision > before and record.fence > 0 and record.event != "start"
+        return time.monotonic() > end or (record.revision > before and record.event not in ("create", "start"))
 
     await pair.until(moved)
 

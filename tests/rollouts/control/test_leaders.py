@@ -116,3 +116,21 @@ async def test_a_lease_that_is_lost_again_and_again_is_no_store_that_is_away(wor
                 await gateway.controller.look()
     await traffic([gateway], EQUAL, 2)
     assert "halt" not in [entry.event for entry in await world.store.transitions(ROUTE)]
+
+
+async def test_leaders_that_take_turns_before_either_has_read_all_come_to_an_end(world: World) -> None:
+    (first,) = await started(world, 1, LONG)
+    await traffic([first], EQUAL, 3)
+    record = (await world.store.current())[ROUTE]
+    for seq in range(1000):
+        await world.store.append([ObservationBatch(record.id, 0, "other", "epoch", seq, pack(StepReport(), 0.0))])
+    seen: list[Look] = []
+    slow = cast("RolloutStore", SlowStore(world))
+    two = [Controller(slow, f"g{one}/epoch", world.clock.timing, lambda _, look: seen.append(look)) for one in "12"]
+    for number in range(60):
+        world.clock.now += LEASE_SECONDS + 1  # each loses the lease to the other after one look
+        for one in (two[number % 2], two[(number + 1) % 2]):
+            await one.look()
+        if seen:
+            return
+    raise AssertionError("neither has read all")

@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 LEASE = "rollouts"
 LEASE_SECONDS = 3.0
 LOOK_SECONDS = 1.0
-READ_SECONDS = 1.0
-"""Of one rollout's observations in one look; the lease is renewed with each."""
 TOLD_SECONDS = 2.0
 """Between two looks that other gateways are told of."""
 LIVE_SECONDS = 10.0
@@ -83,8 +81,10 @@ class Controller:
         self._lease_seconds = lease_seconds
         self._on_move = on_move
         self._judged: dict[str, _Judged] = {}
+        self._read_before: dict[str, Replay] = {}  # while it led: leaders that take turns still come to an end
         self._away: dict[str, list[tuple[float, str]]] = {}
         self._asked: float | None = None
+        self._read_until = 0.0
         self.leads = False
 
     async def run(self) -> None:
@@ -114,9 +114,11 @@ class Controller:
         Raises StateUnavailable or LeaseLost: the next look begins with what is in the store then.
         """
         lease = await self._store.take_lease(LEASE, self._owner, self._lease_seconds)
+        self._read_until = self._timing.monotonic() + self._lease_seconds / 4  # of all rollouts; each gets one piece
         now = await self._store.now()
         self.leads = lease is not None
         if lease is None:  # whoever leads knows whether anybody could look
+            self._read_before |= {rollout: judged.replay for rollout, judged in self._judged.items()}
             self._judged.clear()
             self._asked = now
             return None
@@ -130,6 +132,7 @@ class Controller:
             await self._judge_alone(record, gateways, lease, now)
         run = {record.id for record in running}
         self._judged = {rollout: judged for rollout, judged in self._judged.items() if rollout in run}
+        self._read_before = {rollout: replay for rollout, replay in self._read_before.items() if rollout in run}
         self._away = {rollout: holes for rollout, holes in self._away.items() if rollout in run}
         self._asked = now
         return lease
@@ -190,7 +193,8 @@ class Controller:
         log = [one for one in await self._store.transitions(record.route, heard, _ENTRIES) if one.rollout == record.id]
         if known is None:
             spec = spec_of(record)
-            known = self._judged[record.id] = _Judged(spec, Replay(spec), StepSnapshots(log), record.revision)
+            replay = self._read_before.pop(record.id, None) or Replay(spec)
+            known = self._judged[record.id] = _Judged(spec, replay, StepSnapshots(log), record.revision)
         for entry in log:
             known.hear(entry)
         return known
@@ -202,17 +206,17 @@ class Controller:
         lease has to be renewed. None is taken that came after the record was read: it may be of a step that is not
         heard of yet.
         """
-        end = self._timing.monotonic() + READ_SECONDS
         while (left := record.batches - replay.number) > 0:
-            if self._timing.monotonic() > end:
-                logger.info("rollout of route %s: %d batches of observations are still to be read", record.route, left)
-                return False
             batches = await self._store.batches(record.id, replay.number, min(left, _BATCHES_AT_ONCE))
             if not batches:
                 return True
             for batch in batches:
                 replay.take(batch)
                 await asyncio.sleep(0)
+            if left > len(batches) and self._timing.monotonic() > self._read_until:
+                left -= len(batches)
+                logger.info("rollout of route %s: %d batches of observations are still to be read", record.route, left)
+                return False
         return True
 
     def _health(self, record: RolloutRecord, judged: _Judged, gateways: Sequence[GatewayStatus]) -> Health:
