@@ -13,8 +13,8 @@ MOST_GROUPS = 10_000
 OTHERS = "(others)"
 NONE = "-"
 LABEL = "label:"
-FAILURES = frozenset({"UNAVAILABLE", "INTERNAL", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
-"""The server's: not a client's mistake, nor one that left."""
+FAILURES = frozenset({"UNAVAILABLE", "INTERNAL", "DEADLINE_EXCEEDED"})
+"""The server's: not a client's mistake, nor one that left, nor a limit that holds."""
 
 
 @dataclass(slots=True)
