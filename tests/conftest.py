@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # One thread for each process: those of several processes would wait for each other's turns on a shared CPU. Must be set
 # before the libraries are imported.
@@ -21,6 +22,9 @@ pytest_plugins = (
     "tests.support.markers",
     "tests.support.stores.state_stores",
 )
+# No example has a time limit of its own: on a busy machine any may take longer than the library's 0.2 s.
+settings.register_profile("trivet", deadline=None)
+settings.load_profile("trivet")
 MEMORY = Path("/dev/shm")
 ROOM = 6 << 30  # bytes
 
