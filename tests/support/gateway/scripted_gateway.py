@@ -21,6 +21,7 @@ from unittest.mock import patch
 
 from prometheus_client import CollectorRegistry
 
+from trivet.app.accounts.machines import machine_times
 from trivet.app.progress import Progress
 from trivet.app.supervision.warmup import Warmup
 from trivet.cli.main import main
@@ -51,6 +52,7 @@ class ScriptedEngines:
 
     def __init__(self, config: Config, *_of_real_ones: object) -> None:
         self.backends = {name: SlowBackend(name=name) for name in config.file.backends}
+        self.machines = machine_times(config)
 
     @property
     def registries(self) -> list[CollectorRegistry]:
