@@ -167,7 +167,7 @@ def test_json_keeps_numbers_leaves_out_the_unknown_and_names_enums() -> None:
         inference_pb2.GenerateResponse(text="x", finish_reason=receipt_pb2.FINISH_REASON_STOP, receipt=receipt)
     )
     assert data["finish_reason"] == "stop"
-    assert data["receipt"]["cost"] == {"total": 2**40}
+    assert data["receipt"]["cost"] == {"total": 2**40, "basis": ""}
     assert data["receipt"]["output_tokens"] == 3
     assert "input_tokens" not in data["receipt"]
     assert data["receipt"]["created_at"] == "1970-01-01T00:00:00Z"

@@ -46,6 +46,7 @@ def check_config(
     problems = [
         *_listeners(document, file, insecure=insecure, origins=origins),
         *_tls(document, file, folder),
+        *_tracing(document, file, folder),
         *_keys(document, file),
         *_backends(document, file, folder),
         *_adapters(document, file),
@@ -105,6 +106,12 @@ def _listeners(
             f"{value} can be reached from other machines: expected server.tls and keys (or --insecure, which lets "
             "anybody in)",
         )
+
+
+def _tracing(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
+    authority = file.tracing.ca_file
+    if authority is not None and not (folder / authority).is_file():
+        yield document.problem(("tracing", "ca_file"), f"no file {folder / authority}")
 
 
 def _tls(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:

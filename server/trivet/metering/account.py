@@ -168,6 +168,9 @@ class Account:
             shadow_pair=self.shadow_pair,
             account=SHADOW_ACCOUNT if self.shadow else "",
             budget_warnings=self.budget_warnings,
+            trace_id="" if call.trace is None else call.trace.trace_id,
+            parent_span_id="" if call.trace is None else call.trace.parent_id,
+            trace_sampled=call.trace is not None and call.trace.sampled,
         )
 
     def _finish_reason(self, code: str) -> FinishReason:

@@ -58,14 +58,15 @@ class Sink:
 
     def _count_times(self, receipt: Receipt, token_gaps: Sequence[tuple[float, int]]) -> None:
         metrics, labels = self._metrics, self._labels(receipt)
+        exemplar = {"trace_id": receipt.trace_id} if receipt.trace_sampled else None
         if receipt.total_ms is not None:
-            metrics.duration.labels(*labels).observe(receipt.total_ms / 1000)
+            metrics.duration.labels(*labels).observe(receipt.total_ms / 1000, exemplar)
         if receipt.gateway_ms is not None:
             metrics.overhead.labels("total").observe(receipt.gateway_ms / 1000)
         if receipt.queue_ms is not None:
             metrics.queue.observe(receipt.queue_ms / 1000)
         if receipt.ttft_ms is not None:
-            metrics.ttft.labels(*labels).observe(receipt.ttft_ms / 1000)
+            metrics.ttft.labels(*labels).observe(receipt.ttft_ms / 1000, exemplar)
         self._count_engine(receipt)
         for seconds, tokens in token_gaps:
             metrics.inter_token.observe(labels, seconds / tokens, tokens)

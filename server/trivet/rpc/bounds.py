@@ -108,8 +108,10 @@ METADATA: Mapping[str, int] = {
     "x-request-id": REQUEST_ID.size or 0,
     "x-trivet-priority": 1,
     "x-trivet-variant": NAME.size or 0,
+    "traceparent": 128,
 }
-"""Characters of the metadata that is read. What is longer is no key, no request id, no priority and no variant."""
+"""Characters of the metadata that is read. What is longer is no key, no request id, no priority, no variant and no
+trace."""
 
 
 def check_bounds(message: Message, besides: str = "") -> None:

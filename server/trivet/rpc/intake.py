@@ -8,15 +8,19 @@ from functools import partial
 from typing import Any, Protocol
 
 from trivet.api.v1 import inference_pb2
+from trivet.current_request import CURRENT_TRACE
 from trivet.fairness.fair_semaphore import FairSemaphore
 from trivet.rpc.auth import Authenticator, require_route
 from trivet.rpc.wire import generate_call, priority_of, retrieve_call, variant_of
 from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
 from trivet.types.answer import RetrieveCall
 from trivet.types.receipt import Receipt
-from trivet.types.request import Caller, GenerateCall
+from trivet.types.request import Caller, GenerateCall, TraceContext
 
 SMALL_SCHEMA = 1024  # bytes; a larger one takes up to milliseconds to read, and the event loop is everybody's
+
+
+BeginTrace = Callable[[str | None], TraceContext | None]
 
 
 class IncomingCall(Protocol):
@@ -43,11 +47,16 @@ class RequestIntake:
         keys: Authenticator,
         refuse: Callable[[GenerateCall, BaseException], Receipt],
         schema_limits: SchemaLimits = DEFAULT_LIMITS,
+        begin_trace: BeginTrace = lambda _: None,
     ) -> None:
-        """`refuse` makes the receipt of a request that is refused here, of which the tenant and the id are known."""
+        """`refuse` makes the receipt of a request that is refused here, of which the tenant and the id are known.
+
+        `begin_trace` gives the trace of a request with this `traceparent`, None for one that nobody traces.
+        """
         self._keys = keys
         self._refuse = refuse
         self._schema_limits = schema_limits
+        self._begin_trace = begin_trace
         self._schemas = FairSemaphore(1)  # large ones, and those of tools, being read
 
     async def generate_call(
@@ -58,15 +67,16 @@ class RequestIntake:
         Raises Unauthenticated, PermissionDenied, and InvalidRequest that names every wrong field.
         """
         caller = self._keys.authenticate(call.metadata("authorization"))
+        trace = self._trace(call)
         try:
-            return await self._checked(request, call, caller, schema)
+            return await self._checked(request, call, caller, schema, trace)
         except BaseException as error:
-            self.refused(call, caller.tenant, request.route, error)
+            self._refused(call, caller.tenant, request.route, error, trace)
             raise
 
     def refused(self, call: IncomingCall, tenant: str, route: str, error: BaseException) -> None:
         """Give a request its receipt that is refused before it is looked into; `route` may not be known."""
-        call.close(self._refuse(GenerateCall(call.request_id, tenant, route, (), call.arrived, call.deadline), error))
+        self._refused(call, tenant, route, error, self._trace(call))
 
     def retrieve_call(self, request: inference_pb2.RetrieveRequest, call: IncomingCall) -> RetrieveCall:
         """The same for a search; one of an index by its name is for operators."""
@@ -91,12 +101,25 @@ class RequestIntake:
         """Whose call it is; Unauthenticated."""
         return self.caller(call).tenant
 
+    def _trace(self, call: IncomingCall) -> TraceContext | None:
+        trace = self._begin_trace(call.metadata("traceparent"))
+        if trace is not None:
+            CURRENT_TRACE.set(trace.trace_id)
+        return trace
+
+    def _refused(
+        self, call: IncomingCall, tenant: str, route: str, error: BaseException, trace: TraceContext | None
+    ) -> None:
+        refused = GenerateCall(call.request_id, tenant, route, (), call.arrived, call.deadline, trace=trace)
+        call.close(self._refuse(refused, error))
+
     async def _checked(
         self,
         request: inference_pb2.GenerateRequest,
         call: IncomingCall,
         caller: Caller,
         schema: Mapping[str, Any] | None,
+        trace: TraceContext | None,
     ) -> GenerateCall:
         require_route(caller, request.route)
         check = partial(
@@ -110,6 +133,7 @@ class RequestIntake:
             forced_variant=variant_of(call.metadata("x-trivet-variant"), caller),
             schema_limits=self._schema_limits,
             ordered_schema=schema,
+            trace=trace,
         )
         calls = bool(request.tools) or any(message.tool_calls for message in request.messages)
         if schema is None and not calls and request.json_schema.ByteSize() <= SMALL_SCHEMA:

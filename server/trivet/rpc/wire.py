@@ -18,7 +18,7 @@ from trivet.types.answer import Answer, RetrieveCall, RetrieveResult
 from trivet.types.generation import FinishReason
 from trivet.types.passage import Passage
 from trivet.types.receipt import Receipt, UnitSource
-from trivet.types.request import Caller, GenerateCall, KeyRole, RetrievalOptions
+from trivet.types.request import Caller, GenerateCall, KeyRole, RetrievalOptions, TraceContext
 from trivet.types.rollout_state import Feedback
 
 MAX_TOP_K = 100
@@ -105,6 +105,7 @@ def generate_call(
     forced_variant: str = "",
     schema_limits: SchemaLimits = DEFAULT_LIMITS,
     ordered_schema: Mapping[str, Any] | None = None,
+    trace: TraceContext | None = None,
 ) -> GenerateCall:
     """Check a request; InvalidRequest names every field that is wrong. `ordered_schema` stands for the message's."""
     problems = Problems()
@@ -134,6 +135,7 @@ def generate_call(
         retrieval=RetrievalOptions(top_k, tuple(retrieval.filter), retrieval.disabled),
         priority=priority,
         forced_variant=forced_variant,
+        trace=trace,
         template_variables=template_variables,
         tools=tools,
         **{name: getattr(request, name) for name in _SAMPLING if request.HasField(name)},
@@ -267,6 +269,7 @@ def receipt_to_proto(receipt: Receipt) -> receipt_pb2.Receipt:
         text_hash=receipt.text_hash,
         cold=receipt.cold,
         shadow=receipt.shadow,
+        trace_id=receipt.trace_id,
         cost=receipt_pb2.Cost(
             input=receipt.cost.input,
             cached=receipt.cost.cached,

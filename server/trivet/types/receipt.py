@@ -89,7 +89,8 @@ class Receipt:
     `unit_hash` and `text_hash` are salted, for those who compare requests. `cold`: one of the first of its variant
     after a warm-up, or one that waited for its adapter. `shadow`: a copy, nobody saw the answer. `shadow_pair`: of a
     shadow that was compared. `account`: who bears the cost, if it is not the tenant. `budget_warnings`: limits that
-    were nearly used up when it came.
+    were nearly used up when it came. `trace_id`, `parent_span_id`, `trace_sampled`: see
+    `trivet.types.request.TraceContext`.
     """
 
     request_id: str
@@ -138,3 +139,6 @@ class Receipt:
     shadow_pair: ShadowPair | None = None
     account: str = ""
     budget_warnings: tuple[str, ...] = ()
+    trace_id: str = ""
+    parent_span_id: str = ""
+    trace_sampled: bool = False

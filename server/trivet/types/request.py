@@ -76,6 +76,19 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceContext:
+    """Which trace a request belongs to (https://www.w3.org/TR/trace-context/).
+
+    `trace_id`: 32 hex digits. `parent_id`: the caller's span, 16 hex digits, empty for a trace that begins here.
+    `sampled`: its spans are exported.
+    """
+
+    trace_id: str
+    parent_id: str = ""
+    sampled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RetrievalOptions:
     """What a request asks for itself; None means the variant's setting."""
 
@@ -108,6 +121,7 @@ class GenerateCall:
     seed: int | None = None
     priority: int = 0
     forced_variant: str = ""
+    trace: TraceContext | None = None
     template_variables: Mapping[str, Any] = field(default_factory=dict)
     tools: tuple[Tool, ...] = ()
     key: str = ""

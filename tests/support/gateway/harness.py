@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,7 +46,7 @@ from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.routing.table import RouteTable
 from trivet.rpc.auth import Authenticator, KeyEntry
 from trivet.rpc.inference import InferenceServicer
-from trivet.rpc.intake import RequestIntake
+from trivet.rpc.intake import BeginTrace, RequestIntake
 from trivet.rpc.server import Health, Listener, ListenerSettings, TlsFiles
 from trivet.rpc.status import code_name_of
 from trivet.stores.state import StateStore
@@ -192,6 +192,8 @@ async def gateway(
     limits: LimitSet = NO_LIMITS,
     key_routes: Sequence[str] | None = None,
     http: bool = False,
+    begin_trace: BeginTrace = lambda _: None,
+    on_receipt: Callable[[Receipt], None] = lambda _: None,
 ) -> AsyncIterator[Gateway]:
     """Serve on a free port. `keys`: (secret, tenant, role). `testers`: secrets of the first key's tenant.
     `searched` instead of the scripted retriever. `limits` of tenants and of keys, whose names are their secrets;
@@ -207,6 +209,11 @@ async def gateway(
     state = StateStore.open(folder / "state.sqlite")
     rated: list[tuple[str, float | None]] = []
     counted: list[Receipt] = []
+
+    def ended(receipt: Receipt) -> None:
+        counted.append(receipt)
+        on_receipt(receipt)
+
     budgets = Budgets(state, limits)
     budgets.start()
     family = make_family("chatml", folder / "tokenizer")
@@ -250,14 +257,14 @@ async def gateway(
         prompts=prompts,
         backends=backends,
         prices=prices,
-        sink=Sink(metrics, receipts, lambda: table.routes, counted.append),
+        sink=Sink(metrics, receipts, lambda: table.routes, ended),
         code_of=code_name_of,
         budgets=budgets,
     )
     allowed = None if key_routes is None else frozenset(key_routes)
     entries = [KeyEntry(_sha256(secret), tenant, role, secret, routes=allowed) for secret, tenant, role in keys]
     entries += [KeyEntry(_sha256(secret), keys[0][1], KeyRole.CLIENT, tester=True) for secret in testers]
-    intake = RequestIntake(Authenticator(entries), generation.refuse)
+    intake = RequestIntake(Authenticator(entries), generation.refuse, begin_trace=begin_trace)
     search = SearchPipeline(table, bounded, Admission(max_running=4, max_queued=4, max_queued_tokens=1))
     feedback = FeedbackIntake(
         receipts, state, metrics, lambda receipt, score: rated.append((receipt.request_id, score))

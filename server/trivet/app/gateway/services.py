@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trivet.app.accounts.budgets import BudgetGauge, open_budgets
 from trivet.app.accounts.receipts import open_receipts
+from trivet.app.accounts.traces import Traces, open_traces
 from trivet.app.doors.listeners import key_entries
 from trivet.app.gateway.components import Components
 from trivet.app.gateway.foundation import Foundation
@@ -39,6 +40,7 @@ from trivet.rpc.status import code_name_of
 from trivet.rpc.uploads import UnfinishedUploads
 from trivet.stores.data_folder import DataFolder
 from trivet.stores.state import StateStore
+from trivet.types.receipt import Receipt
 
 MAX_SEARCHES = 16  # searches without a generation at once; they share the CPU with the queries of generations
 
@@ -75,10 +77,11 @@ async def open_services(
     receipts = await stack.enter_async_context(open_receipts(config, folder, metrics))
     reranking = open_reranking(config, folder, components.indexes)
     retriever = BoundedRetriever(await stack.enter_async_context(reranking), metrics)
-    generation, shadow = _generation(base, components, retriever, receipts, budgets)
+    traces = await stack.enter_async_context(open_traces(config))
+    generation, shadow = _generation(base, components, retriever, receipts, budgets, traces)
     search = SearchPipeline(components.routes, retriever, _searches())
     feedback = FeedbackIntake(receipts, state, metrics, rollouts.rate)
-    intake = RequestIntake(keys, generation.refuse, schema_limits(config.file.schemas))
+    intake = RequestIntake(keys, generation.refuse, schema_limits(config.file.schemas), traces.begin)
     inference = InferenceServicer(
         generation=generation,
         search=search,
@@ -110,7 +113,12 @@ def _reload(base: Foundation, read: Callable[[], Config], components: Components
 
 
 def _generation(
-    base: Foundation, components: Components, retriever: BoundedRetriever, receipts: ReceiptLog, budgets: Budgets
+    base: Foundation,
+    components: Components,
+    retriever: BoundedRetriever,
+    receipts: ReceiptLog,
+    budgets: Budgets,
+    traces: Traces,
 ) -> tuple[GenerationPipeline, ShadowTraffic]:
     backends, prompts = components.engines.backends, components.prompts.assemblers
     answering = Answering(
@@ -133,6 +141,11 @@ def _generation(
         rollouts=components.rollouts,
     )
     base.stack.push_async_callback(shadow.close)
+
+    def ended(receipt: Receipt) -> None:
+        components.rollouts.record(receipt)
+        traces.record(receipt)
+
     generation = GenerationPipeline(
         routes=components.routes,
         admission=base.admission,
@@ -141,7 +154,7 @@ def _generation(
         prompts=prompts,
         backends=backends,
         prices=base.prices,
-        sink=Sink(base.metrics, receipts, lambda: components.routes.routes, components.rollouts.record),
+        sink=Sink(base.metrics, receipts, lambda: components.routes.routes, ended),
         code_of=code_name_of,
         budgets=budgets,
     )

@@ -7,14 +7,15 @@ import logging
 import sys
 import time
 
-from trivet.current_request import CURRENT_REQUEST
+from trivet.current_request import CURRENT_REQUEST, CURRENT_TRACE
 
 FORMATS = ("text", "json")
 _TIME = "%Y-%m-%dT%H:%M:%S"
 
 
 class JsonLines(logging.Formatter):
-    """An object for each event: `time` (UTC), `level`, `logger`, `message`; `request_id` and `traceback` if any."""
+    """An object for each event: `time` (UTC), `level`, `logger`, `message`; if any, `request_id`, `trace_id`,
+    `traceback`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the message holds."""
@@ -26,6 +27,8 @@ class JsonLines(logging.Formatter):
         }
         if request_id := CURRENT_REQUEST.get():
             event["request_id"] = request_id
+        if trace_id := CURRENT_TRACE.get():
+            event["trace_id"] = trace_id
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
         return json.dumps(event)  # in ASCII: some readers end lines at U+2028

@@ -14,6 +14,7 @@ from trivet.config.schema.indexes import Documents, Qdrant, QuotasSection
 from trivet.config.schema.rollouts import StateSection
 from trivet.config.schema.routes import RouteSection
 from trivet.config.schema.server import Admission, Key, Machine, Price, Schemas, Server
+from trivet.config.schema.tracing import TracingSection
 
 
 class ConfigFile(Section):
@@ -33,6 +34,7 @@ class ConfigFile(Section):
     qdrant: Qdrant = Qdrant()
     quotas: QuotasSection = QuotasSection()
     budgets: BudgetsSection = BudgetsSection()
+    tracing: TracingSection = TracingSection()
     state: StateSection = StateSection()
     prices: dict[Name, Price] = {}
     machines: dict[Name, Machine] = {}

@@ -9,7 +9,7 @@ from typing import Any
 from trivet.types.generation import FinishReason
 from trivet.types.receipt import Cost, Receipt, ShadowPair, UnitSource
 
-_MARKS = frozenset({"cold", "shadow"})  # of few requests: absent where they do not hold
+_MARKS = frozenset({"cold", "shadow", "trace_sampled"})  # of few requests: absent where they do not hold
 
 
 def to_json(receipt: Receipt) -> dict[str, Any]:
