@@ -26,7 +26,7 @@ from trivet.client import Client, Target
 
 PAUSE = 0.02  # seconds between two samples of memory
 PER_KIND = 20
-LATE = (0.025, 0.05, 0.1, 0.25)  # seconds, of the metric's buckets
+LATE = (0.02, 0.05, 0.1, 0.3)  # seconds, of the metric's buckets
 
 
 @dataclass

@@ -18,7 +18,9 @@ def ask(client: Client, request: GenerateRequest) -> GenerateResponse | None:
             print(f"  bound {subject}: {bound}")
         if error.retry_after is not None:  # `Retry` has waited so long already, within the deadline
             print(f"  may be tried again after {error.retry_after:g} s")
-        if error.receipt is not None:  # a generation that failed is accounted for as well
+        if error.receipt is not None and error.receipt.HasField(
+            "output_tokens"
+        ):  # what failed is accounted for as well
             print(f"  account: {error.receipt.output_tokens} tokens were generated")
         if error.request_id:  # the id by which the server's log and receipts know the call
             print("  the call has a request id")

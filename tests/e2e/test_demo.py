@@ -59,7 +59,7 @@ def test_the_demo_ends_with_a_table_and_what_it_means_and_can_be_run_again(
         rollouts = done.stdout.partition("7. Another variant")[2].partition("8. What")[0]
         better, _, broken = rollouts.partition("A candidate without the adapter")
         assert "    promoted, 100% of the users: The soak has passed." in better
-        assert re.search(r"    rolled back, 0% of the users: format: the candidate is \+[01]\.", broken)
+        assert re.search(r"    rolled back, 0% of the users: format: the candidate is \+[0-9.]+ points beyond", broken)
         assert "Rolled back after" in (tmp_path / "demo" / "rollout-support-form.html").read_text()
         table = done.stdout.partition("8. What each leg is worth")[2]
         assert "Questions: n = 8" in table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from trivet.app.runtime_info import RuntimeInfo
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.retrieval.model_export.export import is_whole, whole_folder
 from trivet.stores.data_folder import DataFolder
+from trivet.types.receipt import Receipt
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -34,8 +36,13 @@ def test_damaged_lines_of_the_request_log_are_skipped(tmp_path: Path, line: byte
     path.write_bytes(line + b"\n" + line)
     log = ReceiptLog(path)
     assert log.find("t", "r") is None
+    assert path.read_bytes() == line + b"\n" + line, "a look changes nothing"
+    log.append(Receipt("r", "t", "route", datetime.now(UTC), "OK"))
     log.close()
-    assert path.read_bytes() == line + b"\n" + line + b"\n"
+    assert path.read_bytes().startswith(line + b"\n" + line + b"\n{")
+    again = ReceiptLog(path)
+    assert again.find("t", "r") is not None
+    again.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff"])

@@ -7,7 +7,6 @@ oldest first, whatever the clock did.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -35,7 +34,6 @@ class LogFiles:
         self._path = path
         self._limits = limits
         self._clock = clock
-        self._numbered = re.compile(rf"{re.escape(path.stem)}-(\d+){re.escape(path.suffix)}")
         self._lock = Lock()
         self._descriptor = -1
         self._torn = False
@@ -117,13 +115,14 @@ class LogFiles:
 
     def _aside(self) -> list[Path]:
         """Oldest first."""
-        found = (path for path in self._path.parent.iterdir() if self._numbered.fullmatch(path.name))
-        return sorted(found, key=lambda path: int(self._number(path)))
+        numbers = {path: self._number(path) for path in self._path.parent.iterdir()}
+        return sorted((path for path, number in numbers.items() if number), key=lambda path: int(numbers[path]))
 
     def _number(self, path: Path) -> str:
-        match = self._numbered.fullmatch(path.name)
-        assert match is not None
-        return match[1]
+        """Its number in digits, empty for another file."""
+        stem, _, number = path.stem.rpartition("-")
+        ours = stem == self._path.stem and path.suffix == self._path.suffix
+        return number if ours and number.isascii() and number.isdigit() else ""
 
     def _retain(self) -> None:
         """Remove the oldest, so that all together stay within the bound when the one that grows is full."""
