@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from tests.support.gateway.collector import Collector, attributes, collecting
 from tests.support.gateway.harness import Gateway, gateway, request
 from trivet.tracing import Sampler, Tracer, TracerSettings
+from trivet.tracing.tracer import LAST, TIMEOUT
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = ("traceparent", f"00-{TRACE}-{SPAN}-01")
@@ -139,3 +140,7 @@ async def test_a_collector_that_is_away_stops_nobody(tmp_path: Path) -> None:
     async with gateway(tmp_path, begin_trace=Sampler(1.0).begin, on_receipt=tracer.record) as served:
         for _ in range(5):
             assert (await served.stub.Generate(request())).text == "one two three"
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.to_thread(tracer.close)
+        assert loop.time() - began < LAST + TIMEOUT + 3, "a server that stops does not wait for it for long"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -17,7 +18,8 @@ logger = logging.getLogger(__name__)
 QUEUE = 8192  # spans; what does not fit is dropped
 BATCH = 512
 SCHEDULE = 1000  # milliseconds
-TIMEOUT = 10.0  # seconds for a batch
+TIMEOUT = 5.0  # seconds for a batch, its repetitions included
+LAST = 2.0  # seconds at the end, after which nothing is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class TracerSettings:
 
 
 class Tracer:
-    """Call `record` from one event loop; `close` last, which waits up to `TIMEOUT` for what is queued."""
+    """Call `record` from one event loop; `close` last, which waits up to `LAST + TIMEOUT` for what is queued."""
 
     def __init__(self, settings: TracerSettings, exporter: SpanExporter | None = None) -> None:
         """`exporter` in place of one for the settings' endpoint."""
@@ -44,8 +46,9 @@ class Tracer:
             }
         )
         self._factory = SpanFactory(resource, settings.version)
+        self._exporter = exporter or _exporter(settings)
         self._processor = BatchSpanProcessor(
-            exporter or _exporter(settings),
+            self._exporter,
             max_queue_size=QUEUE,
             max_export_batch_size=BATCH,
             schedule_delay_millis=SCHEDULE,
@@ -63,7 +66,11 @@ class Tracer:
 
     def close(self) -> None:
         """Send what is queued and end (blocking)."""
+        giving_up = Timer(LAST, self._exporter.shutdown)  # the exporter drops what is left, and repeats nothing
+        giving_up.start()
         self._processor.shutdown()  # type: ignore[no-untyped-call]
+        giving_up.cancel()
+        giving_up.join()
 
 
 def _exporter(settings: TracerSettings) -> SpanExporter:
