@@ -78,6 +78,46 @@ async def test_beside_others_a_tenant_has_its_part_and_alone_all() -> None:
     assert not semaphore._waiting
 
 
+async def test_beside_others_who_has_more_waiting_rests_as_long_as_it_worked() -> None:
+    now, took = 100.0, 0.2
+    semaphore = FairSemaphore(2, 1, clock=lambda: now)
+    async with semaphore.slot("acme"):
+        pass  # it is active from now on
+    await semaphore.acquire("flood")
+    more = [asyncio.create_task(semaphore.acquire("flood")) for _ in range(2)]
+    await asyncio.sleep(0)
+    now += took
+    semaphore.release("flood")
+    await asyncio.sleep(took / 2)
+    assert not more[0].done(), "it rests"
+    async with asyncio.timeout(0.05), semaphore.slot("acme"), semaphore.slot("other"):
+        pass  # both slots are free for others
+    await asyncio.wait_for(more[0], 5)
+    semaphore.release("flood")  # that took no time, and there is one more
+    await asyncio.wait_for(more[1], 5)
+    now += took
+    semaphore.release("flood")  # nobody waits: no rest
+    async with asyncio.timeout(took / 4), semaphore.slot("flood"):
+        pass
+    assert semaphore._free == 2
+    assert not semaphore._held
+    assert not semaphore._began
+
+
+async def test_alone_nobody_rests() -> None:
+    now = 100.0
+    semaphore = FairSemaphore(2, 1, clock=lambda: now)
+    for _ in range(2):
+        await semaphore.acquire("flood")
+    more = [asyncio.create_task(semaphore.acquire("flood")) for _ in range(2)]
+    await asyncio.sleep(0)
+    now += 3600
+    semaphore.release("flood")
+    await asyncio.wait_for(more[0], 1)
+    semaphore.release("flood")
+    await asyncio.wait_for(more[1], 1)
+
+
 async def test_the_newest_of_the_tenant_with_the_most_waiting_gives_way() -> None:
     semaphore, error = FairSemaphore(1), RuntimeError("too many")
     assert not semaphore.give_way("modest", error)

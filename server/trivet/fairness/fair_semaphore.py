@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 
 from trivet.fairness.active_tenants import ActiveTenants
 
+LONGEST_REST = 1.0  # seconds
+
 
 class FairSemaphore:
     """At most `at_once` run; of one tenant at most `beside_others` while there are others.
@@ -18,6 +20,10 @@ class FairSemaphore:
     longest ago. So a tenant that asks for much waits for itself: another one's call comes before all that wait of a
     tenant that was served since, and with `beside_others` below `at_once` it mostly finds a slot. Within a tenant,
     first come, first served. Who waits is bounded by who lets calls in. For one event loop.
+
+    With a bound beside others, a tenant that has more calls waiting rests after each as long as that one took, while
+    others are active: what comes behind the slot (threads, processes, cores) is half of the time free of it. A tenant
+    that asks for one thing after the other never rests, and others may have the slot meanwhile.
     """
 
     def __init__(
@@ -25,8 +31,10 @@ class FairSemaphore:
     ) -> None:
         self._at_once = self._free = at_once
         self._beside_others = at_once if beside_others is None else beside_others
+        self._clock = clock
         self._active = ActiveTenants(clock)
-        self._held: Counter[str] = Counter()
+        self._held: Counter[str] = Counter()  # and those that rest
+        self._began: dict[str, deque[float]] = {}  # of those held, the oldest first
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._turns: dict[str, int] = {}  # each tenant's last one; there are as many as keys name tenants
         self._turn = 0
@@ -83,9 +91,28 @@ class FairSemaphore:
         """Give a tenant's slot back: whose turn it is gets it; calls that were cancelled meanwhile are passed over."""
         self._active.leave(tenant)
         self._free += 1
+        began = self._began[tenant].popleft()
+        if not self._began[tenant]:
+            del self._began[tenant]
+        rest = min(self._clock() - began, LONGEST_REST)
+        if rest > 0 and self._rests(tenant):
+            asyncio.get_running_loop().call_later(rest, self._end, tenant)
+            self._dispatch()
+        else:
+            self._end(tenant)
+
+    def _rests(self, tenant: str) -> bool:
+        bounded = self._beside_others < self._at_once
+        return bounded and tenant in self._waiting and self._active.besides(tenant)
+
+    def _end(self, tenant: str) -> None:
+        """A tenant's slot, and its rest, is over."""
         self._held[tenant] -= 1
         if not self._held[tenant]:
             del self._held[tenant]
+        self._dispatch()
+
+    def _dispatch(self) -> None:
         while self._free and (next_ := self._next_tenant()) is not None:
             self._let_in(next_)
 
@@ -110,5 +137,6 @@ class FairSemaphore:
     def _take(self, tenant: str) -> None:
         self._free -= 1
         self._held[tenant] += 1
+        self._began.setdefault(tenant, deque()).append(self._clock())
         self._turn += 1
         self._turns[tenant] = self._turn
