@@ -1,6 +1,6 @@
 # make demo   sets everything up and shows it, with real requests
 # make test   sets everything up and passes the tests
-# make test-fast  the tests that need no engine, no embedding model and no other process: about a minute
+# make test-fast  the tests that need no engine, no embedding model and no other process: about two minutes
 # make check  what CI runs: format, lint, types, layers, vulnerabilities, contract, tests
 ENGINE ?= cpu
 BIN := .venv/bin
