@@ -113,6 +113,9 @@ async def test_what_is_no_request_at_all(web: httpx.AsyncClient) -> None:
         b'{"model": "plain", "messages": [{"role": "user", "content": "\\ud800"}]}',
         b'{"model": "\xff"}',
         b'{"a":' * 5000 + b"1" + b"}" * 5000,
+        b'{"temperature": NaN}',
+        b'{"messages": [' + b"1," * 500_000 + b"1]}",
+        b"{" + b",".join(b'"k%d": 1' % number for number in range(30_000)) + b"}",
     ):
         answer = await web.post("/v1/chat/completions", content=content, headers=headers)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "body"), content[:80]

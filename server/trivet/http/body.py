@@ -1,4 +1,8 @@
-"""Bodies of requests: bounded in bytes and time, parsed off the event loop where they are large."""
+"""Bodies of requests: bounded in bytes, time and values, parsed off the event loop where they are large.
+
+The parser and the check of the form hold the interpreter while they run, and make something of each value and of each
+that is wrong. So a body with more values than any request needs is refused by counting.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,18 @@ import asyncio
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 
 from trivet.errors import DeadlineExceeded, InvalidRequest, MessageTooLarge
 from trivet.excerpt import shortened
 
 LARGE = 32 << 10  # bytes; a smaller one is parsed in less than a millisecond
+MOST_VALUES = 20_000
+MOST_MARKS = 400_000  # a long text has commas of its own
+_MARKS = (b"{", b"[", b'":', b",")
 _MOST_PROBLEMS = 16
+_NAME = 64  # characters of a name that the client chose
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
@@ -29,12 +38,36 @@ async def read_body(request: Request, model: type[_Body], limit: int, timeout: f
         raise DeadlineExceeded(f"the request's body did not arrive within {timeout:g} s") from error
     except ClientDisconnect as error:
         raise asyncio.CancelledError from error
+    if len(data) <= LARGE:
+        return _parsed(model, data)
+    return await asyncio.to_thread(_parsed, model, data)
+
+
+def _parsed(model: type[_Body], data: bytes) -> _Body:
+    if sum(data.count(mark) for mark in _MARKS) > MOST_MARKS:
+        raise InvalidRequest({"body": f"has more than {MOST_MARKS:,} brackets, colons and commas"})
     try:
-        if len(data) <= LARGE:
-            return model.model_validate_json(data)
-        return await asyncio.to_thread(model.model_validate_json, data)
+        value = from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidRequest({"body": f"is no JSON: {shortened(str(error), 200)}"}) from None
+    if _has_more_values(value, MOST_VALUES):
+        raise InvalidRequest({"body": f"has more than {MOST_VALUES:,} values"})
+    try:
+        return model.model_validate(value)
     except ValidationError as error:
         raise InvalidRequest(_fields(error)) from None
+
+
+def _has_more_values(value: object, most: int) -> bool:
+    """Counts containers by their lengths, and stops as soon as it is known."""
+    seen, waiting = 0, [value]
+    while waiting and seen <= most:
+        one = waiting.pop()
+        if isinstance(one, dict | list):
+            seen += len(one)
+            if seen <= most:
+                waiting.extend(one.values() if isinstance(one, dict) else one)
+    return seen > most
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -58,6 +91,7 @@ def _fields(error: ValidationError) -> dict[str, str]:
             if isinstance(part, int):
                 name += f"[{part}]"
             elif part.isidentifier():
+                part = shortened(part, _NAME)
                 name += f".{part}" if name else part
         said = problem["msg"]
         if problem["type"] == "extra_forbidden":
