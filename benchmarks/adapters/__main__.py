@@ -8,8 +8,8 @@ How it is measured
   that it would do for real ones, and no answer ends by itself. Each part starts `trivet serve` on a configuration of
   its own and asks over gRPC, from threads of this process, which takes its share of the same cores.
 - loads: load (with preflight, copy and record on disk) and unload one adapter after the other, idle and with 8 streams
-  (4 of the base, 4 adapters). Inter-token times are those between messages at the client (a message has up to 4
-  tokens); windows with swaps and without take turns.
+  (4 of the base, 4 adapters). Inter-token times are those between messages at the client (with `stream.max_ms:
+  0`, so that there is one for each of the engine's steps); windows with swaps and without take turns.
 - first: time to first token with the adapter in a slot of the engine, in its memory, or only in our copy on disk.
 - waits: 4 adapters, 2 slots, two closed loops of 64-token streams each, with leases and with `adapter_quantum_ms: 0`.
   Without leases a request waits in the engine, which does not say for how long: there only the first token tells.

@@ -74,6 +74,7 @@ class AdapterWorld:
             "backends": {"bench": settings},
             "prompts": str(PROMPTS_FOLDER),
             "adapters": [str(self.adapters)],
+            "stream": {"max_ms": 0},  # what a swap does to streams shows in each token
             "routes": routes,
         }
         path = self.folder / f"{name}.yaml"

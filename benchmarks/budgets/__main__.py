@@ -3,7 +3,10 @@
     python -m benchmarks.budgets --to benchmarks/results
 
 A request that this gateway can let in by itself is compared with one call of the state store. Then eight clients of two
-gateways use up a limit of a month: each request may use 2,000 tokens and uses 700 on the mean.
+gateways use up a limit of a month: each request may use 2,000 tokens and uses 700 on the mean. Last, the same with
+gateways in processes of their own: over SQLite their budgets alone, for a server keeps its SQLite file to itself; over
+PostgreSQL two whole `trivet serve` that clients ask through gRPC, with scripted engines, until each is told to wait.
+What was refused is counted in the store and in the receipts, where it has to be nothing.
 
 What it does not show: a network between gateway and database; what waiting near a limit costs a client.
 """
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.budgets.measure import Shared, asked, let_in, shared
+from benchmarks.budgets.processes import UNITS, Used, served, spenders
 from benchmarks.measuring.machine import command, describe, machine_lines
 from benchmarks.measuring.repository import ROOT
 from benchmarks.measuring.tables import table
@@ -41,7 +45,10 @@ def main() -> None:
             "SQLite": lambda: Path(folder) / f"state{next(numbers)}.sqlite",
             "PostgreSQL": server.new_database,
         }
-        lines = [*_far(places, given.rounds), "", *_near(places["PostgreSQL"], given.times)]
+        lines = [*_far(places, given.rounds), ""]
+        for name, place in places.items():
+            lines += [*_near(name, place, given.times), ""]
+        lines += _processes(places["SQLite"], server.new_database, Path(folder), given.times)
     busy = [BUSY, ""] if machine["load_average"] > machine["cores"] else []
     said = (__doc__ or "").partition("\n\n")[2].partition("results\n\n")[2]
     page = (
@@ -66,14 +73,36 @@ def _far(places: dict[str, Callable[[], Any]], rounds: int) -> list[str]:
     return list(table(head, rows))
 
 
-def _near(place: Callable[[], Any], times: int) -> list[str]:
+def _processes(file: Callable[[], Path], database: Callable[[], str], folder: Path, times: int) -> list[str]:
+    rows = []
+    for unit in UNITS:
+        rows.append(
+            _process_row("SQLite, two processes' budgets", unit, [spenders(file(), unit) for _ in range(times)])
+        )
+    with served(folder, database) as gateways:
+        for unit in UNITS:
+            found = [gateways.use_up(unit) for _ in range(times)]
+            rows.append(_process_row("PostgreSQL, two servers over gRPC", unit, found))
+    head = ["gateways", "limit of", "used, least", "used, most", "requests beyond, most", "answered", "refused", "cost"]
+    return ["Eight clients of two gateway processes:", "", *table(head, rows)]
+
+
+def _process_row(name: str, unit: str, found: list[Used]) -> list[str]:
+    beyond = max(one.beyond for one in found)
+    least, most = min(one.share for one in found), max(one.share for one in found)
+    answered, refused = sum(one.answered for one in found), [one.refused for one in found if one.refused is not None]
+    counts = [f"{answered:,}", f"{sum(refused):,}" if refused else "", str(max(one.refusals_cost for one in found))]
+    return [name, unit, f"{least:.4f}", f"{most:.4f}", f"{beyond:.2f}", *counts]
+
+
+def _near(name: str, place: Callable[[], Any], times: int) -> list[str]:
     rows = []
     for most in SIZES:
         found = [asyncio.run(shared(place(), most, seed)) for seed in range(times)]
         rows.append([f"{most:,}", *_row(found)])
     head = ["tokens in the limit", "used, least", "used, most", "requests beyond, most", "requests", "calls for 1,000"]
     return [
-        "Two gateways on PostgreSQL, eight clients, until every client is told to wait for the next month:",
+        f"Two gateways on {name}, eight clients, until every client is told to wait for the next month:",
         "",
         *table(head, rows),
     ]

@@ -31,7 +31,8 @@ _PATIENCE = 300.0  # seconds that a phase may take longer than it should, until 
 
 @dataclass
 class Outcome:
-    """What happened. `kills`: of what; `failures`: why calls failed; `exit_code`: of the last server, told to end.
+    """What happened. `kills`: of what; `failures`: why calls failed; `exit_code`: of the last server, told to end;
+    `built`: snapshots made where another gateway had been killed at it.
 
     Every thread appends to the lists.
     """
@@ -41,6 +42,7 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
     exit_code: int | None = None
+    built: int = 0
 
     @property
     def acknowledged(self) -> int:
@@ -73,7 +75,7 @@ class Run:
         self.outcome = Outcome()
         self._config = config
         self._data = data
-        self._server: ServerProcess | None = None
+        self._servers: list[ServerProcess | None] = [None]
         self._stop = threading.Event()
         self._writing = threading.Event()
 
@@ -95,9 +97,9 @@ class Run:
                     self._stop.set()
             self._look()
         finally:
-            if self._server is not None:
-                self._server.__exit__(None, None, None)
-                self.outcome.exit_code = self._server.wait()
+            for server in filter(None, self._servers):
+                server.__exit__(None, None, None)
+                self.outcome.exit_code = server.wait()
 
     def _phase(self, work: list[Future[None]], seconds: float) -> None:
         """That long, and until enough was written and found: a slow machine takes longer."""
@@ -114,17 +116,21 @@ class Run:
         return all(now - then >= least for now, then, least in zip(self.outcome.counts, begun, PHASE, strict=True))
 
     def _start(self) -> None:
-        self._server = ServerProcess(self._config, self._data).__enter__()
+        self._servers[0] = ServerProcess(self._config, self._data).__enter__()
+
+    def _up(self, draw: random.Random) -> ServerProcess | None:
+        """A server to ask, if one is up."""
+        return draw.choice([server for server in self._servers if server is not None] or [None])
 
     def _kill(self, whole: bool) -> None:
         """Kill the server and start it again, or its vector process alone; then a look, while nobody writes."""
-        assert self._server is not None
-        server, what = self._server, "the server" if whole else "the vector process"
+        (server,), what = self._servers, "the server" if whole else "the vector process"
+        assert server is not None
         os.kill(server.pid if whole else _vector_process(server.pid), signal.SIGKILL)
         self.outcome.kills[what] += 1
         print(f"killed {what}", flush=True)
         if whole:
-            self._server = None
+            self._servers[0] = None
             self._writing.clear()
             server.wait()
             self._start()
@@ -136,9 +142,9 @@ class Run:
 
     def _look(self) -> None:
         """Read each document: one that was lost would otherwise be missed if it were soon written again."""
-        end = time.monotonic() + _BACK
+        end, draw = time.monotonic() + _BACK, random.Random()
         for document in range(DOCUMENTS):
-            while not self._ask(document, whole=True):
+            while not self._ask(document, draw, whole=True):
                 if time.monotonic() > end:
                     raise RuntimeError(f"no search was answered within {_BACK:g} s after a kill")
 
@@ -146,7 +152,7 @@ class Run:
         """One writer; these documents are its own."""
         draw, number = random.Random(seed), 0
         while not self._stop.is_set():
-            server = self._server
+            server = self._up(draw)
             if server is None or not self._writing.is_set():
                 time.sleep(_PAUSE)
                 continue
@@ -173,11 +179,11 @@ class Run:
         """One reader."""
         draw = random.Random(seed)
         while not self._stop.is_set():
-            self._ask(draw.randrange(DOCUMENTS), whole=draw.random() < 0.75)
+            self._ask(draw.randrange(DOCUMENTS), draw, whole=draw.random() < 0.75)
 
-    def _ask(self, document: int, *, whole: bool) -> bool:
+    def _ask(self, document: int, draw: random.Random, *, whole: bool) -> bool:
         """One search, through `Retrieve` if `whole`, else through `Generate`; whether it was answered."""
-        server = self._server
+        server = self._up(draw)
         if server is None:
             time.sleep(_PAUSE)
             return False

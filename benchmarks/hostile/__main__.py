@@ -8,7 +8,7 @@ How it is measured
   an operator's. The model is a random Llama of the demo model's size, whose answers all have 64 tokens.
 - First the eight streams alone; then beside harmless requests at the hostile client's rate; then beside the hostile
   ones, all kinds in a random order. Inter-token time is what a client sees: the time between two messages of a
-  stream, each of at most four tokens. The streams are read in this process, the hostile client is another one.
+  stream, each of what came in 20 ms. The streams are read in this process, the hostile client is another one.
 - Then each kind alone, one request after the other: CPU time of the gateway's process, less what parsing the message
   took in this process (the best of five). Its other threads and idle work are in it.
 - Resident memory is the gateway's, the vector engine's and the engine's own processes are not in it.

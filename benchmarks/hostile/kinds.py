@@ -12,6 +12,7 @@ from google.protobuf.message import Message as ProtoMessage
 from benchmarks.hostile.schemas import ENDLESS, SCHEMAS
 from benchmarks.measuring.wire import ADMIN, INFERENCE, schema_struct
 from benchmarks.measuring.workload import INDEX, PLAIN_ROUTE, SEARCH_ROUTE
+from tests.support.retrieval.office_files import ENTITIES, archive, changed, docx, odt, xlsx
 from trivet.api.v1 import admin_pb2, inference_pb2
 
 SERVED = "OK"
@@ -224,6 +225,18 @@ def _documents() -> Iterator[Kind]:
     yield document("document: a broken declaration in HTML", REFUSED, SERVED, content=b"<![ x", format=html)
     yield document(
         "document: PDF in name only", content=b"%PDF-1.7\n" + b"x" * 1000, format=admin_pb2.DOCUMENT_FORMAT_PDF
+    )
+    word, sheets = docx(headings={"A": "x"}), xlsx({"A": [["x"]]})
+    bomb = changed(word, {"word/document.xml": b"<x>" + b" " * (64 << 20) + b"</x>"})
+    yield document("document: Word that unpacks to 64 MiB", content=bomb, format=admin_pb2.DOCUMENT_FORMAT_DOCX)
+    entities = changed(sheets, {"xl/workbook.xml": f"{ENTITIES}<x>&b;</x>"})
+    yield document("document: a workbook with entities", content=entities, format=admin_pb2.DOCUMENT_FORMAT_XLSX)
+    deep = changed(odt("<text:p>x</text:p>"), {"content.xml": "<x>" * 100_000 + "</x>" * 100_000})
+    yield document("document: OpenDocument, 100,000 deep", content=deep, format=admin_pb2.DOCUMENT_FORMAT_ODF)
+    nested = archive({"a.zip": archive({"b.zip": archive({"c.txt": "x"})})})
+    yield document("document: archives in an archive", content=nested, format=admin_pb2.DOCUMENT_FORMAT_EPUB)
+    yield document(
+        "document: a notebook, 100,000 deep", content=b"[" * 100_000, format=admin_pb2.DOCUMENT_FORMAT_NOTEBOOK
     )
     yield document("document: zero bytes", content=b"\0" * 1000)
     yield document("document: not UTF-8", content=b"\xff\xfe\xfd" * 1000)

@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Self
 
 from benchmarks.measuring.processes import command_line, descendants
-from benchmarks.measuring.workload import BLOCK_SIZE, CONTEXT, KV_CACHE_BYTES, MAX_NUM_SEQS, MODEL_NAME, Workload
+from benchmarks.measuring.workload import MODEL_NAME, Workload
 from trivet.cli.server.process import ServerProcess
 
-START_TIMEOUT = 240.0
+START_TIMEOUT = 600.0
 STOP_TIMEOUT = 60.0
 POLL = 0.02
 
@@ -71,26 +71,28 @@ class TrivetServer(ServerProcess):
         return self
 
 
-class VllmServer:
-    """System (c): vLLM's OpenAI-compatible HTTP server."""
+class HttpServer:
+    """A server of others as a child process, ready when `GET health` answers 200."""
 
-    def __init__(self, workload: Workload, stream_interval: int = 1) -> None:
+    name = ""
+    health = "/health"
+
+    def __init__(self, log: Path) -> None:
         self.host, self.port = "127.0.0.1", _free_port()
-        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-        command += ["--host", self.host, "--port", str(self.port), "--disable-uvicorn-access-log"]
-        command += ["--model", str(workload.model), "--served-model-name", MODEL_NAME]
-        command += ["--dtype", "float32", "--block-size", str(BLOCK_SIZE), "--max-model-len", str(CONTEXT)]
-        command += ["--max-num-seqs", str(MAX_NUM_SEQS), "--kv-cache-memory-bytes", str(KV_CACHE_BYTES)]
-        command += ["--enable-prefix-caching", "--enforce-eager", "--scheduling-policy", "priority"]
-        command += ["--enable-prompt-tokens-details", "--stream-interval", str(stream_interval)]
-        self._command = command
-        self._log_path = workload.folder / "vllm.log"
-        self._environment = engine_environment(workload.folder)
+        self._log_path = log
+
+    def command(self) -> list[str]:
+        """How it is started."""
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        """What it is told beside this process's own environment."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         with self._log_path.open("w") as log:
             self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, env={**os.environ, **self._environment}
+                self.command(), stdout=log, stderr=log, env={**os.environ, **self.environment()}
             )
         try:
             self._wait_until_ready()
@@ -106,18 +108,16 @@ class VllmServer:
 
     @property
     def pid(self) -> int:
-        """Of the API server."""
+        """Of the process that was started."""
         return self._process.pid
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while not self._is_ready():
             if self._process.poll() is not None:
-                raise ServerFailedError(
-                    f"vLLM's server ended with code {self._process.returncode}; see {self._log_path}"
-                )
+                raise ServerFailedError(f"{self.name} ended with code {self._process.returncode}; see {self._log_path}")
             if time.monotonic() > deadline:
-                raise ServerFailedError(f"vLLM's server was not ready in {START_TIMEOUT:g} s; see {self._log_path}")
+                raise ServerFailedError(f"{self.name} was not ready in {START_TIMEOUT:g} s; see {self._log_path}")
             time.sleep(POLL)
 
     def _stop(self) -> None:
@@ -130,10 +130,36 @@ class VllmServer:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://{self.host}:{self.port}/health", timeout=1) as response:
+            with urllib.request.urlopen(f"http://{self.host}:{self.port}{self.health}", timeout=1) as response:
                 return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+
+class VllmServer(HttpServer):
+    """System (c): vLLM's OpenAI-compatible HTTP server."""
+
+    name = "vLLM's server"
+
+    def __init__(self, workload: Workload, stream_interval: int = 1) -> None:
+        super().__init__(workload.folder / "vllm.log")
+        self._workload = workload
+        self._stream_interval = stream_interval
+
+    def command(self) -> list[str]:
+        """With the engine settings that Trivet's configuration gives its own."""
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+        command += ["--host", self.host, "--port", str(self.port), "--disable-uvicorn-access-log"]
+        command += ["--model", str(self._workload.model), "--served-model-name", MODEL_NAME]
+        for name, value in self._workload.engine().items():
+            option = f"--{name.replace('_', '-')}"
+            command += [option] * value if isinstance(value, bool) else [option, str(value)]
+        command += ["--enable-prefix-caching", "--scheduling-policy", "priority"]
+        return [*command, "--enable-prompt-tokens-details", "--stream-interval", str(self._stream_interval)]
+
+    def environment(self) -> dict[str, str]:
+        """The same as Trivet's engine has."""
+        return engine_environment(self._workload.folder)
 
 
 def _free_port() -> int:

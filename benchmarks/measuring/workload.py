@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -32,6 +33,15 @@ KV_CACHE_BYTES = 128 << 20
 MAX_RUNNING = 32
 MAX_QUEUED = 64
 PROMPTS = 4000
+ENGINE: Mapping[str, Any] = {
+    "dtype": "float32",
+    "block_size": BLOCK_SIZE,
+    "max_model_len": CONTEXT,
+    "max_num_seqs": MAX_NUM_SEQS,
+    "kv_cache_memory_bytes": KV_CACHE_BYTES,
+    "enforce_eager": True,
+}
+"""vLLM's arguments of every system's engine, unless `engine.json` in the run's folder says others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +73,17 @@ class Workload:
         """The prompts as JSON."""
         return self.folder / "prompts.json"
 
+    def engine(self) -> dict[str, Any]:
+        """vLLM's arguments, by name."""
+        own = self.folder / "engine.json"
+        return {**ENGINE, **(json.loads(own.read_text()) if own.exists() else {})}
+
     def make(self) -> None:
-        """Write everything anew; the same bytes each time."""
-        corpus = [path.read_text() for path in sorted((ROOT / "indexes" / INDEX / "corpus").rglob("*.*"))]
-        make_model(self.model, corpus, CONTEXT)
-        self.config.write_text(yaml.safe_dump(_trivet_config(self.model), sort_keys=False))
+        """Write everything anew; the same bytes each time. A model that is a link is somebody else's and stays."""
+        if not self.model.is_symlink():
+            corpus = [path.read_text() for path in sorted((ROOT / "indexes" / INDEX / "corpus").rglob("*.*"))]
+            make_model(self.model, corpus, CONTEXT)
+        self.config.write_text(yaml.safe_dump(_trivet_config(self.model, self.engine()), sort_keys=False))
         source = PromptLibrary.load(PROMPTS_FOLDER).get(PROMPT)
         assembler = PromptAssembler(source, ChatTokenizer.load(self.model))
         prompts = []
@@ -81,6 +97,11 @@ class Workload:
         """How long the static beginning of every prompt is."""
         tokens: int = json.loads(self.prompts_file.read_text())["prefix_tokens"]
         return tokens
+
+    def turns(self) -> list[dict[str, str]]:
+        """The static beginning of every prompt as messages, for servers that have no prompts of their own."""
+        turns = PromptLibrary.load(PROMPTS_FOLDER).get(PROMPT).turns
+        return [{"role": turn.role, "content": "".join(map(str, turn.pieces))} for turn in turns]
 
     def prompts(self) -> list[Prompt]:
         """All prompts, each of its own text."""
@@ -102,7 +123,7 @@ def fresh_texts(label: str) -> Iterator[str]:
     return (f"{questions[i % len(questions)]} ({label} {i})" for i in count())
 
 
-def _trivet_config(model: Path) -> dict[str, object]:
+def _trivet_config(model: Path, engine: Mapping[str, Any]) -> dict[str, object]:
     sampling = {"max_tokens": MAX_TOKENS, "temperature": 0.0}
     variant = {"weight": 1.0, "backend": MODEL_NAME, "prompt": str(PROMPT), "sampling": sampling}
     return {
@@ -111,15 +132,11 @@ def _trivet_config(model: Path) -> dict[str, object]:
             MODEL_NAME: {
                 "kind": "embedded",
                 "model": str(model),
-                "dtype": "float32",
-                "block_size": BLOCK_SIZE,
-                "max_model_len": CONTEXT,
-                "max_num_seqs": MAX_NUM_SEQS,
-                "kv_cache_memory_bytes": KV_CACHE_BYTES,
+                **{name: value for name, value in engine.items() if name != "enforce_eager"},  # it is, on a CPU
                 "enable_lora": False,
             }
         },
-        "admission": {"max_running": MAX_RUNNING, "max_queued": MAX_QUEUED},
+        "admission": {"max_running": max(MAX_RUNNING, engine["max_num_seqs"]), "max_queued": MAX_QUEUED},
         "prompts": str(PROMPTS_FOLDER),
         "adapters": [str(ROOT / "adapters")],
         "indexes": {INDEX: str(ROOT / "indexes" / INDEX)},

@@ -20,7 +20,7 @@ How it is measured
 What it does not show
 - The three systems do not do the same: (b) gets texts and applies template and tokenizer to them, (a) and (c) get token
   ids, which spares them that work. (c) sends one event per token, which is its default (see --stream-interval); (b)
-  puts up to four tokens, or 20 ms, into a message.
+  gathers tokens into messages while several streams are open (`stream` in the configuration).
 - (a) has no load generator beside it, (b) and (c) do, on the same cores. With two cores, engine, front end and load
   generator compete at many streams, and tokens/s shows it.
 - A large model: there the engine takes nearly all the time, and all three come out alike.

@@ -15,15 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring.processes import descendants
-from benchmarks.measuring.workload import (
-    BLOCK_SIZE,
-    CONTEXT,
-    KV_CACHE_BYTES,
-    MAX_NUM_SEQS,
-    MAX_TOKENS,
-    Prompt,
-    Workload,
-)
+from benchmarks.measuring.workload import MAX_TOKENS, Prompt, Workload
 from benchmarks.path.load.closed_loop import Answer, ClosedLoop, measure
 from benchmarks.path.load.worker import serve, take_stdout
 
@@ -36,15 +28,7 @@ class BareEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         arguments = AsyncEngineArgs(
-            model=str(workload.model),
-            dtype="float32",
-            block_size=BLOCK_SIZE,
-            max_model_len=CONTEXT,
-            max_num_seqs=MAX_NUM_SEQS,
-            kv_cache_memory_bytes=KV_CACHE_BYTES,
-            enable_prefix_caching=True,
-            enforce_eager=True,
-            scheduling_policy="priority",
+            model=str(workload.model), **workload.engine(), enable_prefix_caching=True, scheduling_policy="priority"
         )
         self._llm = AsyncLLM.from_engine_args(arguments)
         self._numbers = count()

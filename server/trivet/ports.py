@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from trivet.types.adapter import DesiredAdapter, StagedAdapter
+from trivet.types.answer import Embedded, Reranked
 from trivet.types.corpus import CorpusReport
-from trivet.types.generation import BackendRequest, Chunk, MachineAccount, MachineCharge, MachineState
+from trivet.types.generation import (
+    BackendRequest,
+    Chunk,
+    EngineNodeStatus,
+    MachineAccount,
+    MachineCharge,
+    MachineState,
+)
 from trivet.types.passage import (
     Acknowledgement,
     BuildProgress,
     Document,
+    DocumentSummary,
     IndexStatus,
+    SearchExplanation,
     SearchQuery,
     SearchResult,
 )
@@ -68,6 +78,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def keeps_prefixes(self) -> bool:
+        """Prefixes can be computed in advance, and it is known which ones it has computed since it started."""
+        ...
+
+    @property
     def ready(self) -> bool:
         """The engine is alive and takes requests."""
         ...
@@ -120,6 +135,34 @@ class Retriever(Protocol):
         ...
 
 
+class IndexModels(Protocol):
+    """The models of the indexes, for texts that belong to none of their documents. Tenants take turns with them."""
+
+    @property
+    def indexes(self) -> Collection[str]:
+        """The names of those that are there."""
+        ...
+
+    def dimension(self, index: str) -> int:
+        """How long its vectors are; raises NotFound."""
+        ...
+
+    async def embed(self, index: str, texts: Sequence[str], tenant: str, as_queries: bool) -> Embedded:
+        """Their vectors, as of passages or of questions; nothing of them is kept.
+
+        Raises NotFound, InvalidRequest naming the texts that the model does not see whole, RetrievalUnavailable.
+        Cancelling it stops after the text at hand.
+        """
+        ...
+
+    async def score(self, index: str, query: str, texts: Sequence[str], tenant: str) -> Reranked:
+        """How well each answers the question; what the model's window has no room for is cut off.
+
+        Raises FailedPrecondition for an index without a cross-encoder. Cancelling it stops after the text at hand.
+        """
+        ...
+
+
 class IndexAdministration(Protocol):
     """What changes an index."""
 
@@ -148,6 +191,14 @@ class IndexAdministration(Protocol):
         """
         ...
 
+    async def explain(self, query: SearchQuery) -> SearchExplanation:
+        """How a search comes about; raises what the search raises."""
+        ...
+
+    def documents(self, index: str) -> AsyncIterator[Sequence[DocumentSummary]]:
+        """Every document of an index, some at a time; raises NotFound, RetrievalUnavailable."""
+        ...
+
     async def rollback(self, index: str, snapshot: str = "", reason: str = "") -> IndexStatus:
         """Return to a retained snapshot, the one that was live last by default, with today's documents."""
         ...
@@ -169,12 +220,30 @@ class DesiredAdapterStore(Protocol):
         ...
 
 
+class FleetAdministration(Protocol):
+    """The engine nodes of all backends that are fleets."""
+
+    def nodes(self) -> list[EngineNodeStatus]:
+        """Each, by backend and address."""
+        ...
+
+    async def drain(self, address: str, draining: bool) -> int:
+        """Have it get no new requests, or get them again; how many are under way there.
+
+        Raises NotFound, BackendUnavailable.
+        """
+        ...
+
+
 class ReceiptSink(Protocol):
     """Where every receipt goes, exactly once."""
 
-    def record(self, receipt: Receipt, token_gaps: Sequence[tuple[float, int]] = ()) -> None:
+    def record(
+        self, receipt: Receipt, token_gaps: Sequence[tuple[float, int]] = (), stages: Mapping[str, float] = ...
+    ) -> None:
         """Count it and append it to the request log. Never raises into the request path.
 
-        `token_gaps`: (seconds, tokens) between chunks at the engine's output.
+        `token_gaps`: (seconds, tokens) between chunks at the engine's output. `stages`: seconds of the gateway's own
+        time by stage.
         """
         ...

@@ -37,8 +37,8 @@ class Files:
     def template(self, text: str) -> None:
         (self.folder / "chat.jinja").write_text(text)
 
-    def prompt(self, text: str) -> None:
-        path = self.folder / "prompts" / "p" / "1.md"
+    def prompt(self, text: str, version: str = "1") -> None:
+        path = self.folder / "prompts" / "p" / f"{version}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
@@ -92,6 +92,26 @@ def test_turns_that_a_user_can_forge_have_to_be_allowed(files: Files, caplog: py
     with caplog.at_level(logging.WARNING):
         assert files.told() == "\nassistant:"
     assert "can pretend to be another turn" in caplog.text
+
+
+def test_a_raw_prompt_needs_no_chat_template_and_is_all_of_its_route(files: Files) -> None:
+    del files.backend["chat_template"]
+    (files.folder / "model" / "chat_template.jinja").unlink(missing_ok=True)
+    files.prompt("---\nraw: true\n---\n")
+    served = ServedPrompts.of(files.read())
+    made = served.assemblers["local", VersionRef("p", "1")].assemble(
+        [Message("user", "Hi")], context_tokens=100, max_tokens=1
+    )
+    assert 1 <= len(made.token_ids) <= 3
+    assert prompt_problems(files.read()) == []
+    files.template(TEMPLATE)
+    files.backend["chat_template"] = "chat.jinja"
+    files.prompt("Answer.", "2")
+    files.route["variants"]["w"] = {**files.variant, "prompt": "p@2"}
+    told = "raw, and others of route ask's prompts are not"
+    with pytest.raises(ConfigError, match=told):
+        ServedPrompts.of(files.read())
+    assert any(told in problem for problem in prompt_problems(files.read()))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from trivet.budgets.store import BudgetStore
 from trivet.config import Config, load_config
 from trivet.config.budgets import limit_set
 from trivet.errors import BackendUnavailable, ConfigError, Unauthenticated
+from trivet.metering.prices import IndexPrice, PriceSheet
 from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
 from trivet.rollouts.store import RolloutStore
 from trivet.routing.differences import differences
@@ -88,6 +89,7 @@ class World:
             "backends": {"local": {"kind": "embedded", "model": "model"}},
             "indexes": {"facts": "facts"},
             "prices": {"local": dict(PRICE)},
+            "index_prices": {"facts": {"embedding_per_million_tokens": 0.5}},
             "routes": {"ask": {"variants": {"v": {"weight": 1, "backend": "local", "prompt": "p@1"}}}},
         }
         self.write()
@@ -129,14 +131,17 @@ async def test_routes_prices_and_new_prompts_are_taken_up(world: World) -> None:
     world.write()
     change = await world.reload.reload()
     assert change.differences == ("route ask: variant v: prompt p@1 -> p@2", "prices of local")
-    assert world.prices["local"].output_per_million_tokens == 3.0
+    assert world.prices.backends["local"].output_per_million_tokens == 3.0
     assert ("local", VersionRef("p", "2")) in world.prompts.assemblers
     assert ("local", VersionRef("p", "1")) in world.prompts.assemblers, "requests may use it yet"
     assert (await world.reload.reload()).differences == ()
     del world.data["prices"]
+    world.data["index_prices"]["facts"]["reranking_per_million_tokens"] = 2
+    held = world.prices.indexes
     world.write()
-    assert (await world.reload.reload()).differences == ("prices of local",)
-    assert not world.prices
+    assert (await world.reload.reload()).differences == ("prices of local", "prices of index facts")
+    assert not world.prices.backends
+    assert held == {"facts": IndexPrice(0.5, 2.0)}
 
 
 async def test_a_variable_that_only_some_variants_require_is_told_once(world: World) -> None:
@@ -212,7 +217,7 @@ async def test_what_is_wrong_or_needs_a_restart_changes_nothing(
     with pytest.raises(ConfigError, match=told):
         await world.reload.reload()
     assert set(world.route_updater.routes["ask"].variants) == {"v"}
-    assert world.prices["local"].output_per_million_tokens == 2.0
+    assert world.prices.backends["local"].output_per_million_tokens == 2.0
 
 
 async def test_a_cross_encoder_that_nothing_asked_for_at_the_start_needs_a_restart(tmp_path: Path) -> None:
@@ -223,7 +228,7 @@ async def test_a_cross_encoder_that_nothing_asked_for_at_the_start_needs_a_resta
     index.write_text("version: 1\ncandidates: 50\nrerank: {model: ../cross}\n")
     updater, prompts = cast(RouteUpdater, world.route_updater), ServedPrompts.of(world.read())
     access = Access(world.keys, world.budgets)
-    started = RouteReload(world.read(), world.read, updater, prompts, {}, declarations(), access)
+    started = RouteReload(world.read(), world.read, updater, prompts, PriceSheet({}, {}), declarations(), access)
     world.variants["v"]["retrieval"] = {"index": "facts", "rerank": True}
     world.write()
     with pytest.raises(ConfigError, match="routes: nothing asked to rerank index facts at the start: needs a restart"):
@@ -239,7 +244,7 @@ async def test_a_change_that_could_not_be_warmed_leaves_no_trace(world: World) -
     with pytest.raises(BackendUnavailable):
         await world.reload.reload()
     assert set(world.prompts.assemblers) == {("local", VersionRef("p", "1"))}
-    assert world.prices["local"].output_per_million_tokens == 2.0
+    assert world.prices.backends["local"].output_per_million_tokens == 2.0
     world.route_updater.problem = None
     world.prompt("p@2", "Answer tersely.")  # it was never served, so it may still change
     await world.reload.reload()

@@ -41,11 +41,17 @@ PRICE = Price(1.0, 0.1, 2.0)
 class Silent:
     """Reads nothing."""
 
-    async def delta(self, text: str) -> None:
+    async def delta(self, text: str, choice: int) -> None:
         """Takes it."""
 
-    async def reasoning(self, text: str) -> None:
+    async def reasoning(self, text: str, choice: int) -> None:
         raise AssertionError("nothing is thought here")
+
+    async def tool_calls(self, deltas: Any, choice: int) -> None:
+        pass
+
+    async def logprobs(self, tokens: Any, choice: int) -> None:
+        pass
 
     def closed(self, receipt: Receipt) -> None:
         """Not called here."""
@@ -57,12 +63,18 @@ SILENT = Silent()
 class Stalled(Silent):
     """Takes its first piece for ever."""
 
-    async def delta(self, text: str) -> None:
+    async def delta(self, text: str, choice: int) -> None:
         """What comes meanwhile is fetched by nobody."""
         await asyncio.Event().wait()
 
-    async def reasoning(self, text: str) -> None:
+    async def reasoning(self, text: str, choice: int) -> None:
         raise AssertionError("nothing is thought here")
+
+    async def tool_calls(self, deltas: Any, choice: int) -> None:
+        pass
+
+    async def logprobs(self, tokens: Any, choice: int) -> None:
+        pass
 
 
 class Desk:
@@ -124,6 +136,11 @@ async def test_receipts_charge_what_the_engine_counted(tiny_engine: EmbeddedVllm
     expired = [
         asyncio.create_task(desk.ask(200 + number, 600, timeout=0.01 * number, max_tokens=200)) for number in range(12)
     ]
+    several: dict[str, Any] = {"n": 3, "seed": 5, "temperature": 1.0, "max_tokens": 12}
+    tasks += [asyncio.create_task(desk.ask(500 + number, 150, **several)) for number in range(3)]
+    cancelled += [
+        asyncio.create_task(desk.ask(600 + number, 400, **{**several, "max_tokens": 200})) for number in (0, 1)
+    ]
     refused = [
         asyncio.create_task(desk.ask(300, 300, json_schema={"$ref": "#"})),
         asyncio.create_task(desk.ask(301, 2000)),
@@ -133,7 +150,7 @@ async def test_receipts_charge_what_the_engine_counted(tiny_engine: EmbeddedVllm
         await asyncio.sleep(0 if turn % 3 else 0.01)
         task.cancel()
     results = await asyncio.gather(*tasks, *cancelled, *expired, *refused, return_exceptions=True)
-    assert sum(isinstance(result, asyncio.CancelledError) for result in results) == 24
+    assert sum(isinstance(result, asyncio.CancelledError) for result in results) == 26
     assert await _done(tiny_engine)  # the stalled ones too, in the engine
     for task in stalled:
         task.cancel()
@@ -141,7 +158,7 @@ async def test_receipts_charge_what_the_engine_counted(tiny_engine: EmbeddedVllm
     assert await idle(tiny_engine, 10)
     engine = {name: value - before[name] for name, value in counted(tiny_engine).items()}
     known = [receipt for receipt in desk.receipts if receipt.input_tokens is not None]
-    assert 8 <= len(known) < len(desk.receipts) == 50
+    assert 11 <= len(known) < len(desk.receipts) == 55
     assert sum(receipt.input_tokens or 0 for receipt in known) == engine["prompt_tokens"]
     assert sum(receipt.cached_tokens or 0 for receipt in known) == engine["prompt_tokens_cached"]
     assert sum(receipt.output_tokens or 0 for receipt in desk.receipts) == engine["generation_tokens"]

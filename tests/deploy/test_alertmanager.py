@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import threading
 import time
@@ -19,12 +17,12 @@ import pytest
 import yaml
 
 from tests.support.gateway.serving import until
+from tests.support.monitoring.alertmanager import ready, with_templates
 from tests.support.monitoring.queries import ROOT, of_rules
 from tests.support.prometheus import binaries, free_port
 
 pytestmark = pytest.mark.process
 
-TEMPLATES = Path("/usr/share/prometheus/alertmanager")
 CONFIG = ROOT / "deploy" / "prometheus" / "alertmanager.yml"
 SEVERITY = {rule.panel["alert"]: rule.panel["labels"]["severity"] for rule in of_rules() if "alert" in rule.panel}
 
@@ -95,24 +93,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def with_templates() -> list[str | Path]:
-    """What a command is started by so that it sees Debian's templates where Debian's Alertmanager looks for them."""
-    if TEMPLATES.exists() or not any((binaries() / "share").iterdir()):
-        return []
-    if os.geteuid() != 0 or shutil.which("unshare") is None:
-        pytest.skip(f"{TEMPLATES} is not there, and only root can lay it there for one process")
-    lay = 'mount --make-rprivate / && mount -t tmpfs tmpfs /usr/share && mkdir /usr/share/prometheus && cp -r "$0" "$1"'
-    return ["unshare", "--mount", "sh", "-c", f'{lay} && shift && exec "$@"', binaries() / "share", TEMPLATES]
-
-
-def ready(address: str) -> bool:
-    try:
-        urllib.request.urlopen(f"http://{address}/-/ready", timeout=5).close()
-    except OSError:
-        return False
-    return True
 
 
 def test_each_severity_is_heard_by_its_receiver_and_so_is_the_end(told: Told) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.grafana.boards import BOARDS, FOLDER, rendered
 from tests.support.monitoring.exported import exported, of_engine
-from tests.support.monitoring.queries import RULES, Asked, asked, boards, of_board, of_rules, panels
+from tests.support.monitoring.queries import ROOT, RULES, Asked, asked, boards, of_board, of_rules, panels
 
 ALL = boards()
 ENGINE_LABELS = {"model_name", "engine", "finished_reason"}
@@ -115,6 +115,12 @@ def test_each_query_asks_for_metrics_and_labels_that_exist(board: dict[str, Any]
     assert [f"{query}: {problem}" for query in queries for problem in problems_of(query.expression)] == []
 
 
+def test_each_metric_is_on_a_dashboard() -> None:
+    """What nobody looks at is measured for nothing."""
+    shown = {known(item.metric)[0] for board in ALL for query in of_board(board) for item in asked(query.expression)}
+    assert set(exported()) - shown == set()
+
+
 def test_each_rule_asks_for_metrics_and_labels_that_exist() -> None:
     assert len(RULES) == 2
     assert [f"{rule}: {problem}" for rule in of_rules() for problem in problems_of(rule.expression)] == []
@@ -198,3 +204,13 @@ def known(metric: str) -> tuple[str, str]:
 def labels_of(metric: str) -> set[str]:
     base, _ = known(metric)
     return exported()[base][1] if base.startswith("trivet_") else set(ENGINE_LABELS)
+
+
+def test_pictures_are_small_and_shown() -> None:
+    pictures = sorted((ROOT / "docs" / "pictures").glob("*"))
+    readme = (ROOT / "README.md").read_text()
+    assert pictures
+    for picture in pictures:
+        assert picture.read_bytes().startswith(b"\x89PNG"), picture.name
+        assert picture.stat().st_size < 150_000, picture.name
+        assert f"docs/pictures/{picture.name}" in readme

@@ -32,8 +32,19 @@ KUBERNETES = {
 SHORTER = {"[1d] offset 1h": "[30s] offset 10s", "offset 30m": "offset 10s", "offset 1h": "offset 10s"}
 
 
-EMPTY = {"trivet-cost: Where the machine's time goes A", "trivet-cost: What the machine costs per hour A"}
-"""Without data here: the demo has prices of tokens, and a backend has these or a machine by the hour, not both."""
+EMPTY = {
+    "trivet-cost: Where the machine's time goes A", "trivet-cost: What the machine costs per hour A",
+    "trivet-cost: Weight of a prompt token A", "trivet-cost: Version of the weight A",
+    "trivet-adapters: Cold starts A", "trivet-adapters: Time of a cold start A",
+    "trivet-adapters: Time of a cold start B",
+    "trivet-adapters: Input shared with the base model A",
+    "trivet-engine: Nodes by state A", "trivet-engine: Requests tried on a second node A",
+    "trivet-engine: Processes up A", "trivet-engine: Processes started again A",
+    "TrivetProcessDown", "TrivetProcessRestarting",
+}  # fmt: skip
+"""Without data here: the demo has prices of tokens, and a backend has these or a machine by the hour, not both; its
+adapters are named in variants, none is an activated LoRA, and its engine is no node of a fleet, its server one
+process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,9 @@ def test_every_query_of_a_dashboard_has_finite_data(watched: Watched, board: dic
 def test_what_every_rule_compares_has_finite_data(watched: Watched) -> None:
     """An alert that does not fire has no data: what it compares has."""
     rules = [Place(str(rule), compared(shorter(rule.expression)), rule.panel) for rule in of_rules()]
-    assert without_data(watched, iter(rules)) == []
+    empty = [rule for rule in rules if str(rule) in EMPTY]
+    assert without_data(watched, (rule for rule in rules if rule not in empty)) == []
+    assert len(without_data(watched, iter(empty))) == len(empty) == 2
 
 
 def test_no_rule_failed(watched: Watched) -> None:
@@ -112,6 +125,9 @@ def test_alerts_fired_for_what_happened(watched: Watched) -> None:
 
 
 def shorter(expression: str) -> str:
+    for rule in of_rules():  # what a record holds that looks back further is put in its place
+        if str(rule) in expression and any(past in rule.expression for past in SHORTER):
+            expression = expression.replace(str(rule), f"({rule.expression})")
     for past, instead in SHORTER.items():
         expression = expression.replace(past, instead)
     return expression

@@ -18,12 +18,16 @@ from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonit
 from pydantic import BaseModel
 
 from tests.support.monitoring.queries import DASHBOARDS, of_rules
-from trivet.config import load_config
+from trivet.config import Overrides, load_config
+from trivet.config.engine_node import EngineOverrides, load_engine_node
+from trivet.config.schema import EngineFile
+from trivet.config.schema.backends import KubernetesNodes
 from trivet.config.schema.server import Admission, Server
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
-OVERLAYS = ("single", "several")
+OVERLAYS = ("single", "several", "fleet")
+WORKLOADS = ("StatefulSet", "Deployment")
 VERSION = "1.32"
 CUSTOM: dict[str, type[BaseModel]] = {
     "PrometheusRule": PrometheusRule,
@@ -46,6 +50,10 @@ def built(overlay: str) -> list[dict[str, Any]]:
 
 def of(overlay: str, kind: str) -> list[dict[str, Any]]:
     return [item for item in built(overlay) if item["kind"] == kind]
+
+
+def workloads(overlay: str) -> list[dict[str, Any]]:
+    return [item for kind in WORKLOADS for item in of(overlay, kind)]
 
 
 def one(overlay: str, kind: str, name: str) -> dict[str, Any]:
@@ -94,14 +102,16 @@ def test_the_schemas_find_mistakes() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pods_may_do_little(overlay: str) -> None:
-    for item in of(overlay, "StatefulSet"):
-        assert_bounded(item["spec"]["template"]["spec"])
+    for item in workloads(overlay):
+        spec = item["spec"]["template"]["spec"]
+        asks_the_api = overlay == "fleet" and item["metadata"]["name"] == "trivet"
+        assert spec["automountServiceAccountToken"] is asks_the_api
+        assert_bounded(spec)
 
 
 def assert_bounded(spec: dict[str, Any]) -> None:
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert spec["automountServiceAccountToken"] is False
     for container in spec["containers"]:
         own = container["securityContext"]
         assert own == {
@@ -127,7 +137,7 @@ def test_the_gateways_probes_ask_what_the_server_tells(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_what_is_selected_exists(overlay: str) -> None:
     """Services, budgets, policies, the monitor and scalers name labels, ports and claims that are there."""
-    pods = [item["spec"]["template"] for item in of(overlay, "StatefulSet")]
+    pods = [item["spec"]["template"] for item in workloads(overlay)]
 
     def ports(selector: dict[str, str]) -> set[str]:
         chosen = [pod for pod in pods if selector.items() <= pod["metadata"]["labels"].items()]
@@ -141,12 +151,53 @@ def test_what_is_selected_exists(overlay: str) -> None:
     for policy in of(overlay, "NetworkPolicy"):
         named = {port["port"] for rule in policy["spec"].get("ingress", []) for port in rule["ports"]}
         assert named <= ports(policy["spec"]["podSelector"]["matchLabels"])
-    [monitor] = of(overlay, "ServiceMonitor")
-    wanted = monitor["spec"]["selector"]["matchLabels"].items()
-    [watched] = [item for item in of(overlay, "Service") if wanted <= item["metadata"]["labels"].items()]
-    assert {end["port"] for end in monitor["spec"]["endpoints"]} <= {port["name"] for port in watched["spec"]["ports"]}
+    for monitor in of(overlay, "ServiceMonitor"):
+        wanted = monitor["spec"]["selector"]["matchLabels"].items()
+        [watched] = [item for item in of(overlay, "Service") if wanted <= item["metadata"]["labels"].items()]
+        named = {end["port"] for end in monitor["spec"]["endpoints"]}
+        assert named <= {port["name"] for port in watched["spec"]["ports"]}
+    assert len(of(overlay, "ServiceMonitor")) == (2 if overlay == "fleet" else 1)
     for workload in of(overlay, "StatefulSet"):
         assert workload["spec"]["serviceName"] in {item["metadata"]["name"] for item in of(overlay, "Service")}
+
+
+def test_a_fleet_is_found_asked_and_let_in() -> None:
+    """Gateways may ask for exactly what their discovery asks for, of the Service that engines are behind, on their
+    port, and have the key that is expected of them."""
+    [role], [binding] = of("fleet", "Role"), of("fleet", "RoleBinding")
+    [account] = of("fleet", "ServiceAccount")
+    assert role["rules"] == [
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]}
+    ]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [subject["name"] for subject in binding["subjects"]] == [account["metadata"]["name"]]
+    gateway = one("fleet", "StatefulSet", "trivet")["spec"]["template"]["spec"]
+    assert gateway["serviceAccountName"] == account["metadata"]["name"]
+    service, [engine] = one("fleet", "Service", "trivet-engines"), of("fleet", "Deployment")
+    [held] = [item for item in of("fleet", "ConfigMap") if item["metadata"]["name"].startswith("trivet-config")]
+    backend = yaml.safe_load(held["data"]["trivet.yaml"])["backends"]["engines"]
+    assert backend["nodes"]["kubernetes"]["service"] == service["metadata"]["name"]
+    ports = {port["containerPort"] for port in engine["spec"]["template"]["spec"]["containers"][0]["ports"]}
+    assert KubernetesNodes(service="engines").port in ports
+    [mounted] = [volume for volume in gateway["volumes"] if volume["name"] == "engine-key"]
+    assert mounted["secret"]["secretName"] == "trivet-engine-key"
+    [place] = [mount for mount in gateway["containers"][0]["volumeMounts"] if mount["name"] == "engine-key"]
+    assert str(Path(backend["key_file"]).parent) == place["mountPath"]
+
+
+def test_an_engine_is_probed_and_ended_as_it_expects() -> None:
+    spec = one("fleet", "Deployment", "trivet-engine")["spec"]["template"]["spec"]
+    [engine] = spec["containers"]
+    assert engine["livenessProbe"]["grpc"] == engine["startupProbe"]["grpc"] == {"port": 7610, "service": "liveness"}
+    assert engine["readinessProbe"]["grpc"] == {"port": 7610}
+    told = engine_file()
+    assert {told.listen, told.metrics_listen} == {f"0.0.0.0:{port['containerPort']}" for port in engine["ports"]}
+    assert spec["terminationGracePeriodSeconds"] > told.stop_notice + told.drain_timeout
+
+
+def engine_file() -> EngineFile:
+    [held] = [item for item in of("fleet", "ConfigMap") if item["metadata"]["name"].startswith("trivet-engine-config")]
+    return EngineFile.model_validate(yaml.safe_load(held["data"]["engine.yaml"]))
 
 
 def test_gateways_that_scale_do_not_share_one_qdrant() -> None:
@@ -189,11 +240,20 @@ def test_the_configuration_is_sound_beside_its_content(overlay: str, tmp_path: P
     for name in ("prompts", "indexes", "adapters"):
         (content / name).symlink_to(ROOT / name)
     (content / "model").symlink_to(ROOT / "models/demo/weights")
+    (tmp_path / "key").write_text("secret")
     text = held["data"]["trivet.yaml"].replace("/srv/content", str(content)).replace("8192", "2048")
-    (tmp_path / "trivet.yaml").write_text(text)
-    config = load_config(tmp_path / "trivet.yaml")
+    (tmp_path / "trivet.yaml").write_text(text.replace("/run/secrets/trivet-engine/key", "key"))
+    config = load_config(tmp_path / "trivet.yaml", Overrides(insecure=True))
     assert set(config.file.routes) == {"support"}
-    assert config.file.state.url.startswith("postgresql" if overlay == "several" else "sqlite")
+    assert config.file.state.url.startswith("sqlite" if overlay == "single" else "postgresql")
+
+
+def test_the_engines_configuration_is_sound_beside_its_content(tmp_path: Path) -> None:
+    text = (FOLDER / "components/fleet/engine.yaml").read_text().replace("8192", "2048")
+    text = text.replace("/srv/content/model", str(ROOT / "models/demo/weights"))
+    (tmp_path / "engine.yaml").write_text(text.replace("/srv/content/adapters", str(ROOT / "adapters")))
+    config = load_engine_node(tmp_path / "engine.yaml", EngineOverrides(insecure=True))
+    assert [key.name for key in config.file.keys] == ["replace-me"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

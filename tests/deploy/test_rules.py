@@ -48,7 +48,9 @@ def test_alerts_fire_and_resolve(path: Path) -> None:
 
 def test_each_alert_is_tested_before_while_and_after_it_fires() -> None:
     assert len(ALERTS) >= 20
-    assert expectations() == {name: [False, True, False] for name in ALERTS}
+    for name, told in expectations().items():
+        assert told == [False, True, False] * (len(told) // 3), name
+    assert set(expectations()) == set(ALERTS)
 
 
 def test_each_alert_has_a_severity_that_is_routed_and_says_what_is_wrong() -> None:

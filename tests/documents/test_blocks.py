@@ -19,8 +19,10 @@ from tests.support.pages.command_lines import commands, is_trivet, problem
 from tests.support.pages.markdown_pages import ROOT, Block, Page, pages
 from trivet.adapters.preflight.manifest import parse_manifest
 from trivet.cli.adapter.recipe import RecipeFile
+from trivet.cli.distill.recipe import DistillationFile
 from trivet.config.schema import ConfigFile, IndexFile
 from trivet.config.schema.backends import EmbeddedBackend
+from trivet.config.schema.engine import EngineFile
 from trivet.evaluation.suite import SuiteFile
 from trivet.prompts.template.parser import read_prompt
 from trivet.types.variant import VersionRef
@@ -41,9 +43,11 @@ WHOLE: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
         },
     ),
     "a backend": (EmbeddedBackend, {"kind": "embedded", "model": "model"}),
+    "engine.yaml": (EngineFile, {}),
     "index.yaml": (IndexFile, {}),
     "suite.yaml": (SuiteFile, {}),
     "recipe": (RecipeFile, {}),
+    "distillation": (DistillationFile, {}),
 }
 
 
@@ -103,7 +107,8 @@ def test_python_compiles_and_imports_what_there_is(block: Block) -> None:
 def test_a_prompt_is_one(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "1.md"
     path.write_text(block.text)
-    assert read_prompt(VersionRef("example", "1"), path).turns
+    source = read_prompt(VersionRef("example", "1"), path)
+    assert source.turns or source.raw
 
 
 def shell(block: Block) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.freshness.gateways import measure_gateways
 from benchmarks.freshness.history import Read, Write, problems, text
 from benchmarks.freshness.run import INDEX, PHASE, ROUTE, measure
 from tests.support.retrieval.exported_models import with_exports
@@ -54,6 +55,24 @@ def test_writing_and_reading_with_kills(tmp_path: Path, embedding_cache: Path) -
     assert any(write.acknowledged is None for write in outcome.writes), "no kill hit a write"
     assert outcome.exit_code == 0
     failures = [why.split() for why in outcome.reasons]  # the call, the code, and the server's reason if it could say
+    assert {code for _, code, *reason in failures if reason} <= {"UNAVAILABLE", "DEADLINE_EXCEEDED"}, outcome.reasons
+
+
+@pytest.mark.process
+@pytest.mark.embedding
+@pytest.mark.timeout(900)
+def test_two_gateways_over_one_store_with_kills(tmp_path: Path, embedding_cache: Path) -> None:
+    """The same, wherever it is written and wherever it is asked, while any of them is killed."""
+    data = tmp_path / "data"
+    for gateway in ("gateway0", "gateway1"):
+        with_exports(data / gateway, embedding_cache)
+    outcome = measure_gateways(write_config(tmp_path), data, 12.0, 2, seed=5, gateways=2)
+    assert outcome.problems() == []
+    assert outcome.kills == {"a gateway": 1, "a gateway that builds": 1}
+    assert outcome.built == 1
+    assert any(write.number == 0 and write.acknowledged is not None for write in outcome.writes), "nothing was deleted"
+    assert outcome.exit_code == 0
+    failures = [why.split() for why in outcome.reasons]
     assert {code for _, code, *reason in failures if reason} <= {"UNAVAILABLE", "DEADLINE_EXCEEDED"}, outcome.reasons
 
 

@@ -22,6 +22,19 @@ from trivet.client import CallFailed, Client
 pytestmark = pytest.mark.engine
 
 QUESTION = "What is the range of the Orlo Hub?"
+TICKET = inference_pb2.Tool(
+    name="open_ticket",
+    description="Opens a ticket.",
+    parameters=json.dumps(
+        {
+            "type": "object",
+            "properties": {"team": {"enum": ["billing", "network"]}, "urgent": {"type": "boolean"}},
+            "required": ["team", "urgent"],
+            "additionalProperties": False,
+        }
+    ),
+)
+CLOSE = inference_pb2.Tool(name="close_ticket")
 
 
 def request(route: str = "support", text: str = QUESTION, **fields: Any) -> inference_pb2.GenerateRequest:
@@ -48,6 +61,25 @@ def test_each_leg_brings_its_part(client: Client) -> None:
     assert json.loads(strict.text) == {"answer": "60 metres", "found": True}
     assert strict.receipt.adapter == "json-answer@1"
     assert len(strict.receipt.adapter_digest) == 64
+
+
+@pytest.mark.parametrize("name", ["", "open_ticket"])
+def test_required_calls_with_an_adapter_and_passages_in_one_request(client: Client, name: str) -> None:
+    required = inference_pb2.TOOL_CHOICE_REQUIRED
+    asked = request("support-json", tools=[TICKET, CLOSE], tool_choice=required, tool_name=name, single_tool_call=True)
+    *deltas, last = client.generate_stream(asked)
+    answer = last.final
+    (call,) = answer.tool_calls
+    assert call.name in ("open_ticket", "close_ticket")
+    arguments = json.loads(call.arguments)
+    assert set(arguments) == ({"team", "urgent"} if call.name == "open_ticket" else set())
+    assert not name or call.name == name
+    pieces = [piece.arguments for event in deltas for piece in event.delta.tool_calls]
+    assert "".join(pieces) == call.arguments
+    assert answer.text == ""
+    assert answer.receipt.adapter == "json-answer@1"
+    assert len(answer.citations) == 1
+    assert answer.receipt.format_valid
 
 
 def test_a_fact_is_found_by_the_next_request_and_gone_after_its_deletion(client: Client) -> None:
@@ -100,7 +132,7 @@ def test_a_route_without_a_rollout_says_so(client: Client) -> None:
 def test_routes_tell_their_variants_and_that_they_are_warm(client: Client) -> None:
     routes = {route.name: route for route in client.list_routes().routes}
     assert {name for name in routes if not name.startswith("eval-")} == {
-        "support", "support-form", "support-json", "support-private", "tickets",
+        "raw", "support", "support-form", "support-json", "support-private", "tickets",
     }  # fmt: skip
     (variant,) = routes["support-json"].variants
     assert variant.ready

@@ -184,12 +184,48 @@ def test_a_merged_model_is_an_arm_on_a_backend_of_its_own(config: Config, tmp_pa
     assert set(made.file.backends) == set(made.file.prices) == {"local"}, "nothing is asked of the other one"
 
 
+def test_the_model_that_one_wants_to_replace_is_an_arm(config: Config, tmp_path: Path) -> None:
+    data = yaml.safe_load(config.path.read_text())
+    data["backends"]["api"] = {
+        "kind": "openai", "url": "https://api.example/v1", "served_model": "large", "model": str(MODEL),
+        "key_file": "key", "max_model_len": 900,
+    }  # fmt: skip
+    (config.path.parent / "key").write_text("sk-one")
+    config.path.write_text(yaml.safe_dump(data))
+    today = {"prompt": "answers@1", "backend": "api", "json_schema": "both"}
+    arms = {"ours": {"prompt": "answers@1"}, "today": today}
+    suite = make_suite(
+        tmp_path / "suite", LINES, correct=["exact_match"], arms=arms, baseline="ours", json_schema=SCHEMA
+    )
+    made = load_config(derive(load_config(config.path), suite, tmp_path / "out").path)
+    assert made.routes["eval-today"].variants["eval-today"].backend == "api"
+    assert made.routes["eval-today-schema"].cache.value == "shared", "nobody could keep them apart there"
+    assert made.backend_key("api") == "sk-one"
+
+
 def test_a_server_can_have_the_arms_beside_its_own_routes(config: Config, tmp_path: Path) -> None:
     suite = make_suite(tmp_path / "suite", LINES, correct=["exact_match"], arms=dict.fromkeys(("plain", "b"), PLAIN))
     made = load_config(derive(config, suite, tmp_path / "out", own_routes=True).path)
     assert set(made.routes) == {"support", "eval-plain", "eval-b"}
     assert made.routes["support"] == config.routes["support"]
     assert made.file.keys == []
+
+
+def test_routes_whose_requests_choose_their_adapters_are_served_beside_the_arms(config: Config, tmp_path: Path) -> None:
+    data = yaml.safe_load(config.path.read_text())
+    choice = {"by": "tenant", "from": ["{tenant}@2", "{tenant}@1"], "fallback": "base"}
+    data["backends"]["local"] |= {"enable_lora": True, "max_loras": 2, "max_cpu_loras": 4}
+    data["routes"]["support"]["variants"]["v"]["adapter"] = choice
+    data["adapters_on_demand"] = {"failure_memory": 7}
+    config.path.write_text(yaml.safe_dump(data))
+    given = load_config(config.path)
+    suite = make_suite(tmp_path / "suite", LINES, correct=["exact_match"], arms=dict.fromkeys(("plain", "b"), PLAIN))
+    alone = load_config(derive(given, suite, tmp_path / "alone").path)
+    assert set(alone.routes) == {"eval-plain", "eval-b"}, "what the arms do not choose has no effect there"
+    both = load_config(derive(given, suite, tmp_path / "both", own_routes=True).path)
+    assert both.routes["support"] == given.routes["support"]
+    assert both.routes["support"].variants["v"].adapter_choice is not None
+    assert both.file.adapters_on_demand.failure_memory == 7
 
 
 def test_a_corpus_that_fits_is_stuffed_into_the_cached_prefix(config: Config, tmp_path: Path) -> None:

@@ -9,7 +9,11 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
+from openai.types.chat import (
+    ChatCompletionFunctionToolParam,
+    ChatCompletionMessageParam,
+    ChatCompletionNamedToolChoiceParam,
+)
 from pydantic import BaseModel
 
 from tests.support.gateway.harness import Gateway, gateway
@@ -96,7 +100,7 @@ async def test_what_changes_nothing_is_taken_and_what_a_route_allows_reaches_the
     neutral: dict[str, Any] = {"top_p": 1, "presence_penalty": 0, "frequency_penalty": 0, "n": 1, "store": False}
     told: ChatCompletionMessageParam = {"role": "developer", "content": "Be brief."}
     async with client(served) as asking:
-        await asking.chat.completions.create(model="plain", messages=ASK, **neutral)
+        await asking.chat.completions.create(model="plain", messages=ASK, extra_body={"ignore_eos": False}, **neutral)
         await asking.chat.completions.create(
             model="open", messages=[told, *ASK], top_p=0.5, presence_penalty=1, extra_body={"top_k": 3}
         )
@@ -138,9 +142,98 @@ async def test_thoughts_and_calls_come_apart_from_the_text(served: Gateway) -> N
     deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
     assert "".join((delta.model_extra or {}).get("reasoning", "") for delta in deltas) == "Let me see."
     assert "".join(delta.content or "" for delta in deltas) == "I look it up."
-    (asked,) = [delta.tool_calls for delta in deltas if delta.tool_calls]
-    assert [(call.index, call.function and call.function.name) for call in asked] == [(0, "find"), (1, "find")]
+    asked = [call for delta in deltas for call in delta.tool_calls or ()]
+    heads = [call for call in asked if call.function and call.function.name]
+    assert [(call.index, call.function and call.function.name) for call in heads] == [(0, "find"), (1, "find")]
+    assert heads[0].id
+    assert heads[1].id == "c2"
+    for call in choice.message.tool_calls:
+        index = choice.message.tool_calls.index(call)
+        written = "".join(one.function.arguments or "" for one in asked if one.index == index and one.function)
+        assert call.type == "function"
+        assert written == call.function.arguments
     assert chunks[-2].choices[0].finish_reason == "tool_calls"
+
+
+async def test_calls_that_are_required(served: Gateway) -> None:
+    served.backend.script, served.backend.tool_calls = [""], (RequestedCall("find", '{"a": 1}'),)
+    named: ChatCompletionNamedToolChoiceParam = {"type": "function", "function": {"name": "find"}}
+    async with client(served) as asking:
+        for choice in ("required", named):
+            made = await asking.chat.completions.create(
+                model="open", messages=ASK, tools=[TOOL], tool_choice=choice, parallel_tool_calls=False
+            )
+            assert made.choices[0].finish_reason == "tool_calls"
+            assert made.choices[0].message.content is None
+        async with asking.chat.completions.stream(
+            model="open", messages=ASK, tools=[TOOL], tool_choice="required"
+        ) as stream:
+            whole = await stream.get_final_completion()
+        with pytest.raises(openai.BadRequestError, match="none of the tools") as refused:
+            other: ChatCompletionNamedToolChoiceParam = {"type": "function", "function": {"name": "other"}}
+            await asking.chat.completions.create(model="open", messages=ASK, tools=[TOOL], tool_choice=other)
+    assert refused.value.param == "tool_choice"
+    calls = whole.choices[0].message.tool_calls
+    assert calls is not None
+    assert calls[0].function.arguments == '{"a": 1}'
+    required, one, streamed = served.backend.requests
+    assert required.required_calls is not None
+    assert required.required_calls.schema["maxItems"] == 1
+    assert required.single_call
+    assert one.required_calls is not None
+    assert one.required_calls.name == "find"
+    assert not streamed.single_call
+
+
+async def test_several_answers(served: Gateway) -> None:
+    served.backend.tool_calls, served.backend.interval = (RequestedCall("find", "{}"),), 0.01
+    async with client(served) as asking:
+        made = await asking.chat.completions.create(model="open", messages=ASK, tools=[TOOL], n=3)
+        pieces = await asking.chat.completions.create(
+            model="open", messages=ASK, tools=[TOOL], n=2, stream=True, stream_options={"include_usage": True}
+        )
+        chunks = [chunk async for chunk in pieces]
+    assert [(choice.index, choice.message.content) for choice in made.choices] == [
+        (number, "one two three") for number in range(3)
+    ]
+    ids = [call.id for choice in made.choices for call in choice.message.tool_calls or ()]
+    assert len(set(ids)) == 3
+    assert made.usage is not None
+    told = extension(made)["receipt"]
+    usage = (made.usage.prompt_tokens, made.usage.completion_tokens)
+    assert usage == (int(told["input_tokens"]), int(told["output_tokens"]))
+    assert made.usage.completion_tokens == 9
+    said = [chunk.choices[0] for chunk in chunks if chunk.choices]
+    for number in range(2):
+        own = [choice for choice in said if choice.index == number]
+        assert own[0].delta.role == "assistant"
+        assert "".join(choice.delta.content or "" for choice in own) == "one two three"
+        assert [choice.finish_reason for choice in own if choice.finish_reason] == ["tool_calls"]
+    indices = [choice.index for choice in said if choice.delta.content]
+    assert indices != sorted(indices)
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 6
+
+
+async def test_log_probabilities(served: Gateway) -> None:
+    served.backend.script = ["one ", "\ufffd"]
+    async with client(served) as asking:
+        made = await asking.chat.completions.create(model="open", messages=ASK, logprobs=True, top_logprobs=2)
+        pieces = await asking.chat.completions.create(model="open", messages=ASK, logprobs=True, stream=True)
+        chunks = [chunk async for chunk in pieces]
+        with pytest.raises(openai.BadRequestError, match="only with logprobs") as refused:
+            await asking.chat.completions.create(model="open", messages=ASK, top_logprobs=2)
+        with pytest.raises(openai.BadRequestError, match="does not allow it"):
+            await asking.chat.completions.create(model="plain", messages=ASK, logprobs=True)
+    assert refused.value.param == "top_logprobs"
+    assert made.choices[0].logprobs is not None
+    assert made.choices[0].logprobs.content is not None
+    first, second = made.choices[0].logprobs.content
+    assert (first.token, first.logprob, first.bytes) == ("one ", -1.0, list(b"one "))
+    assert [one.logprob for one in first.top_logprobs] == [-1.0, -2.0]
+    assert second.bytes is None, "a part of a character"
+    told = [chunk.choices[0].logprobs for chunk in chunks if chunk.choices]
+    assert [one.token for some in told if some for one in some.content or ()] == ["one ", "\ufffd"]
 
 
 async def test_a_conversation_goes_on_after_a_call(served: Gateway) -> None:

@@ -49,6 +49,8 @@ CASES: tuple[tuple[dict[str, Any], int, str, str | None], ...] = (
     (chat(stop=["a"] * 20), 400, "invalid_request", "stop"),
     (chat(stop=""), 400, "invalid_request", "stop"),
     (chat(n=2), 400, "invalid_request", "n"),
+    (chat(n="two"), 400, "invalid_request", "n"),
+    (chat(model="open", n=9), 400, "invalid_request", "n"),
     (chat(top_p=0.5), 400, "invalid_request", "top_p"),
     (chat(messages=[SYSTEM, USER]), 400, "invalid_request", "messages[0].role"),
     (chat(chat_template_kwargs={"enable_thinking": True}), 400, "invalid_request", "chat_template_kwargs"),

@@ -14,6 +14,7 @@ from tests.support.growth import too_fast
 from trivet.adapters.preflight.target_modules import TargetModules
 from trivet.errors import ConfigError
 from trivet.evaluation.reply import Form, ReplyReader, token_f1
+from trivet.interactions.redaction import Redactor
 from trivet.prompts.assembly.conversation import encodable
 from trivet.prompts.assembly.passage_block import contained
 from trivet.prompts.assembly.plan import without_last_word
@@ -23,6 +24,7 @@ from trivet.prompts.template.parser import read_prompt
 from trivet.retrieval.snapshot.fusion import leg_weights
 from trivet.retrieval.snapshot.terms import TermVectors
 from trivet.types.passage import QUERY_CHARACTERS, Passage, SearchQuery
+from trivet.types.text.personal_data import find_personal_data
 from trivet.types.variant import VersionRef
 
 pytestmark = pytest.mark.process
@@ -57,6 +59,8 @@ WORK: dict[str, Callable[[str], Any]] = {
     "a place of layers": lambda text: TargetModules(("q",), layers=frozenset({1}), places=("a.a",)).chosen(
         [f"{text}.q"]
     ),
+    "personal data": lambda text: list(find_personal_data(text)),
+    "a text that is redacted": Redactor(["email", "card", "phone"]).redact,
     "the first layer": lambda text: TargetModules(("q",), layers=frozenset({1})).chosen([f"{text}.q"]),
 }
 

@@ -14,6 +14,7 @@ from trivet.metering.metrics import Metrics
 from trivet.metering.prices import Price
 from trivet.metering.receipt_log import ReceiptLog, from_json, to_json
 from trivet.metering.sink import Sink
+from trivet.metering.stages import Stage
 from trivet.types.generation import Chunk, EngineTimes, FinishReason, MachineCharge
 from trivet.types.receipt import Cost, Receipt, UnitSource
 from trivet.types.request import GenerateCall, Message
@@ -31,10 +32,11 @@ def served(request_id: str = "r1", route: str = "support") -> Receipt:
     account = Account(call(request_id, route))
     account.resolve(VARIANT, 7, UnitSource.REQUEST)
     account.queue, account.retrieval, account.searches = 0.010, 0.020, 1
-    account.passage_ids, account.expected_cached_tokens = ("d#1",), 64
+    account.passage_ids, (choice,) = ("d#1",), account.choices
+    choice.expected_cached_tokens = 64
     account.submit(100.040)
-    account.add(Chunk("a", 1, engine_at=100.090, input_tokens=100, cached_tokens=64), 100.091)
-    account.add(Chunk("bc", 2, engine_at=100.110, finish=FinishReason.STOP), 100.112)
+    choice.add(Chunk("a", 1, engine_at=100.090, input_tokens=100, cached_tokens=64), 100.091)
+    choice.add(Chunk("bc", 2, engine_at=100.110, finish=FinishReason.STOP), 100.112)
     return account.close(code="OK", now=100.115, price=PRICE)
 
 
@@ -50,6 +52,32 @@ def test_a_receipt_tells_times_tokens_and_cost() -> None:
     assert cost.total == 72_000 + 32_000 + 24_000 + 100_000
 
 
+def test_a_receipt_of_several_answers_is_their_sum_and_has_the_times_of_the_longest() -> None:
+    account = Account(replace(call(), n=3))
+    account.resolve(VARIANT, 7, UnitSource.REQUEST)
+    account.submit(100.0)
+    first, second, third = account.choices
+    first.add(Chunk("a", 1, 100.05, FinishReason.STOP, 100, 0, EngineTimes(0.01, 0.04, 0.0, 1)), 100.05)
+    for number, end in ((0, 100.05), (1, 100.30)):
+        finish = FinishReason.LENGTH if number else None
+        second.add(Chunk("b", 2, end, finish, 100, 96, EngineTimes(0.02, 0.03, 0.25 * number, 2)), end)
+    assert account.finish is None
+    receipt = account.close(code="CANCELLED", now=100.4, price=PRICE)
+    assert (receipt.input_tokens, receipt.cached_tokens, receipt.output_tokens) == (200, 96, 5)
+    third.add(Chunk("c", 1, 100.06, FinishReason.STOP, 100, 96, EngineTimes(0.02, 0.04, 0.0, 0)), 100.06)
+    for number, choice in enumerate(account.choices):
+        choice.expected_cached_tokens, choice.reasoning_tokens = 64, number
+    receipt = account.close(code="OK", now=100.31, price=PRICE)
+    assert (receipt.input_tokens, receipt.cached_tokens, receipt.output_tokens) == (300, 192, 6)
+    assert (receipt.expected_cached_tokens, receipt.reasoning_tokens, receipt.preemptions) == (192, 3, 3)
+    assert receipt.finish_reason is FinishReason.LENGTH
+    assert (receipt.engine_queue_ms, receipt.prefill_ms, receipt.decode_ms) == (20.0, 30.0, 250.0)
+    assert (receipt.ttft_ms, receipt.gateway_ms) == (50.0, 10.0)
+    assert (receipt.cost.input, receipt.cost.cached, receipt.cost.output) == (108 * 2000, 192 * 500, 6 * 8000)
+    assert [choice.text for choice in account.told()] == ["a", "bb", "c"]
+    assert account.token_gaps == [(0.25, 2)]
+
+
 PARTS = ("queue_ms", "retrieval_ms", "adapter_wait_ms", "engine_queue_ms", "prefill_ms", "decode_ms", "gateway_ms")
 
 
@@ -58,14 +86,31 @@ def in_engine(*, finish: FinishReason | None, unread: bool = False) -> Account:
     account = Account(call())
     account.queue, account.adapter_wait = 0.010, 0.005
     account.submit(100.040)
-    account.add(Chunk("a", 1, engine_at=100.080, times=EngineTimes(0.005, 0.030, 0.0, 0)), 100.081)
-    take = account.add_unread if unread else lambda chunk: account.add(chunk, 100.112)
+    (choice,) = account.choices
+    choice.add(Chunk("a", 1, engine_at=100.080, times=EngineTimes(0.005, 0.030, 0.0, 0)), 100.081)
+    take = choice.add_unread if unread else lambda chunk: choice.add(chunk, 100.112)
     take(Chunk("bc", 2, engine_at=100.110, finish=finish, times=EngineTimes(0.005, 0.030, 0.020, 1)))
     return account
 
 
 def parts(receipt: Receipt) -> tuple[float | None, ...]:
     return tuple(getattr(receipt, name) for name in PARTS)
+
+
+def test_counts_that_are_estimates_say_so_until_the_end_tells_them() -> None:
+    receipts = []
+    for last in (None, Chunk("", 0, 100.2, FinishReason.STOP, input_tokens=90, answer_tokens=5)):
+        account = Account(call())
+        account.resolve(VARIANT, 7, UnitSource.REQUEST)
+        account.submit(100.040)
+        account.choices[0].add(Chunk("a", 1, engine_at=100.090, input_tokens=100, estimated=True), 100.091)
+        account.choices[0].add(Chunk("bc", 2, engine_at=100.110, estimated=True), 100.112)
+        if last is not None:
+            account.choices[0].add(last, 100.2)
+        receipts.append(account.close(code="OK", now=100.3, price=PRICE))
+    cut, whole = receipts
+    assert (cut.input_tokens, cut.output_tokens, cut.degraded) == (100, 3, ("tokens_estimated",))
+    assert (whole.input_tokens, whole.output_tokens, whole.degraded) == (90, 5, ())
 
 
 def test_the_engines_own_times_are_told_and_all_parts_add_up() -> None:
@@ -97,7 +142,7 @@ def test_what_no_engine_told_is_absent() -> None:
 def test_a_machines_time_stands_in_place_of_tokens(tmp_path: Path) -> None:
     account = in_engine(finish=FinishReason.STOP)
     account.resolve(VARIANT, 7, UnitSource.REQUEST)
-    account.charge_time(MachineCharge(prefill=700, decode=1300))
+    account.choices[0].charge_time(MachineCharge(prefill=700, decode=1300))
     receipt = account.close(code="OK", now=100.115, price=None)
     assert receipt.cost == Cost(prefill=700, decode=1300)
     assert (receipt.cost.total, receipt.cost.basis) == (2000, "machine")
@@ -115,7 +160,7 @@ def test_waiting_for_a_slot_is_not_the_gateways_own_time() -> None:
     account = Account(call())
     account.queue, account.adapter_wait = 0.010, 0.5
     account.submit(100.520)
-    account.add(Chunk("a", 1, engine_at=100.600, finish=FinishReason.STOP), 100.601)
+    account.choices[0].add(Chunk("a", 1, engine_at=100.600, finish=FinishReason.STOP), 100.601)
     receipt = account.close(code="OK", now=100.605, price=PRICE)
     assert (receipt.queue_ms, receipt.adapter_wait_ms, receipt.gateway_ms) == (10.0, 500.0, 15.0)
     assert receipt.cold
@@ -221,3 +266,38 @@ def test_what_a_client_writes_never_becomes_a_label(tmp_path: Path) -> None:
     assert 'route="unknown"' in text
     for word in ("made-up-route", "secret-id", "acme"):
         assert word not in text
+
+
+def staged() -> Account:
+    """5 ms of own time until the place, which took 10; 7 until it has its adapter, which took 5; then 2, 3, and with
+    the engine, whose 20 ms begin 1 after, 4; and 6 at the end."""
+    account = Account(call())
+    account.queue = 0.010
+    account.enter(Stage.RESOLVE, 100.015)
+    account.adapter_wait = 0.005
+    account.enter(Stage.RETRIEVE, 100.027)
+    account.retrieval = 0.020
+    account.enter(Stage.ASSEMBLE, 100.049)
+    account.enter(Stage.STREAM, 100.052)
+    account.submit(100.053)
+    account.choices[0].add(Chunk("a", 1, engine_at=100.073, finish=FinishReason.STOP), 100.074)
+    return account
+
+
+def test_the_stages_of_the_gateways_own_time_add_up_to_it() -> None:
+    account = staged()
+    account.enter(Stage.RECEIPT, 100.076)
+    receipt = account.close(code="OK", now=100.082, price=PRICE)
+    own = {stage: round(seconds * 1000, 6) for stage, seconds in account.stages.items()}
+    assert own == {"admission": 5, "resolve": 7, "retrieve": 2, "assemble": 3, "stream": 4, "receipt": 6}
+    assert sum(own.values()) == receipt.gateway_ms
+
+
+def test_what_ends_in_a_stage_is_charged_to_it() -> None:
+    account = staged()
+    receipt = account.close(code="INTERNAL", now=100.200, price=PRICE)
+    assert "receipt" not in account.stages
+    assert sum(account.stages.values()) * 1000 == pytest.approx(receipt.gateway_ms)
+    refused = Account(call())
+    assert refused.close(code="NOT_FOUND", now=100.003, price=PRICE).gateway_ms == 3.0
+    assert refused.stages == {"admission": pytest.approx(0.003)}

@@ -8,17 +8,21 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
+from tests.support.request_logs import receipt
 from trivet.metering import adapter_gauge
 from trivet.metering.adapter_gauge import AdapterGauge
 from trivet.metering.machine.counters import MachineCounters
 from trivet.metering.machine.machine_time import MachineTime
 from trivet.metering.metrics import CODES, REQUEST_BUCKETS, STAGE_BUCKETS, TOKEN_BUCKETS, Metrics
 from trivet.metering.prices import NANO, Price
+from trivet.metering.receipt_log import ReceiptLog
 from trivet.metering.route_gauges import RouteGauges
+from trivet.metering.sink import MOST_ADAPTERS, Sink
 from trivet.metering.warmup_account import WarmupAccount
 from trivet.metering.weighted_histogram import WeightedHistogram
 from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier
@@ -65,6 +69,21 @@ def test_a_name_is_taken_once() -> None:
 def test_bounds_of_objectives_are_bounds_of_buckets(bounds: tuple[float, ...]) -> None:
     assert list(bounds) == sorted(set(bounds))
     assert {0.1, 0.2, 0.3, 0.5, 1.0} <= set(bounds)
+
+
+def test_adapters_that_clients_choose_do_not_make_series_without_end(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    log = ReceiptLog(tmp_path / "receipts.jsonl")
+    sink = Sink(Metrics(registry), log, dict)
+    for number in range(MOST_ADAPTERS + 50):
+        sink.record(receipt(adapter=f"tuned@{number}", shared_tokens=2))
+    sink.record(receipt(adapter="tuned@0", shared_tokens=3))
+    log.close()
+
+    def value(adapter: str) -> float | None:
+        return registry.get_sample_value("trivet_adapter_shared_tokens_total", {"adapter": adapter})
+
+    assert (value("tuned@0"), value(f"tuned@{MOST_ADAPTERS}"), value("other")) == (5, None, 100)
 
 
 def test_the_first_failure_of_a_variant_is_an_increase() -> None:

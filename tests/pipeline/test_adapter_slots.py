@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -90,11 +91,17 @@ class Ear:
     text: list[str] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
 
-    async def delta(self, text: str) -> None:
+    async def delta(self, text: str, choice: int) -> None:
         self.text.append(text)
 
-    async def reasoning(self, text: str) -> None:
+    async def reasoning(self, text: str, choice: int) -> None:
         raise AssertionError("nothing is thought here")
+
+    async def tool_calls(self, deltas: Any, choice: int) -> None:
+        pass
+
+    async def logprobs(self, tokens: Any, choice: int) -> None:
+        pass
 
     def closed(self, receipt: Receipt) -> None:
         self.receipts.append(receipt)

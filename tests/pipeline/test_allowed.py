@@ -19,6 +19,8 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"presence_penalty": 0.0}, "presence_penalty", "presence_penalty"),
     ({"frequency_penalty": 1.0}, "frequency_penalty", "frequency_penalty"),
     ({"repetition_penalty": 1.0}, "repetition_penalty", "repetition_penalty"),
+    ({"top_logprobs": 0}, "logprobs", "top_logprobs"),
+    ({"n": 2}, "n", "n"),
     ({"template_variables": {"enable_thinking": False}}, "template_variables", "template_variables"),
     ({"tools": (Tool("f"),)}, "tools", "tools"),
     ({"messages": (Message("system", "x"), *ASKED)}, "system", "messages[0].role"),
@@ -46,4 +48,4 @@ def test_what_a_route_does_not_allow_is_refused(fields: dict[str, Any], name: st
 
 
 def test_a_usual_request_needs_nothing() -> None:
-    require_allowed(call(temperature=0.5, max_tokens=3, seed=1, stop=("x",)), route())
+    require_allowed(call(temperature=0.5, max_tokens=3, seed=1, stop=("x",), n=1), route())

@@ -292,3 +292,20 @@ def test_control_tokens_in_an_example_are_text(chatml: Family) -> None:
     made = assembler.assemble(asked(), context_tokens=10_000, max_tokens=1, examples=[hostile])
     start = chatml.reference.convert_tokens_to_ids("<|im_start|>")
     assert made.token_ids.count(start) == 5  # system, two turns of the example, the question, the answer's beginning
+
+
+def test_the_same_prompt_can_be_had_as_messages(chatml: Family) -> None:
+    """With the same passages and examples: what the ids say, without what the chat template puts around it."""
+    assembler = PromptAssembler(PROMPT, ChatTokenizer.load(chatml.folder), as_messages=True)
+    said = [*asked("Hi."), Message("assistant", "Yes?"), *asked()]
+    made = assembler.assemble(said, context_tokens=10_000, max_tokens=1, passages=PASSAGES[:1], examples=EXAMPLES[:1])
+    roles = [message.role for message in made.messages]
+    assert roles == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert made.messages[0].content == SYSTEM
+    assert made.messages[1].content == EXAMPLES[0].question
+    assert PASSAGES[0].text in made.messages[3].content
+    assert made.messages[3].content.endswith("Hi.")
+    assert made.messages[-1].content == asked()[0].content
+    again = assembler.assemble(made.messages[1:], context_tokens=10_000, max_tokens=1)
+    assert again.token_ids == made.token_ids
+    assert not chatml.assembler(PROMPT).assemble(said, context_tokens=10_000, max_tokens=1).messages

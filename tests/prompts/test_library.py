@@ -85,6 +85,12 @@ def test_system_text_alone(tmp_path: Path, text: str) -> None:
     assert (source.variables, source.passages_header) == ({}, "Passages:")
 
 
+def test_a_raw_prompt_has_system_text_or_nothing(tmp_path: Path) -> None:
+    assert read(tmp_path, "---\nraw: true\n---\n") == PromptSource(REF, tmp_path / "1.md", (), raw=True)
+    assert read(tmp_path, "---\nraw: true\n---\nOnce.").turns == (Turn("system", ("Once.",)),)
+    assert not read(tmp_path, "---\nraw: false\n---\nOnce.").raw
+
+
 def test_examples_alone(tmp_path: Path) -> None:
     source = read(tmp_path, "<!-- user -->\na\n<!-- assistant -->\nb")
     assert source.turns == (Turn("user", ("a",)), Turn("assistant", ("b",)))
@@ -103,6 +109,9 @@ def test_examples_alone(tmp_path: Path) -> None:
         ("---\n- x\n---\nA.", [(2, "not a mapping")]),
         ("---\ndescription: 1\n---\nA.", [(2, "description is not a string")]),
         ("---\npassages_header: ' '\n---\nA.", [(2, "expected one line")]),
+        ("---\nraw: maybe\n---\nA.", [(2, "raw is no truth value")]),
+        ("---\nraw: [true]\n---\nA.", [(2, "raw is no truth value")]),
+        ("---\nraw: true\n---\nA.\n<!-- user -->\nb\n<!-- assistant -->\nc", [(6, "user text in a raw prompt")]),
         ("---\npassages_header: \"a\\nb\"\n---\nA.", [(2, "expected one line")]),
         ("---\nvariables:\n  a-b: {}\n---\nA.", [(3, "expected a name")]),
         ("---\nvariables:\n  a: {default: 1}\n---\n{{ a }}", [(3, "variables.a.default is not a string")]),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.engine.chat_families import CHATML, Family, make_family
+from tests.support.engine.chat_families import CHATML, FAMILY_NAMES, Family, make_family
 from tests.support.engine.template_trials import TOOLS
 from trivet.errors import ConfigError, InvalidRequest
 from trivet.prompts.assembly.assembler import PromptAssembler
@@ -62,6 +63,23 @@ def test_one_of_several_templates_is_chosen_by_name(chatml: Family, folder: Path
     (folder / "chat_template.jinja").write_text(MARKED.replace("NAME", "own"))
     assert "file user:Hi" in told(chatml, ChatTokenizer.load(folder, named="rag"))
     assert "own user:Hi" in told(chatml, ChatTokenizer.load(folder))
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_a_raw_prompt_begins_as_the_tokenizer_begins_a_text(name: str, tmp_path: Path) -> None:
+    family = make_family(name, tmp_path)
+    bare = PromptAssembler(PromptSource(PROMPT.ref, PROMPT.path, (), raw=True), ChatTokenizer.load_raw(family.folder))
+    told = PromptAssembler(replace(PROMPT, raw=True), ChatTokenizer.load_raw(family.folder))
+    for text in ("Once upon", " two\n\nlines ", "Don't; \u4e2d\u6587 \U0001f642"):
+        made = bare.assemble([Message("user", text)], context_tokens=1000, max_tokens=1)
+        assert list(made.token_ids) == family.reference(text).input_ids
+        behind = told.assemble([Message("user", text)], context_tokens=1000, max_tokens=1)
+        assert list(behind.token_ids) == family.reference(f"Be brief.\n\n{text}").input_ids
+    hostile = bare.assemble([Message("user", "".join(family.markers))], context_tokens=1000, max_tokens=1)
+    begun = len(bare.prefix.token_ids)
+    assert not family.controls(hostile.token_ids[begun:])
+    (tmp_path / "chat_template.jinja").unlink()
+    assert ChatTokenizer.load_raw(tmp_path).text.control_ids
 
 
 def test_a_template_in_json(chatml: Family, folder: Path) -> None:

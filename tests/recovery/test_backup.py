@@ -27,7 +27,7 @@ from trivet.app.recovery.restore import restore
 from trivet.errors import FailedPrecondition
 from trivet.retrieval.documents.documents import digest_of
 from trivet.retrieval.service import open_database
-from trivet.stores.data_folder import DataFolder
+from trivet.stores.data_folder import STATE_ELSEWHERE, DataFolder
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.records import Origin
 from trivet.stores.state import StateStore
@@ -146,6 +146,26 @@ async def test_a_backup_put_back_has_everything_that_cannot_be_made_again(root: 
     assert {entry.name for entry in again.iterdir()} >= {"documents.sqlite", "state.sqlite", "lock"}
     assert not (again / "restoring").exists()
     DataFolder.open(again).close()
+
+
+def test_the_request_logs_of_front_ends_are_in_it(tmp_path: Path) -> None:
+    """Of a server of several processes, whose databases are all elsewhere."""
+    root = tmp_path / "data"
+    for process in ("0", "1", "engine-local"):
+        (root / "processes" / process).mkdir(parents=True)
+        (root / "processes" / process / "receipts.jsonl").write_text(f'{{"of": "{process}"}}\n{{"n"')
+        (root / "processes" / process / "cache").mkdir()
+    (root / "processes" / "1" / "receipts-1.jsonl").write_text('{"older": 1}\n')
+    (root / "processes" / "1" / STATE_ELSEWHERE).write_text("postgresql://db/trivet\n")
+    made = back_up(root, tmp_path / "backup", quiet)
+    restore(tmp_path / "backup", tmp_path / "again", quiet)
+    again = tmp_path / "again" / "processes"
+    assert {path.relative_to(again).as_posix(): path.read_text() for path in again.rglob("*") if path.is_file()} == {
+        "0/receipts.jsonl": '{"of": "0"}\n',
+        "1/receipts.jsonl": '{"of": "1"}\n',
+        "1/receipts-1.jsonl": '{"older": 1}\n',
+    }
+    assert [line for line in made.left_out if "postgresql://db/trivet" in line]
 
 
 async def test_a_backup_while_writers_write_has_exactly_the_documents_of_one_moment(root: Path, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ async def test_a_damaged_content_is_named_served_on_while_its_passages_are_there
     shutil.rmtree(root / "vectors" / "collections")
     async with opened(root) as service:
         assert len(await texts(service, "lamp", top_k=20)) == 5
-        assert "is without a document of the log: documents.sqlite: the content of document 'doc3'" in caplog.text
+        assert "is without a document of the log: document log: the content of document 'doc3'" in caplog.text
         await service.upsert("handbook", markdown("doc3", DOCUMENTS["doc3"]))
         assert len(await texts(service, "lamp", top_k=20)) == 6
     assert said(await diagnosis(root)) == ""

@@ -63,6 +63,20 @@ async def test_tls_serves_those_who_trust_the_certificate_and_nobody_in_the_clea
             assert error.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+async def test_a_client_that_answers_no_ping_is_let_go() -> None:
+    """As one that hangs: its machine acknowledges what comes, so that no packet is lost."""
+    listener = Listener(replace(LIMITS, ping_interval=0.5, ping_timeout=0.5), Health())
+    host, _, port = (await listener.start("127.0.0.1:0")).rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")  # with no settings
+        async with asyncio.timeout(20):
+            assert await reader.read()
+    finally:
+        writer.close()
+        await listener.stop(0)
+
+
 async def test_with_a_client_authority_clients_must_show_a_certificate(tls: TlsFiles) -> None:
     authority = tls.certificate.read_bytes()
     async with listening(replace(tls, client_ca=tls.certificate)) as address:

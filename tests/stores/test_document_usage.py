@@ -13,23 +13,27 @@ from pathlib import Path
 import pytest
 
 from trivet.errors import QuotaExceeded
-from trivet.stores.document_log import DOCUMENT_LOG_SCHEMA, DocumentLog
+from trivet.stores.document_log import DOCUMENT_LOG_SCHEMA, DocumentLog, add_fields
 from trivet.stores.document_usage import Usage, count_usage, usage_of
 from trivet.stores.records import DocumentKey, Origin
 from trivet.stores.sqlite import Database
+from trivet.types.budget import Quota, Quotas
 from trivet.types.passage import Document, DocumentFormat
-from trivet.types.quota import Quota, Quotas
 
 QUOTAS = Quotas(Quota(max_documents=3, max_bytes=100), {"bolt": Quota()})
 VERSION_1 = (
-    *(statement for statement in DOCUMENT_LOG_SCHEMA if "entries" in statement and "contents" not in statement),
+    *(
+        statement.replace("fields TEXT NOT NULL DEFAULT '{}',", "")  # which came with version 3
+        for statement in DOCUMENT_LOG_SCHEMA
+        if "entries" in statement and "contents" not in statement
+    ),
     "CREATE TABLE contents (seq INTEGER PRIMARY KEY REFERENCES entries, compressed BLOB NOT NULL) STRICT",
 )
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database.open(tmp_path / "log.sqlite", 2, DOCUMENT_LOG_SCHEMA)
+    database = Database.open(tmp_path / "log.sqlite", 3, DOCUMENT_LOG_SCHEMA)
     yield database
     database.close()
 
@@ -146,7 +150,7 @@ async def test_a_log_of_the_version_before_gets_its_books(tmp_path: Path) -> Non
     await old.run(fill)
     old.close()
     for _ in range(2):  # once is enough
-        database = Database.open(path, 2, DOCUMENT_LOG_SCHEMA, {1: count_usage})
+        database = Database.open(path, 3, DOCUMENT_LOG_SCHEMA, {1: count_usage, 2: add_fields})
         assert (await used(database), await used(database, "")) == (Usage(2, 50), Usage(1, 40))
         assert await DocumentLog(database).content(3) == b"x" * 30
         database.close()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from trivet.costs.entry import Entry, read_line
 from trivet.metering.receipt_log import to_json
 from trivet.types.receipt import Cost, Receipt
 
@@ -26,6 +27,13 @@ def receipt(number: int = 0, **changes: Any) -> Receipt:
 def line(given: Receipt) -> bytes:
     """As the server writes it."""
     return json.dumps(to_json(given), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def read_entry(text: bytes) -> Entry:
+    """What a report reads of a receipt; raises Damaged."""
+    found = read_line(text)
+    assert isinstance(found, Entry)
+    return found
 
 
 def write_log(path: Path, *receipts: Receipt) -> Path:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.engine.training_base import asked, sums, write_lines
 from trivet.errors import ConfigError
-from trivet.training.chat_files import read_chats, refuse_overlap
+from trivet.training.files.chat_files import read_chats, refuse_overlap
 
 USER = {"role": "user", "content": "a?"}
 ASSISTANT = {"role": "assistant", "content": "b"}
@@ -31,7 +31,10 @@ def test_chats_keep_their_order_and_the_digest_is_of_the_bytes(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ({"messages": [USER, ASSISTANT], "id": 3}, "id: unknown field, expected only messages"),
+        ({"messages": [USER, ASSISTANT], "id": 3}, "id: unknown field, expected only messages, weight or document"),
+        ({"messages": [USER, ASSISTANT], "weight": 0}, "weight: is 0, expected a whole number from 1 to 100"),
+        ({"messages": [USER, ASSISTANT], "weight": True}, "weight: is True, expected a whole number"),
+        ({"messages": [USER, ASSISTANT], "document": []}, "document: is [], expected a document's id, or a list"),
         ({"message": []}, "messages: expected a list of messages, at least one"),
         ([1], "(line): is a list, expected an object with messages"),
         ({"messages": ["hi"]}, "messages[0]: is a str, expected an object"),
@@ -74,7 +77,7 @@ def test_missing_and_empty_files_and_a_flood_of_problems(tmp_path: Path) -> None
 def test_a_held_out_chat_that_was_trained_on_is_refused(tmp_path: Path) -> None:
     training = read_chats([write_lines(tmp_path / "a.jsonl", sums(range(5)))])
     apart = read_chats([write_lines(tmp_path / "b.jsonl", sums(range(5, 8)))])
-    refuse_overlap(training, apart)
+    refuse_overlap(training.chats, apart.chats)
     mixed = read_chats([write_lines(tmp_path / "c.jsonl", [*sums([7]), asked("3 and one?", "something else")])])
     with pytest.raises(ConfigError, match=r"c.jsonl:2: messages: is in the training data too, at .*a.jsonl:4"):
-        refuse_overlap(training, mixed)
+        refuse_overlap(training.chats, mixed.chats)

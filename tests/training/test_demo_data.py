@@ -11,7 +11,7 @@ import pytest
 
 from trivet.cli.adapter.recipe import RecipeFile
 from trivet.config.yaml_lines import parse, read_yaml
-from trivet.training.chat_files import ChatSet, read_chats, refuse_overlap
+from trivet.training.files.chat_files import ChatSet, read_chats, refuse_overlap
 
 pytestmark = pytest.mark.process
 
@@ -53,7 +53,7 @@ def test_a_recipe_names_the_files_that_the_script_writes(name: str, data: Path) 
 def test_the_training_takes_the_chats(name: str, data: Path) -> None:
     training = read_chats([data / f"{name}.jsonl"])
     assert (len(training), len(held_out(data, name))) == (300, 600)
-    refuse_overlap(training, held_out(data, name))
+    refuse_overlap(training.chats, held_out(data, name).chats)
 
 
 def test_json_answers_are_compact_and_hold_all_that_is_asked(data: Path) -> None:

@@ -82,7 +82,16 @@ def test_the_folder_says_what_it_is_and_the_servers_reader_takes_it(job: Job, ba
     assert json.loads(config)["base_model_name_or_path"] == "tiny"
     assert str(base) not in config.decode()
     assert manifest["recipe"] == {
-        **{"rank": 4, "alpha": 8, "steps": 20, "lr": 0.005, "warm_up": 2, "batch_tokens": 256, "seed": 3},
+        **{
+            "method": "lora",
+            "rank": 4,
+            "alpha": 8,
+            "steps": 20,
+            "lr": 0.005,
+            "warm_up": 2,
+            "batch_tokens": 256,
+            "seed": 3,
+        },
         "threads": 1,
     }
     assert manifest["data"]["digest"] == hashlib.sha256(job.data[0].read_bytes()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,20 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trivet.errors import FailedPrecondition
-from trivet.training.chats import Chat, Example, encode, render
-from trivet.training.feed import POOL, Feed, Position
+from trivet.training.chats import (
+    Chat,
+    Example,
+    encode,
+    encode_answers,
+    generation_prompt,
+    last_occurrence,
+    question_prompt,
+    render,
+)
 from trivet.training.folder import fingerprint
 from trivet.training.lora import Training, attach
+from trivet.training.objectives.imitation import Imitation
+from trivet.training.order import POOL, Position
 from trivet.training.recipe import Recipe
 from trivet.training.score import SPARE, Score, answer, score
 
@@ -68,17 +79,21 @@ def numbered(count: int) -> list[Example]:
     return [Example([index, *[1] * (1 + index % 10)], [False, *[True] * (1 + index % 10)]) for index in range(count)]
 
 
-def rows(feed: Feed, count: int) -> list[int]:
+def feed(examples: list[Example], tokens: int = 64, seed: int = 1, weights: list[int] | None = None) -> Imitation:
+    return Imitation(examples, Recipe(batch_tokens=tokens, seed=seed), padding=0, weights=weights or [])
+
+
+def rows(taken: Imitation, count: int) -> list[int]:
     found: list[int] = []
     while len(found) < count:
-        found += feed.next().ids[:, 0].tolist()
+        found += taken.batch().ids[:, 0].tolist()
     return found
 
 
 def test_batches_stay_within_their_tokens_and_pad_without_labels() -> None:
-    feed = Feed(numbered(100), tokens=64, padding=0, seed=1)
+    taken = feed(numbered(100))
     for _ in range(30):
-        batch = feed.next()
+        batch = taken.batch()
         assert batch.ids.numel() <= 64
         assert (batch.labels[batch.mask == 0] == -100).all()
         assert (batch.labels[batch.mask == 1] != -100).sum() == batch.mask.sum() - len(batch.ids)
@@ -86,26 +101,29 @@ def test_batches_stay_within_their_tokens_and_pad_without_labels() -> None:
 
 def test_each_epoch_takes_every_chat_once_in_an_order_of_its_own() -> None:
     count = POOL + 44
-    found = rows(Feed(numbered(count), tokens=64, padding=0, seed=1), 2 * count)
+    found = rows(feed(numbered(count)), 2 * count)
     first, second = found[:count], found[count:]
     assert Counter(first) == Counter(second) == Counter(range(count))
     assert first != second
     assert first != sorted(first)
 
 
+def test_what_weighs_more_comes_so_often_in_each_epoch() -> None:
+    found = rows(feed(numbered(40), weights=[1 + index % 3 for index in range(40)]), 158)
+    assert Counter(found) == {index: 2 * (1 + index % 3) for index in range(40)}
+
+
 def test_the_seed_alone_decides_the_order_and_a_position_finds_it_again() -> None:
     examples = numbered(POOL + 44)
-    feed = Feed(examples, tokens=64, padding=0, seed=1)
-    rows(feed, 500)  # into the second epoch
-    at = feed.position
+    taken = feed(examples)
+    rows(taken, 500)  # into the second epoch
+    at = taken.order.position
     assert at.pool >= 2
-    ahead = rows(feed, 400)
-    other = Feed(examples, tokens=64, padding=0, seed=1)
-    other.seek(Position(at.pool, at.batch))
+    ahead = rows(taken, 400)
+    other = feed(examples)
+    other.order.seek(Position(at.pool, at.batch))
     assert rows(other, 400) == ahead
-    assert rows(Feed(examples, tokens=64, padding=0, seed=2), 400) != rows(
-        Feed(examples, tokens=64, padding=0, seed=1), 400
-    )
+    assert rows(feed(examples, seed=2), 400) != rows(feed(examples), 400)
 
 
 def test_rate_warms_up_and_decays_to_nothing() -> None:
@@ -119,8 +137,7 @@ def test_rate_warms_up_and_decays_to_nothing() -> None:
 
 def begin(base: Path, tokenizer: Any, recipe: Recipe) -> Training:
     examples = [encode(tokenizer, CHAT), *(encode(tokenizer, CHAT[:length]) for length in (3, 3, 5))]
-    feed = Feed(examples, tokens=recipe.batch_tokens, padding=0, seed=recipe.seed)
-    return Training(attach(base, recipe, "tiny"), feed, recipe)
+    return Training(attach(base, recipe, "tiny"), Imitation(examples, recipe, padding=0), recipe)
 
 
 def test_training_lowers_the_loss_and_leaves_the_base_alone(base: Path, tokenizer: Any) -> None:
@@ -179,8 +196,7 @@ def test_only_the_expected_answer_is_right_and_only_the_adapter_knows_it(base: P
     tokenizer.chat_template = tokenizer.chat_template.replace("</s>", ".")  # an end that this model can say
     known, wrong = question("one and one?", "2"), question("one and one?", "22")
     recipe = Recipe(steps=40, warm_up=2, lr=2e-2, batch_tokens=64)
-    feed = Feed([encode(tokenizer, known)], tokens=64, padding=0, seed=1)
-    training = Training(attach(base, recipe, "tiny"), feed, recipe)
+    training = Training(attach(base, recipe, "tiny"), Imitation([encode(tokenizer, known)], recipe, padding=0), recipe)
     training.model.generation_config.eos_token_id = [2, *tokenizer.encode(".")]
     for _ in range(recipe.steps):
         training.step()
@@ -189,3 +205,48 @@ def test_only_the_expected_answer_is_right_and_only_the_adapter_knows_it(base: P
     assert hits == [True, False, True]
     with training.model.disable_adapter():
         assert score(training.model, tokenizer, [known, wrong], hits.append) == Score(0, 2)
+
+
+def test_an_activated_lora_learns_each_turn_from_its_own_invocation(base: Path, tokenizer: Any) -> None:
+    invocation = generation_prompt(tokenizer)
+    examples = encode_answers(tokenizer, CHAT, invocation)
+    assert [learned(tokenizer, example) for example in examples] == ["2</s>", "3</s>"]
+    assert examples[1].ids == encode(tokenizer, CHAT).ids
+    doubled: Chat = [*CHAT[:4], {"role": "assistant", "content": "<assistant>"}]
+    with pytest.raises(ValueError, match="not the one right before message 4"):
+        encode_answers(tokenizer, doubled, invocation)
+
+
+def test_an_activated_lora_may_begin_with_the_question(base: Path, tokenizer: Any) -> None:
+    invocation = question_prompt(tokenizer)
+    examples = encode_answers(tokenizer, CHAT, invocation)
+    assert [learned(tokenizer, example) for example in examples] == ["2</s>", "3</s>"]
+    for example, index in zip(examples, (1, 3), strict=True):
+        begin = last_occurrence(example.ids, invocation)
+        assert begin == len(render(tokenizer, CHAT[:index], prompt=False))
+    doubled: Chat = [*CHAT[:3], {"role": "user", "content": "<user>"}, CHAT[4]]
+    with pytest.raises(ValueError, match="not the one right before message 4"):
+        encode_answers(tokenizer, doubled, invocation)
+
+
+@pytest.mark.parametrize("words_of", [generation_prompt, question_prompt])
+def test_an_activated_lora_is_scored_as_peft_generates(
+    base: Path, tokenizer: Any, words_of: Callable[[Any], list[int]]
+) -> None:
+    invocation = words_of(tokenizer)
+    recipe = Recipe(method="alora", steps=8, warm_up=1, lr=2e-2, batch_tokens=64)
+    learned_from = Imitation(encode_answers(tokenizer, CHAT, invocation), recipe, padding=0)
+    training = Training(attach(base, recipe, "tiny", invocation), learned_from, recipe)
+    for _ in range(recipe.steps):
+        training.step()
+    training.model.eval()
+    for text in ("one and one?", "x"):
+        chat = question(text, "a long answer")
+        ids = torch.tensor([render(tokenizer, chat[:-1], prompt=True)])
+        limit = len(render(tokenizer, chat, prompt=False)) - ids.shape[1] + SPARE
+        made = training.model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, do_sample=False
+        )
+        expected = tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True)
+        assert answer(training.model, tokenizer, chat, invocation) == expected
+        assert answer(training.model, tokenizer, chat) != expected

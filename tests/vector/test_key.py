@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.grpc import collections_pb2, collections_service_pb2_grpc, qdrant_pb2, qdrant_pb2_grpc
 
+from benchmarks.freshness.gateways import VectorService
 from tests.support.retrieval.vector_client import create
 from trivet.stores.vector_process import VectorProcess
 
@@ -90,3 +92,39 @@ async def test_another_user_reaches_the_port_and_not_the_key(process: VectorProc
     )
     assert "PermissionError" in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "said"),
+    [
+        ("x" * 40, 0o644, "may be read by others (mode 0644)"),
+        ("short", 0o600, "at least 32 printable characters, got 5"),
+        ("ö" * 40, 0o600, "other characters than ASCII"),
+        (None, 0o600, "No such file"),
+    ],
+)
+def test_a_key_file_that_does_not_keep_a_key_is_refused(tmp_path: Path, text: str | None, mode: int, said: str) -> None:
+    file = tmp_path / "key"
+    if text is not None:
+        file.write_text(text)
+        file.chmod(mode)
+    command = [sys.executable, "-m", "trivet.vector", "--data", str(tmp_path / "vector"), "--key-file", str(file)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr
+
+
+def test_a_service_with_a_key_file_tells_nobody_its_key_and_outlives_its_stdin(tmp_path: Path) -> None:
+    service = VectorService(tmp_path)
+    service.start()
+    try:
+        for key, code in ((service.key_file.read_text(), None), ("y" * 40, grpc.StatusCode.UNAUTHENTICATED)):
+            with grpc.insecure_channel(f"127.0.0.1:{service.port}") as channel:
+                stub, found = qdrant_pb2_grpc.QdrantStub(channel), None
+                try:
+                    stub.HealthCheck(qdrant_pb2.HealthCheckRequest(), metadata=(("api-key", key),), timeout=60)
+                except grpc.RpcError as error:
+                    found = error.code()
+            assert found is code
+        assert service.key_file.read_text() not in (tmp_path / "log").read_text()
+    finally:
+        service.kill()

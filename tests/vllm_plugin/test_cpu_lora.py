@@ -77,15 +77,17 @@ def forbidden(*_: Any) -> None:
 
 
 @pytest.mark.parametrize("stacked", [True, False])
-@pytest.mark.parametrize("adapters", ["mixed", "one", "none"])
+@pytest.mark.parametrize("adapters", ["mixed", "runs", "one", "none"])
 @pytest.mark.parametrize("rows", [cpu_lora.MANY, 300])
 def test_many_rows_are_as_vllm_has_them(rows: int, adapters: str, stacked: bool) -> None:
     import torch
 
     random = torch.Generator().manual_seed(rows)
-    indices = {"mixed": torch.randint(-1, SLOTS, (rows,), generator=random), "one": torch.full((rows,), 2)}.get(
-        adapters, torch.full((rows,), -1)
-    )
+    indices = {
+        "mixed": torch.randint(-1, SLOTS, (rows,), generator=random),
+        "runs": torch.tensor([-1, 1, 0, -1, 1]).repeat_interleave(torch.tensor([5, 2, 9, 1, rows - 17])),
+        "one": torch.full((rows,), 2),
+    }.get(adapters, torch.full((rows,), -1))
     base = (indices < 0).unsqueeze(1)
     a, b = torch.randn(SLOTS, RANK, WIDTH, generator=random), torch.randn(SLOTS, WIDTH, RANK, generator=random)
     if stacked:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring.workload import PLAIN_ROUTE, SEARCH_ROUTE, Prompt, Workload, fresh_texts
+from benchmarks.path.load.chat_client import ChatClient
 from benchmarks.path.load.closed_loop import ClosedLoop, Send, measure
 from benchmarks.path.load.trivet_client import TrivetClient
 from benchmarks.path.load.vllm_client import VllmClient
@@ -95,19 +96,22 @@ def _texts(kind: str) -> Iterator[Prompt]:
 
 @asynccontextmanager
 async def _sender(target: dict[str, Any]) -> AsyncIterator[Send]:
-    """`target`: `vllm` (host, port), or `trivet` (address) with `route` and perhaps `max_tokens`."""
+    """`target`: `vllm` (host, port), `chat` (what a `ChatClient` takes), or `trivet` (address) with `route` and perhaps
+    `max_tokens`."""
+    client: VllmClient | ChatClient | TrivetClient
     if "vllm" in target:
-        http = VllmClient(*target["vllm"])
-        try:
-            yield http.send
-        finally:
-            await http.close()
+        client = VllmClient(*target["vllm"])
+        send: Send = client.send
+    elif "chat" in target:
+        client = ChatClient(**target["chat"])
+        send = client.send
     else:
         client = TrivetClient(target["trivet"])
-        try:
-            yield partial(client.send, route=target["route"], max_tokens=target.get("max_tokens"))
-        finally:
-            await client.close()
+        send = partial(client.send, route=target["route"], max_tokens=target.get("max_tokens"))
+    try:
+        yield send
+    finally:
+        await client.close()
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ from benchmarks.measuring.cpu_time import cpu_of_groups, machine_seconds
 from benchmarks.measuring.workload import Prompt
 
 STAGGER = 1.0  # seconds over which the streams start, so that they do not go on in step
+MOST_TIMES = 5  # as long as was asked for
 WARM_UP = 0.5  # seconds after that which are not measured
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answered request. Times: `time.perf_counter()`. `receipt` is Trivet's, as a plain mapping."""
+    """One answered request. Times: `time.perf_counter()`. `receipt` is Trivet's, as a plain mapping. `gaps`: seconds
+    between its messages, where the client tells them."""
 
     sent: float
     first: float
@@ -26,6 +28,7 @@ class Answer:
     cached_tokens: int | None
     text: str = ""
     receipt: Mapping[str, Any] = field(default_factory=dict)
+    gaps: Sequence[float] = ()
 
     def tokens_until(self, moment: float) -> float:
         """How many tokens it had by then, if they came evenly from the first to the last."""
@@ -75,11 +78,18 @@ class ClosedLoop:
 async def measure(loop: ClosedLoop, seconds: float, processes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """Run a loop and look at a window of it; `processes`: groups whose CPU time is taken at the window's ends.
 
-    A request that lies across an end of the window counts with the tokens that it had inside.
+    A request that lies across an end of the window counts with the tokens that it had inside. On a machine that is busy
+    with other work the window is as many times as long, `MOST_TIMES` at most, until a request was sent and answered in
+    it. Raises RuntimeError if none was.
     """
     await loop.start()
     begin, cpu_before, busy_before = time.perf_counter(), cpu_of_groups(processes), machine_seconds()
-    await loop.run_for(seconds)
+    for _ in range(MOST_TIMES):
+        await loop.run_for(seconds)
+        if any(begin <= answer.sent for answer in loop.answers):
+            break
+    else:
+        raise RuntimeError(f"no request was answered within {MOST_TIMES * seconds:g} s: expected longer windows")
     end, cpu_after, busy_after = time.perf_counter(), cpu_of_groups(processes), machine_seconds()
     await loop.stop()
     tokens = sum(answer.tokens_until(end) - answer.tokens_until(begin) for answer in loop.answers)
@@ -95,5 +105,6 @@ async def measure(loop: ClosedLoop, seconds: float, processes: Mapping[str, Sequ
         "others_cpu_seconds": busy_after - busy_before - sum(cpu.values()),
         "output_tokens": sorted({answer.tokens for answer in loop.answers}),
         "cached_tokens": [answer.cached_tokens for answer in whole if answer.cached_tokens is not None],
+        "gaps_ms": [1000 * gap for answer in whole for gap in answer.gaps],
         "receipts": [dict(answer.receipt) for answer in whole if answer.receipt],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -44,16 +45,21 @@ class TrivetClient:
         request = _request(prompt.text, route, max_tokens)
         sent = time.perf_counter()
         call = self._method(request)
-        first, last = 0.0, b""
+        came, last = [], b""
         while (message := await call.read()) is not grpc.aio.EOF:
-            first = first or time.perf_counter()
+            came.append(time.perf_counter())
             last = message
         end = time.perf_counter()
         final = inference_pb2.GenerateStreamResponse.FromString(last).final
         if await call.code() is not grpc.StatusCode.OK or not final.HasField("receipt"):
             raise RuntimeError(f"the stream ended with {await call.code()} {await call.details()}")
         receipt = final.receipt
-        return Answer(sent, first, end, receipt.output_tokens, receipt.cached_tokens, final.text, _plain(receipt))
+        gaps = [
+            after - before for before, after in pairwise(came[:-1])
+        ]  # without the final message, which follows at once
+        return Answer(
+            sent, came[0], end, receipt.output_tokens, receipt.cached_tokens, final.text, _plain(receipt), gaps
+        )
 
     async def burst(self, prompt: Prompt, route: str, number: int) -> tuple[list[Refusal], int]:
         """Send `number` requests at once; returns those that were refused and how many were answered."""

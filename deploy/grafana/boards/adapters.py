@@ -43,6 +43,36 @@ BOARD = Board(
             ),
         ),
         Row(
+            "Adapters that requests choose",
+            (
+                graph(
+                    "Cold starts",
+                    "Requests that waited for an adapter that they chose, by outcome.",
+                    "reqps",
+                    rate("trivet_adapter_cold_starts_total", SERVED, ["outcome"]),
+                ),
+                graph(
+                    "Time of a cold start",
+                    "As requests see it, their turn included.",
+                    "s",
+                    *quantiles("trivet_adapter_cold_start_seconds", SERVED),
+                ),
+                graph(
+                    "Cold starts that wait",
+                    "For their turn, now, and copies on the disk.",
+                    "short",
+                    Query(f"sum(trivet_adapter_cold_starts_waiting{{{SERVED}}})", "waiting"),
+                    Query(f"sum(trivet_adapter_on_demand_copies{{{SERVED}}})", "copies"),
+                ),
+                graph(
+                    "Copies on the disk",
+                    "adapters_on_demand.disk_bytes is the bound.",
+                    "bytes",
+                    Query(f"sum(trivet_adapter_on_demand_bytes{{{SERVED}}})", "bytes"),
+                ),
+            ),
+        ),
+        Row(
             "Slots of the engine",
             (
                 graph(
@@ -62,6 +92,17 @@ BOARD = Board(
                     "Of requests and primings.",
                     "s",
                     *quantiles("trivet_adapter_wait_seconds", _BACKEND, ["backend"]),
+                ),
+            ),
+        ),
+        Row(
+            "Shared prefix",
+            (
+                graph(
+                    "Input shared with the base model",
+                    "Tokens per second that activated LoRAs found in the cache as the base model's, by adapter.",
+                    "short",
+                    rate("trivet_adapter_shared_tokens_total", SERVED, ["adapter"]),
                 ),
             ),
         ),

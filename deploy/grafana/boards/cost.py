@@ -20,6 +20,10 @@ def _by_part(part: str) -> Query:
     )
 
 
+def _in_interval(counter: str, legend: str) -> Query:
+    return Query(f"sum (increase({counter}{{{SERVED}}}[$__rate_interval]))", legend)
+
+
 _OK = ',code="OK"'
 _CACHED = ',kind="input_cached"'
 _INPUT = ',kind=~"input_cached|input_uncached"'
@@ -131,6 +135,23 @@ BOARD = Board(
                     width=6,
                     stacked=True,
                 ),
+                graph(
+                    "Tokens of warm-up",
+                    "Per second, by purpose and kind: what starts of engines and primings of prefixes computed.",
+                    "short",
+                    rate("trivet_warmup_tokens_total", SERVED, ["backend", "purpose", "kind"]),
+                    width=12,
+                    stacked=True,
+                ),
+                graph(
+                    "Request log",
+                    "Writes that failed, and receipts that never reached the log, in the interval. A lost receipt is a "
+                    "cost that no report has.",
+                    "short",
+                    _in_interval("trivet_receipt_log_errors_total", "failed writes"),
+                    _in_interval("trivet_receipts_lost_total", "lost receipts"),
+                    width=12,
+                ),
             ),
         ),
         Row(
@@ -156,6 +177,27 @@ BOARD = Board(
                     rate("trivet_machine_cost_usd_total", SERVED, ["backend", "account"], times="3600 * "),
                     width=12,
                     stacked=True,
+                ),
+                graph(
+                    "Weight of a prompt token",
+                    "Where an output token has 1: what is charged by, and what the engine's steps tell, with bounds. "
+                    "Charges shift between prompts and answers where it is wrong; their sum does not.",
+                    "short",
+                    Query(
+                        f"avg by (backend, kind) (trivet_machine_prompt_token_weight{{{SERVED}}})",
+                        "{{backend}} {{kind}}",
+                    ),
+                    width=12,
+                ),
+                graph(
+                    "Version of the weight",
+                    "Since each gateway's start; it stays 1 where the weight is configured as a number.",
+                    "short",
+                    Query(
+                        f"max by (instance, backend) (trivet_machine_prompt_token_weight_version{{{SERVED}}})",
+                        "{{instance}} {{backend}}",
+                    ),
+                    width=12,
                 ),
             ),
         ),

@@ -63,6 +63,44 @@ BOARD = Board(
             ),
         ),
         Row(
+            "Processes of a server",
+            (
+                graph(
+                    "Processes up",
+                    "Of servers with several: front ends by number, and one for each engine. 1 while it serves.",
+                    "short",
+                    Query(
+                        f"min by (instance, process) (trivet_process_up{{{SERVED}}})",
+                        "{{instance}} process {{process}}",
+                    ),
+                ),
+                graph(
+                    "Processes started again",
+                    "In the interval: a process had ended by itself, with what it had in flight.",
+                    "short",
+                    changes("trivet_process_restarts_total", SERVED, ["instance", "process"]),
+                ),
+            ),
+        ),
+        Row(
+            "Engine nodes",
+            (
+                graph(
+                    "Nodes by state",
+                    "Of backends that are fleets; only those that are ready are asked.",
+                    "short",
+                    Query(f"max by (backend, state) (trivet_fleet_nodes{{{_BACKEND}}})", "{{backend}} {{state}}"),
+                    stacked=True,
+                ),
+                graph(
+                    "Requests tried on a second node",
+                    "In the interval: a node was lost, or stopped, before their first token.",
+                    "short",
+                    changes("trivet_fleet_retries_total", _BACKEND, ["backend"]),
+                ),
+            ),
+        ),
+        Row(
             "Work",
             (
                 graph(

@@ -146,6 +146,19 @@ BOARD = Board(
                     },
                     ("route",),
                 ),
+                table(
+                    "Gateways",
+                    "What each gateway runs. Different versions are fine while an upgrade is under way.",
+                    {
+                        "running": (f"max by (instance, version) (trivet_build_info{{{SERVED}}})", "short"),
+                        "in flight": (
+                            f"max by (instance, version) (trivet_requests_in_flight{{{SERVED}}}"
+                            f" * on (job, instance) group_left (version) trivet_build_info{{{SERVED}}})",
+                            "short",
+                        ),
+                    },
+                    ("instance", "version"),
+                ),
             ),
         ),
     ),

@@ -38,6 +38,61 @@ BOARD = Board(
             ),
         ),
         Row(
+            "Questions",
+            (
+                graph(
+                    "Evidence that questions have changed",
+                    "As a power of ten, of the gateway that has most: 1.3 is an alarm. Of routes that are watched.",
+                    "short",
+                    Query(f"max by (route) (trivet_drift_evidence_log10{{{SERVED}}})", "{{route}}"),
+                ),
+                graph(
+                    "Alarm: other questions than before",
+                    "1 for some days: retrain or re-index.",
+                    "short",
+                    Query(f"max by (route) (trivet_drift_alarm{{{SERVED}}})", "{{route}}"),
+                ),
+                graph(
+                    "Answers of low confidence",
+                    "Per second, by route: the documents hardly have what was asked for.",
+                    "reqps",
+                    rate("trivet_degraded_total", SERVED + ',reason="low_confidence"', ["route"]),
+                ),
+                graph(
+                    "Answers that say that nothing was found",
+                    "Per second, of routes that are watched and name such answers.",
+                    "reqps",
+                    rate("trivet_unanswered_total", SERVED, ["route"]),
+                ),
+            ),
+        ),
+        Row(
+            "Models of indexes",
+            (
+                graph(
+                    "Requests for vectors and scores",
+                    "Per second, by what they are for and how they ended; `/v1/embeddings` and `/v1/rerank`.",
+                    "reqps",
+                    rate("trivet_index_model_requests_total", _INDEX, ["index", "use", "code"]),
+                    stacked=True,
+                ),
+                graph(
+                    "Their tokens",
+                    "Per second.",
+                    "short",
+                    rate("trivet_index_model_tokens_total", _INDEX, ["index", "use"]),
+                    stacked=True,
+                ),
+                graph(
+                    "What they cost",
+                    "USD per second, by the prices of the indexes.",
+                    "currencyUSD",
+                    rate("trivet_index_model_cost_usd_total", _INDEX, ["index", "use"]),
+                    stacked=True,
+                ),
+            ),
+        ),
+        Row(
             "Vector engine and indexes",
             (
                 graph(

@@ -9,6 +9,13 @@ def _newest(metric: str, by: str, legend: str) -> Query:
 
 
 _TEST = "{{route}} {{guardrail}} {{test}}"
+_COMPARED = ',outcome="compared"'
+
+
+def _copies(more: str = "") -> str:
+    return f"sum by (route) (rate(trivet_shadow_total{{{BY_ROUTE}{more}}}[$__rate_interval]))"
+
+
 BOARD = Board(
     "rollouts",
     "Rollouts",
@@ -96,16 +103,47 @@ BOARD = Board(
                     _newest("trivet_rollout_counted_requests", "route", "{{route}}"),
                 ),
                 graph(
-                    "Copies for a shadow",
-                    "That the candidate answered unseen, by outcome, per second.",
-                    "reqps",
-                    rate("trivet_shadow_total", BY_ROUTE, ["route", "outcome"]),
-                ),
-                graph(
                     "Requests that do not count",
                     "Of the step, by reason.",
                     "short",
                     _newest("trivet_rollout_excluded_requests", "route, reason", "{{route}} {{reason}}"),
+                ),
+            ),
+        ),
+        Row(
+            "Shadow: copies that the candidate answers unseen",
+            (
+                graph(
+                    "Copies by outcome",
+                    "Requests that were drawn to be copied, per second. `busy`, `full` and `gave_way` had no room "
+                    "beside clients' requests.",
+                    "reqps",
+                    rate("trivet_shadow_total", BY_ROUTE, ["route", "outcome"]),
+                    width=12,
+                    stacked=True,
+                ),
+                graph(
+                    "Copies that were compared",
+                    "Share of those drawn. A small one makes a shadow long: only they say anything of the candidate.",
+                    "percentunit",
+                    Query(f"({_copies(_COMPARED)} or 0 * {_copies()}) / ({_copies()} > 0)", "{{route}}"),
+                    width=12,
+                ),
+                graph(
+                    "Tokens of copies",
+                    "Per second, by variant and kind. They are in no receipt of a client.",
+                    "short",
+                    rate("trivet_shadow_tokens_total", BY_ROUTE, ["route", "variant", "kind"]),
+                    width=12,
+                    stacked=True,
+                ),
+                graph(
+                    "Cost of copies per hour",
+                    "By variant.",
+                    "currencyUSD",
+                    rate("trivet_shadow_cost_usd_total", BY_ROUTE, ["route", "variant"], times="3600 * "),
+                    width=12,
+                    stacked=True,
                 ),
             ),
         ),

@@ -64,6 +64,13 @@ BOARD = Board(
                     "reqps",
                     rate("trivet_feedback_total", SERVED, ["outcome"]),
                 ),
+                graph(
+                    "Interaction log",
+                    "Answers that routes keep, by what became of them, per second; `lost` and `failed` ones are in no "
+                    "suite and no training set.",
+                    "reqps",
+                    rate("trivet_interactions_total", SERVED, ["outcome"]),
+                ),
             ),
         ),
         Row(
@@ -114,7 +121,20 @@ BOARD = Board(
                     "Gateway's own time",
                     "The total without queue, retrieval and engine, all routes.",
                     "s",
-                    *quantiles("trivet_gateway_overhead_seconds", SERVED, ["stage"]),
+                    *quantiles("trivet_gateway_overhead_seconds", SERVED + ',stage="total"'),
+                ),
+                graph(
+                    "Gateway's own time by stage",
+                    "Mean of a request, all routes: the stages add up to the gateway's own time. Waits are in none of "
+                    "them; `stream` has the way to the engine and back, and clients that read slowly.",
+                    "s",
+                    Query(
+                        "sum by (stage) (rate(trivet_gateway_overhead_seconds_sum"
+                        f'{{{SERVED},stage!="total"}}[$__rate_interval])) / on () group_left () sum '
+                        f'(rate(trivet_gateway_overhead_seconds_count{{{SERVED},stage="total"}}[$__rate_interval]))',
+                        "{{stage}}",
+                    ),
+                    stacked=True,
                 ),
                 graph(
                     "Event loop lag",

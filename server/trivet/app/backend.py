@@ -1,4 +1,4 @@
-"""The model leg: the embedded engines' settings, and which one takes adapters."""
+"""The model leg: the embedded engines' settings, and which backend takes adapters."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from trivet.backends.grammars.limits import TrialLimits
 from trivet.backends.vllm_settings import EmbeddedSettings
 from trivet.config import Config
 from trivet.config.checks import schema_limits
-from trivet.config.schema import Schemas
+from trivet.config.schema import EmbeddedBackend, Schemas
 from trivet.stores.data_folder import DataFolder
 from trivet.types.variant import Route, Variant
 
 
 def embedded_settings(config: Config, folder: DataFolder, name: str) -> EmbeddedSettings:
     """The settings of one embedded backend."""
-    backend = config.file.backends[name]
+    backend = embedded_section(config, name)
     return EmbeddedSettings(
         name=name,
         model=config.model_folder(name),
@@ -44,6 +44,14 @@ def embedded_settings(config: Config, folder: DataFolder, name: str) -> Embedded
     )
 
 
+def embedded_section(config: Config, name: str) -> EmbeddedBackend:
+    """The part of the configuration that an embedded backend is told by; ValueError for another kind."""
+    section = config.file.backends[name]
+    if not isinstance(section, EmbeddedBackend):
+        raise ValueError(f"backend {name} is of kind {section.kind}, expected embedded")
+    return section
+
+
 def _engine_args(config: Config, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same with the folder of a draft model, which the file may give relative to itself, made absolute."""
     speculative = arguments.get("speculative_config")
@@ -64,7 +72,7 @@ def _trial_limits(schemas: Schemas, tenants: int) -> TrialLimits:
 
 
 def restart_settings(config: Config, name: str) -> RestartSettings:
-    """How one embedded backend is started again."""
+    """How one backend is started again."""
     backend = config.file.backends[name]
     return RestartSettings(start_timeout=backend.start_timeout, **backend.restart.model_dump())
 

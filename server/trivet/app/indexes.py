@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+from trivet.app.documents import open_documents
 from trivet.config import Config, IndexConfig
 from trivet.metering.metrics import Metrics
 from trivet.retrieval.embedding.cache import EmbeddingCache
@@ -13,22 +16,29 @@ from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.passages.limits import DocumentLimits
 from trivet.retrieval.passages.process.pool import SplittingPool
-from trivet.retrieval.service import IndexService, open_database
-from trivet.retrieval.settings import CorpusSelection, EmbeddingSettings, IndexSettings, Precision
-from trivet.retrieval.snapshot.builder import InPlace, SnapshotBuilder
+from trivet.retrieval.service import IndexService
+from trivet.retrieval.settings import (
+    CorpusSelection,
+    CorpusSource,
+    EmbeddingSettings,
+    IndexSettings,
+    Precision,
+    RecencySettings,
+)
+from trivet.retrieval.snapshot import builder as snapshot_builder
 from trivet.retrieval.snapshot.resources import IndexResources
 from trivet.retrieval.snapshot.turns import IndexTurns
 from trivet.stores.collection_builder import CollectionBuilder
-from trivet.stores.data_folder import DataFolder, refuse_without
-from trivet.stores.document_log import DocumentLog
+from trivet.stores.data_folder import DataFolder
 from trivet.stores.qdrant.connection import QdrantEndpoint
 from trivet.stores.qdrant.layout import CollectionLayout
 from trivet.stores.qdrant.store import QdrantStore
-from trivet.stores.snapshot_catalogue import SnapshotCatalogue
 from trivet.stores.vector_process import VectorProcess
-from trivet.types.quota import Quota, Quotas
+from trivet.types.metadata.fields import FieldType
 from trivet.types.text.encodings import codec_of
 from trivet.types.text.path_pattern import PathPattern
+
+_DAY = 86_400.0  # seconds
 
 
 @asynccontextmanager
@@ -39,11 +49,9 @@ async def open_indexes(
 
     The live snapshot of the index named `replace_unusable` is made anew if its embedding model is gone.
     """
-    settings = {name: index_settings(name, index) for name, index in config.indexes.items()}
-    refuse_without(folder.documents, [folder.vectors / "collections", folder.vectors / "set-aside"])
+    settings = {name: index_settings(name, index, folder.sources) for name, index in config.indexes.items()}
     async with AsyncExitStack() as stack:
-        database = open_database(folder.documents)  # a damaged one is told before anything else is touched
-        stack.callback(database.close)
+        documents = await open_documents(stack, config, folder)
         store, builder = await stack.enter_async_context(_engine(config, folder, metrics))
         vectors = passage_cache(config, folder)
         stack.push_async_callback(vectors.close)
@@ -53,12 +61,13 @@ async def open_indexes(
         stack.callback(splitting.close)
         stores = IndexResources(
             vectors=store,
-            log=DocumentLog(database, _quotas(config)),
-            catalogue=SnapshotCatalogue(database),
+            log=documents.log,
+            catalogue=documents.catalogue,
             embedders=embedders,
             builder=builder,
             splitting=splitting,
             turns=IndexTurns.with_engine(owned=store.owned),
+            coordination=documents.coordination,
         )
         service = IndexService(stores, settings)
         stack.push_async_callback(service.close)
@@ -69,14 +78,6 @@ async def open_indexes(
                 metrics.repaired.labels(name).set_function(partial(getattr, index, "repaired"))
                 metrics.unoptimised.labels(name).set_function(partial(getattr, index, "unoptimised"))
         yield service
-
-
-def _quotas(config: Config) -> Quotas:
-    section = config.file.quotas
-    return Quotas(
-        Quota(section.max_documents, section.max_bytes),
-        {name: Quota(own.max_documents, own.max_bytes) for name, own in section.tenants.items()},
-    )
 
 
 def passage_cache(config: Config, folder: DataFolder) -> EmbeddingCache:
@@ -93,6 +94,7 @@ def splitting_pool(config: Config) -> SplittingPool:
         pages=documents.max_pages,
         characters=documents.max_characters,
         passages=documents.max_passages,
+        unpacked=documents.max_unpacked_bytes,
     )
     return SplittingPool(limits, processes=documents.processes, max_queued=documents.max_queued)
 
@@ -111,7 +113,7 @@ async def own_indexes(config: Config, *, replace_unusable: str = "") -> AsyncIte
 @asynccontextmanager
 async def _engine(
     config: Config, folder: DataFolder, metrics: Metrics | None
-) -> AsyncIterator[tuple[QdrantStore, SnapshotBuilder]]:
+) -> AsyncIterator[tuple[QdrantStore, snapshot_builder.SnapshotBuilder]]:
     """The vector store, and where new snapshots are made."""
     qdrant = config.file.qdrant
     async with AsyncExitStack() as stack:
@@ -125,7 +127,7 @@ async def _engine(
             )
             store = QdrantStore.remote(QdrantEndpoint(qdrant.url, qdrant.grpc_port, key), layout)
             stack.push_async_callback(store.close)
-            yield store, InPlace(store)
+            yield store, snapshot_builder.InPlace(store)
             return
         restarted = (lambda: None) if metrics is None else metrics.vector_restarts.inc
         process = VectorProcess(folder.vectors, folder.logs / "vector.log", on_restart=restarted)
@@ -141,14 +143,17 @@ async def _engine(
         )
 
 
-def index_settings(name: str, index: IndexConfig) -> IndexSettings:
-    """The settings of one index, from its `index.yaml`."""
+def index_settings(name: str, index: IndexConfig, sources: Path) -> IndexSettings:
+    """The settings of one index, from its `index.yaml`. `sources`: where corpora that lie elsewhere are mirrored."""
     file = index.file
     return IndexSettings(
         name=name,
-        corpus=index.corpus,
+        corpus=index.corpus if file.source is None else sources / name,
+        source=None if file.source is None else _source(file.source.model_dump()),
         chunk_tokens=file.chunking.max_tokens,
         pack=file.chunking.pack,
+        overlap=file.chunking.overlap,
+        headings=file.chunking.headings,
         language=file.language,
         embedding=EmbeddingSettings(index.embedding_model, Precision(file.embedding.precision)),
         candidates=file.candidates,
@@ -164,4 +169,16 @@ def index_settings(name: str, index: IndexConfig) -> IndexSettings:
             max_files=file.max_files,
         ),
         encoding=None if file.encoding is None else codec_of(file.encoding),
+        fields={name: FieldType(type_) for name, type_ in file.fields.items()},
+        recency=_recency(file.recency),
     )
+
+
+def _source(fields: dict[str, Any]) -> CorpusSource:
+    """Of the fields of an index.yaml's `source`."""
+    return CorpusSource(**{**fields, "allow": tuple(fields["allow"]), "every": fields["every"] or 0.0})
+
+
+def _recency(file: Any) -> RecencySettings | None:
+    """Of an index.yaml's `recency`."""
+    return None if file is None else RecencySettings(file.field, file.half_life_days * _DAY, file.weight)

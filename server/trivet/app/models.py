@@ -11,6 +11,7 @@ from trivet.backends.background import in_background
 from trivet.backends.launch.arguments import argument_problems
 from trivet.config import Config
 from trivet.config.engine_arguments import ACCEPTED
+from trivet.config.schema import EmbeddedBackend
 from trivet.config.yaml_lines import read_yaml
 from trivet.model_hub import HubReference, fetch_model
 
@@ -63,7 +64,8 @@ def engine_argument_problems(config: Config) -> Iterator[str]:
 
     Imports vLLM, which takes some seconds, if there are any arguments. Where vLLM is not installed nothing is found.
     """
-    given = {name: section.engine_args for name, section in config.file.backends.items() if section.engine_args}
+    embedded = {name: one for name, one in config.file.backends.items() if isinstance(one, EmbeddedBackend)}
+    given = {name: section.engine_args for name, section in embedded.items() if section.engine_args}
     if not given or find_spec("vllm") is None:
         return
     document = read_yaml(config.path)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from trivet.app.backend import variants_of
-from trivet.config import Config
+from trivet.config import Config, schema
 from trivet.errors import ConfigError
 from trivet.excerpt import masked, without
 from trivet.pipeline.assembly import Assemblers
@@ -64,7 +64,8 @@ class ServedPrompts:
         new = sorted({(variant.backend, variant.prompt) for _, variant in variants_of(config)} - self.assemblers.keys())
         found, problems = _assemblers(config, {key: sources[key[1]] for key in new})
         if not problems:
-            problems = _variable_problems(config, {**self.assemblers, **found})
+            everything = {**self.assemblers, **found}
+            problems = [*_variable_problems(config, everything), *_mixed_problems(config, sources)]
         if problems:
             raise ConfigError(problems)
         return PromptSet(found, digests)
@@ -91,11 +92,13 @@ class ServedPrompts:
         self._digests.update(prompts.digests)
 
 
-def chat_tokenizer(config: Config, backend: str) -> ChatTokenizer:
-    """The tokenizer of a backend's model, with the chat template that its configuration names.
+def chat_tokenizer(config: Config, backend: str, raw: bool = False) -> ChatTokenizer:
+    """The tokenizer of a backend's model, with the chat template that its configuration names; `raw`: without one.
 
     Raises ConfigError, also for a template that any text could forge turns of and that is not allowed to be so.
     """
+    if raw:
+        return ChatTokenizer.load_raw(config.model_folder(backend))
     section = config.file.backends[backend]
     folder, template = config.model_folder(backend), config.chat_template(backend)
     clock = None if section.template_date is None else partial(datetime.fromisoformat, section.template_date)
@@ -121,7 +124,8 @@ def prompt_problems(config: Config) -> list[str]:
         if ref in library.refs and _has_model(config, backend)
     }
     found, wrong = _assemblers(config, fitting)
-    told = [*problems, *wrong, *_variable_problems(config, found)]
+    mixed = _mixed_problems(config, {ref: library.get(ref) for ref in library.refs})
+    told = [*problems, *wrong, *_variable_problems(config, found), *mixed]
     return [masked(without(line, [config.file.prompts])) for line in told]
 
 
@@ -150,19 +154,35 @@ def _assemblers(
     """Those that fit their backend's model, and what is wrong with the others."""
     found: dict[tuple[str, VersionRef], PromptAssembler] = {}
     problems: list[str] = []
-    for backend in sorted({backend for backend, _ in sources}):
+    for backend, raw in sorted({(backend, source.raw) for (backend, _), source in sources.items()}):
         try:
-            tokenizer = chat_tokenizer(config, backend)
+            tokenizer = chat_tokenizer(config, backend, raw)
         except ConfigError as error:
             problems += error.problems
             continue
         for key, source in sources.items():
             try:
-                if key[0] == backend:
-                    found[key] = PromptAssembler(source, tokenizer)
+                if (key[0], source.raw) == (backend, raw):
+                    as_messages = not raw and _may_be_messages(config, backend)
+                    found[key] = PromptAssembler(source, tokenizer, as_messages=as_messages)
+                    problems += _unheeded(config, backend, source)
             except ConfigError as error:
                 problems += error.problems
     return found, problems
+
+
+def _may_be_messages(config: Config, backend: str) -> bool:
+    section = config.file.backends[backend]
+    return isinstance(section, schema.OpenAiBackend) and not section.takes_ids
+
+
+def _unheeded(config: Config, backend: str, source: PromptSource) -> Iterator[str]:
+    """What a prompt says that messages alone do not carry."""
+    if source.template_variables and _may_be_messages(config, backend):
+        told = f"has template_variables, which backend {backend} heeds with token_ids: true alone"
+        yield f"{source.path}:1: {told}"
+    if source.raw and _may_be_messages(config, backend):
+        yield f"{source.path}:1: is raw, which backend {backend} can be asked with token_ids: true alone"
 
 
 def _variable_problems(config: Config, assemblers: Assemblers) -> list[str]:
@@ -175,4 +195,16 @@ def _variable_problems(config: Config, assemblers: Assemblers) -> list[str]:
                 assembler.check(variant.template_variables)
             except ConfigError as error:
                 problems += error.problems
+    return problems
+
+
+def _mixed_problems(config: Config, sources: Mapping[VersionRef, PromptSource]) -> list[str]:
+    """Routes that answer conversations with some variants, and continue texts with others: no request fits both."""
+    problems: list[str] = []
+    for name, route in config.routes.items():
+        prompts = [sources[variant.prompt] for variant in route.variants.values() if variant.prompt in sources]
+        raw = [source for source in prompts if source.raw]
+        if raw and len(raw) < len(prompts):
+            told = f"raw, and others of route {name}'s prompts are not, expected all of a route's or none"
+            problems.append(f"{raw[0].path}:1: {told}")
     return problems

@@ -16,7 +16,7 @@ from trivet.budgets.budgets import Budgets
 from trivet.config import Config, needs_restart
 from trivet.config.budgets import limit_set
 from trivet.errors import ConfigError, TrivetError
-from trivet.metering.prices import Price
+from trivet.metering.prices import IndexPrice, Price, PriceSheet
 from trivet.pipeline.routes.route_update import RouteChange, RouteUpdater
 from trivet.pipeline.variables import uneven_variables
 from trivet.rpc.auth import Authenticator
@@ -24,9 +24,13 @@ from trivet.rpc.auth import Authenticator
 logger = logging.getLogger(__name__)
 
 
-def prices_of(config: Config) -> dict[str, Price]:
-    """By backend."""
-    return {name: Price(**price.model_dump()) for name, price in config.file.prices.items()}
+def prices_of(config: Config) -> PriceSheet:
+    """What requests are charged by."""
+    file = config.file
+    return PriceSheet(
+        {name: Price(**price.model_dump()) for name, price in file.prices.items()},
+        {name: IndexPrice(**price.model_dump()) for name, price in file.index_prices.items()},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class RouteReload:
         read: Callable[[], Config],
         route_updater: RouteUpdater,
         prompts: ServedPrompts,
-        prices: dict[str, Price],
+        prices: PriceSheet,
         declarations: Declarations,
         access: Access,
     ) -> None:
@@ -120,12 +124,12 @@ class RouteReload:
     async def _next(self) -> RouteChange:
         async with self._turn:
             config, prompts = await asyncio.to_thread(self._checked)
-            before, prices, old_prices = self._config.routes, prices_of(config), dict(self._prices)
+            before, prices = self._config.routes, prices_of(config)
+            repriced: list[str] = []
             who = tuple(access_differences(self._config, config))
 
             def with_the_routes() -> None:
-                self._prices.clear()
-                self._prices.update(prices)
+                repriced.extend(self._prices.replace(prices))
                 self._prompts.settle(prompts)
                 self._declarations.settle(declared)
                 self._access.replace(config)
@@ -141,8 +145,7 @@ class RouteReload:
                 raise
         told = set(uneven_variables(before, self._prompts.variables_of))
         uneven = [line for line in uneven_variables(config.routes, self._prompts.variables_of) if line not in told]
-        names = sorted(name for name in {*prices, *old_prices} if prices.get(name) != old_prices.get(name))
-        changed = (*change.differences, *(f"prices of {name}" for name in names), *who, *uneven)
+        changed = (*change.differences, *repriced, *who, *uneven)
         return replace(change, differences=changed)
 
     def _checked(self) -> tuple[Config, PromptSet]:

@@ -1,19 +1,18 @@
-"""The cross-encoders that routes ask for, in front of the indexes."""
+"""The cross-encoders that routes ask for."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from trivet.config import Config
-from trivet.ports import Retriever
-from trivet.retrieval.rerank.rerank import Reranker, RerankingRetriever, RerankSettings
+from trivet.retrieval.rerank.rerank import Reranker, RerankSettings
 from trivet.stores.data_folder import DataFolder
 
 
 @asynccontextmanager
-async def open_reranking(config: Config, folder: DataFolder, retriever: Retriever) -> AsyncIterator[Retriever]:
-    """The same searches, reranked where a route asks for it. Models that no route asks for are not opened."""
+async def open_rerankers(config: Config, folder: DataFolder) -> AsyncIterator[Mapping[str, Reranker]]:
+    """By index. Models that no route asks for are not opened."""
     wanted = {
         variant.retrieval.index
         for route in config.routes.values()
@@ -30,4 +29,4 @@ async def open_reranking(config: Config, folder: DataFolder, retriever: Retrieve
             settings = RerankSettings(model, rerank.candidates, rerank.precision)
             rerankers[name] = await Reranker.open(settings, folder.cache / "rerank")
             stack.callback(rerankers[name].close)
-        yield RerankingRetriever(retriever, rerankers)
+        yield rerankers

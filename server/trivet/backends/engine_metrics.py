@@ -26,6 +26,14 @@ class EngineMetrics:
                 self.registry.register(collector)
                 self._held.append(collector)
 
+    def gauge(self, name: str) -> float | None:
+        """The value of one of the engine's gauges that has no labels but the model's; None if there is none."""
+        for collector in self._held:
+            if getattr(collector, "_name", "") == name:
+                samples = [sample.value for metric in collector.collect() for sample in metric.samples]
+                return samples[0] if samples else None
+        return None
+
     def drop(self) -> None:
         """The engine is gone: its gauges would tell of what is not there."""
         for collector in self._held:

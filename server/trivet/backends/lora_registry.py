@@ -12,9 +12,10 @@ from trivet.types.adapter import StagedAdapter
 class LoraRegistry:
     """Engine names to vLLM's `LoRARequest`s. An integer id is never given twice, not even after a failed load."""
 
-    def __init__(self) -> None:
-        self._ids = count(1)
+    def __init__(self, first: int = 1) -> None:
+        self._ids = count(first)
         self._resident: dict[str, Any] = {}
+        self._activated: set[str] = set()
 
     def __contains__(self, engine_name: str) -> bool:
         return engine_name in self._resident
@@ -25,9 +26,15 @@ class LoraRegistry:
 
         return LoRARequest(adapter.engine_name, next(self._ids), str(adapter.path))
 
-    def enter(self, lora: Any) -> None:
+    def enter(self, lora: Any, adapter: StagedAdapter) -> None:
         """The engine holds it now."""
         self._resident[lora.lora_name] = lora
+        if adapter.invocation:
+            self._activated.add(lora.lora_name)
+
+    def activated(self, engine_name: str) -> bool:
+        """Whether a resident adapter acts from its invocation on alone."""
+        return engine_name in self._activated
 
     def find(self, engine_name: str) -> Any:
         """The `LoRARequest` of a resident adapter; raises NotFound."""
@@ -38,8 +45,10 @@ class LoraRegistry:
 
     def strike(self, engine_name: str) -> Any | None:
         """Take it out of the registry; returns its `LoRARequest`, None if it was not in."""
+        self._activated.discard(engine_name)
         return self._resident.pop(engine_name, None)
 
     def clear(self) -> None:
         """The engine is gone, and all it held."""
         self._resident.clear()
+        self._activated.clear()

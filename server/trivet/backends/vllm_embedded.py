@@ -12,9 +12,10 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
-from trivet.backends.answer_parser import AnswerParsers
+from trivet.backends.answers.coalescing import Coalescer
+from trivet.backends.answers.pacer import Pacer
+from trivet.backends.answers.parser import AnswerParsers
 from trivet.backends.background import in_background
-from trivet.backends.coalescing import Coalescer
 from trivet.backends.engine_metrics import EngineMetrics
 from trivet.backends.engine_sockets import EngineSockets
 from trivet.backends.grammars.engine_turns import EngineTurns
@@ -22,6 +23,7 @@ from trivet.backends.grammars.process import CompilerProcess, write_vocabulary
 from trivet.backends.grammars.trials import OnTrial, SchemaTrials
 from trivet.backends.launch.failure import log_size, told_failure
 from trivet.backends.lora_registry import LoraRegistry
+from trivet.backends.outputs.reader import outputs_of
 from trivet.backends.vllm_engine import RETRY_AFTER, EngineStats, VllmEngine
 from trivet.backends.vllm_launch import Launch
 from trivet.backends.vllm_settings import EmbeddedSettings
@@ -69,6 +71,7 @@ class EmbeddedVllm:
         self.block_size = settings.block_size or 16
         self.context_tokens = settings.max_model_len or 0
         self.salts_after_prefix = False
+        self.keeps_prefixes = True
         self.incarnation = 0
         self.state = EngineState.STOPPED
         self.metrics = EngineMetrics()
@@ -78,6 +81,7 @@ class EmbeddedVllm:
         self._on_trial = on_trial
         self._meter = meter
         self._numbers = itertools.count()
+        self._pacer = Pacer()
         self._engine: VllmEngine | None = None
         self._engine_turns = EngineTurns()
         self._trials: SchemaTrials | None = None  # as old as the engine, which has what they found harmless
@@ -160,15 +164,23 @@ class EmbeddedVllm:
         engine = self._running()
         lora = None if request.adapter is None else self._loras.find(request.adapter)
         length = len(request.token_ids)
+        if request.adapter is not None and self._loras.activated(request.adapter) is (request.activated_from is None):
+            raise InvalidRequest(
+                {"messages": f"it is not said where adapter {request.adapter} is invoked, or it has no invocation"}
+            )
         if not length:
             raise InvalidRequest({"messages": "the prompt is empty"})
         if length >= self.context_tokens:
             raise PromptTooLong(f"the prompt has {length} tokens, and the context {self.context_tokens}")
-        loop, seconds = asyncio.get_running_loop(), self._settings.coalesce_ms / 1000
+        if request.sampling.max_reasoning_tokens is not None and not engine.ends_thoughts:
+            told = f"backend {self.name} cannot end thoughts, expected a reasoning_parser that tells where they end"
+            raise InvalidRequest({"max_reasoning_tokens": told})
+        loop = asyncio.get_running_loop()
         parser = None if self._parsers is None else self._parsers.parser_for(request)
         key = next(self._numbers)
         tell = None if self._meter is None else partial(self._meter.output, key)
-        collector = Coalescer(loop, self._settings.coalesce_tokens, seconds, length, parser, tell)
+        top = request.sampling.top_logprobs
+        collector = Coalescer(loop, self._pacer, request.pace, length, parser, tell, top)
         schema = None
         if request.json_schema is not None:
             schema = await self._admitted(request.json_schema, request.schema_owner)
@@ -177,15 +189,17 @@ class EmbeddedVllm:
                 started = loop.time()
                 await turn.enter_async_context(self._engine_turns.compiling(schema, request.schema_owner))
                 collector.waited = loop.time() - started
-            keeps_markers = parser is not None and parser.keeps_markers
             with self._metered(key, request):
-                ticket = await engine.submit(request, lora, schema, collector, keeps_markers)
+                ticket = await engine.submit(request, lora, schema, collector, parser)
+                self._pacer.enter()
                 try:
+                    first = await _next_chunk(engine, collector)
+                    await turn.aclose()
+                    yield first
                     while not collector.finished:
-                        chunk = await _next_chunk(engine, collector)
-                        await turn.aclose()
-                        yield chunk
+                        yield await _next_chunk(engine, collector)
                 finally:
+                    self._pacer.leave(collector)
                     unread = collector.unread()
                     if unread is not None:
                         request.on_unread(unread)
@@ -237,6 +251,8 @@ class EmbeddedVllm:
             engine = self._running()
             if adapter.engine_name in self._loras:
                 return
+            if adapter.invocation:
+                engine.require_activation()
             lora = self._loras.draft(adapter)
             try:
                 added = await engine.add_lora(lora)
@@ -249,7 +265,7 @@ class EmbeddedVllm:
                 await self._undo(engine, lora)
                 raise AdapterRejected(f"the engine refuses {adapter.engine_name} without a reason")
             if engine is self._engine and engine.alive:
-                self._loras.enter(lora)
+                self._loras.enter(lora, adapter)
 
     @staticmethod
     async def _undo(engine: VllmEngine, lora: Any) -> None:
@@ -257,7 +273,7 @@ class EmbeddedVllm:
         with contextlib.suppress(Exception):
             await engine.remove_lora(lora.lora_int_id)
 
-    async def _launch(self) -> tuple[VllmEngine, SchemaTrials, AnswerParsers | None]:
+    async def _launch(self) -> tuple[VllmEngine, SchemaTrials, AnswerParsers]:
         loop = asyncio.get_running_loop()
         self._enter(EngineState.STARTING)
 
@@ -266,7 +282,7 @@ class EmbeddedVllm:
 
         if self._abandoned is not None:  # two starts at a time would both want the memory
             await asyncio.wait({self._abandoned})
-        start = Launch(self._settings, self._sockets, loading, self._stepped)
+        start = Launch(self._settings, self._sockets, loading)
         running = in_background(start.run, "vllm-start")
         try:
             llm = await asyncio.shield(running)
@@ -275,7 +291,8 @@ class EmbeddedVllm:
             running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody else will ask
             self._abandoned = running
             raise
-        engine = VllmEngine(llm, self._settings.hang_timeout, self._settings.trials.owner_bytes)
+        outputs = outputs_of(llm, self._stepped if self._settings.count_steps else None)
+        engine = VllmEngine(llm, outputs, self._settings.hang_timeout, self._settings.trials.owner_bytes)
         self.metrics.adopt()
         try:
             await engine.warm_up()

@@ -10,21 +10,24 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from trivet.backends.answer_parser import AnswerParsers
+from trivet.backends.answers.coalescing import Coalescer
+from trivet.backends.answers.parser import AnswerParser, AnswerParsers
 from trivet.backends.background import in_background
-from trivet.backends.coalescing import Coalescer
 from trivet.backends.death_watch import DeathWatch
 from trivet.backends.hang_watch import HangWatch
+from trivet.backends.outputs.reader import Outputs
 from trivet.backends.vllm_settings import GRAMMAR_BACKEND
-from trivet.errors import BackendUnavailable, InvalidRequest
+from trivet.errors import AdapterRejected, BackendUnavailable, InvalidRequest
 from trivet.types.generation import BackendRequest
 from trivet.types.variant import Sampling
-from trivet.vllm_plugin import tenant_grammars
+from trivet.vllm_plugin import alora, tenant_grammars
+from trivet.vllm_plugin.activation import activated_from
 from trivet.vllm_plugin.prefix_salt import active, salt_after
 
 logger = logging.getLogger(__name__)
 RETRY_AFTER = 5.0
 STOP_SECONDS = 5.0
+KILLED_SECONDS = 10.0
 _Result = TypeVar("_Result")
 
 
@@ -39,10 +42,10 @@ class EngineStats:
 class VllmEngine:
     """Wraps an `AsyncLLM`. Every call raises BackendUnavailable once the engine is dead.
 
-    Requests take the same road as in `AsyncLLM.add_request`, but for the collector at its end, which is ours.
+    Requests take the same road as in `AsyncLLM.add_request`; where their outputs come from is `outputs`' business.
     """
 
-    def __init__(self, llm: Any, hang_timeout: float, grammar_bytes: int) -> None:
+    def __init__(self, llm: Any, outputs: Outputs, hang_timeout: float, grammar_bytes: int) -> None:
         """Must be made on the event loop that will use it.
 
         It counts as dead when it gives no sign of life for `hang_timeout` seconds. `grammar_bytes`: how much it may
@@ -51,8 +54,10 @@ class VllmEngine:
         self.block_size = int(llm.vllm_config.cache_config.block_size)
         self.context_tokens = int(llm.vllm_config.model_config.max_model_len)
         self.salts_after_prefix = _salts_after_prefix()
+        self.activates = alora.active()
         _warn_of_shared_grammars()
         self._llm = llm
+        self._outputs = outputs
         self._open: dict[str, Coalescer] = {}
         self._tasks: tuple[str, ...] = ()
         self._death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -78,47 +83,56 @@ class VllmEngine:
         return [process.pid for process in self._processes if process.pid is not None]
 
     async def warm_up(self) -> None:
-        """Get one token out, which also starts vLLM's output handler on this event loop."""
+        """Get one token out; from now on outputs are read on this event loop."""
         from vllm import SamplingParams
 
+        self._outputs.start(self._declare_dead)
         self._tasks = await self.call(self._llm.get_supported_tasks())
         prompt = {"type": "token", "prompt_token_ids": [0]}
         await self.call(self._drain(self._llm.generate(prompt, SamplingParams(max_tokens=1), "warm-up")))
-        self._llm.output_handler.add_done_callback(lambda _: self._declare_dead("vLLM's output handler ended"))
         self._hang_watch = HangWatch(self._has_work, self._hang_timeout, self._declare_dead)
 
-    async def answer_parsers(self, reasoning: str | None, tools: str | None) -> AnswerParsers | None:
-        """What takes its answers apart, None if nothing does; raises ValueError for names that do not fit."""
-        if reasoning is None and tools is None:
-            return None
+    async def answer_parsers(self, reasoning: str | None, tools: str | None) -> AnswerParsers:
+        """What takes its answers apart; raises ValueError for names that do not fit."""
         return await asyncio.to_thread(_answer_parsers, self._llm.vllm_config.model_config, reasoning, tools)
+
+    @property
+    def ends_thoughts(self) -> bool:
+        """Whether it can end the thinking after some tokens: it knows by which tokens."""
+        config = self._llm.vllm_config.reasoning_config
+        return config is not None and bool(config.enabled)
 
     async def vocabulary(self) -> str:
         """The tokenizer as the engine's grammar compiler sees it: xgrammar's own JSON (`TokenizerInfo`)."""
         return await asyncio.to_thread(_vocabulary, self._llm.vllm_config)
 
     async def submit(
-        self, request: BackendRequest, lora: Any, schema: str | None, collector: Coalescer, keeps_markers: bool = False
+        self,
+        request: BackendRequest,
+        lora: Any,
+        schema: str | None,
+        collector: Coalescer,
+        parser: AnswerParser | None = None,
     ) -> str:
         """Queue a request whose outputs go to `collector`; returns the id to abort it by.
 
-        `schema`: the JSON text that constrains the answer, tried out already. With `keeps_markers` the text has special
-        tokens too. Raises InvalidRequest if vLLM refuses
-        the request.
+        `schema`: the JSON text that constrains the answer, tried out already. `parser`: what takes the answer apart.
+        Raises InvalidRequest if vLLM refuses the request.
         """
         self._refuse_if_dead()
-        prepared = self._prepare(request, lora, keeps_markers)
+        prepared = self._prepare(request, lora, parser is not None and parser.keeps_markers)
         if schema is not None:
             _constrain(prepared.sampling_params, schema)
+            prepared.reasoning_ended = parser is None or not parser.thinks_first
+            prepared.reasoning_parser_kwargs = {"chat_template_kwargs": dict(request.template_variables)}
             if request.schema_owner:
-                prepared.sampling_params.extra_args = tenant_grammars.owned_by(
-                    request.schema_owner, self._grammar_bytes
-                )
+                owner = tenant_grammars.owned_by(request.schema_owner, self._grammar_bytes)
+                prepared.sampling_params.extra_args = {**(prepared.sampling_params.extra_args or {}), **owner}
         self._llm.input_processor.assign_request_id(prepared)
         ticket = str(prepared.request_id)
         self._open[ticket] = collector
         try:
-            self._llm.output_processor.add_request(prepared, None, None, 0, collector)
+            self._outputs.enter(prepared, collector)
             await self._llm.engine_core.add_request_async(prepared)
         except BaseException as problem:
             await self.release(ticket)
@@ -132,7 +146,7 @@ class VllmEngine:
         collector = self._open.pop(ticket, None)
         if collector is not None and not collector.ended and self.alive:
             with contextlib.suppress(Exception):  # the engine died meanwhile: nothing is left to abort
-                await self._llm.abort(ticket, internal=True)
+                await self._outputs.abort(ticket)
 
     async def call(self, work: Awaitable[_Result]) -> _Result:
         """Await an answer of the engine's process; vLLM's own future would never be done if it died."""
@@ -150,6 +164,15 @@ class VllmEngine:
         finally:
             task.cancel()
 
+    def require_activation(self) -> None:
+        """Raise AdapterRejected unless the engine serves activated LoRA."""
+        if not self.activates:
+            raise AdapterRejected(
+                "the engine does not serve activated LoRA (aLoRA): it needs Trivet's plugin trivet_alora, which was "
+                f"checked for vLLM {', '.join(alora.CHECKED_VERSIONS)} (install Trivet again so that its entry points "
+                "are known, and see that VLLM_PLUGINS does not leave it out)"
+            )
+
     async def add_lora(self, lora: Any) -> bool:
         """Load a LoRA adapter (`vllm.lora.request.LoRARequest`); raises what vLLM raises."""
         return bool(await self.call(self._llm.add_lora(lora)))
@@ -161,7 +184,7 @@ class VllmEngine:
     async def stats(self) -> EngineStats:
         """What is still in the works."""
         busy = await self.call(self._has_work())
-        return EngineStats(unfinished=int(self._llm.get_num_unfinished_requests()), busy=bool(busy))
+        return EngineStats(unfinished=self._outputs.unfinished, busy=bool(busy))
 
     async def stop(self) -> None:
         """End the engine's processes and free what it holds; fine on a dead one."""
@@ -169,9 +192,20 @@ class VllmEngine:
         if self._hang_watch is not None:
             self._hang_watch.close()
         self._declare_dead("it was stopped")
-        await in_background(lambda: self._llm.shutdown(timeout=STOP_SECONDS), "vllm-shutdown")
+        self._outputs.close()
+        await self._shut_down()
+
+    async def _shut_down(self) -> None:
+        await in_background(self._end_processes, "vllm-shutdown")
         # AsyncLLM's finaliser shuts down again, and complains when the interpreter is half gone by then.
         self._llm.shutdown = _nothing
+
+    def _end_processes(self) -> None:
+        self._llm.shutdown(timeout=STOP_SECONDS)
+        # vLLM kills who is left and does not wait: the next engine would start while the last one's memory is in use.
+        deadline = time.monotonic() + KILLED_SECONDS
+        for process in self._processes:
+            process.join(max(0.0, deadline - time.monotonic()))
 
     def unavailable(self) -> BackendUnavailable:
         """The error that every caller gets once the engine is dead."""
@@ -299,9 +333,12 @@ def _sampling_params(request: BackendRequest, keeps_markers: bool) -> Any:
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         repetition_penalty=sampling.repetition_penalty,
+        thinking_token_budget=sampling.max_reasoning_tokens,
+        logprobs=sampling.top_logprobs,
         seed=sampling.seed,
         stop=list(sampling.stop),
         skip_special_tokens=not keeps_markers,
         output_kind=RequestOutputKind.DELTA,
         skip_clone=True,  # made for this request alone
+        extra_args=None if request.activated_from is None else activated_from(request.activated_from),
     )

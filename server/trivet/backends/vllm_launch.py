@@ -14,7 +14,6 @@ from trivet.backends.engine_process import write_logging_config
 from trivet.backends.engine_sockets import EngineSockets
 from trivet.backends.launch.arguments import engine_arguments
 from trivet.backends.launch.cpu_memory import take_share
-from trivet.backends.launch.step_logger import step_logger
 from trivet.backends.vllm_settings import EmbeddedSettings
 
 CPU_LORA_PLUGIN = "trivet.vllm_plugin.cpu_lora"
@@ -27,21 +26,11 @@ class LaunchAbandonedError(Exception):
 class Launch:
     """One start of an engine. `run` blocks for as long as that takes, so it belongs in a thread."""
 
-    def __init__(
-        self,
-        settings: EmbeddedSettings,
-        sockets: EngineSockets,
-        loading: Callable[[], None],
-        on_step: Callable[[int], None] = lambda _: None,
-    ) -> None:
-        """`loading` is called in `run`'s thread when the imports are done and the engine's process is to start.
-
-        With `settings.count_steps`, `on_step` is told the prompt tokens of each step, on the engine's event loop.
-        """
+    def __init__(self, settings: EmbeddedSettings, sockets: EngineSockets, loading: Callable[[], None]) -> None:
+        """`loading` is called in `run`'s thread when the imports are done and the engine's process is to start."""
         self._settings = settings
         self._sockets = sockets
         self._loading = loading
-        self._on_step = on_step
         self._others = frozenset(multiprocessing.active_children())
         self._abandoned = False
 
@@ -65,7 +54,7 @@ class Launch:
             self._check()
             self._loading()
             os.environ["TMPDIR"] = os.environ["VLLM_RPC_BASE_PATH"]
-            llm = _start(config, self._settings, on_cpu, self._on_step)
+            llm = _start(config, self._settings, on_cpu)
         finally:
             # vLLM preloads its allocator into all later children; it is meant for the engine alone, and so is its
             # temporary folder.
@@ -142,7 +131,7 @@ def _require_mended_lora() -> None:
         )
 
 
-def _start(config: Any, settings: EmbeddedSettings, on_cpu: bool, on_step: Callable[[int], None]) -> Any:
+def _start(config: Any, settings: EmbeddedSettings, on_cpu: bool) -> Any:
     from vllm.v1.engine.async_llm import AsyncLLM
     from vllm.v1.executor import Executor
     from vllm.v1.metrics.loggers import PrometheusStatLogger
@@ -152,14 +141,13 @@ def _start(config: Any, settings: EmbeddedSettings, on_cpu: bool, on_step: Calla
 
         torch.set_num_threads(settings.cpu_threads)  # a forked child does not read OMP_NUM_THREADS any more
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"  # the CPU platform sets "spawn" in the configuration step
-    steps = [step_logger(on_step)] if settings.count_steps else []
     return AsyncLLM(
         config,
         executor_class=Executor.get_class(config),
         log_requests=False,
         # Prometheus alone: the default loggers would also compute and print a line of averages.
         log_stats=False,
-        stat_loggers=[PrometheusStatLogger, *steps],
+        stat_loggers=[PrometheusStatLogger],
     )
 
 

@@ -17,15 +17,13 @@ class EmbeddedSettings:
     """Settings of one embedded vLLM engine.
 
     `model` is a local folder in Hugging Face format. `cache_folder` takes every cache that vLLM, Hugging Face and
-    PyTorch write; `log_file` all that the engine would print. None leaves a choice to vLLM; `dtype` "auto" is float32
-    on a CPU. `max_loras` 0 turns adapters off. An answer goes out in messages of `coalesce_tokens` tokens or after
-    `coalesce_ms` milliseconds, whichever is first, its first token alone and at once. `start_method` "fork" starts
-    faster, but only before this process has other threads that hold locks, gRPC's above all. An engine without a sign
-    of life for `hang_timeout` seconds counts as dead; it gives one between two steps, so no step may take as long.
-    With `count_steps` it tells what each step computed. With `trust_remote_code` the Python files in the model's
-    folder are run. `engine_args` are further arguments of vLLM's by name, none of which
-    `trivet.config.engine_arguments` refuses. `reasoning_parser` and `tool_parser`: vLLM's names of what takes answers
-    apart.
+    PyTorch write; `log_file` all that the engine would print. None leaves a choice to vLLM; `dtype` "auto" is
+    float32 on a CPU. `max_loras` 0 turns adapters off. `start_method` "fork" starts faster, but only before this
+    process has other threads that hold locks, gRPC's above all. An engine without a sign of life for `hang_timeout`
+    seconds counts as dead; it gives one between two steps, so no step may take as long. With `count_steps` it tells
+    what each step computed. With `trust_remote_code` the Python files in the model's folder are run. `engine_args`
+    are further arguments of vLLM's by name, none of which `trivet.config.engine_arguments` refuses.
+    `reasoning_parser` and `tool_parser`: vLLM's names of what takes answers apart.
     """
 
     name: str
@@ -47,8 +45,6 @@ class EmbeddedSettings:
     engine_args: Mapping[str, Any] = field(default_factory=dict)
     reasoning_parser: str | None = None
     tool_parser: str | None = None
-    coalesce_tokens: int = 4
-    coalesce_ms: float = 20.0
     cpu_threads: int = 1
     hang_timeout: float = 120.0
     count_steps: bool = False

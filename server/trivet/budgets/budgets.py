@@ -98,10 +98,15 @@ class Budgets:
         self._limits, self._settings = limits, settings
 
     def shares(self) -> Mapping[Limit, float]:
-        """How much of each limit is used, as far as this gateway knows; for any thread."""
-        at = self._clock()
+        """How much is used of each limit that holds now, as far as this gateway knows; for any thread."""
+        at, limits = self._clock(), self._limits
         ledgers = [ledger for book in list(self._books.values()) for ledger in list(book.values())]
-        return {ledger.limit: ledger.share(at) for ledger in ledgers}
+        found: dict[Limit, float] = {}
+        for ledger in ledgers:
+            limit = limits.now(ledger.limit)
+            if limit is not None:  # the ledger learns of another amount with its next request
+                found[limit] = ledger.share(at) * ledger.limit.most / limit.most
+        return found
 
     def limited(self, tenant: str, key: str) -> bool:
         """Whether there is any limit that a request is held against."""

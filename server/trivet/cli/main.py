@@ -15,18 +15,25 @@ from trivet.errors import TrivetError
 
 VERBS = {
     "adapter": "trivet.cli.adapter.command:adapter",
+    "advise": "trivet.cli.advice.command:advise",
     "ask": "trivet.cli.request.ask:ask",
     "backup": "trivet.cli.server.recovery:backup",
     "check": "trivet.cli.project.check:check",
     "cost": "trivet.cli.cost.command:cost",
+    "data": "trivet.cli.data.command:data",
     "demo": "trivet.cli.demo.command:demo",
+    "distill": "trivet.cli.distill.command:distill",
     "doctor": "trivet.cli.server.recovery:doctor",
+    "drift": "trivet.cli.drift.command:drift",
+    "engine": "trivet.cli.server.engine:engine",
     "eval": "trivet.cli.evaluation.command:evaluate",
     "feedback": "trivet.cli.request.feedback:feedback",
+    "fleet": "trivet.cli.fleet.command:fleet",
     "index": "trivet.cli.index.command:index",
     "init": "trivet.cli.project.init:init",
     "key": "trivet.cli.project.key:key",
-    "prompt": "trivet.cli.project.prompt:prompt",
+    "prompt": "trivet.cli.prompt.command:prompt",
+    "ray": "trivet.cli.ray.command:ray",
     "receipt": "trivet.cli.request.receipt:receipt",
     "reload": "trivet.cli.server.reload:reload_routes",
     "restore": "trivet.cli.server.recovery:restore",
@@ -38,6 +45,10 @@ VERBS = {
 """Where each verb is. Only the one that is asked for is imported: all of them take half a second."""
 
 
+INTERNAL = {"front-end": "trivet.cli.server.serve:front_end"}
+"""What Trivet starts itself, and nobody else calls."""
+
+
 class Commands(click.Group):
     """Turns expected failures into one clear message and an exit code."""
 
@@ -47,7 +58,7 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import it; None if there is none of this name."""
-        module, _, name = VERBS.get(cmd_name, "").partition(":")
+        module, _, name = {**VERBS, **INTERNAL}.get(cmd_name, "").partition(":")
         found: click.Command | None = getattr(import_module(module), name) if module else None
         return found
 

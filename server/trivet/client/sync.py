@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc, inference_pb2, inference_pb2_grpc
 from trivet.client.failure import CallFailed, failures
 from trivet.client.health import CHECK, is_serving
+from trivet.client.interactions import Interactions
 from trivet.client.pieces import in_pieces
 from trivet.client.retry import ONCE, Attempts, Retry
 from trivet.client.rollouts import Rollouts
@@ -40,6 +41,7 @@ class Client:
         self._health: Callable[..., bytes] = self._channels[0].unary_unary(CHECK)
         self._admin = admin_pb2_grpc.AdminStub(self._channels[1])
         self.rollouts = Rollouts(self._admin, timeout, self._metadata)
+        self.interactions = Interactions(self._admin, timeout, self._metadata)
 
     def __enter__(self) -> Client:
         return self
@@ -121,6 +123,15 @@ class Client:
         """Withdraw one; `name` is name@version."""
         return self._call(self._admin.UnloadAdapter, admin_pb2.UnloadAdapterRequest(name=name))
 
+    def list_engine_nodes(self) -> admin_pb2.ListEngineNodesResponse:
+        """Engine nodes of backends that are fleets, and their states."""
+        return self._call(self._admin.ListEngineNodes, admin_pb2.ListEngineNodesRequest())
+
+    def drain_engine_node(self, address: str, draining: bool) -> admin_pb2.DrainEngineNodeResponse:
+        """Have a node get no new requests, or get them again."""
+        request = admin_pb2.DrainEngineNodeRequest(address=address, draining=draining)
+        return self._call(self._admin.DrainEngineNode, request)
+
     def list_indexes(self) -> admin_pb2.ListIndexesResponse:
         """Indexes and what they hold."""
         return self._call(self._admin.ListIndexes, admin_pb2.ListIndexesRequest())
@@ -155,6 +166,17 @@ class Client:
         request = admin_pb2.BuildIndexRequest(index=index, rebuild=rebuild, strict=strict)
         with failures():
             yield from self._admin.BuildIndex(request, metadata=self._metadata)
+
+    def explain_search(self, request: admin_pb2.ExplainSearchRequest) -> admin_pb2.ExplainSearchResponse:
+        """How a search comes about."""
+        return self._call(self._admin.ExplainSearch, request)
+
+    def list_documents(self, index: str) -> Iterator[admin_pb2.DocumentSummary]:
+        """Every document of an index. Without a time limit."""
+        with failures():
+            request = admin_pb2.ListDocumentsRequest(index=index)
+            for response in self._admin.ListDocuments(request, metadata=self._metadata):
+                yield from response.documents
 
     def rollback_index(self, index: str, snapshot: str, reason: str) -> admin_pb2.RollbackIndexResponse:
         """Return to a retained snapshot, the one that was live last if `snapshot` is empty."""

@@ -9,6 +9,10 @@ import grpc
 
 DEFAULT_ADDRESS = "127.0.0.1:7600"
 DEFAULT_ADMIN_ADDRESS = "127.0.0.1:7601"
+# A server that hangs, or that the network lost, keeps its connections and says nothing: a call that hears nothing for
+# the first of these times pings, and fails if no answer comes within the second. Servers allow a ping in 10 s.
+PING_AFTER_MS = 15_000
+PING_TIMEOUT_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,17 @@ class Target:
         """What each call carries."""
         return [] if self.key is None else [("authorization", f"Bearer {self.key}")]
 
-    def options(self) -> list[tuple[str, str]]:
+    def options(self) -> list[tuple[str, str | int]]:
         """Channel options."""
-        return [] if self.server_name is None else [("grpc.ssl_target_name_override", self.server_name)]
+        options: list[tuple[str, str | int]] = [
+            ("grpc.keepalive_time_ms", PING_AFTER_MS),
+            ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
+            # The one before holds for lost packets, not for a server that hangs.
+            ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
+        ]
+        if self.server_name is not None:
+            options.append(("grpc.ssl_target_name_override", self.server_name))
+        return options
 
     def credentials(self) -> grpc.ChannelCredentials | None:
         """TLS credentials; None for a connection in the clear. Raises OSError if a file cannot be read."""

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import ssl
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from trivet.config import schema
 from trivet.config.accounting import accounting_problems
 from trivet.config.budgets import budget_problems
-from trivet.config.engine_checks import engine_problems, overcommitted_gpus
+from trivet.config.engines.adapter_choices import choice_problems
+from trivet.config.engines.endpoint_checks import endpoint_problems, endpoint_route_problems
+from trivet.config.engines.engine_checks import engine_problems, overcommitted_gpus
+from trivet.config.engines.process_checks import process_problems
+from trivet.config.engines.remote_checks import is_loopback, remote_problems
 from trivet.config.rollouts import check_pinned, check_rollout
-from trivet.config.schema import ConfigFile, HubAdapterSection, RouteSection, Schemas, VariantSection
+from trivet.config.schema import (
+    ConfigFile,
+    EmbeddedBackend,
+    HubAdapterSection,
+    RemoteBackend,
+    RouteSection,
+    Schemas,
+    VariantSection,
+)
 from trivet.config.schema.server import LISTENERS
 from trivet.config.yaml_lines import YamlDocument
 from trivet.excerpt import without
@@ -45,15 +57,19 @@ def check_config(
     """
     problems = [
         *_listeners(document, file, insecure=insecure, origins=origins),
-        *_tls(document, file, folder),
+        *tls_problems(document, ("server", "tls"), file.server.tls, folder),
         *_tracing(document, file, folder),
         *_keys(document, file),
-        *_backends(document, file, folder),
-        *_adapters(document, file),
+        *_backends(document, file, folder, insecure=insecure),
+        *adapter_source_problems(document, file),
+        *choice_problems(document, file),
+        *endpoint_route_problems(document, file),
         *accounting_problems(document, file),
+        *process_problems(document, file),
         *budget_problems(document, file),
         *_qdrant(document, file, folder),
         *_state(document, file, folder),
+        *_interactions(document, file, folder),
     ]
     for name, route in file.routes.items():
         problems += _route(document, file, folder, name, route)
@@ -65,17 +81,6 @@ def check_config(
 def schema_limits(schemas: Schemas) -> SchemaLimits:
     """The bounds that can be told without compiling."""
     return SchemaLimits(**{name: getattr(schemas, name) for name in SchemaLimits.__slots__})
-
-
-def is_loopback(listen: str) -> bool:
-    """Whether `host:port` can be reached from this machine alone."""
-    host = listen.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listeners(
@@ -114,10 +119,10 @@ def _tracing(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator
         yield document.problem(("tracing", "ca_file"), f"no file {folder / authority}")
 
 
-def _tls(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
-    if file.server.tls is None:
+def tls_problems(document: YamlDocument, at: tuple[str, ...], tls: schema.Tls | None, folder: Path) -> Iterator[str]:
+    """What is wrong with a listener's certificates."""
+    if tls is None:
         return
-    tls, at = file.server.tls, ("server", "tls")
     missing = [name for name, value in tls.model_dump(exclude_none=True).items() if not (folder / value).is_file()]
     for name in missing:
         yield document.problem((*at, name), f"no file {folder / getattr(tls, name)}")
@@ -151,7 +156,7 @@ def _keys(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
             seen.add(value)
 
 
-def _backends(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
+def _backends(document: YamlDocument, file: ConfigFile, folder: Path, *, insecure: bool) -> Iterator[str]:
     with_lora = [name for name, backend in file.backends.items() if backend.enable_lora]
     for name in with_lora[1:]:
         yield document.problem(
@@ -163,21 +168,32 @@ def _backends(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterato
         yield document.problem(("backends",), problem)
     for name, backend in file.backends.items():
         at = ("backends", name)
-        yield from engine_problems(document, at, backend, folder)
-        if backend.max_cpu_loras < backend.max_loras:
-            yield document.problem((*at, "max_cpu_loras"), f"expected at least max_loras ({backend.max_loras})")
+        if isinstance(backend, RemoteBackend):
+            yield from remote_problems(document, at, backend, folder, insecure=insecure)
+        elif isinstance(backend, schema.OpenAiBackend):
+            yield from endpoint_problems(document, at, backend, folder, insecure=insecure)
+        else:
+            yield from engine_problems(document, at, backend, folder)
+            yield from embedded_problems(document, at, backend)
         if backend.restart.max_delay < backend.restart.first_delay:
             expected = f"expected at least first_delay ({backend.restart.first_delay:g})"
             yield document.problem((*at, "restart", "max_delay"), expected)
-        if backend.kv_cache_memory_bytes is not None and backend.gpu_memory_utilization is not None:
-            yield document.problem((*at, "gpu_memory_utilization"), "has no effect beside kv_cache_memory_bytes")
-        if not backend.enable_lora:
+        if not backend.enable_lora and not isinstance(backend, schema.OpenAiBackend):
             for field in ("max_loras", "max_cpu_loras", "max_adapter_loads", "max_lora_rank", "adapter_quantum_ms"):
                 if (*at, field) in document.lines:
                     yield document.problem((*at, field), "has no effect while enable_lora is false")
 
 
-def _adapters(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
+def embedded_problems(document: YamlDocument, at: tuple[str, ...], backend: EmbeddedBackend) -> Iterator[str]:
+    """What the fields of an engine contradict."""
+    if backend.max_cpu_loras < backend.max_loras:
+        yield document.problem((*at, "max_cpu_loras"), f"expected at least max_loras ({backend.max_loras})")
+    if backend.kv_cache_memory_bytes is not None and backend.gpu_memory_utilization is not None:
+        yield document.problem((*at, "gpu_memory_utilization"), "has no effect beside kv_cache_memory_bytes")
+
+
+def adapter_source_problems(document: YamlDocument, file: ConfigFile | schema.EngineFile) -> Iterator[str]:
+    """What is wrong with the places that adapters come from."""
     hub = [entry for entry in file.adapters if isinstance(entry, HubAdapterSection)]
     schemes = {root.partition("://")[0] for root in _roots(file) if _is_distant(root)}
     for position, entry in enumerate(file.adapters):
@@ -201,7 +217,7 @@ def _adapters(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
         yield document.problem(("adapter_source", "timeout"), "has no effect without a distant place in adapters")
 
 
-def _roots(file: ConfigFile) -> list[str]:
+def _roots(file: ConfigFile | schema.EngineFile) -> list[str]:
     return [entry for entry in file.adapters if isinstance(entry, str)]
 
 
@@ -245,6 +261,16 @@ def _state(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[s
         yield document.problem(("state", "url"), f"has a password in it: {expected}")
 
 
+def _interactions(document: YamlDocument, file: ConfigFile, folder: Path) -> Iterator[str]:
+    keys = file.interactions.key_file
+    if keys is not None and not (folder / keys).is_file():
+        yield document.problem(("interactions", "key_file"), f"no file {folder / keys}")
+    kept = any(("routes", name, "interactions") in document.lines for name in file.routes)
+    if file.interactions.model_fields_set and not kept:
+        told = "has no effect: no route keeps interactions, expected interactions: {share: 1} in one"
+        yield document.problem(("interactions",), told)
+
+
 def _route(document: YamlDocument, file: ConfigFile, folder: Path, name: str, route: RouteSection) -> Iterator[str]:
     at = ("routes", name)
     whole = len(route.variants) == document.count((*at, "variants"))
@@ -269,19 +295,26 @@ def _variant(
         if ("backends", variant.backend) not in document.lines:
             known = ", ".join(file.backends) or "none"
             yield document.problem((*at, "backend"), f"no backend {variant.backend!r}; known: {known}")
+    elif variant.adapter is not None and isinstance(backend, schema.OpenAiBackend):
+        told = f"backend {variant.backend!r} is only asked: expected the adapter's name there in its served_model"
+        yield document.problem((*at, "adapter"), told)
     elif variant.adapter is not None and not backend.enable_lora:
         yield document.problem((*at, "adapter"), f"backend {variant.backend!r} has enable_lora: false")
     elif backend.max_model_len is not None and variant.sampling.max_tokens >= backend.max_model_len:
         expected = f"expected less than max_model_len of its backend ({backend.max_model_len})"
         yield document.problem((*at, "sampling", "max_tokens"), expected)
+    unparsed = isinstance(backend, EmbeddedBackend) and backend.reasoning_parser is None  # a node's is its own
+    if unparsed and variant.sampling.max_reasoning_tokens is not None:
+        told = f"backend {variant.backend!r} has no reasoning_parser, which tells where thoughts end"
+        yield document.problem((*at, "sampling", "max_reasoning_tokens"), told)
     if variant.json_schema is not None:
         for problem in schema_problems(variant.json_schema, schema_limits(file.schemas)):
             yield document.problem((*at, "json_schema"), f"at {problem}")
     prompt = folder / file.prompts / (variant.prompt.replace("@", "/") + ".md")
     if not prompt.is_file():
         yield document.problem((*at, "prompt"), without(f"no file {prompt}", [file.prompts]))
-    if variant.adapter is not None:
-        yield from _variant_adapter(document, file, folder, at, variant.adapter)
+    if variant.one_adapter is not None:
+        yield from _variant_adapter(document, file, folder, at, variant.one_adapter)
 
 
 def _variant_adapter(

@@ -137,10 +137,9 @@ NOT_SERVED: Mapping[str, str] = {
         _RESEARCH,
     ),
     **dict.fromkeys(("runner", "convert", "pooler_config", "max_lora_cls_labels"), "Trivet generates text alone"),
-    **dict.fromkeys(("max_logprobs", "logprobs_mode"), "answers carry no log probabilities"),
-    **dict.fromkeys(
-        ("reasoning_parser", "reasoning_parser_plugin", "reasoning_config"), "answers are not split into parts"
-    ),
+    **dict.fromkeys(("max_logprobs", "logprobs_mode"), "log probabilities are of one documented kind, 20 at most"),
+    "reasoning_parser": "backends.<backend>.reasoning_parser sets it",
+    **dict.fromkeys(("reasoning_parser_plugin", "reasoning_config"), "the parsers of answers are vLLM's own"),
     **dict.fromkeys(("kv_transfer_config", "kv_events_config"), "an engine's KV cache is its own"),
     **dict.fromkeys(
         (

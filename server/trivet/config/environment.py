@@ -24,6 +24,11 @@ _KUBERNETES = re.compile(
 )
 
 
+def variable(name: str) -> str | None:
+    """One whose name the configuration gives; None if it is not set, or empty."""
+    return os.environ.get(name) or None
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """`TRIVET_CONFIG`, `TRIVET_ADDRESS`, ...: the field's name in capitals behind the prefix. None: not set."""
@@ -40,6 +45,7 @@ class Environment:
     key: str | None = None
     state_password: str | None = None
     ca_file: str | None = None
+    engine_config: str | None = None
 
     @classmethod
     def read(cls, variables: Mapping[str, str] | None = None) -> Environment:

@@ -9,7 +9,9 @@ from typing import Any, cast
 
 from pydantic import ValidationError, create_model
 
+from trivet.config import schema
 from trivet.config.checks import check_config
+from trivet.config.environment import variable
 from trivet.config.rollouts import declared_rollout
 from trivet.config.schema import (
     ConfigFile,
@@ -19,15 +21,18 @@ from trivet.config.schema import (
     VariantRetrieval,
     VariantSection,
 )
-from trivet.config.schema.server import LISTENERS, Server
+from trivet.config.schema.server import LISTENERS
 from trivet.config.searches import check_searches
 from trivet.config.wording import describe
 from trivet.config.yaml_lines import YamlDocument, parse_partly, read_yaml_partly
 from trivet.errors import ConfigError
 from trivet.types.adapter import AdapterLocation, HubAdapter, RemoteLocation
+from trivet.types.metadata.where import parse_where
+from trivet.types.passage import Expansion
 from trivet.types.variant import (
     CacheScope,
     ConfidenceFloor,
+    DriftSettings,
     FewShotSettings,
     OnRetrievalFailure,
     RetrievalSettings,
@@ -37,11 +42,12 @@ from trivet.types.variant import (
     VersionRef,
 )
 
+MOST_OF_KEY = 4096  # characters
 # What is required at the top of the file may be missing from what is left of a file that has problems.
 _REQUIRED: dict[str, Any] = {
     name: (field_.annotation, {}) for name, field_ in ConfigFile.model_fields.items() if field_.is_required()
 }
-_PARTIAL = cast(type[ConfigFile], create_model("PartialConfigFile", __base__=ConfigFile, **_REQUIRED))
+PartialConfigFile = cast(type[ConfigFile], create_model("PartialConfigFile", __base__=ConfigFile, **_REQUIRED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,23 @@ class Config:
             return self.given_state_password
         return self.resolve(file).read_text(encoding="utf-8").strip()
 
+    def backend_key(self, backend: str) -> str | None:
+        """The key that a backend of kind `openai` is asked with: from its file or variable, None if it has neither.
+
+        It may be another one at the next call. OSError if it cannot be read, ValueError if it is no key.
+        """
+        section = self.file.backends[backend]
+        assert isinstance(section, schema.OpenAiBackend)
+        if section.key_file is not None:
+            key: str | None = self.resolve(section.key_file).read_text(encoding="utf-8").strip()
+        elif section.key_env is not None:
+            key = variable(section.key_env)
+        else:
+            return None
+        if not key or len(key) > MOST_OF_KEY or not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError("it is empty, or has something else in it than printable ASCII")
+        return key
+
     @property
     def prompts(self) -> Path:
         """Folder of the prompts."""
@@ -178,7 +201,7 @@ def examine_config(path: Path, overrides: Overrides = Overrides()) -> Examined:
         document, problems = read_yaml_partly(path)
     except ConfigError as error:
         return Examined(None, error.problems)
-    file, found = parse_partly(document, ConfigFile, _PARTIAL)
+    file, found = parse_partly(document, ConfigFile, PartialConfigFile)
     problems += found
     if file is None:
         return Examined(None, tuple(problems))
@@ -193,8 +216,7 @@ def examine_config(path: Path, overrides: Overrides = Overrides()) -> Examined:
     problems += check_config(document, file, path.parent, insecure=overrides.insecure, origins=overrides.origins)
     problems += check_searches(document, file, {name: index.file for name, index in indexes.items()})
     data_dir = overrides.data_dir or Path(path.parent / file.server.data_dir)
-    cache = _cache_by_default(file)
-    routes = {name: _route(name, section, cache) for name, section in file.routes.items()}
+    routes = {name: _route(name, section, file) for name, section in file.routes.items()}
     config = Config(path, file, data_dir.resolve(), indexes, routes, overrides.origins, overrides.state_password)
     return Examined(config, tuple(problems))
 
@@ -207,7 +229,7 @@ def _override(file: ConfigFile, overrides: Overrides) -> tuple[ConfigFile, list[
         if value is None:
             continue
         try:
-            Server.model_validate({name: value})
+            type(file.server).model_validate({name: value})
         except ValidationError as error:
             told = describe(error.errors()[0], (name,))
             problems.append(f"{overrides.origins.get(name, name)}: {told}")
@@ -231,7 +253,7 @@ def _read_index(folder: Path, document: YamlDocument, name: str) -> tuple[IndexC
     if file is None:
         return None, problems
     index = IndexConfig(folder, file)
-    if not index.corpus.is_dir():
+    if file.source is None and not index.corpus.is_dir():
         problems.append(own.problem(("corpus",), f"no folder {index.corpus}"))
     model = index.embedding_model
     if isinstance(model, Path) and not (model / "modules.json").is_file():
@@ -247,19 +269,27 @@ def _cache_by_default(file: ConfigFile) -> CacheScope:
     return CacheScope.TENANT if len({key.tenant for key in file.keys}) > 1 else CacheScope.SHARED
 
 
-def _route(name: str, section: RouteSection, cache: CacheScope) -> Route:
+def _route(name: str, section: RouteSection, file: ConfigFile) -> Route:
     return Route(
         name=name,
         variants={key: _variant(key, value) for key, value in section.variants.items()},
         weights=_weights(section),
         rollout=None if section.rollout is None else declared_rollout(section.rollout),
         salt=name if section.salt is None else section.salt,
-        cache=cache if section.cache is None else CacheScope(section.cache),
+        cache=_cache_by_default(file) if section.cache is None else CacheScope(section.cache),
         retrieval_deadline=section.retrieval.deadline_ms / 1000,
         on_retrieval_failure=OnRetrievalFailure(section.retrieval.on_failure),
         max_duration=section.max_duration,
         allow=frozenset(section.allow),
+        kept_share=0.0 if section.interactions is None else section.interactions.share,
+        drift=_drift(section),
+        stream=section.stream.pace(file.stream),
     )
+
+
+def _drift(section: RouteSection) -> DriftSettings | None:
+    found = section.drift
+    return None if found is None else DriftSettings(found.reference, found.alarm_days, tuple(found.unanswered))
 
 
 def _weights(section: RouteSection) -> dict[str, float]:
@@ -275,13 +305,15 @@ def _variant(name: str, section: VariantSection) -> Variant:
         name=name,
         backend=section.backend,
         prompt=VersionRef.parse(section.prompt),
-        adapter=None if section.adapter is None else VersionRef.parse(section.adapter),
+        adapter=None if section.one_adapter is None else VersionRef.parse(section.one_adapter),
+        adapter_choice=None if section.adapter_choice is None else section.adapter_choice.choice(),
         retrieval=None if section.retrieval is None else _retrieval(section.retrieval),
         sampling=Sampling(
             **{**sampling.model_dump(), "stop": tuple(sampling.stop)},
         ),
         json_schema=section.json_schema,
         template_variables=section.template_variables,
+        reasoning=None if section.reasoning is None else section.reasoning.settings(),
     )
 
 
@@ -295,7 +327,9 @@ def _retrieval(section: VariantRetrieval) -> RetrievalSettings:
         tags=tuple(section.tags),
         max_per_document=section.max_per_document or 0,
         collapse=section.duplicates == "collapse",
+        expansion=Expansion(section.expand),
         rerank=section.rerank,
         confidence=None if confidence is None else ConfidenceFloor(confidence.below, confidence.answer),
         few_shot=None if few_shot is None else FewShotSettings(few_shot.index, few_shot.k, few_shot.token_budget),
+        where=None if section.where is None else parse_where(section.where),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from trivet.config.load import Config
 from trivet.config.yaml_lines import read_yaml
 
-RELOADED = frozenset({"routes", "prices", "keys", "budgets"})
+RELOADED = frozenset({"routes", "prices", "index_prices", "keys", "budgets"})
 RESTART = "differs from what is served: needs a restart"
 
 

@@ -105,15 +105,15 @@ def check_pinned(document: YamlDocument, file: ConfigFile) -> Iterator[str]:
         arms = () if route.rollout is None else (route.rollout.stable, route.rollout.candidate)
         for variant in (route.variants[arm] for arm in arms if arm in route.variants):
             backend = file.backends.get(variant.backend)
-            if backend is None or variant.adapter is None:
+            if backend is None or variant.one_adapter is None:
                 continue
             kept = pinned.setdefault(variant.backend, set())
             places, fitted = backend.max_cpu_loras, len(kept) <= backend.max_cpu_loras
-            kept.add(variant.adapter)
+            kept.add(variant.one_adapter)
             if fitted and len(kept) > places:
                 yield document.problem(
                     ("routes", name, "rollout"),
-                    f"keeps adapter {variant.adapter} resident while it runs; then rollouts on backend "
+                    f"keeps adapter {variant.one_adapter} resident while it runs; then rollouts on backend "
                     f"{variant.backend} keep {len(kept)}, expected at most max_cpu_loras ({places})",
                 )
 

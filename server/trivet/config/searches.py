@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from trivet.config.schema import ConfigFile, IndexFile, VariantRetrieval, VariantSection
 from trivet.config.yaml_lines import YamlDocument
+from trivet.types.metadata.fields import FieldType
+from trivet.types.metadata.where import bound, parse_where
 
 
 def check_searches(document: YamlDocument, file: ConfigFile, indexes: Mapping[str, IndexFile]) -> Iterator[str]:
@@ -33,12 +35,27 @@ def _search(
         if ("indexes", index) not in document.lines:
             known = ", ".join(file.indexes) or "none"
             yield document.problem(where, f"no index {index!r}; known: {known}")
+    yield from _where(document, at, wanted, indexes.get(wanted.index))
     if wanted.few_shot is not None and wanted.few_shot.index == wanted.index:
         yield document.problem((*at, "few_shot", "index"), "the index of the passages, expected one of examples alone")
     index_file = indexes.get(wanted.index)
     if wanted.rerank and index_file is not None and index_file.rerank is None:
         problem = f"index {wanted.index!r} has no cross-encoder, expected `rerank: {{model: ...}}` in its index.yaml"
         yield document.problem((*at, "rerank"), problem)
+
+
+def _where(
+    document: YamlDocument, at: tuple[str, ...], wanted: VariantRetrieval, index: IndexFile | None
+) -> Iterator[str]:
+    """Conditions on fields can be read, and the index declares the fields in these types."""
+    if wanted.where is None:
+        return
+    try:
+        asked = parse_where(wanted.where)
+        if index is not None:
+            bound(asked, {name: FieldType(type_) for name, type_ in index.fields.items()})
+    except ValueError as error:
+        yield document.problem((*at, "where"), str(error))
 
 
 def _answer(document: YamlDocument, at: tuple[str, ...], variant: VariantSection) -> Iterator[str]:

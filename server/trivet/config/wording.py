@@ -46,6 +46,10 @@ def describe(
             return f"expected text, got a number: write {str(error['input'])!r}, in quotes"
     if kind == "extra_forbidden":
         return f"unknown field{meant(str(location[-1]), known)}"
+    if kind == "union_tag_invalid":
+        return f"expected {context['expected_tags'].replace(', ', ' or ')}, got {quote_masked(context['tag'])}"
+    if kind == "union_tag_not_found":
+        return "required field is missing"
     if kind == "missing":
         return "required field is missing"
     return f"{_expected(kind, context, error['msg'])}{_found(error['input'], location)}"

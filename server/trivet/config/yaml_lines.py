@@ -132,6 +132,8 @@ def _problem(document: YamlDocument, model: type[BaseModel], item: ErrorDetails)
     for position, part in enumerate(location):  # pydantic names the alternatives of a union too
         if (*at, part) in document.lines or position == len(location) - 1:
             at = (*at, part)
+    if item["type"].startswith("union_tag_"):  # of a section that is one of several kinds: the field that says which
+        at = (*at, item["ctx"]["discriminator"].strip("'"))
     known = known_fields(model, at[:-1]) if item["type"] == "extra_forbidden" else ()
     pattern = pattern_at(model, at) if item["type"] == "string_type" else None
     return document.problem(at, describe(item, at, known, pattern))

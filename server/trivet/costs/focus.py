@@ -1,7 +1,9 @@
 """Costs as rows of the FinOps Open Cost and Usage Specification, version 1.2 (https://focus.finops.org).
 
 One row per day, tenant, what served it, and component. The mandatory columns, and those of the recommended and
-conditional ones that a gateway knows. No unit prices: a receipt has the cost, not the price that it was charged by.
+conditional ones that a gateway knows. No unit prices and no SKUs, for there is no published list of prices: a receipt
+has the cost, not the price that it was charged by. So the meter stands in a column of our own (`x_Meter`); the
+specification has it null where there is no SKU. An empty text is null, as CSV has it.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ COLUMNS = (
     "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart",
     "ConsumedQuantity", "ConsumedUnit", "ContractedCost", "EffectiveCost", "InvoiceIssuerName", "ListCost",
     "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName", "ResourceId", "ResourceName", "ResourceType",
-    "ServiceCategory", "ServiceName", "ServiceSubcategory", "SkuMeter", "SubAccountId", "SubAccountName", "Tags",
+    "ServiceCategory", "ServiceName", "ServiceSubcategory", "SubAccountId", "SubAccountName", "Tags", "x_Meter",
 )  # fmt: skip
+TAG_PREFIX = "trivet/"  # a provider's own keys have one
+_COPIES = "(shadow)"  # whose tenant is nobody's
 _TOKENS = {
     "input": "Uncached input tokens",
     "prefill": "Uncached input tokens",
@@ -50,7 +54,10 @@ def _row(
     meter = _TOKENS.get(component, f"Requests with {component}")
     quantity, unit = (_quantity(sums, component), "Tokens") if component in _TOKENS else (sums.requests, "Requests")
     amount = usd(cost)
-    tags = {name: of[name] for name in ("route", "variant", "adapter", "prompt") if of[name] != NONE}
+    tags = {TAG_PREFIX + name: of[name] for name in ("route", "variant", "adapter", "prompt") if of[name] != NONE}
+    if of["tenant"] == _COPIES:
+        tags[f"{TAG_PREFIX}account"] = "shadow"
+    tenant = "" if of["tenant"] in (NONE, _COPIES) else of["tenant"]
     return {
         **dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), amount),
         **dict.fromkeys(("BillingAccountId", "BillingAccountName"), account),
@@ -66,14 +73,15 @@ def _row(
         **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), str(quantity)),
         **dict.fromkeys(("ConsumedUnit", "PricingUnit"), unit),
         **dict.fromkeys(("InvoiceIssuerName", "ProviderName", "PublisherName"), provider),
-        **dict.fromkeys(("ResourceId", "ResourceName"), of["backend"]),
+        "ResourceId": of["backend"],
+        "ResourceName": "",  # it has no other name
         "ResourceType": "Model backend",
         "ServiceCategory": "AI and Machine Learning",
         "ServiceSubcategory": "Generative AI",
         "ServiceName": "Trivet",
-        "SkuMeter": meter,
-        **dict.fromkeys(("SubAccountId", "SubAccountName"), of["tenant"]),
+        **dict.fromkeys(("SubAccountId", "SubAccountName"), tenant),
         "Tags": json.dumps(tags, ensure_ascii=False),
+        "x_Meter": meter,
     }
 
 

@@ -105,7 +105,10 @@ def _bearer(entry: Entry) -> str:
 
 
 DIMENSIONS: dict[str, Callable[[Entry], str]] = {
-    **{name: _field(name) for name in ("route", "variant", "backend", "adapter", "prompt", "index", "account")},
+    **{
+        name: _field(name)
+        for name in ("route", "variant", "backend", "node", "adapter", "prompt", "index", "use", "account")
+    },
     "tenant": _bearer,
     "code": lambda entry: entry.code,
     "hour": lambda entry: entry.at.strftime("%Y-%m-%dT%H"),

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 CURRENT = "receipts.jsonl"
 ROTATED = "receipts-*.jsonl"
+OF_PROCESSES = "processes/[0-9]*"  # of a server of several
 _CLOCK_MARGIN = 86_400.0  # seconds: a clock that was set back by less loses no receipt
 
 
@@ -26,14 +27,14 @@ class LogFile:
 
 @contextmanager
 def open_log(folder: Path, since: datetime | None = None) -> Iterator[list[LogFile]]:
-    """The files of a data folder, the oldest first, without those that were last written a day before `since`.
+    """The files of a data folder and of the server's processes in it, the oldest first, without those that were last
+    written a day before `since`.
 
     Raises FileNotFoundError if there is none.
     """
     with ExitStack() as stack:
-        # The current one first: rotated after this, it is met again under its new name, and is the same file.
-        opened = _open(folder / CURRENT, stack)
-        opened += [file for path in sorted(folder.glob(ROTATED)) for file in _open(path, stack)]
+        opened = _files(folder, stack)
+        opened += [file for process in sorted(folder.glob(OF_PROCESSES)) for file in _files(process, stack)]
         if not opened:
             raise FileNotFoundError(2, "no request log: no request has been served", str(folder / CURRENT))
         files: dict[tuple[int, int], LogFile] = {}
@@ -42,6 +43,12 @@ def open_log(folder: Path, since: datetime | None = None) -> Iterator[list[LogFi
             if since is None or status.st_mtime >= since.timestamp() - _CLOCK_MARGIN:
                 files.setdefault((status.st_dev, status.st_ino), file)
         yield sorted(files.values(), key=lambda file: (file.path.name == CURRENT, file.path.name))
+
+
+def _files(folder: Path, stack: ExitStack) -> list[LogFile]:
+    # The current one first: rotated after this, it is met again under its new name, and is the same file.
+    opened = _open(folder / CURRENT, stack)
+    return opened + [file for path in sorted(folder.glob(ROTATED)) for file in _open(path, stack)]
 
 
 def _open(path: Path, stack: ExitStack) -> list[LogFile]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from trivet.costs.entry import Damaged, Entry, read_entry
+from trivet.costs.entry import Damaged, Entry, Statement, read_line
 from trivet.costs.log_files import LogFile
+from trivet.costs.machines import Machines
 
 LONGEST_LINE = 64 << 10  # bytes; the log's own bound
 _TOLD_EVERY = 1 << 20  # bytes
@@ -15,12 +16,15 @@ _TOLD_EVERY = 1 << 20  # bytes
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the log's lines. `damaged`: neither whole nor a receipt; `outside`: of another time."""
+    """What became of the log's lines. `damaged`: neither whole nor any of ours; `outside`: of another time;
+    `statements`: of `machines`, no receipts."""
 
     files: int = 0
     read: int = 0
     damaged: int = 0
     outside: int = 0
+    statements: int = 0
+    machines: Machines = field(default_factory=Machines)
 
 
 def entries(
@@ -40,11 +44,16 @@ def entries(
         for line in _lines(file, progress):
             counts.read += 1
             try:
-                entry = read_entry(line)
+                entry = read_line(line)
             except Damaged:
                 counts.damaged += 1
                 continue
-            if (since is not None and entry.at < since) or (until is not None and entry.at >= until):
+            outside = (since is not None and entry.at < since) or (until is not None and entry.at >= until)
+            if isinstance(entry, Statement):
+                counts.statements += 1
+                counts.machines.add(entry, counted=not outside)
+                continue
+            if outside:
                 counts.outside += 1
                 continue
             yield entry

@@ -91,11 +91,12 @@ def judge(report: Report, candidate: str, margin: float, weights: Mapping[str, s
     )
     checks = [gain]
     if len(report.parts) > 1:
-        checks.append(_general(report, weights[candidate]))
+        checks.append(general_check(report, weights[candidate]))
     return Verdict(candidate, main.baseline, margin, tuple(checks), "" if gain.passed else _advice(comparison, main.n))
 
 
-def _general(report: Report, weights: str | None) -> Check:
+def general_check(report: Report, weights: str | None) -> Check:
+    """Whether these weights (`Arm.weights`) keep what the general part asks; the report has to have one."""
     name = f"general part: at most {report.general_margin:g} points lost, shown by the interval"
     if weights is None:
         return Check(name, True, "no adapter: the bare model's own weights")

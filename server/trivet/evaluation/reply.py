@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,23 @@ class ReplyReader:
         if self._validator is not None:
             return bool(self._validator.is_valid(document))
         return text.strip() in self._form.labels if self._form.labels else None
+
+
+def line_of(form: Form) -> Callable[[str], dict[str, Any] | None]:
+    """From an answer that somebody gave as the right one to what a suite's line says of it: its label, its value, or
+    that there is none; None for one that could not be judged."""
+    reader, labels = ReplyReader(form), {normalised(label): label for label in form.labels}
+
+    def judged(answer: str) -> dict[str, Any] | None:
+        reply = reader.read(answer)
+        if form.labels:
+            label = labels.get(normalised(answer))
+            return None if label is None else {"label": label}
+        if reply.valid is False:
+            return None
+        return {"answer": None if reply.unknown else reply.value}
+
+    return judged
 
 
 def schema_problem(schema: Mapping[str, Any]) -> str:

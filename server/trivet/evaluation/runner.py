@@ -12,9 +12,10 @@ from typing import Protocol
 from trivet.api.v1 import inference_pb2, receipt_pb2
 from trivet.client import CallFailed
 from trivet.errors import FailedPrecondition
+from trivet.evaluation.arms import Arm
 from trivet.evaluation.data import Example
 from trivet.evaluation.outcomes import Outcome, OutcomeLog
-from trivet.evaluation.suite import Arm, Part, Suite
+from trivet.evaluation.suite import Part, Suite
 
 # Failures of the moment, which say nothing of the arm: asked again, and in the end the evaluation stops.
 _PASSING = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"})
@@ -115,13 +116,14 @@ class Runner:
 
 
 def request_of(item: Question, suite: Suite) -> inference_pb2.GenerateRequest:
-    """The request: greedy, and the same for each arm but for the route and the schema."""
+    """The request: the same for each arm but for the route, the schema, and the temperature of one that draws several
+    answers; all others are greedy."""
     request = inference_pb2.GenerateRequest(
         route=item.arm.route,
         messages=[inference_pb2.Message(role="user", content=item.example.question)],
         unit_id=item.example.id,
         max_tokens=item.arm.max_tokens,
-        temperature=0.0,
+        temperature=item.arm.temperature,
         seed=0,
     )
     if item.arm.constrained:

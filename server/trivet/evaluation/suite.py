@@ -5,59 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field
 
 from trivet.config.yaml_lines import YamlDocument, parse, read_yaml
 from trivet.errors import ConfigError
+from trivet.evaluation.arms import Arm, ArmName, ArmSection, Count, Name, Ref, SuiteSection, arms_of, weights_of
 from trivet.evaluation.data import Example, read_examples
 from trivet.evaluation.metrics import Judgement
 from trivet.evaluation.reply import Form, schema_problem
 
-ArmName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,40}$")]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-Ref = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-Count = Annotated[int, Field(ge=1)]
 GENERAL_BASE = "general/base"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class RetrievalSection(_Section):
-    """How an arm searches."""
-
-    index: Name
-    top_k: Annotated[int, Field(ge=1, le=100)] = 3
-    token_budget: Count = 1024
-
-
-class ArmSection(_Section):
-    """What answers. `stuffed` names an index whose whole corpus stands in the prompt's system text instead.
-
-    `backend`: another one than that which takes adapters, for instance of a merged model.
-    """
-
-    prompt: Ref
-    backend: Name | None = None
-    adapter: Ref | None = None
-    retrieval: RetrievalSection | None = None
-    stuffed: Name | None = None
-    json_schema: Literal["without", "with", "both"] = "without"
-
-
-class JsonSection(_Section):
+class JsonSection(SuiteSection):
     """Where a JSON answer holds its value, and whether it found one."""
 
     value: str = "answer"
     found: str | None = None
 
 
-class GeneralSection(_Section):
+class GeneralSection(SuiteSection):
     """Questions that have nothing to do with what the adapters learned, for each adapter and for the bare model.
 
     `margin`: how many points an adapter may lose at most against the bare model.
@@ -70,49 +41,23 @@ class GeneralSection(_Section):
     max_tokens: Count | None = None
 
 
-class SuiteFile(_Section):
+class SuiteFile(SuiteSection):
     """The whole of `suite.yaml`. Paths are relative to it."""
 
     version: Literal[1] = 1
     description: str = ""
     data: str
     prompts: str | None = None
-    indexes: dict[Name, str] = {}
+    indexes: dict[Name, str] = Field(default_factory=dict)
     max_tokens: Count = 64
     json_schema: dict[str, Any] | None = None
     json_fields: JsonSection = JsonSection()
-    unknown: list[str] = []
-    labels: list[str] = []
+    unknown: list[str] = Field(default_factory=list)
+    labels: list[str] = Field(default_factory=list)
     correct: Annotated[list[Judgement], Field(min_length=1)]
     baseline: ArmName
     arms: Annotated[dict[ArmName, ArmSection], Field(min_length=2)]
     general: GeneralSection | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One bundle that answers. `constrained`: each request carries the suite's JSON schema."""
-
-    name: str
-    prompt: str
-    max_tokens: int
-    adapter: str | None = None
-    index: str | None = None
-    top_k: int = 0
-    token_budget: int = 0
-    stuffed: str | None = None
-    constrained: bool = False
-    backend: str | None = None
-
-    @property
-    def weights(self) -> str | None:
-        """What its weights are beside the bare model's: an adapter (name@version), another backend, both; else None."""
-        return _weights(self.adapter, self.backend)
-
-    @property
-    def route(self) -> str:
-        """The route of the server that is this arm."""
-        return "eval-" + self.name.replace("+", "-").replace("/", "-").replace("@", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +99,7 @@ class Suite:
         of prompts, adapters, indexes, the model). What only judges them is no part of it, so a suite can be judged
         anew without asking again."""
         asked = [
-            [[(one.id, one.question) for one in part.examples], [asdict(arm) for arm in part.arms]]
-            for part in self.parts
+            [[(one.id, one.question) for one in part.examples], [arm.asked for arm in part.arms]] for part in self.parts
         ]
         known = json.dumps([asked, self.form.json_schema, dict(ingredients)], sort_keys=True)
         return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -180,7 +124,7 @@ def load_suite(path: Path) -> Suite:
         tuple(file.unknown),
         tuple(file.labels),
     )
-    main = Part(data, tuple(_arms(file)), file.baseline, tuple(file.correct))
+    main = Part(data, tuple(arms_of(file.arms, file.max_tokens)), file.baseline, tuple(file.correct))
     folder = None if file.prompts is None else path.parent / file.prompts
     indexes = {name: (path.parent / where).resolve() for name, where in file.indexes.items()}
     suite = Suite(path.parent.name, path, file.description, form, main, prompts=folder, indexes=indexes)
@@ -198,28 +142,10 @@ def _examples(path: Path, problems: list[str]) -> tuple[Example, ...]:
         return ()
 
 
-def _arms(file: SuiteFile) -> Iterator[Arm]:
-    for name, section in file.arms.items():
-        for constrained in {"without": (False,), "with": (True,), "both": (False, True)}[section.json_schema]:
-            found = section.retrieval
-            yield Arm(
-                name=f"{name}+schema" if constrained else name,
-                prompt=section.prompt,
-                max_tokens=file.max_tokens,
-                adapter=section.adapter,
-                index=found.index if found else None,
-                top_k=found.top_k if found else 0,
-                token_budget=found.token_budget if found else 0,
-                stuffed=section.stuffed,
-                constrained=constrained,
-                backend=section.backend,
-            )
-
-
 def _general_arms(file: SuiteFile, section: GeneralSection) -> Iterator[Arm]:
     tokens = section.max_tokens or file.max_tokens
     yield Arm(GENERAL_BASE, section.prompt, tokens)
-    found = {name: arm for arm in file.arms.values() if (name := _weights(arm.adapter, arm.backend))}
+    found = {name: arm for arm in file.arms.values() if (name := weights_of(arm.adapter, arm.backend))}
     for name, arm in sorted(found.items()):
         yield Arm(general_arm(name), section.prompt, tokens, arm.adapter, backend=arm.backend)
 
@@ -229,12 +155,8 @@ def general_arm(weights: str) -> str:
     return f"general/{weights}"
 
 
-def _weights(adapter: str | None, backend: str | None) -> str | None:
-    return "+".join(name for name in (adapter, backend) if name is not None) or None
-
-
 def _problems(document: YamlDocument, file: SuiteFile) -> Iterator[str]:
-    arms = list(_arms(file))
+    arms = list(arms_of(file.arms, file.max_tokens))
     names = [arm.name for arm in arms]
     if file.baseline not in names:
         yield document.problem(("baseline",), f"no arm {file.baseline!r}; known: {', '.join(names)}")
@@ -249,6 +171,8 @@ def _problems(document: YamlDocument, file: SuiteFile) -> Iterator[str]:
     for name, section in file.arms.items():
         if section.stuffed is not None and section.retrieval is not None:
             yield document.problem(("arms", name, "stuffed"), "beside retrieval, expected one of them")
+        if section.reasoning is not None and section.reasoning.thought is not None and section.json_schema != "without":
+            yield document.problem(("arms", name, "reasoning"), "has a thought, which a schema leaves no room for")
         if section.json_schema != "without" and file.json_schema is None:
             yield document.problem(("arms", name, "json_schema"), "the suite has no json_schema")
     used = {name for arm in arms for name in (arm.index, arm.stuffed) if name is not None}

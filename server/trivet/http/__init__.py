@@ -2,6 +2,6 @@
 
 from trivet.http.app import Door, HttpServices, application
 from trivet.http.exchange import ExchangeLimits
-from trivet.http.listener import HttpListener, HttpSettings
+from trivet.http.listener import HttpListener, HttpSettings, is_loopback
 
-__all__ = ["Door", "ExchangeLimits", "HttpListener", "HttpServices", "HttpSettings", "application"]
+__all__ = ["Door", "ExchangeLimits", "HttpListener", "HttpServices", "HttpSettings", "application", "is_loopback"]

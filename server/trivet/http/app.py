@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -14,12 +14,21 @@ from starlette.routing import Route
 
 from trivet.errors import BackendUnavailable
 from trivet.excerpt import quote
+from trivet.http.anthropic import Messages
+from trivet.http.anthropic.request import RENAMED as MESSAGE_NAMES
+from trivet.http.anthropic.response import error_of
 from trivet.http.chat import ChatCompletions
 from trivet.http.chat.request import RENAMED
+from trivet.http.completions import Completions
+from trivet.http.completions.request import RENAMED as COMPLETION_NAMES
 from trivet.http.contract import ContractCalls
+from trivet.http.documents import DocumentCalls
 from trivet.http.exchange import Endpoint, Exchange, ExchangeLimits, Handler
+from trivet.http.index_models import IndexModelCalls
 from trivet.http.models import Models
 from trivet.http.openapi import description
+from trivet.http.responses import Responses
+from trivet.http.responses.request import RENAMED as RESPONSE_NAMES
 
 STARTING_RETRY_AFTER = 5.0  # seconds: engines take tens of them to start
 
@@ -31,6 +40,11 @@ class HttpServices:
     chat: ChatCompletions
     models: Models
     contract: ContractCalls
+    messages: Messages
+    responses: Responses
+    documents: DocumentCalls
+    completions: Completions
+    index_models: IndexModelCalls
 
 
 class Door:
@@ -68,10 +82,12 @@ class Door:
 def application(door: Door, limits: ExchangeLimits) -> Starlette:
     """All paths."""
 
-    def route(path: str, method: str, choose: Callable[[HttpServices], Endpoint]) -> Route:
-        names = RENAMED if choose is _chat else None
+    def route(
+        path: str, method: str, choose: Callable[[HttpServices], Endpoint], names: Mapping[str, str] | None = None
+    ) -> Route:
         return Route(path, Handler(door.endpoint(choose), limits, names), methods=[method])
 
+    messages = Handler(door.endpoint(lambda services: services.messages), limits, MESSAGE_NAMES, error_of)
     described = json.dumps(description()).encode()
 
     async def openapi(_: Request) -> Response:
@@ -79,22 +95,26 @@ def application(door: Door, limits: ExchangeLimits) -> Starlette:
 
     return Starlette(
         routes=[
-            route("/v1/chat/completions", "POST", _chat),
+            route("/v1/chat/completions", "POST", lambda services: services.chat, RENAMED),
+            route("/v1/responses", "POST", lambda services: services.responses, RESPONSE_NAMES),
+            route("/v1/completions", "POST", lambda services: services.completions, COMPLETION_NAMES),
+            Route("/v1/messages", messages, methods=["POST"]),
+            route("/v1/embeddings", "POST", lambda services: services.index_models.embed),
+            route("/v1/rerank", "POST", lambda services: services.index_models.rerank),
             route("/v1/models", "GET", lambda services: services.models.list),
             route("/v1/models/{model:path}", "GET", lambda services: services.models.show),
             route("/v1/retrieve", "POST", lambda services: services.contract.retrieve),
             route("/v1/feedback", "POST", lambda services: services.contract.submit_feedback),
             route("/v1/receipts/{request_id}", "GET", lambda services: services.contract.receipt),
+            route("/v1/documents", "POST", lambda services: services.documents.upsert),
+            route("/v1/documents/delete", "POST", lambda services: services.documents.delete),
+            route("/v1/indexes", "GET", lambda services: services.documents.indexes),
             Route("/health", door.health),
             Route("/ready", door.ready),
             Route("/openapi.json", openapi),
         ],
         exception_handlers={HTTPException: _unknown},
     )
-
-
-def _chat(services: HttpServices) -> Endpoint:
-    return services.chat
 
 
 def _unknown(request: Request, error: Exception) -> Response:

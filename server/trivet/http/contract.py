@@ -43,38 +43,44 @@ class ContractCalls:
     async def retrieve(self, exchange: Exchange) -> None:
         """`POST /v1/retrieve`."""
         self._intake.tenant(exchange.call)
-        request = await _message(exchange, inference_pb2.RetrieveRequest())
+        request = await read_message(exchange, inference_pb2.RetrieveRequest())
         found = await self._search.search(self._intake.retrieve_call(request, exchange.call))
-        await _answer(exchange, search_to_proto(found))
+        await answer_message(exchange, search_to_proto(found))
 
     async def submit_feedback(self, exchange: Exchange) -> None:
         """`POST /v1/feedback`."""
         tenant = self._intake.tenant(exchange.call)
-        request = await _message(exchange, inference_pb2.SubmitFeedbackRequest())
+        request = await read_message(exchange, inference_pb2.SubmitFeedbackRequest())
         await self._feedback.submit(feedback_of(request, tenant))
-        await _answer(exchange, inference_pb2.SubmitFeedbackResponse())
+        await answer_message(exchange, inference_pb2.SubmitFeedbackResponse())
 
     async def receipt(self, exchange: Exchange) -> None:
         """`GET /v1/receipts/{request_id}`."""
         tenant = self._intake.tenant(exchange.call)
         request_id = str(exchange.request.path_params["request_id"])
         check_bounds(inference_pb2.GetReceiptRequest(request_id=request_id))
-        found = self._receipts.find(tenant, request_id)
+        found = await self._receipts.recall(tenant, request_id)
         if found is None:
             raise NotFound(f"no receipt of request {quote(request_id)} among the latest")
-        await _answer(exchange, inference_pb2.GetReceiptResponse(receipt=receipt_to_proto(found)))
+        await answer_message(exchange, inference_pb2.GetReceiptResponse(receipt=receipt_to_proto(found)))
 
 
-async def _message(exchange: Exchange, empty: _Request) -> _Request:
-    body = (await exchange.body(JsonObject)).root
-    try:
-        json_format.ParseDict(body, empty, max_recursion_depth=16)
-    except json_format.ParseError as error:
-        raise InvalidRequest({"body": shortened(str(error), _MOST_SAID)}) from None
+async def read_message(exchange: Exchange, empty: _Request) -> _Request:
+    """The body as this message, within its bounds; InvalidRequest."""
+    fill_message((await exchange.body(JsonObject)).root, empty)
     check_bounds(empty)
     return empty
 
 
-async def _answer(exchange: Exchange, message: Message) -> None:
+def fill_message(body: dict[str, Any], empty: Message) -> None:
+    """Fill a message from its JSON form; InvalidRequest for what is none."""
+    try:
+        json_format.ParseDict(body, empty, max_recursion_depth=16)
+    except (json_format.ParseError, ValueError, OverflowError) as error:
+        raise InvalidRequest({"body": shortened(str(error), _MOST_SAID)}) from None
+
+
+async def answer_message(exchange: Exchange, message: Message) -> None:
+    """Answer with this message's JSON form."""
     told = json_format.MessageToDict(message, preserving_proto_field_name=True)
     await exchange.respond(json.dumps(told, ensure_ascii=False).encode())

@@ -18,7 +18,7 @@ from trivet.current_request import CURRENT_REQUEST
 from trivet.errors import SlowReader, TrivetError
 from trivet.http.body import read_body
 from trivet.http.call import HttpCall
-from trivet.http.failure import failure_of
+from trivet.http.failure import Failure, failure_of
 
 logger = logging.getLogger(__name__)
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -36,7 +36,9 @@ class ExchangeLimits:
 class Exchange:
     """What an endpoint works with. The response is begun once, by `begin` or by `respond`."""
 
-    def __init__(self, request: Request, send: Send, limits: ExchangeLimits) -> None:
+    def __init__(self, request: Request, send: Send, limits: ExchangeLimits, names: Mapping[str, str]) -> None:
+        """`names`: what fields are called here that errors name as the contract does; an endpoint may know more."""
+        self.names = names
         self.request = request
         self.call = HttpCall(request.headers)
         self.begun = False
@@ -86,15 +88,22 @@ Endpoint = Callable[[Exchange], Coroutine[Any, Any, None]]
 class Handler:
     """An ASGI application for one path: runs an endpoint, and cancels it when the client has gone."""
 
-    def __init__(self, endpoint: Endpoint, limits: ExchangeLimits, names: Mapping[str, str] | None = None) -> None:
-        """`names`: what this endpoint calls fields that errors name as the contract does."""
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        limits: ExchangeLimits,
+        names: Mapping[str, str] | None = None,
+        told: Callable[[Failure], Any] = lambda failure: failure.body,
+    ) -> None:
+        """`names`: what this endpoint calls fields that errors name as the contract does; `told`: the body of one."""
+        self._told = told
         self._endpoint = endpoint
         self._limits = limits
         self._names = names or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        exchange = Exchange(Request(scope, receive), send, self._limits)
+        exchange = Exchange(Request(scope, receive), send, self._limits, self._names)
         work = asyncio.create_task(self._work(exchange), name=f"http-{exchange.call.request_id}")
         watch = asyncio.create_task(_cancel_when_gone(exchange, work), name="http-watch")
         try:
@@ -119,8 +128,8 @@ class Handler:
         if exchange.begun:  # whoever streams tells it in its own form
             return
         call = exchange.call
-        failure = failure_of(error, call.request_id, call.receipt, self._names)
-        await exchange.send(JSONResponse(failure.body, failure.status, {**call.headers(), **failure.headers}))
+        failure = failure_of(error, call.request_id, call.receipt, exchange.names)
+        await exchange.send(JSONResponse(self._told(failure), failure.status, {**call.headers(), **failure.headers}))
 
 
 async def _cancel_when_gone(exchange: Exchange, work: asyncio.Task[None]) -> None:

@@ -7,10 +7,27 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from trivet import __version__
+from trivet.api.v1 import admin_pb2, inference_pb2
+from trivet.http.anthropic.request import MessageRequest
 from trivet.http.chat.request import ChatCompletionRequest
+from trivet.http.completions.request import CompletionRequest
+from trivet.http.index_models.request import EmbeddingRequest, RerankRequest
+from trivet.http.openapi_answers import SCHEMAS
+from trivet.http.openapi_messages import message_form
+from trivet.http.responses.openapi_answers import SCHEMAS as RESPONSE_SCHEMAS
+from trivet.http.responses.request import ResponseRequest
 
 _COMPONENTS = "#/components/schemas"
 _ANY: dict[str, Any] = {"type": "object"}
+_RETRIEVE = message_form(inference_pb2.RetrieveRequest, ["text"])
+_RATE = message_form(inference_pb2.SubmitFeedbackRequest, ["request_id"])
+_DELETE = message_form(admin_pb2.DeleteDocumentsRequest, ["index", "ids"])
+_DOCUMENT = message_form(admin_pb2.Document, ["id"], text={"type": "string"})
+_UPSERT: dict[str, Any] = {
+    "type": "object",
+    "required": ["index", "document"],
+    "properties": {"index": {"type": "string", "maxLength": 128}, "document": _DOCUMENT},
+}
 _ERROR: dict[str, Any] = {
     "type": "object",
     "required": ["error"],
@@ -30,45 +47,97 @@ _ERROR: dict[str, Any] = {
 }
 
 
+_BODIES = (
+    ChatCompletionRequest, ResponseRequest, CompletionRequest, MessageRequest, EmbeddingRequest, RerankRequest,
+)  # fmt: skip
+
+
 def description() -> dict[str, Any]:
     """The whole description."""
-    _, chat = models_json_schema([(ChatCompletionRequest, "validation")], ref_template=f"{_COMPONENTS}/{{model}}")
-    schemas = {**chat["$defs"], "Error": _ERROR}
+    _, chat = models_json_schema(
+        [(form, "validation") for form in _BODIES],
+        ref_template=f"{_COMPONENTS}/{{model}}",
+    )
+    schemas = {**chat["$defs"], **SCHEMAS, **RESPONSE_SCHEMAS, "Error": _ERROR}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Trivet", "version": __version__},
         "security": [{"key": []}],
         "paths": {
             "/v1/chat/completions": _post(
-                "Answer a conversation.", {"$ref": f"{_COMPONENTS}/ChatCompletionRequest"}, "text/event-stream"
+                "Answer a conversation.",
+                {"$ref": f"{_COMPONENTS}/ChatCompletionRequest"},
+                "ChatCompletion",
+                "Event",
             ),
-            "/v1/models": _get("List the routes."),
-            "/v1/models/{model}": _get("Show one route.", "model"),
-            "/v1/retrieve": _post("Search without answering; the body is a `RetrieveRequest` of the contract.", _ANY),
-            "/v1/feedback": _post("Rate an answer; the body is a `SubmitFeedbackRequest` of the contract.", _ANY),
-            "/v1/receipts/{request_id}": _get("Show the account of an earlier request.", "request_id"),
-            "/health": _get("Tell that the process lives."),
-            "/ready": _get("Tell whether requests are answered (200) or not yet (503)."),
+            "/v1/responses": _post(
+                "Answer a conversation in the form of the Responses API; nothing is stored.",
+                {"$ref": f"{_COMPONENTS}/ResponseRequest"},
+                "Response",
+                "ResponseEvent",
+            ),
+            "/v1/completions": _post(
+                "Continue texts.",
+                {"$ref": f"{_COMPONENTS}/CompletionRequest"},
+                "Completion",
+                "CompletionEvent",
+            ),
+            "/v1/embeddings": _post(
+                "Turn texts into vectors.", {"$ref": f"{_COMPONENTS}/EmbeddingRequest"}, "EmbeddingList"
+            ),
+            "/v1/rerank": _post("Score texts for a question.", {"$ref": f"{_COMPONENTS}/RerankRequest"}, "Ranking"),
+            "/v1/messages": _post(
+                "Answer a conversation in Anthropic's form.", {"$ref": f"{_COMPONENTS}/MessageRequest"}, None
+            ),
+            "/v1/models": _get("List the routes.", "ModelList"),
+            "/v1/models/{model}": _get("Show one route.", "Model", "model"),
+            "/v1/retrieve": _post(
+                "Search without answering; the body is a `RetrieveRequest` of the contract.", _RETRIEVE, "Retrieved"
+            ),
+            "/v1/feedback": _post(
+                "Rate an answer; the body is a `SubmitFeedbackRequest` of the contract.", _RATE, None
+            ),
+            "/v1/receipts/{request_id}": _get("Show the account of an earlier request.", "Receipt", "request_id"),
+            "/v1/documents": _post(
+                "Add or replace one document: an `UpsertDocumentsRequest` of the contract, `text` for `content` too.",
+                _UPSERT,
+                "Acknowledged",
+            ),
+            "/v1/documents/delete": _post(
+                "Delete documents; the body is a `DeleteDocumentsRequest` of the contract.", _DELETE, "Deleted"
+            ),
+            "/v1/indexes": _get("List the indexes; needs an operator key.", "IndexList"),
+            "/health": _open("Tell that the process lives."),
+            "/ready": _open("Tell whether requests are answered (200) or not yet (503)."),
         },
         "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }
 
 
-def _post(summary: str, body: dict[str, Any], *more_types: str) -> dict[str, Any]:
+def _post(summary: str, body: dict[str, Any], answer: str | None, event: str | None = None) -> dict[str, Any]:
+    """`answer`: the name of the answer's schema, None for any object; `event`: that of a stream's events."""
     content = {"application/json": {"schema": body}}
-    return {
-        "post": {"summary": summary, "requestBody": {"required": True, "content": content}, **_responses(more_types)}
-    }
+    taken = {"required": True, "content": content}
+    return {"post": {"summary": summary, "requestBody": taken, **_responses(answer, event)}}
 
 
-def _get(summary: str, *parameters: str) -> dict[str, Any]:
+def _get(summary: str, answer: str, *parameters: str) -> dict[str, Any]:
     given = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters]
-    return {"get": {"summary": summary, "parameters": given, **_responses(())}}
+    return {"get": {"summary": summary, "parameters": given, **_responses(answer)}}
 
 
-def _responses(more_types: tuple[str, ...]) -> dict[str, Any]:
-    answered: dict[str, Any] = {"application/json": {"schema": _ANY}}
-    answered |= {name: {"schema": {"type": "string"}} for name in more_types}
+def _open(summary: str) -> dict[str, Any]:
+    """For everybody, without a key."""
+    schema = {"application/json": {"schema": {"$ref": f"{_COMPONENTS}/State"}}}
+    responses = {"200": {"description": "Yes.", "content": schema}, "503": {"description": "No.", "content": schema}}
+    return {"get": {"summary": summary, "security": [], "responses": responses}}
+
+
+def _responses(answer: str | None, event: str | None = None) -> dict[str, Any]:
+    form = _ANY if answer is None else {"$ref": f"{_COMPONENTS}/{answer}"}
+    answered: dict[str, Any] = {"application/json": {"schema": form}}
+    if event is not None:
+        answered["text/event-stream"] = {"schema": {"$ref": f"{_COMPONENTS}/{event}"}}
     error = {"application/json": {"schema": {"$ref": f"{_COMPONENTS}/Error"}}}
     return {
         "responses": {

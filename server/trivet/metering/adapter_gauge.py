@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as LoopBusy
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from trivet.types.adapter import AdapterStatus
+from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier
 
 PATIENCE = 1.0
+ON_DEMAND = "on demand"
+OnDemand = Mapping[tuple[AdapterState, AdapterTier], int]
 
 
 class AdapterGauge(Collector):
     """Asks the event loop, to which the statuses belong, from the scrape's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, statuses: Callable[[], Sequence[AdapterStatus]]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        statuses: Callable[[], Sequence[AdapterStatus]],
+        on_demand: Callable[[], OnDemand] = dict,
+    ) -> None:
+        """`on_demand`: how many of those that requests chose there are; they have one label for all of them."""
         self._loop = loop
         self._statuses = statuses
-        self._last: Sequence[AdapterStatus] = ()
+        self._on_demand = on_demand
+        self._last: tuple[Sequence[AdapterStatus], OnDemand] = ((), {})
 
     def describe(self) -> Iterable[Metric]:
         """The names, so that nothing else takes them; without asking anybody."""
-        yield from (_tiers(()), _states(()))
+        yield from (_tiers((), {}), _states((), {}))
 
     def collect(self) -> Iterable[Metric]:
         """1 for each adapter that is loaded or expected, by tier and state; the last answer if the loop is busy."""
@@ -34,24 +44,34 @@ class AdapterGauge(Collector):
             self._last = asked.result(PATIENCE)
         except LoopBusy:
             asked.cancel()
-        statuses = self._last
-        yield from (_tiers(statuses), _states(statuses))
+        yield from (_tiers(*self._last), _states(*self._last))
 
-    async def _read(self) -> Sequence[AdapterStatus]:
-        return self._statuses()
+    async def _read(self) -> tuple[Sequence[AdapterStatus], OnDemand]:
+        return self._statuses(), self._on_demand()
 
 
-def _tiers(statuses: Sequence[AdapterStatus]) -> GaugeMetricFamily:
+def _tiers(statuses: Sequence[AdapterStatus], on_demand: OnDemand) -> GaugeMetricFamily:
     text = "1 for each adapter that is loaded or expected, by where its weights are."
     family = GaugeMetricFamily("trivet_adapter_resident", text, labels=["adapter", "tier"])
     for status in statuses:
         family.add_metric([str(status.ref), status.tier.value], 1)
+    _add(family, ((tier.value, number) for (_, tier), number in on_demand.items()))
     return family
 
 
-def _states(statuses: Sequence[AdapterStatus]) -> GaugeMetricFamily:
+def _states(statuses: Sequence[AdapterStatus], on_demand: OnDemand) -> GaugeMetricFamily:
     text = "1 for each adapter that is loaded or expected, by its state."
     family = GaugeMetricFamily("trivet_adapter_state", text, labels=["adapter", "state"])
     for status in statuses:
         family.add_metric([str(status.ref), status.state.value], 1)
+    _add(family, ((state.value, number) for (state, _), number in on_demand.items()))
     return family
+
+
+def _add(family: GaugeMetricFamily, numbers: Iterable[tuple[str, int]]) -> None:
+    """Adapters on demand come and go: as many series as there are adapters would be too many."""
+    sums: Counter[str] = Counter()
+    for name, number in numbers:
+        sums[name] += number
+    for name, total in sums.items():
+        family.add_metric([ON_DEMAND, name], total)

@@ -62,6 +62,8 @@ class FeedbackIntake:
             self._make_room(said.tenant)
             async with self._slots.slot(said.tenant), self._turn(said):
                 receipt = await self._receipt(said.tenant, said.request_id)
+                if receipt.use:
+                    raise NotFound(f"request {quote(said.request_id)} is no answer: it asked a model of an index")
                 outcome = "recorded" if await self._store.add_feedback(said) else "repeated"
                 self._on_feedback(receipt, said.score)
         except NotFound:

@@ -79,10 +79,28 @@ class Metrics:
         self.receipt_log_errors = counter("receipt_log_errors_total", "Writes to the request log that failed.")
         self.receipts_lost = counter("receipts_lost_total", "Receipts that never reached the request log.")
         self.feedback = counter("feedback_total", "Feedback that was submitted, by outcome.", "outcome")
+        self.interactions = counter("interactions_total", "Answers that routes keep, by outcome.", "outcome")
+        self.drift_evidence = gauge(
+            "drift_evidence_log10", "Against no change of a route's questions; 1.3 is an alarm.", "route"
+        )
+        self.drift_alarm = gauge("drift_alarm", "1 for a while after a route's questions have changed.", "route")
+        self.unanswered = counter("unanswered_total", "Answers that say that nothing was found.", "route")
         self.adapter_loads = counter("adapter_loads_total", "Adapter loads, by outcome.", "outcome")
         self.adapter_load = histogram("adapter_load_seconds", "From the order to resident.")
         self.adapter_wait = histogram(
             "adapter_wait_seconds", "Waiting for a slot of the engine, priming included.", "backend"
+        )
+        self.adapter_cold_starts = counter(
+            "adapter_cold_starts_total", "Requests that waited for an adapter that they chose, by outcome.", "outcome"
+        )
+        self.adapter_cold_start = histogram("adapter_cold_start_seconds", "Their waits, for their turn included.")
+        self.adapter_cold_waiting = gauge("adapter_cold_starts_waiting", "Cold starts that wait for their turn.")
+        self.adapter_copies = gauge("adapter_on_demand_copies", "Copies on the disk of adapters that requests chose.")
+        self.adapter_copied_bytes = gauge("adapter_on_demand_bytes", "Their bytes.")
+        self.shared_tokens = counter(
+            "adapter_shared_tokens_total",
+            "Input tokens that activated LoRAs found in the cache as the base model's, by adapter.",
+            "adapter",
         )
         self.adapter_waiting = gauge("adapter_waiting", "Requests that wait for a slot of the engine.", "backend")
         self.adapter_slots = gauge("adapter_slots_leased", "Slots of the engine that adapters hold.", "backend")
@@ -94,6 +112,10 @@ class Metrics:
         self.engine_restarts = counter(
             "engine_restarts_total", "Times that a dead engine was started again, failed starts included.", "backend"
         )
+        self.fleet_nodes = gauge("fleet_nodes", "Engine nodes of a backend, by state.", "backend", "state")
+        self.fleet_retries = counter(
+            "fleet_retries_total", "Requests that were brought to a second engine node.", "backend"
+        )
         self.vector_up = gauge("vector_engine_up", "1 while the vector engine answers.")
         self.vector_restarts = counter("vector_engine_restarts_total", "Restarts of the embedded vector engine.")
         self.snapshot_lag = gauge(
@@ -101,6 +123,13 @@ class Metrics:
         )
         self.unoptimised = gauge(
             "index_unoptimised_points", "Points written to the live snapshot since it was optimised.", "index"
+        )
+        self.index_model_requests = counter(
+            "index_model_requests_total", "Requests for vectors or scores, by status code.", "index", "use", "code"
+        )
+        self.index_model_tokens = counter("index_model_tokens_total", "Tokens that they had.", "index", "use")
+        self.index_model_cost = counter(
+            "index_model_cost_usd_total", "What they cost, by the prices of the indexes.", "index", "use"
         )
         self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop ran what was due.")
         self.repaired = gauge(

@@ -51,7 +51,8 @@ def _variants(routes: Mapping[str, Route]) -> GaugeMetricFamily:
     family = GaugeMetricFamily("trivet_variant_info", text, labels=labels)
     for route in routes.values():
         for variant in route.variants.values():
-            adapter = "" if variant.adapter is None else str(variant.adapter)
             index = "" if variant.retrieval is None else variant.retrieval.index
-            family.add_metric([route.name, variant.name, variant.backend, adapter, str(variant.prompt), index], 1)
+            family.add_metric(
+                [route.name, variant.name, variant.backend, variant.adapter_text, str(variant.prompt), index], 1
+            )
     return family

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from trivet.metering.metrics import Metrics
 from trivet.metering.prices import NANO
 from trivet.metering.receipt_log import ReceiptLog
+from trivet.metering.stages import NO_STAGES
 from trivet.types.receipt import Receipt
 
 
@@ -18,7 +19,9 @@ class ShadowSink:
         self._log = log
         self._on_receipt = on_receipt
 
-    def record(self, receipt: Receipt, token_gaps: Sequence[tuple[float, int]] = ()) -> None:
+    def record(
+        self, receipt: Receipt, token_gaps: Sequence[tuple[float, int]] = (), stages: Mapping[str, float] = NO_STAGES
+    ) -> None:
         """Count what it took and log it. Its times are nobody's."""
         metrics, labels = self._metrics, (receipt.route, receipt.variant)
         if receipt.input_tokens is not None:

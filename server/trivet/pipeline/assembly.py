@@ -41,18 +41,23 @@ class PromptAssembly:
         PromptTooLong, and InvalidRequest for roles and variables. Nothing to do where `assemble` comes next.
         """
         variant = resolution.variant
-        if variant.adapter is None and (variant.retrieval is None or call.retrieval.disabled):
+        if not variant.adapter_text and (variant.retrieval is None or call.retrieval.disabled):
             return
         check = partial(self._assembler(variant).require_room, call.messages, **self._given(call, resolution))
         await self._run(check, is_long(call, Context()))
 
     async def assemble(
-        self, call: GenerateCall, resolution: Resolution, context: Context, account: Account
+        self,
+        call: GenerateCall,
+        resolution: Resolution,
+        context: Context,
+        account: Account,
+        invocation: tuple[int, ...] = (),
     ) -> tuple[AssembledPrompt, GenerateCall]:
         """The prompt, and the request with as many tokens of answer as there is room for.
 
         Passages leave room for the variant's own `max_tokens`, or for fewer if the request wants fewer. What it wants
-        beyond that is cut to the rest of the context.
+        beyond that is cut to the rest of the context. `invocation`: of the adapter, if it is an activated LoRA.
         """
         variant = resolution.variant
         few_shot = None if variant.retrieval is None else variant.retrieval.few_shot
@@ -64,12 +69,14 @@ class PromptAssembly:
             passage_tokens=None if variant.retrieval is None else variant.retrieval.token_budget,
             examples=context.examples,
             example_tokens=None if few_shot is None else few_shot.token_budget,
+            invocation=invocation,
         )
         prompt = await self._run(assemble, is_long(call, context) or self._assembler(variant).renews)
         wanted = sampling_of(call, variant).max_tokens
         room = self._backends[variant.backend].context_tokens - len(prompt.token_ids)
         reasons = {
-            "passages_dropped": prompt.dropped,
+            # What stands around them is there as far as there is room: without it nothing is missing.
+            "passages_dropped": [passage for passage in prompt.dropped if not passage.near],
             "examples_dropped": prompt.dropped_examples,
             "max_tokens_cut": wanted > room,
         }

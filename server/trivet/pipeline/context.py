@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from trivet.errors import RetrievalTimeout, RetrievalUnavailable
 from trivet.pipeline.passages import QUERY_CUT, BoundedRetriever, query_of
 from trivet.prompts.template.examples import example_of
-from trivet.types.passage import QUERY_CHARACTERS, Passage, SearchResult
+from trivet.types.passage import QUERY_CHARACTERS, Passage, QueryVector, SearchResult
 from trivet.types.prompt import WorkedExample
 from trivet.types.request import GenerateCall
 from trivet.types.variant import FewShotSettings, OnRetrievalFailure, RetrievalSettings, Route
@@ -32,6 +32,7 @@ class Context:
     found: bool = False
     searches: int = 0
     degraded: tuple[str, ...] = ()
+    query: QueryVector | None = None
 
     def below(self, settings: RetrievalSettings) -> bool | None:
         """Whether the passages fall short of the variant's floor; None if that cannot be told.
@@ -62,7 +63,17 @@ class ContextRetrieval:
         """
         text = call.question
         options = call.retrieval
-        queries = [query_of(settings, text, call.tenant, top_k=options.top_k, tags=options.tags)]
+        queries = [
+            query_of(
+                settings,
+                text,
+                call.tenant,
+                top_k=options.top_k,
+                tags=options.tags,
+                expansion=options.expansion,
+                where=options.where,
+            )
+        ]
         if settings.few_shot is not None:
             examples = RetrievalSettings(settings.few_shot.index, top_k=settings.few_shot.k)
             queries.append(query_of(examples, text, call.tenant))
@@ -105,4 +116,5 @@ def _context(
         found=True,
         searches=len(answered),
         degraded=tuple(degraded),
+        query=first.query,
     )

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from trivet.budgets.budgets import Budgets
-from trivet.errors import DeadlineExceeded, PromptTooLong
+from trivet.errors import DeadlineExceeded, InvalidRequest, PromptTooLong
 from trivet.metering.account import Account
 from trivet.metering.prices import Price
+from trivet.metering.stages import Stage
 from trivet.pipeline.admission import Admission
 from trivet.pipeline.allowed import require_allowed
 from trivet.pipeline.answer.answering import Answering, mark_rollout
@@ -54,8 +56,11 @@ class GenerationPipeline:
         sink: ReceiptSink,
         code_of: Callable[[BaseException], str],
         budgets: Budgets | None = None,
+        answered: Callable[[GenerateCall, Answer], None] = lambda *_: None,
     ) -> None:
+        """`answered` is told of each request that was answered, with its receipt closed."""
         self._budgets = budgets
+        self._answered = answered
         self._worst_case = WorstCase(prompts, backends, prices)
         self._routes = routes
         self._admission = admission
@@ -68,20 +73,20 @@ class GenerationPipeline:
         self._code_of = code_of
 
     async def generate(self, call: GenerateCall, sink: ResponseSink) -> Answer:
-        """Answer one request; `sink` gets the text as it comes and the receipt in any case.
+        """Answer one request; `sink` gets the texts as they come and the receipt in any case.
 
         Raises a TrivetError that says what failed. Cancelling the task aborts the engine's work at once.
         """
         account, charge = Account(call), Charge(self._budgets, self._worst_case)
         try:
-            text, passages = await self._within_deadline(call, account, charge, sink)
+            passages = await self._within_deadline(call, account, charge, sink)
         except BaseException as error:
             self._close(account, charge, sink, self._failure_code(error, call))
             raise
-        assert account.finish is not None
         receipt = self._close(account, charge, sink, "OK")
-        answer = Answer(text, account.finish, passages, receipt, "".join(account.reasoning), account.tool_calls)
+        answer = Answer(account.told(), passages, receipt)
         self._shadow.offer(call, answer)
+        self._answered(call, answer)
         return answer
 
     def refuse(self, call: GenerateCall, error: BaseException) -> Receipt:
@@ -90,7 +95,7 @@ class GenerationPipeline:
 
     async def _within_deadline(
         self, call: GenerateCall, account: Account, charge: Charge, sink: ResponseSink
-    ) -> tuple[str, tuple[Passage, ...]]:
+    ) -> tuple[Passage, ...]:
         route = self._routes.route(call.route)
         deadline = call.arrived + route.max_duration
         if call.deadline is not None:
@@ -98,6 +103,7 @@ class GenerationPipeline:
         if deadline <= asyncio.get_running_loop().time():
             raise DeadlineExceeded("the deadline had passed when the request arrived")
         require_allowed(call, route)
+        self._require_kind(call, route)
         self._refuse_hopeless(call, route)
         try:
             async with asyncio.timeout_at(deadline):
@@ -105,6 +111,17 @@ class GenerationPipeline:
                 return await self._answer(replace(call, deadline=deadline), account, sink)
         except TimeoutError as error:
             raise DeadlineExceeded(f"the deadline passed after {deadline - call.arrived:.3f} s") from error
+
+    def _require_kind(self, call: GenerateCall, route: Route) -> None:
+        """Raise InvalidRequest for a conversation where texts are continued, and the other way round; and for several
+        answers where each is chosen out of several."""
+        raw = any(self._prompts[variant.backend, variant.prompt].raw for variant in route.variants.values())
+        if raw and not call.raw:
+            raise InvalidRequest({"messages": f"route {route.name} continues texts, expected a `prompt` instead"})
+        if call.n > 1 and any(variant.samples > 1 for variant in route.variants.values()):
+            raise InvalidRequest({"n": f"route {route.name} draws several answers itself and gives one, expected 1"})
+        if call.raw and not raw:
+            raise InvalidRequest({"prompt": f"route {route.name} has no raw prompt, expected `messages` instead"})
 
     def _refuse_hopeless(self, call: GenerateCall, route: Route) -> None:
         """Raise PromptTooLong for a conversation whose bytes fit no variant's context, before it waits."""
@@ -119,16 +136,22 @@ class GenerationPipeline:
                 "context"
             )
 
-    async def _answer(
-        self, call: GenerateCall, account: Account, sink: ResponseSink
-    ) -> tuple[str, tuple[Passage, ...]]:
+    async def _answer(self, call: GenerateCall, account: Account, sink: ResponseSink) -> tuple[Passage, ...]:
         estimate = size_of(call) // BYTES_PER_TOKEN
-        async with self._admission.enter(tokens=estimate, priority=call.priority, tenant=call.tenant) as permit:
-            account.queue = asyncio.get_running_loop().time() - call.arrived
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        async with AsyncExitStack() as place:
+            entering = self._admission.enter(tokens=estimate, priority=call.priority, tenant=call.tenant)
+            try:
+                permit = await place.enter_async_context(entering)
+            finally:
+                account.queue = loop.time() - asked
+            account.enter(Stage.RESOLVE, loop.time())
             resolution = self._resolve(call, account)
-            text, passages = await self._answering.answer(call, resolution, permit, account, sink)
-        account.format_valid = await format_valid(call, resolution.route, resolution.variant, text)
-        return text, passages
+            passages = await self._answering.answer(call, resolution, permit, account, sink)
+            account.enter(Stage.RECEIPT, loop.time())
+        account.format_valid = await format_valid(call, resolution.route, resolution.variant, account.told())
+        return passages
 
     def _resolve(self, call: GenerateCall, account: Account) -> Resolution:
         found = self._routes.resolve(call.route, call.unit_id, request_id=call.request_id, forced=call.forced_variant)
@@ -150,7 +173,7 @@ class GenerationPipeline:
     def _receipt(self, account: Account, code: str) -> Receipt:
         price = self._prices.get(account.variant.backend) if account.variant is not None else None
         receipt = account.close(code=code, now=asyncio.get_running_loop().time(), price=price)
-        self._sink.record(receipt, account.token_gaps)
+        self._sink.record(receipt, account.token_gaps, account.stages)
         return receipt
 
 

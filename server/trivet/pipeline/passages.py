@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from trivet.errors import RetrievalTimeout, RetrievalUnavailable
 from trivet.metering.metrics import Metrics
 from trivet.ports import Retriever
-from trivet.types.passage import SearchQuery, SearchResult
+from trivet.types.metadata.where import Where
+from trivet.types.passage import Expansion, Passage, SearchQuery, SearchResult
 from trivet.types.variant import RetrievalSettings
 
 QUERY_CUT = "query_cut"  # in `degraded`: the text was longer than what is searched with
 
 
 def query_of(
-    settings: RetrievalSettings, text: str, tenant: str, *, top_k: int | None = None, tags: Sequence[str] = ()
+    settings: RetrievalSettings,
+    text: str,
+    tenant: str,
+    *,
+    top_k: int | None = None,
+    tags: Sequence[str] = (),
+    expansion: Expansion | None = None,
+    where: Where | None = None,
 ) -> SearchQuery:
-    """The search of a variant; `top_k` and `tags` are the request's own, and its tags add to the variant's."""
+    """The search of a variant; the others are the request's own, its tags and conditions beside the variant's."""
     return SearchQuery(
         index=settings.index,
         text=text,
@@ -29,6 +37,8 @@ def query_of(
         max_per_document=settings.max_per_document,
         rerank=settings.rerank,
         collapse=settings.collapse,
+        expansion=settings.expansion if expansion is None else expansion,
+        where=tuple(one for one in (settings.where, where) if one is not None),
     )
 
 
@@ -52,7 +62,7 @@ class BoundedRetriever:
             async with asyncio.timeout(bound):
                 result = await self._retriever.search(replace(query, deadline=started + bound))
             outcome = "ok" if result.passages else "empty"
-            return result
+            return replace(result, passages=with_surroundings(result.passages, result.around))
         except TimeoutError as error:
             outcome = "timeout"
             raise RetrievalTimeout(f"retrieval took longer than {bound * 1000:.0f} ms") from error
@@ -61,3 +71,15 @@ class BoundedRetriever:
             raise
         finally:
             self._metrics.retrieval.labels(query.index, outcome).observe(loop.time() - started)
+
+
+def with_surroundings(found: Sequence[Passage], around: Mapping[str, Sequence[Passage]]) -> tuple[Passage, ...]:
+    """What was found, then what stands around it: the nearest of each first, so that a budget that ends leaves out
+    those that are farthest. Nothing twice."""
+    passages = {one.id: one for one in found}
+    for distance in range(max((len(near) for near in around.values()), default=0)):
+        for one in found:
+            near = around.get(one.id, ())
+            if distance < len(near):
+                passages.setdefault(near[distance].id, near[distance])
+    return tuple(passages.values())

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from trivet.types.generation import CallDelta, TokenLogprob
 from trivet.types.receipt import Receipt
 
 
 class ResponseSink(Protocol):
-    """Told about one request's answer, piece by piece."""
+    """Told about one request's answers, piece by piece. `choice`: of which of them a piece is, 0 for the first."""
 
-    async def delta(self, text: str) -> None:
+    async def delta(self, text: str, choice: int) -> None:
         """Some more text. Returns when the reader can take more; raises SlowReader if that takes too long."""
         ...
 
-    async def reasoning(self, text: str) -> None:
+    async def reasoning(self, text: str, choice: int) -> None:
         """Some more of what the model thinks, apart from its text; the same as `delta` otherwise."""
+        ...
+
+    async def tool_calls(self, deltas: Sequence[CallDelta], choice: int) -> None:
+        """Some more of the calls that the model asks for; all of them come here, as they are written."""
+        ...
+
+    async def logprobs(self, tokens: Sequence[TokenLogprob], choice: int) -> None:
+        """Of the tokens of what comes next, where they were asked for."""
         ...
 
     def closed(self, receipt: Receipt) -> None:

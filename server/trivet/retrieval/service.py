@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from trivet.errors import FailedPrecondition, InvalidRequest, NotFound, Overloaded, RetrievalUnavailable
+from trivet.errors import FailedPrecondition, InvalidRequest, NotFound, Overloaded, RetrievalUnavailable, TrivetError
 from trivet.excerpt import quote
 from trivet.retrieval.index.build import build
 from trivet.retrieval.index.index import DocumentIndex
 from trivet.retrieval.index.opener import IndexOpener
 from trivet.retrieval.settings import IndexSettings
 from trivet.retrieval.snapshot.resources import IndexResources
-from trivet.stores.document_log import DOCUMENT_LOG_SCHEMA
+from trivet.stores.coordination import PATIENCE
+from trivet.stores.document_log import DOCUMENT_LOG_SCHEMA, add_fields
 from trivet.stores.document_usage import count_usage
+from trivet.stores.log_entry import LogEntry
 from trivet.stores.records import DocumentKey
 from trivet.stores.snapshot_catalogue import SNAPSHOT_CATALOGUE_SCHEMA
 from trivet.stores.sqlite import Database
 from trivet.types.corpus import CorpusReport
-from trivet.types.passage import Acknowledgement, BuildProgress, Document, IndexStatus, SearchQuery, SearchResult
+from trivet.types.passage import (
+    Acknowledgement,
+    BuildProgress,
+    Document,
+    DocumentSummary,
+    IndexStatus,
+    SearchExplanation,
+    SearchQuery,
+    SearchResult,
+)
+
+_log = logging.getLogger(__name__)
 
 MAX_TOP_K = 100
 MAX_TAGS = 24  # of a request and its variant; the engine takes four times as long for twice as many
 MAX_TAG_CHARACTERS = 256
 RETRY_AFTER = 1.0  # seconds
-DOCUMENTS_VERSION = 2
+DOCUMENTS_VERSION = 3
 
 
 def open_database(path: Path) -> Database:
     """The file of the document log and the snapshots' catalogue; raises FailedPrecondition for another version's."""
     schema = (*DOCUMENT_LOG_SCHEMA, *SNAPSHOT_CATALOGUE_SCHEMA)
-    return Database.open(path, DOCUMENTS_VERSION, schema, {1: count_usage})
+    return Database.open(path, DOCUMENTS_VERSION, schema, {1: count_usage, 2: add_fields})
 
 
 class IndexService:
@@ -43,6 +59,7 @@ class IndexService:
         self._settings = dict(indexes)
         self._opened: dict[str, DocumentIndex] = {}
         self._building: set[str] = set()
+        self._schedules: list[asyncio.Task[None]] = []
 
     async def start(self, *, replace_unusable: str = "") -> None:
         """Open all indexes; when this returns, everything that was ever acknowledged is found.
@@ -54,9 +71,14 @@ class IndexService:
             opener = IndexOpener(settings, self._stores)
             index = self._opened[name] = await opener.open(replace_unusable=name == replace_unusable)
             await index.start()
+            if settings.source is not None and settings.source.every:
+                self._schedules.append(asyncio.create_task(self._sync_regularly(name, settings.source.every)))
 
     async def close(self) -> None:
         """Let writes finish whose callers have gone."""
+        for schedule in self._schedules:
+            schedule.cancel()
+        await asyncio.gather(*self._schedules, return_exceptions=True)
         for index in self._opened.values():
             await index.close()
 
@@ -65,16 +87,29 @@ class IndexService:
         """By name."""
         return self._opened
 
+    async def explain(self, query: SearchQuery) -> SearchExplanation:
+        """How a search comes about; raises what the search raises, and InvalidRequest for an empty question."""
+        _check(query)
+        if not query.asked.strip():
+            raise InvalidRequest({"text": "is empty"})
+        return await self._index(query.index).explain(query)
+
+    async def documents(self, index: str) -> AsyncIterator[Sequence[DocumentSummary]]:
+        """Every document that is not deleted, some at a time; raises NotFound, RetrievalUnavailable."""
+        opened = self._index(index)
+        live = opened.live
+        digests = await live.store.text_digests(live.collection)
+        seq = 0
+        while entries := await self._stores.log.after(opened.settings.name, seq):
+            seq = entries[-1].seq
+            yield [summary_of(entry, digests.get(entry.key, ())) for entry in entries if not entry.deleted]
+
     async def search(self, query: SearchQuery) -> SearchResult:
         """Hybrid search among shared documents and the tenant's own; waits for the tenant's turns.
 
         Raises NotFound for an unknown index, InvalidRequest, and RetrievalUnavailable when the engine is down or slow.
         """
-        if not 1 <= query.top_k <= MAX_TOP_K:
-            raise InvalidRequest({"top_k": f"expected 1 to {MAX_TOP_K}, got {query.top_k}"})
-        if len(query.tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARACTERS for tag in query.tags):
-            told = f"expected at most {MAX_TAGS} tags of at most {MAX_TAG_CHARACTERS} characters"
-            raise InvalidRequest({"filter": f"{told}, got {len(query.tags)}"})
+        _check(query)
         index = self._index(query.index)
         if not query.asked.strip():
             return SearchResult((), index.snapshot)
@@ -126,7 +161,10 @@ class IndexService:
             raise FailedPrecondition(f"index {index!r} is being built already")
         self._building.add(index)
         try:
-            async with aclosing(build(found, self._stores.log, rebuild=rebuild, strict=strict)) as events:
+            async with (
+                self._stores.coordination.work(index, "a build", patience=PATIENCE),
+                aclosing(build(found, self._stores.log, rebuild=rebuild, strict=strict)) as events,
+            ):
                 async for event in events:
                     yield event
         finally:
@@ -141,6 +179,19 @@ class IndexService:
         found = self._index(index)
         await found.rollback(snapshot, reason)
         return await found.status()
+
+    async def _sync_regularly(self, name: str, every: float) -> None:
+        """Build an index from its source again and again; what fails is told and tried again the next time."""
+        while True:
+            await asyncio.sleep(every)
+            try:
+                async for event in self.build(name):
+                    if isinstance(event, CorpusReport) and event.skipped:
+                        _log.warning("index %s: %d files of its source were skipped", name, event.skipped)
+            except TrivetError as error:
+                _log.warning("index %s: its scheduled sync failed: %s", name, error)
+            except Exception:
+                _log.exception("index %s: its scheduled sync failed", name)
 
     def _make_room(self, tenant: str) -> None:
         """Let one more document wait, if need be at the cost of who has the most waiting; raises Overloaded."""
@@ -157,3 +208,28 @@ class IndexService:
         if name not in self._opened:
             raise RetrievalUnavailable(f"index {name!r} is being opened")
         return self._opened[name]
+
+
+def _check(query: SearchQuery) -> None:
+    """Raises InvalidRequest for what is out of bounds."""
+    if not 1 <= query.top_k <= MAX_TOP_K:
+        raise InvalidRequest({"top_k": f"expected 1 to {MAX_TOP_K}, got {query.top_k}"})
+    if len(query.tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARACTERS for tag in query.tags):
+        told = f"expected at most {MAX_TAGS} tags of at most {MAX_TAG_CHARACTERS} characters"
+        raise InvalidRequest({"filter": f"{told}, got {len(query.tags)}"})
+
+
+def summary_of(entry: LogEntry, digests: Sequence[str]) -> DocumentSummary:
+    """What is told of a document; `digests` of its passages' texts."""
+    content = hashlib.blake2b(" ".join(digests).encode(), digest_size=8).hexdigest() if digests else ""
+    return DocumentSummary(
+        entry.document_id,
+        entry.tenant,
+        entry.revision,
+        entry.title,
+        entry.source,
+        entry.time,
+        entry.valid_until,
+        len(digests),
+        content,
+    )

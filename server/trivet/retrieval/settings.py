@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from trivet.types.metadata.fields import FieldType, FieldTypes
 from trivet.types.text.path_pattern import PathPattern
 
 DEFAULT_DOCUMENT_BYTES = 4 << 20
 _CHUNKING = 3  # grows when the same settings would give other passages than before
-_TERMS = 2  # grows when the same passage would give other terms than before
+_TERMS = 3  # grows when the same passage would give other terms than before
 _WAY = ("chunk_tokens", "pack", "language")
 
 
@@ -37,6 +38,19 @@ class EmbeddingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecencySettings:
+    """A third list that is fused with the two of a search: what was found, the newest first.
+
+    `field`: of dates. A document's part in the list is halved with each `half_life` of its age, in seconds. `weight`:
+    of the list, as the two others have theirs.
+    """
+
+    field: str
+    half_life: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class CorpusSelection:
     """Which files of a corpus folder are documents' files.
 
@@ -52,6 +66,28 @@ class CorpusSelection:
 
 
 @dataclass(frozen=True, slots=True)
+class CorpusSource:
+    """Where a corpus comes from that lies elsewhere: its folder is a mirror then.
+
+    `url`: `s3://bucket/prefix` and what else fsspec knows, a sitemap's `https://` address, or
+    `git+https://host/repository@revision#folder`. `allow`: URLs that a site's pages begin with; empty for the sitemap's
+    host. `every`: seconds between two syncs; 0 for none but those that are asked for. `max_bytes`: of all files
+    together.
+    `timeout`: of a sync, in seconds. `allow_private`: addresses that are not of the public internet, too.
+    `endpoint_url`, `region`: of an S3 service.
+    """
+
+    url: str
+    allow: tuple[str, ...] = ()
+    every: float = 0.0
+    max_bytes: int = 10 << 30
+    timeout: float = 3600.0
+    allow_private: bool = False
+    endpoint_url: str | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSettings:
     """How one index is made and searched.
 
@@ -62,7 +98,11 @@ class IndexSettings:
     `retain`: how many snapshots that are not live any more are kept for a rollback. `rebuild_after`: with so many
     points written since the live snapshot was optimised, the index is built anew; 0 for never. `questions`: a file of
     lines {"question", "document"} that a new snapshot is checked with before it becomes live. `encoding`: of text,
-    Markdown and HTML files that are no UTF-8 and do not say what they are; None to guess it.
+    Markdown and HTML files that are no UTF-8 and do not say what they are; None to guess it. `source`: what the corpus
+    folder mirrors; None if it is the user's own. `overlap`: where a section is cut, so many tokens at most of the
+    passage before are repeated. `headings`: a passage is embedded, and found, with its document's title and the
+    headings above it. `fields`: of documents, by name, that searches may filter by. `recency`: whether newer documents
+    come first.
     """
 
     name: str
@@ -79,6 +119,11 @@ class IndexSettings:
     questions: Path | None = None
     selection: CorpusSelection = CorpusSelection()
     encoding: str | None = None
+    source: CorpusSource | None = None
+    overlap: int = 0
+    headings: bool = True
+    fields: FieldTypes = field(default_factory=dict, hash=False)
+    recency: RecencySettings | None = None
 
     def way(self) -> dict[str, Any]:
         """The way of chunking and embedding: what makes a snapshot. What only matters to a search is not in it."""
@@ -86,15 +131,21 @@ class IndexSettings:
             "chunking": _CHUNKING,
             "terms": _TERMS,
             **{name: getattr(self, name) for name in _WAY},
+            # Absent where they are what they were before there was a choice: snapshots keep their names.
+            **({"overlap": self.overlap} if self.overlap else {}),
+            **({} if self.headings else {"headings": False}),
             "model": None if self.embedding.model is None else str(self.embedding.model),
             "precision": self.embedding.precision.value,
+            **({"fields": {name: type_.value for name, type_ in sorted(self.fields.items())}} if self.fields else {}),
         }
 
     def in_way(self, way: Mapping[str, Any]) -> IndexSettings:
         """These settings, but chunking and embedding in that way."""
         model = None if way["model"] is None else Path(way["model"])
         changes = {name: way[name] for name in _WAY if name in way}
-        return replace(self, **changes, embedding=EmbeddingSettings(model, Precision(way["precision"])))
+        changes |= {"overlap": way.get("overlap", 0), "headings": way.get("headings", True)}
+        fields = {name: FieldType(type_) for name, type_ in way.get("fields", {}).items()}
+        return replace(self, **changes, fields=fields, embedding=EmbeddingSettings(model, Precision(way["precision"])))
 
 
 def with_present_terms(way: Mapping[str, Any]) -> dict[str, Any]:

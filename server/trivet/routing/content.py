@@ -8,15 +8,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from trivet.types.variant import Route
+from trivet.types.variant import Route, without_defaults
 
 # From digests by route to revisions by route, as the state store's `announce`.
 Announce = Callable[[Mapping[str, str]], Awaitable[Mapping[str, int]]]
 
 
 def content_digest(route: Route) -> str:
-    """SHA-256 in hexadecimal over all of a route as the file declares it, but for its revision."""
-    data = json.dumps(asdict(replace(route, revision=0)), sort_keys=True, default=_plain)
+    """SHA-256 in hexadecimal over what matters to a route's answers, as the file declares it; not its revision."""
+    content = asdict(replace(route, revision=0, kept_share=0.0))
+    del content["stream"]  # how answers are cut into messages is not what they are
+    for variant in content["variants"].values():
+        without_defaults(variant)
+    data = json.dumps(content, sort_keys=True, default=_plain)
     return hashlib.sha256(data.encode()).hexdigest()
 
 

@@ -9,16 +9,19 @@ from typing import Any
 
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
+from trivet.errors import NotFound
 from trivet.excerpt import quote
+from trivet.interactions.archive import InteractionArchive
 from trivet.pipeline.routes.readiness import Readiness
 from trivet.pipeline.routes.route_update import RouteChange
-from trivet.ports import IndexAdministration
+from trivet.ports import FleetAdministration, IndexAdministration
 from trivet.rollouts.ports.operations import RolloutControl
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin_wire import (
     adapter_to_proto,
     adapter_users,
     build_event_to_proto,
+    engine_node_to_proto,
     index_to_proto,
     ref_of,
     route_to_proto,
@@ -26,6 +29,8 @@ from trivet.rpc.admin_wire import (
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.call import Context, rpc_call
 from trivet.rpc.document_changes import delete_documents
+from trivet.rpc.interactions import InteractionCalls
+from trivet.rpc.request.explained import documents_to_proto, explained_query, explanation_to_proto
 from trivet.rpc.rollouts import RolloutCalls, RolloutWatches
 from trivet.rpc.uploads import UnfinishedUploads, UploadStream
 from trivet.types.passage import IndexStatus
@@ -34,7 +39,7 @@ changes = logging.getLogger(f"{__name__}.changes")
 """Who changed what."""
 
 
-class AdminServicer(RolloutCalls, admin_pb2_grpc.AdminServicer):
+class AdminServicer(RolloutCalls, InteractionCalls, admin_pb2_grpc.AdminServicer):
     """Implements `trivet.api.v1.Admin`."""
 
     def __init__(
@@ -49,15 +54,20 @@ class AdminServicer(RolloutCalls, admin_pb2_grpc.AdminServicer):
         uploads: UnfinishedUploads,
         rollouts: RolloutControl,
         watches: RolloutWatches,
+        interactions: InteractionArchive,
         slow_reader_timeout: float,
+        fleets: FleetAdministration | None = None,
     ) -> None:
-        super().__init__(rollouts, keys, watches, slow_reader_timeout)
+        """`fleets`: None where no backend has engine nodes."""
+        RolloutCalls.__init__(self, rollouts, keys, watches, slow_reader_timeout)
+        InteractionCalls.__init__(self, interactions, keys, slow_reader_timeout)
         self._routes = routes
         self._adapters = adapters
         self._indexes = indexes
         self._readiness = readiness
         self._reload = reload
         self._uploads = uploads
+        self._fleets = fleets
 
     async def ListRoutes(self, request: admin_pb2.ListRoutesRequest, context: Context) -> Any:
         """Every route, its variants, their weights, and whether each is warm."""
@@ -78,8 +88,9 @@ class AdminServicer(RolloutCalls, admin_pb2_grpc.AdminServicer):
         """Every adapter that is known, wanted or loaded."""
         async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
-            users = adapter_users(self._routes.routes)
-            adapters = [adapter_to_proto(status, users) for status in await self._adapters.list()]
+            statuses = await self._adapters.list()
+            users = adapter_users(self._routes.routes, [status.ref for status in statuses if status.on_demand])
+            adapters = [adapter_to_proto(status, users) for status in statuses]
             return admin_pb2.ListAdaptersResponse(adapters=adapters)
 
     async def LoadAdapter(self, request: admin_pb2.LoadAdapterRequest, context: Context) -> Any:
@@ -97,6 +108,23 @@ class AdminServicer(RolloutCalls, admin_pb2_grpc.AdminServicer):
             status = await self._adapters.unload(ref_of(request.name))
             changes.info("%s unloaded adapter %s", caller, request.name)
             return admin_pb2.UnloadAdapterResponse(adapter=adapter_to_proto(status, adapter_users(self._routes.routes)))
+
+    async def ListEngineNodes(self, request: admin_pb2.ListEngineNodesRequest, context: Context) -> Any:
+        """Every node of every fleet."""
+        async with rpc_call(context, request) as call:
+            call.require_operator(self._keys)
+            nodes = [] if self._fleets is None else self._fleets.nodes()
+            return admin_pb2.ListEngineNodesResponse(nodes=[engine_node_to_proto(node) for node in nodes])
+
+    async def DrainEngineNode(self, request: admin_pb2.DrainEngineNodeRequest, context: Context) -> Any:
+        """The node tells all its gateways."""
+        async with rpc_call(context, request) as call:
+            caller = call.require_operator(self._keys)
+            if self._fleets is None:
+                raise NotFound("no backend of this gateway has engine nodes")
+            running = await self._fleets.drain(request.address, request.draining)
+            changes.info("%s %s node %s", caller, "drains" if request.draining else "undrains", quote(request.address))
+            return admin_pb2.DrainEngineNodeResponse(running=running)
 
     async def UpsertDocuments(
         self, requests: AsyncIterator[admin_pb2.UpsertDocumentsRequest], context: Context
@@ -142,6 +170,19 @@ class AdminServicer(RolloutCalls, admin_pb2_grpc.AdminServicer):
 
     def _index(self, status: IndexStatus) -> admin_pb2.Index:
         return index_to_proto(status, self._routes.routes)
+
+    async def ExplainSearch(self, request: admin_pb2.ExplainSearchRequest, context: Context) -> Any:
+        """How a search comes about."""
+        async with rpc_call(context, request) as call:
+            call.require_operator(self._keys)
+            return explanation_to_proto(await self._indexes.explain(explained_query(request)))
+
+    async def ListDocuments(self, request: admin_pb2.ListDocumentsRequest, context: Context) -> None:
+        """Every document of an index."""
+        async with rpc_call(context, request) as call:
+            call.require_operator(self._keys)
+            async for documents in self._indexes.documents(request.index):
+                await context.write(documents_to_proto(documents))
 
     async def RollbackIndex(self, request: admin_pb2.RollbackIndexRequest, context: Context) -> Any:
         """Return to a retained snapshot: its chunking, embedding model and settings, with today's documents."""

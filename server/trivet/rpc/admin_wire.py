@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -11,8 +12,10 @@ from trivet.api.v1 import admin_pb2
 from trivet.errors import DocumentRejected, InvalidRequest
 from trivet.excerpt import quote
 from trivet.retrieval.documents.documents import FORMATS
+from trivet.rpc.request.fields import plain, struct_of
 from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier
 from trivet.types.corpus import CorpusReport
+from trivet.types.generation import EngineNodeStatus
 from trivet.types.passage import Acknowledgement, BuildProgress, Document, DocumentFormat, IndexStatus
 from trivet.types.variant import Route, Variant, VersionRef
 
@@ -35,6 +38,16 @@ _FORMATS = {
     admin_pb2.DOCUMENT_FORMAT_HTML: DocumentFormat.HTML,
     admin_pb2.DOCUMENT_FORMAT_PDF: DocumentFormat.PDF,
     admin_pb2.DOCUMENT_FORMAT_JSON_LINES: DocumentFormat.JSON_LINES,
+    admin_pb2.DOCUMENT_FORMAT_DOCX: DocumentFormat.DOCX,
+    admin_pb2.DOCUMENT_FORMAT_PPTX: DocumentFormat.PPTX,
+    admin_pb2.DOCUMENT_FORMAT_XLSX: DocumentFormat.XLSX,
+    admin_pb2.DOCUMENT_FORMAT_ODF: DocumentFormat.ODF,
+    admin_pb2.DOCUMENT_FORMAT_EPUB: DocumentFormat.EPUB,
+    admin_pb2.DOCUMENT_FORMAT_MAIL: DocumentFormat.MAIL,
+    admin_pb2.DOCUMENT_FORMAT_CSV: DocumentFormat.CSV,
+    admin_pb2.DOCUMENT_FORMAT_RST: DocumentFormat.RST,
+    admin_pb2.DOCUMENT_FORMAT_NOTEBOOK: DocumentFormat.NOTEBOOK,
+    admin_pb2.DOCUMENT_FORMAT_CODE: DocumentFormat.CODE,
 }
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # 0001-01-01 and 9999-12-31, as Timestamp has it
 _FORMAT_NUMBERS = {format_: number for number, format_ in _FORMATS.items()}
@@ -63,6 +76,7 @@ def document_from_proto(document: admin_pb2.Document, tenant: str) -> Document:
         tenant=tenant,
         valid_from=_seconds(document, "valid_from"),
         valid_until=_seconds(document, "valid_until"),
+        fields=_fields(document),
     )
 
 
@@ -77,12 +91,22 @@ def document_to_proto(document: Document) -> admin_pb2.Document:
         tags=document.tags,
         tenant=document.tenant,
     )
+    if document.fields:
+        proto.fields.CopyFrom(struct_of(document.fields))
     for field in ("valid_from", "valid_until"):
         bound: float | None = getattr(document, field)
         if bound is not None:
             seconds, rest = divmod(round(bound * 1_000_000), 1_000_000)
             getattr(proto, field).CopyFrom(Timestamp(seconds=seconds, nanos=rest * 1000))
     return proto
+
+
+def _fields(document: admin_pb2.Document) -> dict[str, Any]:
+    """Fields as JSON has them. Raises DocumentRejected for a number that JSON does not have."""
+    try:
+        return plain(document.fields)
+    except ValueError as error:
+        raise DocumentRejected(f"document {quote(document.id)}: fields: {error}") from None
 
 
 def _seconds(document: admin_pb2.Document, field: str) -> float | None:
@@ -112,17 +136,26 @@ def _variant_to_proto(variant: Variant) -> admin_pb2.Variant:
         backend=variant.backend,
         prompt=str(variant.prompt),
         index="" if variant.retrieval is None else variant.retrieval.index,
-        adapter="" if variant.adapter is None else str(variant.adapter),
+        adapter=variant.adapter_text,
         output_format="text" if variant.json_schema is None else "json",
     )
 
 
-def adapter_users(routes: Mapping[str, Route]) -> dict[VersionRef, list[str]]:
-    """For each adapter the routes with a variant that uses it."""
+def adapter_users(routes: Mapping[str, Route], on_demand: Iterable[VersionRef] = ()) -> dict[VersionRef, list[str]]:
+    """For each adapter the routes with a variant that uses it, or lets the tenant of one of `on_demand` choose it."""
     users: dict[VersionRef, list[str]] = {}
     for name, route in routes.items():
         for ref in {variant.adapter for variant in route.variants.values() if variant.adapter is not None}:
             users.setdefault(ref, []).append(name)
+    choices = [
+        (name, variant.adapter_choice)
+        for name, route in routes.items()
+        for variant in route.variants.values()
+        if variant.adapter_choice is not None
+    ]
+    for ref in on_demand:
+        found = [name for name, choice in choices if choice.may_name(ref)]
+        users.setdefault(ref, []).extend(name for name in dict.fromkeys(found) if name not in users.get(ref, ()))
     return users
 
 
@@ -138,6 +171,7 @@ def adapter_to_proto(status: AdapterStatus, users: Mapping[VersionRef, Sequence[
         rank=status.rank,
         digest=status.digest,
         requested=status.requested,
+        on_demand=status.on_demand,
         fetched_bytes=status.fetch.done if status.fetch else 0,
         fetch_bytes=status.fetch.total if status.fetch else 0,
     )
@@ -162,6 +196,7 @@ def index_to_proto(status: IndexStatus, routes: Mapping[str, Route]) -> admin_pb
         build_due=status.build_due,
         unoptimised_writes=status.unoptimised,
         retained_lag=status.lag,
+        notes=status.notes,
     )
 
 
@@ -202,4 +237,23 @@ def acknowledgement_to_proto(done: Acknowledgement) -> admin_pb2.UpsertDocuments
     """A document that is durable and found."""
     return admin_pb2.UpsertDocumentsResponse(
         id=done.id, revision=done.revision, unchanged=done.unchanged, passages=done.passages
+    )
+
+
+def engine_node_to_proto(node: EngineNodeStatus) -> admin_pb2.EngineNode:
+    """One node of a fleet."""
+    return admin_pb2.EngineNode(
+        backend=node.backend,
+        address=node.address,
+        name=node.name,
+        state=node.state,
+        problem=node.problem,
+        in_flight=node.in_flight,
+        running=node.running,
+        waiting=node.waiting,
+        adapters=node.adapters,
+        adapter_places=node.adapter_places,
+        kv_use=node.kv_use,
+        engine_version=node.engine_version,
+        trivet_version=node.trivet_version,
     )

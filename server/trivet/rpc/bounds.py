@@ -17,6 +17,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from trivet.errors import Problems
 from trivet.excerpt import shortened
+from trivet.types.metadata.where import MAX_BYTES
 
 _PACKAGE = "trivet.api.v1"
 _OPAQUE = {Struct.DESCRIPTOR.full_name}  # bounded as a whole, not looked into
@@ -41,6 +42,7 @@ REQUEST_ID = Bound(128)
 UNIT = Bound(256)
 TAGS = Bound(128, items=32)
 FILTER = Bound(128, items=16)  # the engine takes four times as long for twice as many
+WHERE = Bound(MAX_BYTES)
 REASON = Bound(1024)
 
 BOUNDS: Mapping[str, Bound] = {
@@ -57,6 +59,7 @@ BOUNDS: Mapping[str, Bound] = {
     "ToolCall.name": NAME,
     "ToolCall.arguments": Bound(16_384),
     "RetrievalOptions.filter": FILTER,
+    "RetrievalOptions.where": WHERE,
     "GenerateRequest.route": NAME,
     "GenerateRequest.messages": Bound(items=256),
     "GenerateRequest.variables": Bound(65_536, items=64, key=128),
@@ -65,12 +68,16 @@ BOUNDS: Mapping[str, Bound] = {
     "GenerateRequest.stop": Bound(256, items=16),
     "GenerateRequest.labels": Bound(256, items=8, key=256),
     "GenerateRequest.tools": Bound(items=64),
+    "GenerateRequest.tool_name": NAME,
+    "GenerateRequest.adapter": NAME,
     "GenerateRequest.template_variables": Bound(4096),
+    "GenerateRequest.prompt": Bound(),
     "RetrieveRequest.route": NAME,
     "RetrieveRequest.text": Bound(8192),
     "RetrieveRequest.unit_id": UNIT,
     "RetrieveRequest.filter": FILTER,
     "RetrieveRequest.index": NAME,
+    "RetrieveRequest.where": WHERE,
     "SubmitFeedbackRequest.request_id": REQUEST_ID,
     "SubmitFeedbackRequest.comment": Bound(4096),
     "SubmitFeedbackRequest.label": NAME,
@@ -84,6 +91,7 @@ BOUNDS: Mapping[str, Bound] = {
     "Document.source": Bound(4096),
     "Document.tags": Bound(128, items=64),
     "Document.tenant": NAME,
+    "Document.fields": Bound(16_384),
     "UpsertDocumentsRequest.index": NAME,
     "UpsertDocumentsRequest.content": Bound(),
     "DeleteDocumentsRequest.index": NAME,
@@ -93,6 +101,12 @@ BOUNDS: Mapping[str, Bound] = {
     "RollbackIndexRequest.index": NAME,
     "RollbackIndexRequest.snapshot": NAME,
     "RollbackIndexRequest.reason": REASON,
+    "ExplainSearchRequest.index": NAME,
+    "ExplainSearchRequest.text": Bound(8192),
+    "ExplainSearchRequest.tenant": NAME,
+    "ExplainSearchRequest.filter": FILTER,
+    "ExplainSearchRequest.where": WHERE,
+    "ListDocumentsRequest.index": NAME,
     "GetRolloutRequest.route": NAME,
     "ListRolloutsRequest.route": NAME,
     "ListRolloutTransitionsRequest.route": NAME,
@@ -101,6 +115,11 @@ BOUNDS: Mapping[str, Bound] = {
     "RolloutChange.reason": REASON,
     "RolloutChange.actor": NAME,
     "WatchRolloutRequest.route": NAME,
+    "DrainEngineNodeRequest.address": Bound(255),
+    "InteractionFilter.routes": Bound(128, items=64),
+    "InteractionFilter.variants": Bound(128, items=64),
+    "EraseInteractionsRequest.unit_ids": Bound(256, items=1000),
+    "EraseInteractionsRequest.request_ids": Bound(128, items=1000),
 }
 
 METADATA: Mapping[str, int] = {

@@ -98,3 +98,57 @@ async def write_bounded(context: Context, message: Message, timeout: float) -> N
             await context.write(message)
     except TimeoutError as error:
         raise SlowReader(f"the client did not read its stream for {timeout:g} s") from error
+
+
+class BoundedWrites:
+    """`write_bounded` for all streams of a service, with one timer where each message would set one and take it back.
+
+    All calls come from one event loop.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._under_way: dict[int, _Write] = {}  # the oldest first
+        self._timer: asyncio.TimerHandle | None = None
+        self._number = 0
+
+    async def write(self, context: Context, message: Message) -> None:
+        """Write one message of a stream; SlowReader after the time-out."""
+        loop = asyncio.get_running_loop()
+        number = self._number = self._number + 1
+        one = self._under_way[number] = _Write(asyncio.current_task(), loop.time() + self._timeout)
+        if self._timer is None:
+            self._timer = loop.call_at(one.due, self._look)
+        try:
+            await context.write(message)
+        except asyncio.CancelledError:
+            # As in asyncio.timeout: whoever else cancels this task is obeyed.
+            if one.late and one.task.uncancel() <= one.cancelling:
+                raise SlowReader(f"the client did not read its stream for {self._timeout:g} s") from None
+            raise
+        finally:
+            del self._under_way[number]
+
+    def _look(self) -> None:
+        """End those that are late, and come again when the next one would be."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        for one in self._under_way.values():
+            if one.due > loop.time():
+                self._timer = loop.call_at(one.due, self._look)
+                return
+            if not one.late:
+                one.late = True
+                one.task.cancel()
+
+
+class _Write:
+    """One under way. `cancelling`: how often its task had been cancelled before."""
+
+    __slots__ = ("cancelling", "due", "late", "task")
+
+    def __init__(self, task: Any, due: float) -> None:
+        self.task = task
+        self.due = due
+        self.late = False
+        self.cancelling = task.cancelling()

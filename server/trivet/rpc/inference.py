@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc
@@ -11,9 +12,18 @@ from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.search import SearchPipeline
-from trivet.rpc.call import Call, Context, rpc_call, write_bounded
+from trivet.pipeline.stream import as_a_whole
+from trivet.rpc.call import BoundedWrites, Call, Context, rpc_call
 from trivet.rpc.intake import RequestIntake
-from trivet.rpc.wire import answer_to_proto, feedback_of, receipt_to_proto, search_to_proto
+from trivet.rpc.wire import (
+    answer_to_proto,
+    call_delta_to_proto,
+    feedback_of,
+    logprob_to_proto,
+    receipt_to_proto,
+    search_to_proto,
+)
+from trivet.types.generation import CallDelta, TokenLogprob
 from trivet.types.receipt import Receipt
 
 
@@ -23,11 +33,17 @@ class UnarySink:
     def __init__(self, call: Call) -> None:
         self._call = call
 
-    async def delta(self, text: str) -> None:
+    async def delta(self, text: str, choice: int) -> None:
         """The text is kept by the pipeline."""
 
-    async def reasoning(self, text: str) -> None:
+    async def reasoning(self, text: str, choice: int) -> None:
         """It is kept by the pipeline too."""
+
+    async def tool_calls(self, deltas: Sequence[CallDelta], choice: int) -> None:
+        """So are they."""
+
+    async def logprobs(self, tokens: Sequence[TokenLogprob], choice: int) -> None:
+        """These too."""
 
     def closed(self, receipt: Receipt) -> None:
         """Keep the receipt for the trailers, and for the status of a failed call."""
@@ -37,22 +53,33 @@ class UnarySink:
 class StreamSink(UnarySink):
     """Writes each piece to the client as it comes, and gives up on one that does not read."""
 
-    def __init__(self, call: Call, context: Context, timeout: float) -> None:
+    def __init__(self, call: Call, context: Context, writes: BoundedWrites) -> None:
         super().__init__(call)
         self._context = context
-        self._timeout = timeout
+        self._writes = writes
 
-    async def delta(self, text: str) -> None:
+    async def delta(self, text: str, choice: int) -> None:
         """Returns when the transport took it: HTTP/2 flow control holds back a slow client's stream."""
-        await self.write(inference_pb2.GenerateStreamResponse(delta=inference_pb2.Delta(text=text)))
+        await self._write(inference_pb2.Delta(text=text, choice=choice))
 
-    async def reasoning(self, text: str) -> None:
+    async def reasoning(self, text: str, choice: int) -> None:
         """The same for what the model thinks."""
-        await self.write(inference_pb2.GenerateStreamResponse(delta=inference_pb2.Delta(reasoning=text)))
+        await self._write(inference_pb2.Delta(reasoning=text, choice=choice))
+
+    async def tool_calls(self, deltas: Sequence[CallDelta], choice: int) -> None:
+        """And for what it asks to have called."""
+        await self._write(inference_pb2.Delta(tool_calls=[call_delta_to_proto(one) for one in deltas], choice=choice))
+
+    async def logprobs(self, tokens: Sequence[TokenLogprob], choice: int) -> None:
+        """And for its tokens' log probabilities."""
+        await self._write(inference_pb2.Delta(logprobs=[logprob_to_proto(one) for one in tokens], choice=choice))
+
+    async def _write(self, delta: inference_pb2.Delta) -> None:
+        await self.write(inference_pb2.GenerateStreamResponse(delta=delta))
 
     async def write(self, message: inference_pb2.GenerateStreamResponse) -> None:
         """Write one message; SlowReader after the time-out."""
-        await write_bounded(self._context, message, self._timeout)
+        await self._writes.write(self._context, message)
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServicer):
@@ -73,20 +100,21 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
         self._receipts = receipts
         self._feedback = feedback
         self._intake = intake
-        self._slow_reader_timeout = slow_reader_timeout
+        self._writes = BoundedWrites(slow_reader_timeout)
 
     async def Generate(self, request: inference_pb2.GenerateRequest, context: Context) -> Any:
         """Answer with one message."""
         async with rpc_call(context, request) as call:
-            answer = await self._generation.generate(await self._intake.generate_call(request, call), UnarySink(call))
-            return answer_to_proto(answer)
+            asked = as_a_whole(await self._intake.generate_call(request, call))
+            return answer_to_proto(await self._generation.generate(asked, UnarySink(call)))
 
     async def GenerateStream(self, request: inference_pb2.GenerateRequest, context: Context) -> None:
         """Answer as it is generated."""
         async with rpc_call(context, request) as call:
-            sink = StreamSink(call, context, self._slow_reader_timeout)
+            sink = StreamSink(call, context, self._writes)
             answer = await self._generation.generate(await self._intake.generate_call(request, call), sink)
-            await sink.write(inference_pb2.GenerateStreamResponse(final=answer_to_proto(answer)))
+            final = answer_to_proto(answer, with_logprobs=False)
+            await sink.write(inference_pb2.GenerateStreamResponse(final=final))
 
     async def Retrieve(self, request: inference_pb2.RetrieveRequest, context: Context) -> Any:
         """Search without answering."""
@@ -106,7 +134,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
             tenant = self._intake.tenant(call)
             if not request.request_id:
                 raise InvalidRequest({"request_id": "is empty"})
-            receipt = self._receipts.find(tenant, request.request_id)
+            receipt = await self._receipts.recall(tenant, request.request_id)
             if receipt is None:
                 raise NotFound(f"no receipt of request {quote(request.request_id)} among the latest")
             return inference_pb2.GetReceiptResponse(receipt=receipt_to_proto(receipt))

@@ -97,6 +97,10 @@ class RequestIntake:
         """Who calls; Unauthenticated."""
         return self._keys.authenticate(call.metadata("authorization"))
 
+    def operator(self, call: IncomingCall) -> Caller:
+        """Who calls; Unauthenticated, and PermissionDenied unless it is an operator."""
+        return self._keys.require_operator(call.metadata("authorization"))
+
     def tenant(self, call: IncomingCall) -> str:
         """Whose call it is; Unauthenticated."""
         return self.caller(call).tenant

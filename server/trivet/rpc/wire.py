@@ -11,17 +11,23 @@ from trivet.api.v1 import inference_pb2, receipt_pb2
 from trivet.errors import InvalidRequest, PermissionDenied, Problems
 from trivet.rpc.bounds import METADATA
 from trivet.rpc.request.conversation import conversation_of, template_variables_of, tools_of
+from trivet.rpc.request.fields import where_of
 from trivet.rpc.request.json_schema import schema_from_struct
+from trivet.rpc.request.tool_choice import offered_tools, required_calls_of
 from trivet.schemas.check import schema_problems
 from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
-from trivet.types.answer import Answer, RetrieveCall, RetrieveResult
-from trivet.types.generation import FinishReason
-from trivet.types.passage import Passage
+from trivet.types.answer import Answer, Choice, RetrieveCall, RetrieveResult
+from trivet.types.generation import CallDelta, FinishReason, TokenLogprob
+from trivet.types.passage import Expansion, Passage
 from trivet.types.receipt import Receipt, UnitSource
 from trivet.types.request import Caller, GenerateCall, KeyRole, RetrievalOptions, TraceContext
 from trivet.types.rollout_state import Feedback
+from trivet.types.variant import MOST_GATHERED_MS, MOST_GATHERED_TOKENS
 
 MAX_TOP_K = 100
+MOST_TOP_LOGPROBS = 20
+MOST_CHOICES = 8  # answers of one request
+MOST_THOUGHT = 1_000_000  # tokens: more than a model's context
 DEFAULT_PRIORITY = 5
 LOWEST_PRIORITY = 9
 
@@ -37,6 +43,12 @@ _UNIT_SOURCE = {
     UnitSource.HOLDOUT: receipt_pb2.UNIT_SOURCE_HOLDOUT,
     UnitSource.FORCED: receipt_pb2.UNIT_SOURCE_FORCED,
 }
+EXPANSIONS: Mapping[int, Expansion] = {
+    inference_pb2.EXPAND_NONE: Expansion.NONE,
+    inference_pb2.EXPAND_NEIGHBOURS: Expansion.NEIGHBOURS,
+    inference_pb2.EXPAND_SECTION: Expansion.SECTION,
+    inference_pb2.EXPAND_DOCUMENT: Expansion.DOCUMENT,
+}
 _SAMPLING: Mapping[str, tuple[Callable[[float], bool], str]] = {
     "max_tokens": (lambda value: value >= 1, "at least 1"),
     "temperature": (lambda value: 0 <= value <= 2, "0 to 2"),
@@ -46,13 +58,17 @@ _SAMPLING: Mapping[str, tuple[Callable[[float], bool], str]] = {
     "min_p": (lambda value: 0 <= value <= 1, "0 to 1"),
     "presence_penalty": (lambda value: -2 <= value <= 2, "-2 to 2"),
     "frequency_penalty": (lambda value: -2 <= value <= 2, "-2 to 2"),
+    "max_reasoning_tokens": (lambda value: 0 <= value <= MOST_THOUGHT, f"0 to {MOST_THOUGHT:,}"),
+    "top_logprobs": (lambda value: 0 <= value <= MOST_TOP_LOGPROBS, f"0 to {MOST_TOP_LOGPROBS}"),
     "repetition_penalty": (lambda value: 0 < value <= 2, "more than 0, at most 2"),
+    "n": (lambda value: 1 <= value <= MOST_CHOICES, f"1 to {MOST_CHOICES}"),
 }
-"""What a request may say of how tokens are drawn, and within which bounds."""
+"""What a request may say of how answers are drawn, and within which bounds."""
 _OPTIONAL_FIELDS = (
     "input_tokens",
     "cached_tokens",
     "expected_cached_tokens",
+    "shared_tokens",
     "output_tokens",
     "reasoning_tokens",
     "queue_ms",
@@ -68,6 +84,9 @@ _OPTIONAL_FIELDS = (
     "retrieval_confidence",
     "rollout_step",
     "format_valid",
+    "prompt_token_weight",
+    "samples",
+    "agreement",
 )
 
 
@@ -111,13 +130,17 @@ def generate_call(
     problems = Problems()
     problems.expect(bool(request.route), "route", "is empty")
     messages = conversation_of(request, problems)
-    tools = tools_of(request.tools, problems)
+    tools = offered_tools(request, tools_of(request.tools, problems))
+    required_calls = required_calls_of(request, tools, problems, schema_limits)
     template_variables = template_variables_of(request, problems)
     _check_sampling(request, problems)
     retrieval = request.retrieval
     top_k = retrieval.top_k if retrieval.HasField("top_k") else None
     problems.expect(top_k is None or 1 <= top_k <= MAX_TOP_K, "retrieval.top_k", f"expected 1 to {MAX_TOP_K}")
+    expansion = _expansion(retrieval.expand, "retrieval.expand", problems)
     schema = _schema(request, ordered_schema, problems, schema_limits)
+    stream_tokens, stream_ms = _pace(request.stream, problems)
+    where = where_of(retrieval, problems, "retrieval.where")
     problems.refuse()
     return GenerateCall(
         request_id=request_id,
@@ -132,12 +155,20 @@ def generate_call(
         json_schema=schema,
         stop=tuple(request.stop),
         labels=dict(request.labels),
-        retrieval=RetrievalOptions(top_k, tuple(retrieval.filter), retrieval.disabled),
+        retrieval=RetrievalOptions(
+            top_k, tuple(retrieval.filter), retrieval.disabled, expansion=expansion, where=where
+        ),
         priority=priority,
         forced_variant=forced_variant,
         trace=trace,
         template_variables=template_variables,
         tools=tools,
+        required_calls=required_calls,
+        single_call=request.single_tool_call,
+        adapter=request.adapter,
+        raw=bool(request.prompt),
+        stream_max_tokens=stream_tokens,
+        stream_max_ms=stream_ms,
         **{name: getattr(request, name) for name in _SAMPLING if request.HasField(name)},
     )
 
@@ -151,6 +182,8 @@ def retrieve_call(
     problems.expect(bool(request.text.strip()), "text", "is empty")
     top_k = request.top_k if request.HasField("top_k") else None
     problems.expect(top_k is None or 1 <= top_k <= MAX_TOP_K, "top_k", f"expected 1 to {MAX_TOP_K}")
+    expansion = _expansion(request.expand, "expand", problems)
+    where = where_of(request, problems)
     problems.refuse()
     return RetrieveCall(
         request_id=request_id,
@@ -163,7 +196,16 @@ def retrieve_call(
         top_k=top_k,
         tags=tuple(request.filter),
         index=request.index,
+        expansion=expansion,
+        where=where,
     )
+
+
+def _expansion(value: int, field: str, problems: Problems) -> Expansion | None:
+    """None where the variant decides."""
+    known = value == inference_pb2.EXPAND_UNSPECIFIED or value in EXPANSIONS
+    problems.expect(known, field, f"expected a value of Expand, got {value}")
+    return EXPANSIONS.get(value)
 
 
 def feedback_of(request: inference_pb2.SubmitFeedbackRequest, tenant: str) -> Feedback:
@@ -184,6 +226,17 @@ def _check_sampling(request: inference_pb2.GenerateRequest, problems: Problems) 
         if request.HasField(name):
             problems.expect(within(getattr(request, name)), name, f"expected {expected}")
     problems.expect(all(request.stop), "stop", "an empty stop string would stop at once")
+
+
+def _pace(stream: inference_pb2.StreamOptions, problems: Problems) -> tuple[int | None, float | None]:
+    tokens = stream.max_tokens if stream.HasField("max_tokens") else None
+    ms = stream.max_ms if stream.HasField("max_ms") else None
+    fits = tokens is None or 1 <= tokens <= MOST_GATHERED_TOKENS
+    problems.expect(fits, "stream.max_tokens", f"expected 1 to {MOST_GATHERED_TOKENS:,}")
+    problems.expect(
+        ms is None or 0 <= ms <= MOST_GATHERED_MS, "stream.max_ms", f"expected 0 to {MOST_GATHERED_MS:,.0f}"
+    )
+    return tokens, ms
 
 
 def _schema(
@@ -213,6 +266,8 @@ def citation_to_proto(passage: Passage) -> inference_pb2.Citation:
         start=passage.start,
         end=passage.end,
         similarity=passage.similarity,
+        place=passage.place,
+        near=passage.near,
     )
 
 
@@ -228,17 +283,43 @@ def search_to_proto(found: RetrieveResult) -> inference_pb2.RetrieveResponse:
     )
 
 
-def answer_to_proto(answer: Answer) -> inference_pb2.GenerateResponse:
-    """The whole answer."""
+def answer_to_proto(answer: Answer, with_logprobs: bool = True) -> inference_pb2.GenerateResponse:
+    """All of it."""
+    first, *others = [_choice_to_proto(choice, with_logprobs) for choice in answer.choices]
     return inference_pb2.GenerateResponse(
-        text=answer.text,
-        finish_reason=_FINISH[answer.finish],
+        text=first.text,
+        finish_reason=first.finish_reason,
         citations=[citation_to_proto(passage) for passage in answer.passages],
         receipt=receipt_to_proto(answer.receipt),
-        reasoning=answer.reasoning,
+        reasoning=first.reasoning,
+        tool_calls=first.tool_calls,
+        logprobs=first.logprobs,
+        more_choices=others,
+    )
+
+
+def _choice_to_proto(choice: Choice, with_logprobs: bool) -> inference_pb2.Choice:
+    return inference_pb2.Choice(
+        text=choice.text,
+        finish_reason=_FINISH[choice.finish],
+        reasoning=choice.reasoning,
         tool_calls=[
-            inference_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in answer.tool_calls
+            inference_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in choice.tool_calls
         ],
+        logprobs=[logprob_to_proto(one) for one in choice.logprobs] if with_logprobs else (),
+    )
+
+
+def call_delta_to_proto(delta: CallDelta) -> inference_pb2.ToolCallDelta:
+    """Some more of a call."""
+    return inference_pb2.ToolCallDelta(index=delta.index, id=delta.id, name=delta.name, arguments=delta.arguments)
+
+
+def logprob_to_proto(token: TokenLogprob) -> inference_pb2.TokenLogprob:
+    """One token's."""
+    return inference_pb2.TokenLogprob(
+        written=inference_pb2.Logprob(token=token.written.token, logprob=token.written.logprob),
+        top=[inference_pb2.Logprob(token=one.token, logprob=one.logprob) for one in token.top],
     )
 
 
@@ -253,10 +334,12 @@ def receipt_to_proto(receipt: Receipt) -> receipt_pb2.Receipt:
         variant=receipt.variant,
         rollout_revision=receipt.rollout_revision,
         backend=receipt.backend,
+        node=receipt.node,
         adapter=receipt.adapter,
         adapter_digest=receipt.adapter_digest,
         prompt=receipt.prompt,
         index=receipt.index,
+        use=receipt.use,
         snapshot=receipt.snapshot,
         passage_ids=receipt.passage_ids,
         code=receipt.code,

@@ -78,6 +78,11 @@ class DataFolder:
         return self.root / "foreign"
 
     @property
+    def sources(self) -> Path:
+        """Corpora that lie elsewhere, as they were when they were synced last, by index. Can be fetched again."""
+        return self.root / "sources"
+
+    @property
     def documents(self) -> Path:
         """The document log of all indexes, and their snapshots' catalogue."""
         return self.root / "documents.sqlite"
@@ -98,6 +103,11 @@ class DataFolder:
         return self.root / "adapters"
 
     @property
+    def adapter_pins(self) -> Path:
+        """The digests of the adapters that requests chose."""
+        return self.root / "adapter_pins.sqlite"
+
+    @property
     def state(self) -> Path:
         """The state store, unless it is PostgreSQL."""
         return self.root / "state.sqlite"
@@ -111,6 +121,11 @@ class DataFolder:
     def older_desired_adapters(self) -> Path:
         """What operators asked to be loaded, where versions before the state store kept it."""
         return self.root / "adapters.sqlite"
+
+    @property
+    def drift(self) -> Path:
+        """What routes' questions were like, for those that are watched."""
+        return self.root / "drift"
 
     @property
     def cache(self) -> Path:

@@ -1,13 +1,16 @@
-"""How many documents each tenant has in the document log, and how large they are."""
+"""How many documents each tenant has in the document log, how large they are, and how often they change."""
 
 from __future__ import annotations
 
 import sqlite3
 import zlib
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from trivet.errors import QuotaExceeded
-from trivet.types.quota import Quota
+from trivet.stores.sql import SqlConnection
+from trivet.types.budget import Quota
 
 DOCUMENT_USAGE_SCHEMA = (
     """CREATE TABLE usage (
@@ -26,15 +29,20 @@ class Usage:
     bytes: int
 
 
-def usage_of(connection: sqlite3.Connection, tenant: str) -> Usage:
+def usage_of(connection: SqlConnection, tenant: str) -> Usage:
     """What a tenant has."""
     row = connection.execute("SELECT documents, bytes FROM usage WHERE tenant = ?", (tenant,)).fetchone()
     return Usage(0, 0) if row is None else Usage(row["documents"], row["bytes"])
 
 
-def require_room(connection: sqlite3.Connection, tenant: str, added: Usage, quota: Quota) -> None:
-    """Raise QuotaExceeded if a write would take a tenant beyond its quota; one that adds nothing never does."""
+def require_room(connection: SqlConnection, tenant: str, added: Usage, quota: Quota, *, counted: bool = False) -> None:
+    """Raise QuotaExceeded if a write would take a tenant beyond its quota; one that adds nothing never does.
+
+    `counted`: it is in the books already, in this transaction.
+    """
     used = usage_of(connection, tenant)
+    if counted:
+        used = Usage(used.documents - added.documents, used.bytes - added.bytes)
     for subject, has, more, most in (
         ("documents", used.documents, added.documents, quota.max_documents),
         ("bytes of documents", used.bytes, added.bytes, quota.max_bytes),
@@ -43,11 +51,11 @@ def require_room(connection: sqlite3.Connection, tenant: str, added: Usage, quot
             raise QuotaExceeded(tenant, subject, has, more, most)
 
 
-def add_usage(connection: sqlite3.Connection, tenant: str, added: Usage) -> None:
+def add_usage(connection: SqlConnection, tenant: str, added: Usage) -> None:
     """Count a write, in its transaction."""
     connection.execute(
-        """INSERT INTO usage VALUES (?, ?, ?) ON CONFLICT (tenant)
-        DO UPDATE SET documents = documents + excluded.documents, bytes = bytes + excluded.bytes""",
+        """INSERT INTO usage (tenant, documents, bytes) VALUES (?, ?, ?) ON CONFLICT (tenant)
+        DO UPDATE SET documents = usage.documents + excluded.documents, bytes = usage.bytes + excluded.bytes""",
         (tenant, added.documents, added.bytes),
     )
 
@@ -71,3 +79,23 @@ def _decompressed_length(compressed: bytes) -> int:
         return len(zlib.decompress(compressed))
     except zlib.error:
         return 0
+
+
+def changes_since(path: Path, index: str, since: float) -> tuple[int, float] | None:
+    """How many revisions and deletions of documents that were there before an index has seen since then, and when its
+    log began (seconds since 1970), by this file; None without a log of the index. A server may be writing it.
+
+    Of each document the last few entries are known, so that it may have been more.
+    """
+    if not path.is_file():
+        return None
+    query = (
+        "SELECT count(*) FILTER (WHERE time >= ? AND (revision > 1 OR deleted)), min(time)"
+        " FROM entries WHERE index_name = ?"
+    )
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
+            changes, began = database.execute(query, (since, index)).fetchone()
+    except sqlite3.Error:  # another version's, or damaged: it is for the server to say so
+        return None
+    return None if began is None else (int(changes), float(began))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from trivet.stores.records import DocumentKey, Origin, Revision
 from trivet.types.passage import Document, DocumentFormat
@@ -36,6 +38,7 @@ class LogEntry:
     valid_from: float | None
     valid_until: float | None
     time: float
+    fields: Mapping[str, Any]
 
     @property
     def key(self) -> DocumentKey:
@@ -59,6 +62,7 @@ class LogEntry:
             tenant=self.tenant,
             valid_from=self.valid_from,
             valid_until=self.valid_until,
+            fields=self.fields,
         )
 
 
@@ -66,12 +70,12 @@ def damaged(entry: LogEntry, problem: str) -> str:
     """What to say of an entry whose content cannot be used, with what mends it."""
     owner = f" of tenant {entry.tenant!r}" if entry.tenant else ""
     return (
-        f"documents.sqlite: the content of document {entry.document_id!r}{owner} in index {entry.index!r}, revision "
+        f"document log: the content of document {entry.document_id!r}{owner} in index {entry.index!r}, revision "
         f"{entry.revision}, is damaged: {problem}. Add the document again, delete it, or restore a backup"
     )
 
 
-def entry_of(row: sqlite3.Row) -> LogEntry:
+def entry_of(row: Any) -> LogEntry:
     """Raises sqlite3.DatabaseError for a row that this program cannot have written."""
     try:
         return _entry(row)
@@ -79,7 +83,7 @@ def entry_of(row: sqlite3.Row) -> LogEntry:
         raise sqlite3.DatabaseError(f"entry {row['seq']} is damaged: {error}") from error
 
 
-def _entry(row: sqlite3.Row) -> LogEntry:
+def _entry(row: Any) -> LogEntry:
     return LogEntry(
         seq=row["seq"],
         index=row["index_name"],
@@ -97,4 +101,5 @@ def _entry(row: sqlite3.Row) -> LogEntry:
         valid_from=row["valid_from"],
         valid_until=row["valid_until"],
         time=row["time"],
+        fields=json.loads(row["fields"]),
     )

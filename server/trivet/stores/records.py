@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
+from trivet.types.metadata.fields import FieldValue
+from trivet.types.metadata.where import Where
+
 
 class PointKind:
-    """What a point is: a passage that searches find, one not published yet, a document's head, a deleted one's head."""
+    """What a point is: a passage that searches find, one not published yet, a document's head, a deleted one's head, or
+    since when the collection is live, where gateways share it."""
 
     PASSAGE = "passage"
     STAGED = "staged"
     HEAD = "head"
     GONE = "gone"
+    TENURE = "tenure"
 
 
 class Origin(Enum):
@@ -54,11 +59,14 @@ class Revision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """Who looks, and when: shared documents and `tenant`'s own that hold all `tags` and are valid `at` that time."""
+    """Who looks, and when: shared documents and `tenant`'s own that hold all `tags` and are valid `at` that time.
+
+    `where`: what their fields have to meet besides, in the fields' types."""
 
     tenant: str
     tags: tuple[str, ...]
     at: float
+    where: Where | None = None
 
 
 class PassageId(NamedTuple):
@@ -85,7 +93,8 @@ class PassageRecord:
 
     `text_digest`: equal for passages with the same text, as `trivet.retrieval.snapshot.duplicates` understands it.
     `dense` is normalised. `n_tokens` is counted with the embedding model's tokenizer. `start` and `end`: its range in
-    the document's text, in characters. Shown from `valid_from` until just before `valid_until`, seconds since 1970.
+    the document's text, in characters; `place` names it for people. Shown from `valid_from` until just before
+    `valid_until`, seconds since 1970.
     """
 
     of: Revision
@@ -101,6 +110,8 @@ class PassageRecord:
     dense: Sequence[float]
     terms: SparseVector
     text_digest: str = ""
+    place: str = ""
+    fields: Mapping[str, FieldValue] = field(default_factory=dict, hash=False)
 
     def payload(self, kind: str) -> dict[str, Any]:
         """As it is stored. A bound that there is none of is absent: a condition on an absent field is never met."""
@@ -116,7 +127,9 @@ class PassageRecord:
             "start": self.start,
             "end": self.end,
             "tags": list(self.tags),
+            **({"place": self.place} if self.place else {}),
             **{name: float(bound) for name, bound in bounds.items() if bound is not None},
+            **{field_key(name): _stored(value) for name, value in self.fields.items()},
         }
 
 
@@ -124,8 +137,8 @@ class PassageRecord:
 class FoundPassage:
     """One passage found, with its fused rank score.
 
-    `similarity`: cosine of its vector with the query's. `counts`: its content is the one that its document's head
-    named after the search.
+    `similarity`: cosine of its vector with the query's. `moment`: of the field that was asked for, seconds since 1970.
+    `counts`: its content is the one that its document's head named after the search.
     """
 
     score: float
@@ -141,6 +154,13 @@ class FoundPassage:
     valid_from: float | None
     valid_until: float | None
     text_digest: str = ""
+    place: str = ""
+    moment: float | None = None
+    recency: float = 0.0
+
+    def scored(self, score: float, recency: float = 0.0) -> FoundPassage:
+        """The same with another score, of which `recency` is for being new."""
+        return replace(self, score=score, recency=recency)
 
     @property
     def id(self) -> PassageId:
@@ -149,9 +169,14 @@ class FoundPassage:
 
     @classmethod
     def of_payload(
-        cls, score: float, similarity: float, current: Collection[Revision], payload: Mapping[str, Any]
+        cls,
+        score: float,
+        similarity: float,
+        current: Collection[Revision],
+        payload: Mapping[str, Any],
+        moment: str = "",
     ) -> FoundPassage:
-        """From what is stored; `current` are the revisions that count."""
+        """From what is stored; `current` are the revisions that count, `moment` names a field of dates."""
         of = Revision.of_payload(payload)
         return cls(
             score=score,
@@ -167,6 +192,8 @@ class FoundPassage:
             valid_from=payload.get("valid_from"),
             valid_until=payload.get("valid_until"),
             text_digest=payload.get("text_digest", ""),
+            place=payload.get("place", ""),
+            moment=payload.get(field_key(moment)) if moment else None,
         )
 
 
@@ -190,6 +217,23 @@ class DocumentHead:
     def of_payload(cls, payload: Mapping[str, Any]) -> DocumentHead:
         """From what is stored."""
         return cls(Revision.of_payload(payload), payload["kind"] == PointKind.GONE, payload["passages"])
+
+
+def field_key(name: str) -> str:
+    """Where a point keeps a field of its document."""
+    return f"field_{name}"
+
+
+def _stored(value: FieldValue) -> Any:
+    """A truth value as a word: the embedded engine matches none."""
+    if isinstance(value, bool):
+        return truth_word(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def truth_word(value: bool) -> str:
+    """A truth value as it is stored."""
+    return "true" if value else "false"
 
 
 def _revision_payload(of: Revision) -> dict[str, Any]:

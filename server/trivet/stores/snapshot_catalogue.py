@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from trivet.errors import NotFound
-from trivet.stores.sqlite import Database
+from trivet.stores.sql import SqlConnection, SqlDatabase
 
 SNAPSHOT_CATALOGUE_SCHEMA = (
     """CREATE TABLE snapshots (
@@ -28,7 +27,12 @@ SNAPSHOT_CATALOGUE_SCHEMA = (
     "CREATE UNIQUE INDEX one_live ON snapshots (index_name) WHERE state = 'live'",
     "CREATE UNIQUE INDEX one_building ON snapshots (index_name) WHERE state = 'building'",
 )
+Guard = Callable[[SqlConnection], None]
 _IN_STATE = "SELECT name FROM snapshots WHERE index_name = ? AND state = ? ORDER BY changes DESC"
+
+
+def unguarded(_connection: SqlConnection) -> None:
+    """One gateway has the catalogue."""
 
 
 class SnapshotState(Enum):
@@ -45,7 +49,7 @@ class SnapshotRecord:
     """One snapshot. `way`: the settings that it was chunked and embedded with. `fingerprint`: of the embedding model.
 
     Everything in the log up to the seq `applied` is in it. `unoptimised`: how many points have been written to it since
-    it was optimised.
+    it was optimised. `changes` is greater than that of any snapshot whose state changed earlier.
     """
 
     index: str
@@ -56,6 +60,7 @@ class SnapshotRecord:
     dimension: int
     applied: int = 0
     unoptimised: int = 0
+    changes: int = field(default=0, compare=False)
 
     @property
     def collection(self) -> str:
@@ -66,13 +71,13 @@ class SnapshotRecord:
 class SnapshotCatalogue:
     """The snapshots of all indexes. An index has one live snapshot at most, and builds one at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqlDatabase) -> None:
         self._database = database
 
     async def of(self, index: str) -> list[SnapshotRecord]:
         """An index's snapshots, the ones whose state changed last first."""
 
-        def read(connection: sqlite3.Connection) -> list[SnapshotRecord]:
+        def read(connection: SqlConnection) -> list[SnapshotRecord]:
             rows = connection.execute("SELECT * FROM snapshots WHERE index_name = ? ORDER BY changes DESC", (index,))
             return [_record(row) for row in rows]
 
@@ -81,26 +86,30 @@ class SnapshotCatalogue:
     async def indexes(self) -> list[str]:
         """Names of the indexes that have snapshots."""
         query = "SELECT DISTINCT index_name FROM snapshots ORDER BY index_name"
-        return await self._database.run(lambda connection: [str(row[0]) for row in connection.execute(query)])
+        return await self._database.run(
+            lambda connection: [str(row["index_name"]) for row in connection.execute(query)]
+        )
 
     async def add(self, record: SnapshotRecord) -> None:
         """A new one."""
-        await self._database.run(
-            lambda connection: connection.execute(
-                "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT 1 + ifnull(max(changes), 0)"
-                " FROM snapshots))",
-                (
-                    record.index,
-                    record.name,
-                    record.state.value,
-                    json.dumps(dict(record.way), sort_keys=True),
-                    record.fingerprint,
-                    record.dimension,
-                    record.applied,
-                    record.unoptimised,
-                ),
-            )
-        )
+        await self._database.run(lambda connection: _add(connection, record))
+
+    async def establish(self, record: SnapshotRecord, instead_of: str, retain: int, before: Guard = unguarded) -> str:
+        """Make a new snapshot live, unless another one than `instead_of` is; the name of the live one.
+
+        Of gateways that come together, one makes it. `before` runs first, in the transaction.
+        """
+
+        def write(connection: SqlConnection) -> str:
+            before(connection)
+            live = connection.execute(_IN_STATE, (record.index, SnapshotState.LIVE.value)).fetchone()
+            if live is not None and live["name"] != instead_of:
+                return str(live["name"])
+            _add(connection, record)
+            _swap(connection, record.index, record.name, retain, keep=True)
+            return record.name
+
+        return await self._database.run(write)
 
     async def note(self, index: str, name: str, *, applied: int, unoptimised: int) -> None:
         """How far a snapshot has followed the log."""
@@ -111,22 +120,20 @@ class SnapshotCatalogue:
             )
         )
 
-    async def swap(self, index: str, name: str, retain: int, *, keep: bool = True) -> None:
+    async def swap(
+        self, index: str, name: str, retain: int, *, keep: bool = True, before: Guard = unguarded
+    ) -> SnapshotRecord:
         """Make a snapshot the live one, in one transaction; `keep` the one that was live for a rollback.
 
-        Of those kept, the `retain` that were live last stay, the others are superseded. Raises NotFound.
+        Of those kept, the `retain` that were live last stay, the others are superseded. `before` runs first, in the
+        transaction. Raises NotFound.
         """
 
-        def write(connection: sqlite3.Connection) -> None:
-            for row in connection.execute(_IN_STATE, (index, SnapshotState.LIVE.value)).fetchall():
-                _set_state(connection, index, SnapshotState.RETAINED if keep else SnapshotState.SUPERSEDED, row["name"])
-            if not _set_state(connection, index, SnapshotState.LIVE, name):
-                raise NotFound(f"index {index!r} has no snapshot {name!r}")
-            kept = connection.execute(_IN_STATE, (index, SnapshotState.RETAINED.value)).fetchall()
-            for row in kept[retain:]:
-                _set_state(connection, index, SnapshotState.SUPERSEDED, row["name"])
+        def write(connection: SqlConnection) -> SnapshotRecord:
+            before(connection)
+            return _swap(connection, index, name, retain, keep=keep)
 
-        await self._database.run(write)
+        return await self._database.run(write)
 
     async def remove(self, index: str, name: str) -> None:
         """It is gone."""
@@ -137,7 +144,37 @@ class SnapshotCatalogue:
         )
 
 
-def _set_state(connection: sqlite3.Connection, index: str, state: SnapshotState, name: str) -> int:
+def _add(connection: SqlConnection, record: SnapshotRecord) -> None:
+    connection.execute(
+        "INSERT INTO snapshots (index_name, name, state, way, fingerprint, dimension, applied, unoptimised, changes)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT 1 + coalesce(max(changes), 0) FROM snapshots))",
+        (
+            record.index,
+            record.name,
+            record.state.value,
+            json.dumps(dict(record.way), sort_keys=True),
+            record.fingerprint,
+            record.dimension,
+            record.applied,
+            record.unoptimised,
+        ),
+    )
+
+
+def _swap(connection: SqlConnection, index: str, name: str, retain: int, *, keep: bool) -> SnapshotRecord:
+    for row in connection.execute(_IN_STATE, (index, SnapshotState.LIVE.value)).fetchall():
+        _set_state(connection, index, SnapshotState.RETAINED if keep else SnapshotState.SUPERSEDED, row["name"])
+    if not _set_state(connection, index, SnapshotState.LIVE, name):
+        raise NotFound(f"index {index!r} has no snapshot {name!r}")
+    kept = connection.execute(_IN_STATE, (index, SnapshotState.RETAINED.value)).fetchall()
+    for row in kept[retain:]:
+        _set_state(connection, index, SnapshotState.SUPERSEDED, row["name"])
+    return _record(
+        connection.execute("SELECT * FROM snapshots WHERE index_name = ? AND name = ?", (index, name)).fetchone()
+    )
+
+
+def _set_state(connection: SqlConnection, index: str, state: SnapshotState, name: str) -> int:
     return connection.execute(
         "UPDATE snapshots SET state = ?, changes = (SELECT 1 + max(changes) FROM snapshots)"
         " WHERE index_name = ? AND name = ?",
@@ -145,7 +182,7 @@ def _set_state(connection: sqlite3.Connection, index: str, state: SnapshotState,
     ).rowcount
 
 
-def _record(row: sqlite3.Row) -> SnapshotRecord:
+def _record(row: Any) -> SnapshotRecord:
     return SnapshotRecord(
         index=row["index_name"],
         name=row["name"],
@@ -155,4 +192,5 @@ def _record(row: sqlite3.Row) -> SnapshotRecord:
         dimension=row["dimension"],
         applied=row["applied"],
         unoptimised=row["unoptimised"],
+        changes=row["changes"],
     )

@@ -130,8 +130,9 @@ async def _start(folder: Path, log_file: Path, niceness: int, *arguments: str) -
     for needed in (folder, log_file.parent):
         needed.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as log:
-        # In a group of its own: Ctrl-C in a terminal is for the gateway, which drains first. One with a low priority
-        # stays in our session, because kernels that share processors out by session count a niceness only inside one.
+        # In a session of its own: Ctrl-C in a terminal is for the gateway, which drains first. One with a low priority
+        # stays in our session, because kernels that share processors out by session count a niceness only inside one;
+        # it makes a group of its own (uvloop cannot do that for it).
         # The environment is copied: the engine's start changes it in another thread, under the feet of an exec.
         return await asyncio.create_subprocess_exec(
             *command,
@@ -139,7 +140,6 @@ async def _start(folder: Path, log_file: Path, niceness: int, *arguments: str) -
             stdout=PIPE,
             stderr=log,
             start_new_session=niceness == 0,
-            process_group=None if niceness == 0 else 0,
             env=dict(os.environ),
         )
 

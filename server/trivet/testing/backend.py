@@ -8,7 +8,15 @@ from typing import Any
 
 from trivet.errors import BackendUnavailable, NotFound
 from trivet.types.adapter import StagedAdapter
-from trivet.types.generation import BackendRequest, Chunk, FinishReason, RequestedCall
+from trivet.types.generation import (
+    BackendRequest,
+    CallDelta,
+    Chunk,
+    FinishReason,
+    Logprob,
+    RequestedCall,
+    TokenLogprob,
+)
 
 
 class ScriptedBackend:
@@ -21,6 +29,7 @@ class ScriptedBackend:
         self.block_size = 32
         self.context_tokens = 2048
         self.salts_after_prefix = True
+        self.keeps_prefixes = True
         self.ready = True
         self.incarnation = 1
         self.script = list(script)
@@ -63,6 +72,8 @@ class ScriptedBackend:
                     reasoning=word if thought else "",
                     reasoning_tokens=len(self.thoughts) if last and self.thoughts else None,
                     tool_calls=self.tool_calls if last else (),
+                    call_deltas=self._call_deltas() if last else (),
+                    logprobs=_logprobs(word, request.sampling.top_logprobs),
                     tokens=1,
                     engine_at=asyncio.get_running_loop().time(),
                     finish=self._finish(request) if last else None,
@@ -81,16 +92,37 @@ class ScriptedBackend:
         """Forget it."""
         self.resident.discard(engine_name)
 
+    def _call_deltas(self) -> tuple[CallDelta, ...]:
+        """Each call in two pieces."""
+        pieces: list[CallDelta] = []
+        for index, call in enumerate(self.tool_calls):
+            middle = len(call.arguments) // 2
+            pieces.append(CallDelta(index, call.name, call.id, call.arguments[:middle]))
+            pieces.append(CallDelta(index, arguments=call.arguments[middle:]))
+        return tuple(pieces)
+
     def _finish(self, request: BackendRequest) -> FinishReason:
         return FinishReason.LENGTH if len(self.script) > request.sampling.max_tokens else FinishReason.STOP
 
     def _cached(self, request: BackendRequest) -> int:
-        """Whole blocks that an earlier request of the same salt and adapter has gone through."""
+        """Whole blocks that an earlier request of the same salt and adapter has gone through.
+
+        Those before an activated LoRA acts are the base's.
+        """
         cached = 0
         for end in range(self.block_size, len(request.token_ids) + 1, self.block_size):
             salt = request.cache_salt if end > request.unsalted_tokens or not self.salts_after_prefix else None
-            key = (salt, request.adapter, request.token_ids[:end])
+            based = request.activated_from is not None and end <= request.activated_from
+            key = (salt, None if based else request.adapter, request.token_ids[:end])
             if key in self._seen and end < len(request.token_ids):
                 cached = end
             self._seen.add(key)
         return cached
+
+
+def _logprobs(word: str, top: int | None) -> tuple[TokenLogprob, ...]:
+    """Of a word that was as likely as not, and of others that were less."""
+    if top is None:
+        return ()
+    others = (Logprob(word if not rank else f"other {rank}", -1.0 - rank) for rank in range(top))
+    return (TokenLogprob(Logprob(word, -1.0), tuple(others)),)

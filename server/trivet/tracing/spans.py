@@ -147,8 +147,10 @@ def _of_generation(receipt: Receipt) -> Attributes:
         "gen_ai.usage.output_tokens": receipt.output_tokens,
         "gen_ai.response.finish_reasons": None if receipt.finish_reason is None else receipt.finish_reason.value,
         "trivet.expected_cached_tokens": receipt.expected_cached_tokens,
+        "trivet.shared_tokens": receipt.shared_tokens,
         "trivet.prefill_ms": receipt.prefill_ms,
         "trivet.decode_ms": receipt.decode_ms,
         "trivet.preemptions": receipt.preemptions,
+        "trivet.node": receipt.node or None,
     }
     return {name: value for name, value in told.items() if value is not None}

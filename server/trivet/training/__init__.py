@@ -5,6 +5,6 @@
 
 from trivet.training.chats import Chat, Message
 from trivet.training.job import Job, Watcher
-from trivet.training.recipe import Recipe
+from trivet.training.recipe import Method, Recipe
 
-__all__ = ["Chat", "Job", "Message", "Recipe", "Watcher"]
+__all__ = ["Chat", "Job", "Message", "Method", "Recipe", "Watcher"]

@@ -58,6 +58,7 @@ def write(
         "name": name,
         "version": version,
         "base": dict(base),
+        **_kind(config["alora_invocation_tokens"]),
         "rank": config["r"],
         "digest": digest(folder),
         "recipe": dict(recipe),
@@ -66,6 +67,11 @@ def write(
     }
     (folder / MANIFEST).write_text(yaml.safe_dump(manifest, sort_keys=False))
     return manifest
+
+
+def _kind(invocation: list[int] | None) -> dict[str, Any]:
+    """What the manifest says of an activated LoRA; nothing of a plain one."""
+    return {"kind": "alora", "invocation": invocation} if invocation else {}
 
 
 def _sha256(files: Iterable[Path]) -> str:

@@ -11,7 +11,10 @@ from trivet.training.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to train, on what, and where to put it. `price_per_hour` in USD; `checkpoint_steps`: between checkpoints."""
+    """What to train, on what, and where to put it. `price_per_hour` in USD; `checkpoint_steps`: between checkpoints.
+
+    `start`: the folder of an adapter that is trained on.
+    """
 
     name: str
     version: str
@@ -23,6 +26,7 @@ class Job:
     held_out: tuple[Path, ...] = ()
     price_per_hour: float | None = None
     checkpoint_steps: int = 50
+    start: Path | None = None
 
     @property
     def target(self) -> Path:

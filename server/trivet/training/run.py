@@ -3,113 +3,94 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 import torch
 import transformers
-from jinja2 import TemplateError
-from transformers import AutoConfig, AutoTokenizer
 
-from trivet.errors import ConfigError
-from trivet.training.chat_files import MOST_PROBLEMS, ChatSet, LocatedChat, read_chats, refuse_overlap
-from trivet.training.chats import Example, encode, padding
-from trivet.training.feed import Feed
+from trivet.training.chats import padding
 from trivet.training.folder import fingerprint, write
+from trivet.training.held_out import score_held_out
 from trivet.training.job import Job, Watcher
 from trivet.training.lora import Training, attach
-from trivet.training.score import score
+from trivet.training.material import Files, Material, prepare, read_files
+from trivet.training.objectives.imitation import Imitation
+from trivet.training.objectives.objective import Objective
+from trivet.training.objectives.preference import Preference
+from trivet.training.objectives.reward import Rewarding
+from trivet.training.objectives.rewards import Judge
+from trivet.training.pace import Pace
+from trivet.training.score import ends
 from trivet.training.scratch import Identity, Scratch
 
 LIBRARIES = ("torch", "peft", "transformers")
 
 
-@dataclass(frozen=True, slots=True)
-class _Material:
-    tokenizer: Any
-    training: Sequence[Example]
-    chats: ChatSet
-    held_out: ChatSet
-
-
 def run(job: Job, watcher: Watcher, *, restart: bool = False, scored: bool = True) -> Mapping[str, Any]:
     """Train the adapter, publish its folder in one step and give its manifest.
 
-    Raises ConfigError for chats that cannot be learned from, and FailedPrecondition if the version exists, another
-    process trains it, or the checkpoint belongs to another training (which `restart` throws away).
+    Raises ConfigError for data that cannot be learned from, and FailedPrecondition if the version exists, another
+    process trains it, this machine cannot do the recipe's method, or the checkpoint belongs to another training (which
+    `restart` throws away).
     """
-    chats, held_out = read_chats(job.data), read_chats(job.held_out)
-    refuse_overlap(chats, held_out)
+    files = read_files(job)
     torch.set_num_threads(job.recipe.threads)
     transformers.utils.logging.disable_progress_bar()  # ours is enough
     with Scratch(job.target) as scratch:
         if restart:
             scratch.forget()
-        identity = _identity(job, chats)
+        identity = _identity(job, files)
         known = scratch.load(identity)
-        material = _prepare(job, chats, held_out, watcher)
-        feed = Feed(
-            material.training,
-            tokens=job.recipe.batch_tokens,
-            padding=padding(material.tokenizer),
-            seed=job.recipe.seed,
-        )
-        training = Training(attach(job.base, job.recipe, job.base_name), feed, job.recipe)
+        material = prepare(job, files, watcher)
+        model = attach(job.base, job.recipe, job.base_name, material.invocation, job.start)
+        objective = _objective(job, model, material, watcher)
+        training = Training(model, objective, job.recipe)
         seconds = _train(job, training, scratch, identity, known, watcher)
-        metrics: dict[str, Any] = {"loss": round(training.loss, 5)}
-        if scored and len(held_out):
-            metrics["held_out"] = _score(training.model, material, watcher)
+        metrics: dict[str, Any] = {name: round(value, 5) for name, value in training.figures.items()}
+        if scored and files.held_out:
+            found = score_held_out(training, objective, material, files.held_out, watcher)
+            metrics["held_out"] = {"n": len(files.held_out), "digest": files.held_out_digest, **found}
         manifest = write(
             training.model,
             scratch.prepared(),
             name=job.name,
             version=job.version,
             base={"name": job.base_name, "fingerprint": identity["base"]},
-            recipe=asdict(job.recipe),
-            told=_told(job, chats, training, seconds, metrics),
+            recipe=job.recipe.as_data(),
+            told=_told(job, files, training, seconds, metrics),
         )
         scratch.publish()
     return manifest
 
 
-def _identity(job: Job, chats: ChatSet) -> Identity:
+def _identity(job: Job, files: Files) -> Identity:
     """Whatever the weights depend on: a checkpoint is only gone on with if all of it is the same."""
-    found: dict[str, Any] = {f"training.{name}": value for name, value in asdict(job.recipe).items()}
-    found |= {"base": fingerprint(job.base), "base.name": job.base_name, "data": chats.digest}
+    found: dict[str, Any] = {f"training.{name}": value for name, value in job.recipe.as_data().items()}
+    found |= {"base": fingerprint(job.base), "base.name": job.base_name, "data": files.digest}
     return found | {library: version(library) for library in LIBRARIES}
 
 
-def _prepare(job: Job, chats: ChatSet, held_out: ChatSet, watcher: Watcher) -> _Material:
-    tokenizer = AutoTokenizer.from_pretrained(job.base)
-    if tokenizer.chat_template is None:
-        raise ConfigError([f"{job.base}: has no chat template (tokenizer_config.json or chat_template.jinja)"])
-    longest: int = AutoConfig.from_pretrained(job.base).max_position_embeddings
-    watcher.begin("reading chats", len(chats) + len(held_out))
-    examples: list[Example] = []
-    problems: list[str] = []
-    for located in (*chats.chats, *held_out.chats):
-        try:
-            examples.append(_encode(tokenizer, located, longest))
-        except ValueError as error:
-            problems.append(located.problem("messages", str(error)))
-        if len(problems) == MOST_PROBLEMS:
-            break
-        watcher.advance()
-    if problems:
-        raise ConfigError(problems)
-    return _Material(tokenizer, examples[: len(chats)], chats, held_out)
+def _objective(job: Job, model: Any, material: Material, watcher: Watcher) -> Objective:
+    recipe, token = job.recipe, padding(material.tokenizer)
+    if recipe.objective == "sft":
+        return Imitation(material.training, recipe, padding=token, weights=material.weights)
+    if recipe.objective == "grpo":
+        stops, judge = ends(model, material.tokenizer), Judge(recipe.rewarded)
 
+        def decode(ids: Any) -> str:
+            text: str = material.tokenizer.decode(ids, skip_special_tokens=True)
+            return text
 
-def _encode(tokenizer: Any, located: LocatedChat, longest: int) -> Example:
-    try:
-        example = encode(tokenizer, located.chat)
-    except TemplateError as error:
-        raise ValueError(f"the base's chat template refuses it: {error}") from error
-    if len(example.ids) > longest:
-        raise ValueError(f"has {len(example.ids)} tokens, the base reads {longest} at most")
-    return example
+        return Rewarding(material.training, recipe, judge, decode, stops, padding=token, weights=material.weights)
+    watcher.begin("asking the reference", len(material.training))
+
+    def on_pairs(count: int) -> None:
+        for _ in range(count):
+            watcher.advance()
+
+    return Preference(material.training, recipe, model, padding=token, weights=material.weights, on_pairs=on_pairs)
 
 
 def _train(
@@ -127,39 +108,21 @@ def _train(
         before = known["seconds"]
         watcher.note(f"going on at step {training.done} of {job.recipe.steps}")
     started = time.monotonic() - before
+    pace = Pace(training.tokens)
     watcher.begin("training", job.recipe.steps, training.done)
     while training.done < job.recipe.steps:
         training.step()
         if training.done % job.checkpoint_steps == 0 or training.done == job.recipe.steps:
             seconds = time.monotonic() - started
             scratch.save(identity, {"training": training.state(), "seconds": seconds})
-        watcher.advance(f"loss {training.loss:.4f}")
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in training.figures.items())
+        watcher.advance(f"{figures}  {pace.told(training.tokens)}")
     return time.monotonic() - started
 
 
-def _score(model: Any, material: _Material, watcher: Watcher) -> Mapping[str, Any]:
-    chats = [located.chat for located in material.held_out.chats]
-
-    def tell(stage: str) -> Any:
-        watcher.begin(stage, len(chats))
-        hits = [0]
-
-        def on_answer(hit: bool) -> None:
-            hits[0] += hit
-            watcher.advance(f"{hits[0]} right")
-
-        return on_answer
-
-    adapted = score(model, material.tokenizer, chats, tell("scoring the adapter"))
-    with model.disable_adapter():
-        bare = score(model, material.tokenizer, chats, tell("scoring the bare base"))
-    found = {"n": len(chats), "digest": material.held_out.digest, **adapted.as_data()}
-    return found | {"base": bare.as_data()}
-
-
-def _told(job: Job, chats: ChatSet, training: Training, seconds: float, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _told(job: Job, files: Files, training: Training, seconds: float, metrics: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "data": {"digest": chats.digest, "chats": len(chats), "tokens_seen": training.tokens},
+        "data": {"digest": files.digest, "chats": len(files.training), "tokens_seen": training.tokens},
         "metrics": dict(metrics),
     }
     if job.price_per_hour is not None:

@@ -80,12 +80,16 @@ class AdapterTier(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StagedAdapter:
-    """An adapter that passed the preflight, in an immutable folder of our own. `digest`: SHA-256, 64 hex digits."""
+    """An adapter that passed the preflight, in an immutable folder of our own. `digest`: SHA-256, 64 hex digits.
+
+    `invocation`: the token ids from which on an activated LoRA acts; a plain one has none.
+    """
 
     ref: VersionRef
     digest: str
     rank: int
     path: Path
+    invocation: tuple[int, ...] = ()
 
     @property
     def engine_name(self) -> str:
@@ -110,7 +114,8 @@ class FetchProgress:
 class AdapterStatus:
     """One line of `trivet adapter ls`.
 
-    `requested`: an operator's request holds it, beside the routes that may want it. `fetch`: while it is being copied.
+    `requested`: an operator's request holds it, beside the routes that may want it. `on_demand`: it is there because
+    requests chose it, and for nothing else. `fetch`: while it is being copied.
     """
 
     ref: VersionRef
@@ -121,6 +126,7 @@ class AdapterStatus:
     rank: int = 0
     problem: str = ""
     requested: bool = False
+    on_demand: bool = False
     fetch: FetchProgress | None = None
 
 

@@ -1,4 +1,4 @@
-"""Limits of what a tenant or a key may use in a window of time, and what gateways tell each other of it."""
+"""What a tenant or a key may use in a window of time, what gateways tell each other of it; what a tenant may keep."""
 
 from __future__ import annotations
 
@@ -106,6 +106,11 @@ class LimitSet:
             )
         return own + self.by_key.get(key, ())
 
+    def now(self, limit: Limit) -> Limit | None:
+        """The same limit as it is in this set; None if it is not there any more."""
+        held = self.by_key.get(limit.name, ()) if limit.owner is Owner.KEY else self.of(limit.name, "")
+        return next((one for one in held if one.id == limit.id), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -142,3 +147,29 @@ class Grant:
     held: int
     granted: int
     overdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Of one tenant, over all indexes; bytes as the documents were given. None for no bound."""
+
+    max_documents: int | None = None
+    max_bytes: int | None = None
+
+
+NO_BOUNDS = Quota()
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """Each tenant's. Documents that all tenants share have none: operators alone write them."""
+
+    default: Quota = NO_BOUNDS
+    by_tenant: Mapping[str, Quota] = field(default_factory=dict)
+
+    def of(self, tenant: str) -> Quota:
+        """A tenant's quota; that of nobody, empty, is no bound."""
+        return self.by_tenant.get(tenant, self.default) if tenant else NO_BOUNDS
+
+
+NO_QUOTAS = Quotas()

@@ -26,6 +26,19 @@ class GuessedEncoding:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What a sync has found in an index's source. `failures` counts files that could not be fetched and stay as they
+    were; `failed` names the first ones, each with why."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    failures: int = 0
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CorpusReport:
     """What was taken over from a corpus folder and what was not.
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
+
+from trivet.types.metadata.where import Where
 
 QUERY_CHARACTERS = 2048  # embedding models see some hundred words, and the work of a search grows with its text
 
@@ -16,6 +20,32 @@ class DocumentFormat(Enum):
     HTML = "html"
     PDF = "pdf"
     JSON_LINES = "json_lines"
+    DOCX = "docx"
+    PPTX = "pptx"
+    XLSX = "xlsx"
+    ODF = "odf"
+    EPUB = "epub"
+    MAIL = "mail"
+    CSV = "csv"
+    RST = "rst"
+    NOTEBOOK = "notebook"
+    CODE = "code"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its bytes are text in UTF-8."""
+        return self not in _NO_TEXTS
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether its bytes are a ZIP archive."""
+        return self in _ARCHIVES
+
+
+_ARCHIVES = frozenset(
+    (DocumentFormat.DOCX, DocumentFormat.PPTX, DocumentFormat.XLSX, DocumentFormat.ODF, DocumentFormat.EPUB)
+)
+_NO_TEXTS = _ARCHIVES | {DocumentFormat.PDF, DocumentFormat.MAIL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +53,8 @@ class Document:
     """One document as an operator gave it; `(tenant, id)` identifies it.
 
     `tenant` is empty for one that all tenants share. It is shown from `valid_from` on and until just before
-    `valid_until`, both in seconds since 1970, None for no bound.
+    `valid_until`, both in seconds since 1970, None for no bound. `fields`: by name, as JSON has them; the index types
+    them.
     """
 
     id: str
@@ -35,6 +66,17 @@ class Document:
     tenant: str = ""
     valid_from: float | None = None
     valid_until: float | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+class Expansion(Enum):
+    """What comes along with a passage that was found: the ones before and after it, those below the same headings, or
+    those of its document."""
+
+    NONE = "none"
+    NEIGHBOURS = "neighbours"
+    SECTION = "section"
+    DOCUMENT = "document"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +94,8 @@ class Passage:
     """A piece of a document, found. `score` is the fused rank score, or the reranker's; higher is better.
 
     `start` and `end`: its range in the document's text, in characters. `similarity`: cosine of its vector with the
-    query's, None where it was not computed.
+    query's, None where it was not computed. `place`: where a person finds it, such as "page 3"; empty if there is no
+    name for it. `near`: the id of the passage that it stands around; empty for one that was found itself.
     """
 
     id: str
@@ -64,16 +107,19 @@ class Passage:
     start: int = 0
     end: int = 0
     similarity: float | None = None
+    place: str = ""
+    near: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
     """One search. `tenant` is the server's own filter: shared documents and this tenant's.
 
-    `text` may be of any length; `asked`, its first QUERY_CHARACTERS, is what is searched with.
-    `max_per_document`: how many passages of one document at most, 0 for any number. `rerank`: let the index's
-    cross-encoder order the candidates. `collapse`: only the best of passages that say the same. `deadline`: when the
-    caller stops waiting, by the event loop's clock.
+    `text` may be of any length; `asked`, its first QUERY_CHARACTERS, is what is searched with. `where`: conditions on
+    fields, each of which has to be met. `max_per_document`: how many passages of one document at most, 0 for any
+    number. `rerank`: let the index's cross-encoder order the candidates. `collapse`: only the best of passages that say
+    the same. `expansion`: what of their documents comes along, beyond `top_k`.
+    `deadline`: when the caller stops waiting, by the event loop's clock.
     """
 
     index: str
@@ -85,7 +131,9 @@ class SearchQuery:
     max_per_document: int = 0
     rerank: bool = False
     collapse: bool = False
+    expansion: Expansion = Expansion.NONE
     deadline: float | None = None
+    where: tuple[Where, ...] = ()
 
     @property
     def asked(self) -> str:
@@ -94,16 +142,29 @@ class SearchQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryVector:
+    """What a question was searched with. `values`: float32 (dimension,), not to be changed. `model`: which embedding
+    model made it; vectors of different ones cannot be compared."""
+
+    model: str
+    values: Any
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """Passages best first, and the snapshot that they come from.
 
-    `reranked`: their scores are the reranker's. `degraded`: why they are less than they could be.
+    `around`: by the ids of passages, what stands around them, nearest first; for the query's `expansion`.
+    `reranked`: their scores are the reranker's. `degraded`: why they are less than they could be. `query`: absent where
+    nothing was embedded.
     """
 
     passages: tuple[Passage, ...]
     snapshot: str
     reranked: bool = False
     degraded: tuple[str, ...] = ()
+    query: QueryVector | None = field(default=None, compare=False, repr=False)
+    around: Mapping[str, tuple[Passage, ...]] = field(default_factory=dict)
 
     @property
     def confidence(self) -> float | None:
@@ -115,12 +176,52 @@ class SearchResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ExplainedPassage:
+    """A candidate of a search. Ranks begin with 1, 0 where a half did not hand it on; `recency` is a part of the
+    passage's score. `left_out`: why a search does not return it, empty if it does."""
+
+    passage: Passage
+    meaning_rank: int
+    terms_rank: int
+    recency: float
+    left_out: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchExplanation:
+    """How a search came about. `weights`: of the searches by meaning and by terms; `terms`: of the question."""
+
+    snapshot: str
+    weights: tuple[float, float]
+    rrf_k: int
+    candidates: int
+    terms: int
+    passages: tuple[ExplainedPassage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSummary:
+    """A document of an index. Times in seconds since 1970; `content` is the same for the same passages."""
+
+    id: str
+    tenant: str
+    revision: int
+    title: str
+    source: str
+    updated: float
+    valid_until: float | None
+    passages: int
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class IndexStatus:
     """What an index holds.
 
     `retained`: snapshots that a rollback can return to, the one that was live last first; the one furthest behind lacks
     `lag` documents as they are now. `build_due`: why a build would make a new snapshot, empty if it would not.
-    `unoptimised`: points written to the live snapshot since it was optimised.
+    `unoptimised`: points written to the live snapshot since it was optimised. `notes`: what about its settings may not
+    be meant so.
     """
 
     name: str
@@ -133,11 +234,13 @@ class IndexStatus:
     build_due: str = ""
     unoptimised: int = 0
     lag: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class BuildProgress:
-    """How far a build is. `stage` is "scan", "read", "split", "embed", "write", "optimise", "check" or "swap".
+    """How far a build is. `stage` is "fetch" (of a source elsewhere), "scan", "read", "split", "embed", "write",
+    "optimise", "check" or "swap".
 
     `total` is 0 where it is not known. `skipped`: files and lines that could not be taken so far.
     """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trivet.types.passage import Passage
+from trivet.types.request import Message
 from trivet.types.variant import VersionRef
 
 
@@ -45,6 +46,8 @@ class AssembledPrompt:
     the one case that the chat template writes the static part differently for this conversation.
     `passages` were given to the model, best first; `dropped` found no room, best first. So with `examples` and
     `dropped_examples`, nearest first. `template_variables`: all that the chat template was given.
+    `activated_from`: the token that an activated LoRA acts from; None where the adapter is none. `messages`: what the
+    ids say, in turns, where the assembler was asked for them.
     """
 
     token_ids: tuple[int, ...]
@@ -55,3 +58,5 @@ class AssembledPrompt:
     examples: tuple[WorkedExample, ...] = ()
     dropped_examples: tuple[WorkedExample, ...] = ()
     template_variables: Mapping[str, Any] = field(default_factory=dict)
+    activated_from: int | None = None
+    messages: tuple[Message, ...] = ()

@@ -79,7 +79,11 @@ class ShadowPair:
 class Receipt:
     """What served one request, what it took and what it cost. None is unknown, never 0. Times in milliseconds.
 
-    `reasoning_tokens` are those of `output_tokens` that were thought, where a parser tells them apart.
+    `use`: "embed" or "rerank" for texts that were given to a model of the `index`, of no route; empty for answers.
+    `node`: the engine node of a fleet that answered, or was asked last; empty without a fleet. `shared_tokens` are
+    those of `cached_tokens` that an activated LoRA shares with the base model and its other adapters: a plain adapter
+    would have had to compute them once more for itself. Absent for all others. `reasoning_tokens` are those of
+    `output_tokens` that were thought, where a parser tells them apart.
     `queue_ms`: for a place among the requests that run. `adapter_wait_ms`: until the adapter was in the engine again,
     if it had given way to others, and for a slot; absent where none is used. `engine_queue_ms`, `prefill_ms`,
     `decode_ms` and `preemptions` are the engine's own (see `EngineTimes`): absent where it does not tell them, and
@@ -89,8 +93,10 @@ class Receipt:
     `unit_hash` and `text_hash` are salted, for those who compare requests. `cold`: one of the first of its variant
     after a warm-up, or one that waited for its adapter. `shadow`: a copy, nobody saw the answer. `shadow_pair`: of a
     shadow that was compared. `account`: who bears the cost, if it is not the tenant. `budget_warnings`: limits that
-    were nearly used up when it came. `trace_id`, `parent_span_id`, `trace_sampled`: see
-    `trivet.types.request.TraceContext`.
+    were nearly used up when it came. `prompt_token_weight`: by which a machine's time was charged. `trace_id`,
+    `samples`: how many answers were drawn, all of whose tokens and costs are in here, and `agreement`, what share of
+    them has the value of the one that was given; absent where one was asked for.
+    `parent_span_id`, `trace_sampled`: see `trivet.types.request.TraceContext`.
     """
 
     request_id: str
@@ -102,6 +108,7 @@ class Receipt:
     rollout_revision: int = 0
     unit_source: UnitSource | None = None
     backend: str = ""
+    node: str = ""
     adapter: str = ""
     adapter_digest: str = ""
     prompt: str = ""
@@ -112,6 +119,7 @@ class Receipt:
     input_tokens: int | None = None
     cached_tokens: int | None = None
     expected_cached_tokens: int | None = None
+    shared_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
     queue_ms: float | None = None
@@ -142,3 +150,7 @@ class Receipt:
     trace_id: str = ""
     parent_span_id: str = ""
     trace_sampled: bool = False
+    prompt_token_weight: float | None = None
+    samples: int | None = None
+    agreement: float | None = None
+    use: str = ""

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
+from trivet.types.metadata.where import Where
+from trivet.types.passage import Expansion
+
 PUBLIC_TENANT = "public"
 
 
@@ -47,6 +50,15 @@ class Tool:
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequiredCalls:
+    """The answer has to be calls. `schema`: of what the model then writes, the arguments of function `name`, or, where
+    `name` is empty, a list of objects with `name` and `parameters`."""
+
+    schema: Mapping[str, Any]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +107,18 @@ class RetrievalOptions:
     top_k: int | None = None
     tags: tuple[str, ...] = ()
     disabled: bool = False
+    expansion: Expansion | None = None
+    where: Where | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateCall:
     """One request to answer. Times are seconds of the event loop's clock (`loop.time()`).
 
-    `key`: its credential's name, empty without one.
+    `key`: its credential's name, empty without one. `single_call`: of the calls that the model asks for, the first.
+    `adapter`: the name@version that it asks for, where its route leaves the choice to requests. `n`: how many answers.
+    `raw`: its one message is a text to be continued. `stream_max_tokens` and `stream_max_ms`: the route's `StreamPace`
+    where None.
     """
 
     request_id: str
@@ -125,12 +142,21 @@ class GenerateCall:
     template_variables: Mapping[str, Any] = field(default_factory=dict)
     tools: tuple[Tool, ...] = ()
     key: str = ""
+    adapter: str = ""
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     repetition_penalty: float | None = None
+    max_reasoning_tokens: int | None = None
+    top_logprobs: int | None = None
+    required_calls: RequiredCalls | None = None
+    single_call: bool = False
+    n: int = 1
+    raw: bool = False
+    stream_max_tokens: int | None = None
+    stream_max_ms: float | None = None
 
     @property
     def text_size(self) -> int:

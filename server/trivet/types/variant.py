@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from trivet.types.metadata.where import Where
+from trivet.types.passage import Expansion
 from trivet.types.rollout import RouteRollout
+from trivet.types.text.adapter_pattern import AdapterPattern
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,7 +34,10 @@ class VersionRef:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. `temperature` 0 is greedy."""
+    """How tokens are drawn. `temperature` 0 is greedy. `max_reasoning_tokens`: after so many, thinking is ended.
+
+    `top_logprobs`: how many alternatives each token's log probability comes with; None for no log probabilities.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.0
@@ -43,6 +49,8 @@ class Sampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
+    max_reasoning_tokens: int | None = None
+    top_logprobs: int | None = None
 
 
 class OnRetrievalFailure(Enum):
@@ -57,6 +65,22 @@ class CacheScope(Enum):
 
     SHARED = "shared"
     TENANT = "tenant"
+
+
+MOST_GATHERED_TOKENS = 1024
+MOST_GATHERED_MS = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPace:
+    """How far a streamed answer's tokens are gathered.
+
+    A message has at most `max_tokens` of them, and none waits longer than `max_ms` milliseconds. While few streams are
+    open, none waits.
+    """
+
+    max_tokens: int = 64
+    max_ms: float = 48.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +104,10 @@ class FewShotSettings:
 class RetrievalSettings:
     """How a variant searches its index.
 
-    `tags`: only documents that hold all of these. `max_per_document`: passages of one document at most, 0 for any
-    number. `rerank`: by the index's cross-encoder. `collapse`: only the best of passages that say the same.
+    `tags`: only documents that hold all of these. `where`: conditions on their fields. `max_per_document`: passages of
+    one document at most, 0 for any number. `rerank`: by the index's cross-encoder. `collapse`: only the best of
+    passages that say the same.
+    `expansion`: what of their documents comes along, as far as `token_budget` reaches.
     """
 
     index: str
@@ -92,14 +118,93 @@ class RetrievalSettings:
     max_per_document: int = 0
     rerank: bool = False
     collapse: bool = True
+    expansion: Expansion = Expansion.NONE
     confidence: ConfidenceFloor | None = None
     few_shot: FewShotSettings | None = None
+    where: Where | None = None
+
+
+class AdapterBy(Enum):
+    """What of a request says which adapter it is answered with."""
+
+    REQUEST = "request"
+    TENANT = "tenant"
+    LABEL = "label"
+
+
+class AdapterFallback(Enum):
+    """What becomes of a request that has no adapter: it names none, or the one that it would have is missing or bad."""
+
+    BASE = "base"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterChoice:
+    """Adapters on demand: each request has its own, out of those that the patterns allow its tenant.
+
+    `label`: the name of the label that decides, with AdapterBy.LABEL.
+    """
+
+    by: AdapterBy
+    patterns: tuple[AdapterPattern, ...]
+    fallback: AdapterFallback
+    label: str = ""
+
+    def allows(self, tenant: str, ref: VersionRef) -> bool:
+        """Whether a request of this tenant may be answered with it."""
+        return any(pattern.bind(tenant).fits(ref.name, ref.version) for pattern in self.patterns)
+
+    def may_name(self, ref: VersionRef) -> bool:
+        """Whether some tenant's request may be answered with it."""
+        return any(pattern.of_anybody().fits(ref.name, ref.version) for pattern in self.patterns)
+
+    def __str__(self) -> str:
+        """In a word or two, where a variant of one adapter shows its name."""
+        return f"by {self.by.value}"
+
+
+class AgreeOn(Enum):
+    """What several answers are compared by."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    JSON = "json"
+    LABEL = "label"
+
+
+@dataclass(frozen=True, slots=True)
+class SelfConsistency:
+    """So many answers are drawn, and the one is given whose value most of them have. `field`: of a JSON answer, empty
+    for all of it. `labels`: those that an answer may be."""
+
+    samples: int
+    agree_on: AgreeOn = AgreeOn.TEXT
+    field: str = ""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtMarks:
+    """What the model is told to write around its thoughts; they and what is between them are no part of its text."""
+
+    begin: str
+    end: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """How a model gets to its answer."""
+
+    several: SelfConsistency | None = None
+    thought: ThoughtMarks | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
     """An immutable bundle that can answer a route. An index is named in it, not frozen.
 
+    `adapter_choice` instead of an `adapter` where each request has its own; a request's own variant has both.
     `template_variables`: of the model's chat template, before those of the prompt's file.
     """
 
@@ -111,6 +216,30 @@ class Variant:
     sampling: Sampling = Sampling()
     json_schema: Mapping[str, Any] | None = None
     template_variables: Mapping[str, Any] = field(default_factory=dict)
+    adapter_choice: AdapterChoice | None = None
+    reasoning: Reasoning | None = None
+
+    @property
+    def samples(self) -> int:
+        """How many answers a request of text may be worth."""
+        several = None if self.reasoning is None else self.reasoning.several
+        return 1 if several is None else several.samples
+
+    @property
+    def adapter_text(self) -> str:
+        """Which adapter it has, for people: `name@version`, `by tenant`, or nothing."""
+        found = self.adapter or self.adapter_choice
+        return "" if found is None else str(found)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSettings:
+    """How a route's questions are watched. `reference`: the number that others are compared with. `alarm_days`: how
+    long an alarm is shown. `unanswered`: texts of answers that say that nothing was found."""
+
+    reference: int = 1000
+    alarm_days: float = 7.0
+    unanswered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +247,9 @@ class Route:
     """The name a client calls and the variants behind it, by weight (any positive scale).
 
     With a `rollout`, its stable and its candidate answer, by units, and the weights only tell what share each has.
-    `allow`: what requests may ask for beside the usual, by the names of their fields.
+    `allow`: what requests may ask for beside the usual, by the names of their fields. `kept_share`: of its answers, how
+    many the interaction log keeps. `drift`: None where its questions are not watched. `stream`: where requests do not
+    say it themselves.
     """
 
     name: str
@@ -132,3 +263,24 @@ class Route:
     revision: int = 0
     rollout: RouteRollout | None = None
     allow: frozenset[str] = frozenset()
+    kept_share: float = 0.0
+    drift: DriftSettings | None = None
+    stream: StreamPace = field(default_factory=StreamPace)
+
+    @property
+    def indexes(self) -> frozenset[str]:
+        """Those that its variants search for passages."""
+        return frozenset(one.retrieval.index for one in self.variants.values() if one.retrieval is not None)
+
+
+def without_defaults(variant: dict[str, Any]) -> dict[str, Any]:
+    """A variant as a mapping, for its digest, changed in place: settings that came later are left out where they have
+    their defaults, so that a variant that does not use them keeps its digest."""
+    if variant["retrieval"] is not None:
+        for name, default in _LATER.items():
+            if variant["retrieval"][name] == default:
+                del variant["retrieval"][name]
+    return variant
+
+
+_LATER: Mapping[str, Any] = {"where": None, "expansion": Expansion.NONE}

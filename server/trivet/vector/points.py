@@ -79,10 +79,10 @@ class PointsCalls:
 
     def create_field_index(self, request: Any) -> Any:
         """Index a payload field."""
-        allow(request, (*_WRITE, "field_name", "field_type"))
+        allow(request, (*_WRITE, "field_name", "field_type", "field_index_params"))
         if request.field_type not in _SCHEMAS:
             raise Unsupported(f"FieldType.{proto.FieldType.Name(request.field_type)}")
-        schema = _SCHEMAS[request.field_type]
+        schema = _schema(request)
         return self._write(request, edge.UpdateOperation.create_field_index(request.field_name, schema))
 
     def get(self, request: Any) -> Any:
@@ -142,6 +142,17 @@ class PointsCalls:
         started = time.perf_counter()
         self._collections[request.collection_name].update(operation, points)
         return proto.PointsOperationResponse(result=_done(), time=time.perf_counter() - started)
+
+
+def _schema(request: Any) -> Any:
+    """How a field is indexed: besides by its type, perhaps by the beginnings of its texts, too."""
+    if not request.HasField("field_index_params"):
+        return _SCHEMAS[request.field_type]
+    variant(request.field_index_params, "index_params", ("keyword_index_params",))
+    params = request.field_index_params.keyword_index_params
+    allow(params, ("prefix",))
+    allow(params.prefix, ())
+    return edge.KeywordIndexParams(prefix=params.HasField("prefix"))
 
 
 def _done() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import logging
 import os
 import secrets
 import signal
@@ -26,6 +27,8 @@ from trivet.vector.key import KeyCheck
 from trivet.vector.points import PointsCalls
 from trivet.vector.service import service
 from trivet.vector.strict import Missing
+
+_log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 # A flush holds up every call that comes meanwhile, some 0.3 s with 20,000 passages: it waits for so many seconds
@@ -53,10 +56,11 @@ def loopback(listen: str) -> str:
     return host
 
 
-async def serve(folder: Path, listen: str, *, sets_aside: bool = True) -> None:
+async def serve(folder: Path, listen: str, *, sets_aside: bool = True, key: str = "") -> None:
     """Serve the collections in `folder` until SIGTERM, SIGINT or the end of stdin, then flush and return.
 
-    One that cannot be opened is set aside, or without `sets_aside` left alone.
+    One that cannot be opened is set aside, or without `sets_aside` left alone. With a `key` that others know, it is
+    nobody's child: it serves whoever has the key, says nothing on stdout and does not listen to stdin.
 
     Announces itself with one JSON line on stdout once it answers calls: `{"event": "serving", "address", "pid",
     "key"}`. Every call must carry the key, a new one at each start, as Qdrant's `api-key`: other users of the machine
@@ -69,13 +73,17 @@ async def serve(folder: Path, listen: str, *, sets_aside: bool = True) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     collections = Collections(folder / "collections", sets_aside=sets_aside)
-    key = secrets.token_hex(32)
-    server = _server(collections, key)
+    own_key = key or secrets.token_hex(32)
+    server = _server(collections, own_key)
     port = server.add_insecure_port(listen)
     await server.start()
-    announce({"event": "serving", "address": f"{host}:{port}", "pid": os.getpid(), "key": key})
     flushing = asyncio.create_task(_flush_when_idle(collections))
-    endings = [asyncio.create_task(stop.wait()), asyncio.create_task(_obey(Commands(collections)))]
+    endings: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
+    if key:
+        _log.info("serving %s on %s:%d", folder, host, port)
+    else:
+        announce({"event": "serving", "address": f"{host}:{port}", "pid": os.getpid(), "key": own_key})
+        endings.append(asyncio.create_task(_obey(Commands(collections))))
     await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
     for task in (flushing, *endings):
         task.cancel()

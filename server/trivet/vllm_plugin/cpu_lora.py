@@ -6,6 +6,9 @@ cache. Zeroing those rows after the shrink (x A) is enough, as the expand (x A B
 shrink, it takes rows of A (for base rows those of the first slot), so what goes into the expand is zeroed as well.
 Upstream: pull requests 48421 and 49656 of vllm-project/vllm.
 
+`cpu_lora_groups` keeps most of this from being asked: it knows which rows have an adapter. The operators are mended
+all the same, for whoever calls them.
+
 The operators also copy an adapter's matrix for each row. From `MANY` rows on, which a prompt has, the rows are
 multiplied adapter by adapter instead: the same products, summed in another order.
 
@@ -15,10 +18,14 @@ vLLM calls `register` in every process of its own (entry point group `vllm.gener
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Any
+
+from trivet.vllm_plugin import cpu_lora_groups
 
 CHECKED_VERSIONS = ("0.32.0",)
 MANY = 24  # rows; with fewer, sorting them out takes as long as the copies
+RUNS = 8  # of rows of one adapter in a step; with more, all rows of an adapter are gathered
 
 
 def register() -> None:
@@ -34,6 +41,7 @@ def register() -> None:
     version = str(vllm.__version__).partition("+")[0]
     if version in CHECKED_VERSIONS:
         mend(lora_ops, punica_cpu)
+        cpu_lora_groups.mend(punica_cpu.PunicaWrapperCPU)
     else:
         refuse(punica_cpu, version)
 
@@ -103,14 +111,21 @@ def _expand(inputs: Any, weights: Any, output: Any, indices: Any, add_inputs: bo
 def _products(inputs: Any, weights: Any, dtype: Any, indices: Any) -> Iterator[tuple[Any, Any]]:
     """For each adapter, the rows that it has and `inputs[rows] @ weights[adapter].T`; none for those of the base model.
 
+    A run of rows of one adapter, as a prompt has them, is taken as a slice: nothing is gathered.
     `weights` is [adapters, out, in], or [adapters, 1, out, in] as vLLM stacks them.
     """
     matrices = weights.squeeze(1) if weights.dim() == 4 else weights
     inputs = inputs.to(dtype)
-    adapters = indices.unique().tolist()
-    for adapter in adapters:
+    adapters, counts = (one.tolist() for one in indices.unique_consecutive(return_counts=True))
+    if len(adapters) <= RUNS:
+        ends = list(accumulate(counts))
+        groups = [
+            (adapter, slice(end - count, end)) for adapter, count, end in zip(adapters, counts, ends, strict=True)
+        ]
+    else:
+        groups = [(adapter, (indices == adapter).nonzero().squeeze(1)) for adapter in sorted(set(adapters))]
+    for adapter, rows in groups:
         if adapter >= 0:
-            rows = slice(None) if len(adapters) == 1 else (indices == adapter).nonzero().squeeze(1)
             yield rows, inputs[rows] @ matrices[adapter].to(dtype).T
 
 

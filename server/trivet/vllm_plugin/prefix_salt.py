@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from trivet.vllm_plugin.wrapping import wrapped_by, wraps
+
 CHECKED_VERSIONS = ("0.32.0",)
 _MARK = "after "
 
@@ -37,12 +39,13 @@ def mend(*modules: Any) -> None:
     """Replace the function in each of the modules that look it up by name."""
     for module in modules:
         if not active(module):
-            module.generate_block_hash_extra_keys = salted_late(module.generate_block_hash_extra_keys)
+            theirs = module.generate_block_hash_extra_keys
+            module.generate_block_hash_extra_keys = wraps(salted_late(theirs), theirs)
 
 
 def active(kv_cache_utils: Any) -> bool:
     """Whether vLLM's module has our function."""
-    return bool(kv_cache_utils.generate_block_hash_extra_keys.__module__ == __name__)
+    return wrapped_by(kv_cache_utils.generate_block_hash_extra_keys, __name__)
 
 
 def salt_after(tokens: int, salt: str) -> str:

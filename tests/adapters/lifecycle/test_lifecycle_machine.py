@@ -148,6 +148,7 @@ class Engine:
         self.ready = True
         self.incarnation = 1
         self.salts_after_prefix = False
+        self.keeps_prefixes = True
         self.resident: set[str] = set()
         self.refused: set[VersionRef] = set()
         self.in_use: Counter[str] = Counter()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.support.engine.activated import activated_files
 from tests.support.engine.tiny_model import adapter_files, make_model, module_shapes
 from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.preflight.preflight import check
@@ -61,7 +62,16 @@ def renamed(old: str, new: str) -> AdapterFiles:
 
 CONFIGS = {
     "dora": (with_config(use_dora=True), "adapter_config.json: use_dora is True, expected False"),
-    "alora": (with_config(alora_invocation_tokens=[5]), r"alora_invocation_tokens is \[5\], expected it to be absent"),
+    "alora": (with_config(alora_invocation_tokens=[5]), r"expected `kind: alora` and `invocation: \[5\]`"),
+    "another invocation": (
+        replace(activated_files(1, [5]), config=activated_files(1, [6]).config),
+        r"adapter.yaml: invocation is \[5\], but alora_invocation_tokens in adapter_config.json is \[6\]",
+    ),
+    "no invocation": (with_manifest(kind="alora"), "invocation is None, expected token ids"),
+    "invocation of a plain one": (with_manifest(invocation=[5]), "expected it of kind alora alone"),
+    "unknown kind": (with_manifest(kind="dora"), "kind is 'dora', expected lora or alora"),
+    "empty invocation": (with_config(alora_invocation_tokens=[]), "expected 1 to 64 token ids"),
+    "beyond the vocabulary": (activated_files(1, [5, 320]), "names token 320, the base model has 320"),
     "bias": (with_config(bias="lora_only"), "bias is 'lora_only', expected 'none'"),
     "lora bias": (with_config(lora_bias=True), "lora_bias is True, expected False"),
     "saved modules": (

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.gateway.scripted_gateway import UNITS
 from tests.support.gateway.serving import until
+from tests.support.gateway.spending import use_up
 from tests.support.rollout_processes.gateways import SHARES, Gateway, Pair, two_gateways
 from trivet.api.v1 import rollout_pb2
 from trivet.client import CallFailed, Client
@@ -133,3 +134,28 @@ def test_the_audit_log_of_both_is_one(pair: Pair) -> None:
     revisions = [entry.revision for entry in logs[0]]
     assert len(revisions) == len(set(revisions))
     assert revisions == sorted(revisions)
+
+
+@pytest.mark.parametrize("unit", ["requests", "tokens", "usd"])
+def test_eight_clients_of_both_exceed_a_limit_by_one_request_at_most(pair: Pair, unit: str) -> None:
+    most = {"requests": 60, "tokens": 9_000, "usd": 0.0003}[unit]
+    pair.reconfigure(
+        budgets={"default": [{"per": "month", unit: most}]},
+        prices={"local": {
+            "input_per_million_tokens": 0.04, "cached_per_million_tokens": 0.01, "output_per_million_tokens": 0.08,
+        }},
+    )  # fmt: skip
+    spent = use_up([gateway.process.target for gateway in pair], "ask", 8)
+    pair.reconfigure(budgets={})
+    used = {"requests": [1] * len(spent.answered), "tokens": spent.tokens, "usd": spent.nano_usd}[unit]
+    limit = round(most * 1e9) if unit == "usd" else most
+    beyond = sum(used) - limit
+    assert 0 <= beyond < max(used), "used up, and by less than one request beyond"
+    if unit == "requests":
+        assert beyond == 0
+    assert len(spent.refused) >= 8
+    for failed in spent.refused:
+        assert failed.receipt is not None
+        assert not failed.receipt.HasField("output_tokens"), "a refused one costs nothing"
+        assert not failed.receipt.cost.HasField("total")
+        assert failed.quota

@@ -15,7 +15,7 @@ from tests.support.gateway.harness import Gateway, gateway, request
 from tests.support.shadow import CANDIDATE, DRAWN, SHADOWED, route_of, settled
 from trivet.pipeline.admission import Admission
 from trivet.testing import ScriptedBackend
-from trivet.types.answer import Answer
+from trivet.types.answer import Answer, Choice
 from trivet.types.generation import BackendRequest, Chunk, FinishReason
 from trivet.types.request import GenerateCall, Message
 
@@ -200,7 +200,7 @@ async def test_a_copy_that_never_began_is_counted_and_leaves_nothing(served: Gat
     calls = len(hanging.requests)
     answered = next(receipt for receipt in served.counted if not receipt.shadow)
     assert answered is real
-    served.shadow.offer(_call(), Answer("one two three", FinishReason.STOP, (), real))
+    served.shadow.offer(_call(), Answer((Choice("one two three", FinishReason.STOP),), (), real))
     assert served.shadow.running == 1
     await served.shadow.close()  # before it had a turn
     assert (len(hanging.requests), served.shadow.running) == (calls, 0)

@@ -82,6 +82,23 @@ async def test_a_dead_engine_is_an_error_at_once_and_works_again_after_its_resta
     assert not (await service.upsert("handbook", markdown("b", "Beta is new."))).unchanged
 
 
+async def test_documents_that_an_engine_has_lost_are_written_again_and_counted(
+    service: IndexService, engine: VectorProcess, store: QdrantStore
+) -> None:
+    for name in ("a", "b"):
+        await service.upsert("handbook", markdown(name, f"Lamp {name}."))
+    index = service.indexes["handbook"]
+    assert index.repaired == 0
+    async with store._connection.call(30) as client:  # as if the engine's folder were an older one
+        await client.delete(index.live.collection, models.FilterSelector(filter=models.Filter()), wait=True)
+    kill(engine)
+    async with asyncio.timeout(30):
+        while index.repaired < 2:
+            await asyncio.sleep(0.05)
+    assert set(await texts(service, "lamp")) == {"Lamp a.", "Lamp b."}
+    assert index.repaired == 2, "what was lost, and nothing else"
+
+
 async def test_a_stopped_engine_hangs_nobody(service: IndexService, engine: VectorProcess) -> None:
     await service.upsert("handbook", markdown("a", "Alpha is here."))
     async with stopped(engine):

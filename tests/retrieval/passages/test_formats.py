@@ -29,7 +29,7 @@ async def test_a_pdf_is_found_and_cited_by_its_range(service: IndexService) -> N
     assert done.passages == 2
     found = (await search(service, "what is the weight of the lamp")).passages
     assert (found[0].title, found[0].text) == ("Manual", "The lamp weighs\n12 grams.")
-    _, text = read_pdf(content, pages=10, characters=1000)
+    text = read_pdf(content, pages=10, characters=1000).text
     assert [text[one.start : one.end] for one in found] == [one.text for one in found]
     with pytest.raises(DocumentRejected, match="document 'manual': it is damaged"):
         await service.upsert("handbook", Document("manual", content[:80], DocumentFormat.PDF))

@@ -24,7 +24,8 @@ def placed(*texts: tuple[int, int, str]) -> bytes:
 
 def test_text_and_title_of_a_pdf() -> None:
     content = pdf([["The lamp (Orlo) weighs", "12 grams."], ["Second page."]], title="The  lamp")
-    assert read_pdf(content, **BOUNDS) == ("The lamp", "The lamp (Orlo) weighs\n12 grams.\n\nSecond page.")
+    read = read_pdf(content, **BOUNDS)
+    assert (read.title, read.text) == ("The lamp", "The lamp (Orlo) weighs\n12 grams.\n\nSecond page.")
 
 
 @pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
@@ -33,7 +34,8 @@ def test_a_password_of_the_owner_alone_keeps_nobody_from_reading(algorithm: str)
     writer.encrypt("", "owner", algorithm=algorithm)
     out = io.BytesIO()
     writer.write(out)
-    assert read_pdf(out.getvalue(), **BOUNDS) == ("", "not secret")
+    read = read_pdf(out.getvalue(), **BOUNDS)
+    assert (read.title, read.text) == ("", "not secret")
 
 
 @pytest.mark.parametrize("algorithm", ["RC4-128", "AES-256"])
@@ -54,7 +56,7 @@ def test_columns_are_read_one_after_the_other_though_written_line_by_line() -> N
             (330, 690 - 14 * n, f"right line {n} of it all"),
         ]
     lines.append((72, 540, "A last line that goes over both of the columns of this page"))
-    _, text = read_pdf(pdf_of_streams([placed(*lines)]), **BOUNDS)
+    text = read_pdf(pdf_of_streams([placed(*lines)]), **BOUNDS).text
     left = "\n".join(f"left line {n} of a text in columns" for n in range(8))
     right = "\n".join(f"right line {n} of it all" for n in range(8))
     assert text == f"{lines[0][2]}\n\n{left}\n\n{right}\n\n{lines[-1][2]}"
@@ -62,13 +64,13 @@ def test_columns_are_read_one_after_the_other_though_written_line_by_line() -> N
 
 def test_a_table_is_read_row_by_row() -> None:
     cells = [(72 + 120 * m, 700 - 14 * n, f"cell {n}.{m}") for m in range(3) for n in range(5)]
-    _, text = read_pdf(pdf_of_streams([placed(*cells)]), **BOUNDS)
+    text = read_pdf(pdf_of_streams([placed(*cells)]), **BOUNDS).text
     assert text == "\n".join(f"cell {n}.0 cell {n}.1 cell {n}.2" for n in range(5))
 
 
 def test_a_gap_between_lines_ends_a_paragraph() -> None:
     content = placed((72, 700, "One"), (72, 686, "two"), (72, 672, "three."), (72, 640, "Four"), (72, 626, "five."))
-    assert read_pdf(pdf_of_streams([content]), **BOUNDS)[1] == "One\ntwo\nthree.\n\nFour\nfive."
+    assert read_pdf(pdf_of_streams([content]), **BOUNDS).text == "One\ntwo\nthree.\n\nFour\nfive."
 
 
 def test_words_that_a_line_end_broke_are_whole_unless_the_hyphen_is_theirs() -> None:
@@ -81,7 +83,7 @@ def test_words_that_a_line_end_broke_are_whole_unless_the_hyphen_is_theirs() -> 
         "3 thing, pages 3 -",
         "5.",
     ]
-    _, text = read_pdf(pdf([lines]), **BOUNDS)
+    text = read_pdf(pdf([lines]), **BOUNDS).text
     assert text == "A well-known example of hyphenation, a well-known Anglo-Saxon type-3 thing, pages 3 -\n5."
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from tests.support.retrieval.documents import markdown
+from tests.support.retrieval.word_tokens import WordTokens
 from trivet.errors import DocumentRejected, FailedPrecondition
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.passages.splitting import Splitter
@@ -93,3 +95,27 @@ async def test_a_size_that_the_model_cannot_see_is_refused(
 ) -> None:
     with pytest.raises(FailedPrecondition, match="expected 16 to 246"):
         splitter(replace(settings, chunk_tokens=tokens), embedder)
+
+
+async def test_overlap_repeats_whole_words_of_the_passage_before(settings: IndexSettings) -> None:
+    text = "\n\n".join(" ".join(f"w{n}x{m}" for m in range(12)) for n in range(8))
+    overlapping = replace(settings, chunk_tokens=20, overlap=6, pack=True)
+    chunks = Splitter(overlapping, WordTokens(), 256).split(Document("d", text.encode(), DocumentFormat.TEXT))
+    assert len(chunks) > 4
+    for before, after in pairwise(chunks):
+        assert text[after.start : after.end] == after.text
+        assert after.n_tokens <= 20
+        assert before.start < after.start < before.end < after.end
+        assert text[after.start - 1].isspace()
+        assert len(text[after.start : before.end].split()) <= 6
+    with pytest.raises(FailedPrecondition, match="overlap is 11, expected at most half of max_tokens, 10"):
+        Splitter(replace(overlapping, overlap=11), WordTokens(), 256)
+
+
+async def test_a_snapshot_without_overlap_and_with_headings_keeps_its_name(settings: IndexSettings) -> None:
+    assert settings.way().keys().isdisjoint({"overlap", "headings"})
+    other = replace(settings, overlap=8, headings=False)
+    assert other.way()["overlap"] == 8
+    assert not other.in_way(other.way()).headings
+    back = other.in_way({**settings.way(), "model": None})
+    assert (back.overlap, back.headings) == (0, True)

@@ -169,12 +169,12 @@ async def test_writes_while_a_snapshot_is_made_and_swapped_are_in_both(service: 
             for name, least in floor.items():
                 (number,) = [int(text.split()[-1].rstrip(".")) for text in found if text.startswith(f"Writer {name} ")]
                 assert number >= least
+            await asyncio.sleep(0.05)
 
     tasks = [asyncio.create_task(write(f"w{n}")) for n in range(2)] + [asyncio.create_task(read())]
     try:
-        for _ in range(2):
-            await rebuilt(service)
-        for _ in range(4):  # the follower is about its work on what becomes live
+        await rebuilt(service)
+        for _ in range(3):  # the follower is about its work on what becomes live
             await asyncio.sleep(0.3)
             await service.rollback("handbook")
     finally:

@@ -87,3 +87,68 @@ def test_a_question_about_a_part_number_is_about_a_name() -> None:
     assert leg_weights("what does 1023-55-A cost?", known=False) == leg_weights("what is it?")
     for other in ("what is the state-of-the-art?", "how do I read UTF-8?", "what is new in 3.11.2?"):
         assert leg_weights(other) == leg_weights("what is it?")
+
+
+@pytest.mark.parametrize(
+    ("language", "query", "right", "wrong"),
+    [
+        ("german", "Müller", "Frau Mueller kommt", "Frau Meier kommt"),
+        ("german", "Mueller", "Frau Müller kommt", "Frau Meier kommt"),
+        ("german", "Häuser", "am Haeuserblock", "am Hafen"),
+        ("german", "Schifffahrt", "die Donaudampfschifffahrt", "die Donaubrücke"),
+        ("german", "Straße", "die Strasse", "die Strände"),
+        ("polish", "drukarek", "drukarka nie działa", "drzwi nie działają"),
+        ("polish", "samochodami", "dwa samochody", "sami swoi"),
+        ("auto", "drukarek", "drukarka nie działa", "drzwi nie działają"),
+        ("arabic", "الكتاب", "كِتَابٌ جديد", "باب جديد"),
+        ("arabic", "أحمد", "احمد هنا", "محمود هنا"),
+        ("hebrew", "בית", "אני בבית", "אני בים"),
+        ("korean", "한국어", "한국어를 배우다", "한자를 배우다"),
+        ("thai", "ภาษาไทย", "เรียนภาษาไทยที่นี่", "เรียนที่นี่"),
+        ("japanese", "印刷", "文書を印刷する", "文書を削除する"),
+        ("english", "カタカナ", "ｶﾀｶﾅを書く", "漢字を書く"),
+        ("chinese", "防火墙", "怎样配置防火墙规则", "怎样配置打印机"),
+        ("none", "数据包过滤", "配置数据包过滤的防火墙", "配置打印机"),
+    ],
+)
+def test_words_of_each_language_are_found_in_their_other_forms(
+    language: str, query: str, right: str, wrong: str
+) -> None:
+    vectors = TermVectors(language, 180)
+
+    def score_of(passage: str) -> float:
+        asked, has = vectors.of_query(query), vectors.of_passage(passage)
+        weights = dict(zip(has.indices, has.values, strict=True))
+        return sum(value * weights.get(term, 0.0) for term, value in zip(asked.indices, asked.values, strict=True))
+
+    assert score_of(right) > score_of(wrong)
+
+
+@pytest.mark.parametrize(
+    ("query", "right", "wrong"),
+    [
+        ("C#", "written in C# alone", "written in C alone"),
+        ("C++", "the C++ compiler", "the C compiler"),
+        ("/etc/fstab", "edit /etc/fstab first", "edit the fstab in etc first"),
+        ("src/main.rs", "see src/main.rs for it", "see the main of src, rs for it"),
+        ("--no-install", "with --no-install it only loads", "no install is made here"),
+        ("std::vector", "a std::vector<int> of", "a vector of std"),
+    ],
+)
+def test_signs_are_parts_of_names(query: str, right: str, wrong: str) -> None:
+    assert score(query, right) > score(query, wrong)
+
+
+def test_a_language_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="got 'klingon'"):
+        TermVectors("klingon", 180)
+
+
+@pytest.mark.parametrize("text", ["怎样配置防火墙", "パスワードの選び方は", "ภาษาไทยไม่มีช่องว่าง"])
+def test_a_question_without_blanks_is_no_name(text: str) -> None:
+    assert leg_weights(text) == (1.0, 0.34)
+    assert leg_weights(text, english=True) == (0.25, 1.0), "an English model cannot tell what it means"
+
+
+def test_a_short_run_without_blanks_is_a_name() -> None:
+    assert leg_weights("防火墙") == (0.25, 1.0)

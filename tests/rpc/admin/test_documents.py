@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -12,41 +12,21 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.support.gateway.admin_stub import admin_stub
 from tests.support.gateway.harness import failure
+from tests.support.retrieval.memory_indexes import MemoryIndexes
 from trivet.api.v1 import admin_pb2, admin_pb2_grpc
-from trivet.errors import DocumentRejected, NotFound, RetrievalUnavailable
-from trivet.types.passage import Acknowledgement, Document, DocumentFormat
+from trivet.types.passage import Document, DocumentFormat
 from trivet.types.request import KeyRole
 
 KEYS = {"acme": KeyRole.CLIENT, "bolt": KeyRole.CLIENT, "staff": KeyRole.OPERATOR}
 
 
-class Memory:
-    """Documents in a dictionary, by whose they are and their id."""
-
-    def __init__(self) -> None:
-        self.documents: dict[tuple[str, str], Document] = {}
-
-    async def upsert(self, index: str, document: Document) -> Acknowledgement:
-        if index != "facts":
-            raise NotFound(f"no index {index!r}")
-        if not document.content:
-            raise DocumentRejected(f"document {document.id!r} is empty")
-        if document.content == b"down":
-            raise RetrievalUnavailable("down")
-        self.documents[document.tenant, document.id] = document
-        return Acknowledgement(document.id, 1, False, 1)
-
-    async def delete(self, index: str, ids: Sequence[str], tenant: str = "") -> list[str]:
-        return [id_ for id_ in ids if self.documents.pop((tenant, id_), None)]
-
-
 @pytest.fixture
-def memory() -> Memory:
-    return Memory()
+def memory() -> MemoryIndexes:
+    return MemoryIndexes()
 
 
 @pytest_asyncio.fixture
-async def stub(memory: Memory) -> AsyncIterator[admin_pb2_grpc.AdminStub]:
+async def stub(memory: MemoryIndexes) -> AsyncIterator[admin_pb2_grpc.AdminStub]:
     async with admin_stub(indexes=memory, keys=KEYS) as stub:
         yield stub
 
@@ -68,15 +48,15 @@ async def upsert(
     return [(answer.id, answer.error.code) async for answer in call]
 
 
-async def test_an_operator_names_anybody(stub: admin_pb2_grpc.AdminStub, memory: Memory) -> None:
+async def test_an_operator_names_anybody(stub: admin_pb2_grpc.AdminStub, memory: MemoryIndexes) -> None:
     requests = [request("a"), request("a", "acme"), request("a", "bolt")]
     assert await upsert(stub, "staff", *requests) == [("a", "")] * 3
-    assert set(memory.documents) == {("", "a"), ("acme", "a"), ("bolt", "a")}
+    assert set(memory.kept) == {("", "a"), ("acme", "a"), ("bolt", "a")}
     gone = await stub.DeleteDocuments(
         admin_pb2.DeleteDocumentsRequest(index="facts", ids=["a", "b", "b"], tenant="acme"), metadata=key("staff")
     )
     assert (list(gone.deleted), list(gone.missing)) == (["a"], ["b"])
-    assert set(memory.documents) == {("", "a"), ("bolt", "a")}
+    assert set(memory.kept) == {("", "a"), ("bolt", "a")}
 
 
 async def test_the_log_says_who_sent_and_deleted(
@@ -92,12 +72,12 @@ async def test_the_log_says_who_sent_and_deleted(
     ]
 
 
-async def test_a_client_changes_its_own_alone(stub: admin_pb2_grpc.AdminStub, memory: Memory) -> None:
+async def test_a_client_changes_its_own_alone(stub: admin_pb2_grpc.AdminStub, memory: MemoryIndexes) -> None:
     await upsert(stub, "staff", request("a"), request("a", "bolt"))
-    before = dict(memory.documents)
+    before = dict(memory.kept)
     found = await upsert(stub, "acme", request("b"), request("c", "bolt"), request("d", "acme"))
     assert found == [("b", ""), ("c", "PERMISSION_DENIED"), ("d", "")]
-    assert memory.documents.keys() - before.keys() == {("acme", "b"), ("acme", "d")}
+    assert memory.kept.keys() - before.keys() == {("acme", "b"), ("acme", "d")}
     # Shared documents and others' look as if they were not there.
     gone = await stub.DeleteDocuments(
         admin_pb2.DeleteDocumentsRequest(index="facts", ids=["a", "b"]), metadata=key("acme")
@@ -113,7 +93,7 @@ async def test_a_client_changes_its_own_alone(stub: admin_pb2_grpc.AdminStub, me
             admin_pb2.DeleteDocumentsRequest(index="facts", ids=["a"], tenant="A B"), metadata=key("staff")
         )
     assert failure(caught.value).fields.keys() == {"tenant"}
-    assert before.items() <= memory.documents.items()
+    assert before.items() <= memory.kept.items()
 
 
 async def test_other_calls_still_need_an_operator(stub: admin_pb2_grpc.AdminStub) -> None:
@@ -128,7 +108,7 @@ async def test_other_calls_still_need_an_operator(stub: admin_pb2_grpc.AdminStub
 
 
 async def test_a_refused_document_is_acknowledged_as_such_and_the_stream_goes_on(
-    stub: admin_pb2_grpc.AdminStub, memory: Memory
+    stub: admin_pb2_grpc.AdminStub, memory: MemoryIndexes
 ) -> None:
     call = stub.UpsertDocuments(
         iter([request("a"), request("b", content=b""), request("c", format=77), request("d")]), metadata=key("staff")
@@ -144,7 +124,7 @@ async def test_a_refused_document_is_acknowledged_as_such_and_the_stream_goes_on
 
 @pytest.mark.parametrize(("index", "content", "code"), [("nope", b"x", "NOT_FOUND"), ("", b"down", "UNAVAILABLE")])
 async def test_what_is_no_documents_fault_ends_the_stream(
-    stub: admin_pb2_grpc.AdminStub, memory: Memory, index: str, content: bytes, code: str
+    stub: admin_pb2_grpc.AdminStub, memory: MemoryIndexes, index: str, content: bytes, code: str
 ) -> None:
     second = admin_pb2.UpsertDocumentsRequest(index=index, document=admin_pb2.Document(id="b", content=content))
     call = stub.UpsertDocuments(iter([request("a"), second, request("c")]), metadata=key("staff"))
@@ -153,22 +133,22 @@ async def test_what_is_no_documents_fault_ends_the_stream(
         async for answer in call:
             answers.append(answer.id)
     assert (answers, failure(caught.value).code) == (["a"], code)
-    assert set(memory.documents) == {("", "a")}
+    assert set(memory.kept) == {("", "a")}
 
 
-async def test_fields_arrive(stub: admin_pb2_grpc.AdminStub, memory: Memory) -> None:
+async def test_fields_arrive(stub: admin_pb2_grpc.AdminStub, memory: MemoryIndexes) -> None:
     sent = request("a", format=admin_pb2.DOCUMENT_FORMAT_PDF, title="T", source="s.md", tags=["x"])
     sent.document.valid_from.FromMicroseconds(1_500_000)
     await upsert(stub, "staff", sent, request("b", source="manual.PDF"))
-    assert memory.documents["", "a"] == Document(
+    assert memory.kept["", "a"] == Document(
         "a", b"x", DocumentFormat.PDF, "T", "s.md", ("x",), "", valid_from=1.5, valid_until=None
     )
-    assert memory.documents["", "b"].format is DocumentFormat.PDF
+    assert memory.kept["", "b"].format is DocumentFormat.PDF
 
 
 @pytest.mark.parametrize(("seconds", "nanos"), [(2**63 - 1, 0), (-(2**63), 0), (0, -1), (0, 1_000_000_000)])
 async def test_a_time_that_is_none_is_acknowledged_as_refused(
-    stub: admin_pb2_grpc.AdminStub, memory: Memory, seconds: int, nanos: int
+    stub: admin_pb2_grpc.AdminStub, memory: MemoryIndexes, seconds: int, nanos: int
 ) -> None:
     time = Timestamp(seconds=seconds, nanos=nanos)
     for field in ("valid_from", "valid_until"):
@@ -177,4 +157,4 @@ async def test_a_time_that_is_none_is_acknowledged_as_refused(
         (answer,) = [item async for item in stub.UpsertDocuments(iter([asked]), metadata=key("acme"))]
         assert answer.error.code == "INVALID_ARGUMENT"
         assert answer.error.message.startswith(f"{field}: expected a time from the year 1 to 9999")
-    assert not memory.documents
+    assert not memory.kept

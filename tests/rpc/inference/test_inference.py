@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -237,11 +238,17 @@ class Kept:
 
     receipt: Receipt | None = None
 
-    async def delta(self, text: str) -> None:
+    async def delta(self, text: str, choice: int) -> None:
         raise AssertionError(text)
 
-    async def reasoning(self, text: str) -> None:
+    async def reasoning(self, text: str, choice: int) -> None:
         raise AssertionError("nothing is thought here")
+
+    async def tool_calls(self, deltas: Any, choice: int) -> None:
+        pass
+
+    async def logprobs(self, tokens: Any, choice: int) -> None:
+        pass
 
     def closed(self, receipt: Receipt) -> None:
         self.receipt = receipt

@@ -55,13 +55,13 @@ async def receipt(served: Gateway, route: str, text: str = "hello", **fields: An
 
 
 async def test_a_receipt_names_the_rollout_and_tells_alike_from_alike(served: Gateway) -> None:
-    one = await receipt(served, "all", unit_id="ada")
+    one = await receipt(served, "all", unit_id="lovelace")
     assert (one.variant, one.rollout, one.rollout_step, one.rollout_revision) == ("new", "r1", 2, 5)
     assert one.unit_source == receipt_pb2.UNIT_SOURCE_REQUEST
-    assert one.unit_hash == unit_hash("salt", "ada")
+    assert one.unit_hash == unit_hash("salt", "lovelace")
     assert one.text_hash == text_hash("salt", [Message("user", "hello")])
-    assert "ada" not in str(one)
-    same, other = await receipt(served, "all", unit_id="ada"), await receipt(served, "all", "hallo", unit_id="bob")
+    assert "lovelace" not in str(one), "a name that no hexadecimal identifier can hold"
+    same, other = await receipt(served, "all", unit_id="lovelace"), await receipt(served, "all", "hallo", unit_id="bob")
     assert (same.unit_hash, same.text_hash) == (one.unit_hash, one.text_hash)
     assert len({one.unit_hash, other.unit_hash, one.text_hash, other.text_hash}) == 4
 

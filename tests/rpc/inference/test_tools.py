@@ -102,6 +102,7 @@ async def test_what_a_route_does_not_allow_is_refused(served: Gateway) -> None:
         ({"presence_penalty": 3.0}, "presence_penalty"),
         ({"frequency_penalty": float("nan")}, "frequency_penalty"),
         ({"repetition_penalty": 0.0}, "repetition_penalty"),
+        ({"top_logprobs": 21}, "top_logprobs"),
     ],
 )
 async def test_each_field_is_checked(served: Gateway, fields: dict[str, Any], at: str) -> None:

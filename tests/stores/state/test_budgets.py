@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from trivet.stores.state import StateStore
+from trivet.stores.state.database.migration import STATE_VERSION
 from trivet.types.budget import Claim, Grant, Period
 
 LEASE = 30.0
@@ -150,8 +151,10 @@ async def test_a_store_of_the_first_version_gets_the_tables_and_keeps_what_it_ha
     store.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
-            "DROP TABLE budget_lease; DROP TABLE budget_window; UPDATE alembic_version SET version_num = '0001'; "
-            "PRAGMA user_version = 1"
+            "DROP TABLE budget_lease; DROP TABLE budget_window; DROP TABLE interaction; DROP TABLE erasure; "
+            "DROP TABLE contents; DROP TABLE entries; DROP TABLE usage; DROP TABLE snapshots; "
+            "DROP TABLE document_index; DROP TABLE document_writer; DROP TABLE document_write; "
+            "UPDATE alembic_version SET version_num = '0001'; PRAGMA user_version = 1"
         )
     store = StateStore.open(path)
     assert await store.announce({"support": "a" * 64}) == {"support": 1}
@@ -159,4 +162,4 @@ async def test_a_store_of_the_first_version_gets_the_tables_and_keeps_what_it_ha
     assert grant.granted == 1
     store.close()
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (STATE_VERSION,)

@@ -11,11 +11,12 @@ _SECONDS = 30.0
 
 
 def logged_receipts(data_dir: Path, at_least: int) -> list[dict[str, Any]]:
-    """All whole lines, once there are so many; AssertionError if they do not come."""
+    """All whole lines of answers, once there are so many; AssertionError if they do not come."""
     end = time.monotonic() + _SECONDS
     while True:
         text = (data_dir / "receipts.jsonl").read_text()
         lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        lines = [line for line in lines if "use" not in line]
         if len(lines) >= at_least:
             return lines
         assert time.monotonic() < end, f"{len(lines)} receipts after {_SECONDS:g} s, expected {at_least}"

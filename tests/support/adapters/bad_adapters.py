@@ -220,7 +220,9 @@ BAD_ADAPTERS = {
         renamed(A0, f"{Q0}.lora_magnitude_vector"),
         rf"tensor {Q0}\.lora_magnitude_vector: expected base_model\.model\.<mod",
     ),
-    "aLoRA": Bad(config(alora_invocation_tokens=[5]), r"alora_invocation_tokens is \[5\], expected it to be absent"),
+    "aLoRA": Bad(
+        config(alora_invocation_tokens=[5]), r"invocation is None, but alora_invocation_tokens in .* is \[5\]; expected"
+    ),
     "bias": Bad(config(bias="all"), r"adapter_config\.json: bias is 'all', expected 'none'"),
     "bias of null": Bad(config(bias=None), r"adapter_config\.json: bias is None, expected 'none'"),
     "bias of the LoRA": Bad(config(lora_bias=True), r"adapter_config\.json: lora_bias is True, expected False"),

@@ -39,6 +39,7 @@ class EngineFake:
     block_size = 16
     context_tokens = 128
     salts_after_prefix = False
+    keeps_prefixes = True
 
     def __init__(self) -> None:
         self.ready = True

@@ -17,6 +17,7 @@ import pytest_asyncio
 from tests.support.engine.tiny_model import adapter_files, make_model
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.backends.vllm_settings import EmbeddedSettings
+from trivet.ports import Backend
 from trivet.testing.adapters import digest, write_adapter
 from trivet.types.adapter import StagedAdapter
 from trivet.types.generation import BackendRequest, Chunk
@@ -76,6 +77,23 @@ async def tiny_engine(
     await backend.close()
 
 
+@pytest_asyncio.fixture(loop_scope="session", params=["embedded", "remote"])
+async def engine(
+    request: pytest.FixtureRequest,
+    tiny_engine: EmbeddedVllm,
+    tiny_adapters: dict[str, StagedAdapter],
+    tmp_path: Path,
+) -> AsyncIterator[Backend]:
+    """The shared engine: in this process, and once more as an engine node, over the wire."""
+    if request.param == "embedded":
+        yield tiny_engine
+        return
+    from tests.support.engine.served_node import over_the_wire
+
+    async with over_the_wire(tiny_engine, tmp_path / "node", tiny_adapters.values()) as remote:
+        yield remote
+
+
 def request(
     prompt: Sequence[int], adapter: StagedAdapter | None = None, max_tokens: int = 24, **changes: Any
 ) -> BackendRequest:
@@ -91,7 +109,7 @@ def request(
     )
 
 
-async def collect(backend: EmbeddedVllm, wanted: BackendRequest) -> list[Chunk]:
+async def collect(backend: Backend, wanted: BackendRequest) -> list[Chunk]:
     """All chunks of an answer."""
     async with aclosing(backend.generate(wanted)) as chunks:
         return [chunk async for chunk in chunks]

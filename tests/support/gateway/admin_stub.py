@@ -32,10 +32,11 @@ async def admin_stub(
     uploads: UnfinishedUploads | None = None,
     rollouts: Any = None,
     watches: RolloutWatches | None = None,
+    interactions: Any = None,
 ) -> AsyncIterator[admin_pb2_grpc.AdminStub]:
     """A stub for it, see `admin_channel`."""
     parts: Any = {"adapters": adapters, "indexes": indexes, "reload": reload, "uploads": uploads}
-    parts |= {"rollouts": rollouts, "watches": watches}
+    parts |= {"rollouts": rollouts, "watches": watches, "interactions": interactions}
     async with admin_channel(routes=routes, keys=keys, **parts) as channel:
         yield admin_pb2_grpc.AdminStub(channel)  # type: ignore[no-untyped-call,unused-ignore]
 
@@ -51,10 +52,11 @@ async def admin_channel(
     uploads: UnfinishedUploads | None = None,
     rollouts: Any = None,
     watches: RolloutWatches | None = None,
+    interactions: Any = None,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to it, see `admin_address`."""
     parts: Any = {"adapters": adapters, "indexes": indexes, "reload": reload, "uploads": uploads}
-    parts |= {"rollouts": rollouts, "watches": watches}
+    parts |= {"rollouts": rollouts, "watches": watches, "interactions": interactions}
     async with admin_address(routes=routes, keys=keys, **parts) as address:
         channel = grpc.aio.insecure_channel(address)
         try:
@@ -74,6 +76,7 @@ async def admin_address(
     uploads: UnfinishedUploads | None = None,
     rollouts: Any = None,
     watches: RolloutWatches | None = None,
+    interactions: Any = None,
 ) -> AsyncIterator[str]:
     """Where it listens. `keys`: each secret, which is its tenant too, and its role; without any, all are operators."""
     entries = [
@@ -90,6 +93,7 @@ async def admin_address(
         uploads=uploads or UnfinishedUploads(16, 30),
         rollouts=rollouts,
         watches=watches or RolloutWatches(interval=0.01),
+        interactions=interactions,
         slow_reader_timeout=0.5,
     )
     listener = Listener(LIMITS, Health())

@@ -14,21 +14,30 @@ from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import CollectorRegistry
 
 from tests.support.engine.chat_families import make_family
+from tests.support.gateway.index_models import ScriptedIndexModels
+from tests.support.retrieval.memory_indexes import MemoryIndexes
 from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots
+from trivet.adapters.on_demand.adapters import OnDemandAdapters
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
 from trivet.api.v1 import inference_pb2, inference_pb2_grpc, receipt_pb2
 from trivet.budgets.budgets import Budgets
 from trivet.config.schema.routes import Allowed
 from trivet.http import Door, ExchangeLimits, HttpListener, HttpServices, HttpSettings, application
+from trivet.http.anthropic import Messages
 from trivet.http.chat import ChatCompletions
+from trivet.http.completions import Completions
 from trivet.http.contract import ContractCalls
+from trivet.http.documents import DocumentCalls
+from trivet.http.index_models import IndexModelCalls
 from trivet.http.models import Models
+from trivet.http.responses import Responses
+from trivet.kserve import SERVICE, InferenceModels, Inferences, OpenInferenceServicer, add_to_server
 from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.metrics import Metrics
-from trivet.metering.prices import Price
+from trivet.metering.prices import IndexPrice, Price
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.metering.shadow_sink import ShadowSink
 from trivet.metering.sink import Sink
@@ -37,7 +46,7 @@ from trivet.pipeline.answer.answering import Answering
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
-from trivet.pipeline.search import SearchPipeline
+from trivet.pipeline.search import IndexModelPipeline, SearchPipeline
 from trivet.pipeline.shadow.traffic import ShadowTraffic
 from trivet.ports import Backend, Retriever
 from trivet.prompts.assembly.assembler import PromptAssembler
@@ -70,6 +79,8 @@ PASSAGES = (
     Passage("doc-b#0", "doc-b", "B", "The hub weighs 40 grams.", 0.5, 1),
 )
 PROMPT = VersionRef("answers", "1")
+RAW = VersionRef("raw", "1")
+INDEX_PRICE = IndexPrice(embedding_per_million_tokens=0.5)
 QUANTUM = 0.1  # seconds
 NO_LIMITS = LimitSet()
 LIMITS = ListenerSettings(
@@ -90,7 +101,8 @@ def variant(name: str, *, index: str | None = None, **fields: Any) -> Variant:
 
 def routes() -> dict[str, Route]:
     """plain, rag (degrades), strict (fails), patient (waits), private (a cache per tenant), short (at most 0.3 s), open
-    (allows all that can be)."""
+    (allows all that can be), raw (continues texts, and allows all), other
+    (searches another index)."""
     plain, rag = {"plain": variant("plain")}, {"rag": variant("rag", index="facts")}
     made = [
         Route("plain", plain, {"plain": 1}, "plain"),
@@ -99,6 +111,10 @@ def routes() -> dict[str, Route]:
         Route("patient", rag, {"rag": 1}, "patient", retrieval_deadline=30),
         Route("private", plain, {"plain": 1}, "private", cache=CacheScope.TENANT),
         Route("short", plain, {"plain": 1}, "short", max_duration=0.3),
+        Route(
+            "raw", {"raw": replace(variant("raw"), prompt=RAW)}, {"raw": 1}, "raw", allow=frozenset(get_args(Allowed))
+        ),
+        Route("other", {"other": variant("other", index="others")}, {"other": 1}, "other"),
         Route("open", rag, {"rag": 1}, "open", retrieval_deadline=0.2, allow=frozenset(get_args(Allowed))),
     ]
     return {route.name: route for route in made}
@@ -162,6 +178,7 @@ class Gateway:
     """The receipts that rollouts are told of, in the order in which requests and copies ended."""
     http: str = ""
     """The HTTP door's address, if there is one."""
+    index_models: ScriptedIndexModels = field(default_factory=ScriptedIndexModels)
 
     def metric(self, name: str, **labels: str) -> float:
         """One sample of ours; 0 if it is not there."""
@@ -186,6 +203,7 @@ async def gateway(
     more_routes: Sequence[Route] = (),
     backend: ScriptedBackend | None = None,
     adapters: AdapterManager | None = None,
+    on_demand: OnDemandAdapters | None = None,
     max_message_bytes: int = LIMITS.max_message_bytes,
     more_prompts: Sequence[PromptSource] = (),
     more_backends: Sequence[ScriptedBackend] = (),
@@ -194,6 +212,7 @@ async def gateway(
     http: bool = False,
     begin_trace: BeginTrace = lambda _: None,
     on_receipt: Callable[[Receipt], None] = lambda _: None,
+    indexes: MemoryIndexes | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serve on a free port. `keys`: (secret, tenant, role). `testers`: secrets of the first key's tenant.
     `searched` instead of the scripted retriever. `limits` of tenants and of keys, whose names are their secrets;
@@ -210,6 +229,8 @@ async def gateway(
     rated: list[tuple[str, float | None]] = []
     counted: list[Receipt] = []
 
+    documents = indexes or MemoryIndexes()
+
     def ended(receipt: Receipt) -> None:
         counted.append(receipt)
         on_receipt(receipt)
@@ -220,6 +241,7 @@ async def gateway(
     source = PromptSource(
         PROMPT, folder / "1.md", (Turn("system", ("Answer from the passages, briefly, always. " * 4,)),)
     )
+    raw = PromptSource(RAW, folder / "2.md", (), raw=True)
     admission = Admission(max_running=max_running, max_queued=max_queued, max_queued_tokens=10_000)
     slots = AdapterSlots(slots=2, quantum=QUANTUM, on_wait=metrics.adapter_wait.labels("scripted").observe)
     bounded = BoundedRetriever(searched or retriever, metrics)
@@ -229,6 +251,7 @@ async def gateway(
         for one in (source, *more_prompts)
         for name in backends
     }
+    prompts |= {(name, RAW): PromptAssembler(raw, ChatTokenizer.load_raw(family.folder)) for name in backends}
     answering = Answering(
         adapters=adapters or no_adapters(backend, folder, state),
         retriever=bounded,
@@ -237,6 +260,7 @@ async def gateway(
         slots=dict.fromkeys(backends, slots),
         ledger=PrefixCacheLedger(),
         enter=lambda route, variant: False,
+        on_demand=on_demand,
     )
     prices = dict.fromkeys(backends, Price(1.0, 0.1, 2.0))
     shadow = ShadowTraffic(
@@ -265,7 +289,12 @@ async def gateway(
     entries = [KeyEntry(_sha256(secret), tenant, role, secret, routes=allowed) for secret, tenant, role in keys]
     entries += [KeyEntry(_sha256(secret), keys[0][1], KeyRole.CLIENT, tester=True) for secret in testers]
     intake = RequestIntake(Authenticator(entries), generation.refuse, begin_trace=begin_trace)
-    search = SearchPipeline(table, bounded, Admission(max_running=4, max_queued=4, max_queued_tokens=1))
+    searches = Admission(max_running=4, max_queued=4, max_queued_tokens=1)
+    search = SearchPipeline(table, bounded, searches)
+    index_models = ScriptedIndexModels("facts", "others", "unrouted", reranking=["facts"])
+    embedding = IndexModelPipeline(
+        table, index_models, searches, metrics, code_name_of, receipts, {"facts": INDEX_PRICE}, budgets
+    )
     feedback = FeedbackIntake(
         receipts, state, metrics, lambda receipt, score: rated.append((receipt.request_id, score))
     )
@@ -282,13 +311,22 @@ async def gateway(
     settings = replace(LIMITS, tls=tls, max_message_bytes=max_message_bytes)
     listener = Listener(settings, health)
     listener.serve_inference(servicer)
+    models = OpenInferenceServicer(lambda: health.ready)
+    inferences = Inferences(generation, intake, slow_reader_timeout)
+    models.serve(InferenceModels(table, lambda route, variant: backend.ready, intake, inferences))
+    listener.serve(add_to_server, models, SERVICE)
     address = await listener.start("127.0.0.1:0")
     channel = _channel(address, tls)
     door = Door(lambda: True)
     services = HttpServices(
         ChatCompletions(generation, intake),
-        Models(table, intake),
+        Models(table, intake) if on_demand is None else Models(table, intake, on_demand.known),
         ContractCalls(search, feedback, receipts, intake),
+        Messages(generation, intake),
+        Responses(generation, intake),
+        DocumentCalls(documents, table, intake),
+        Completions(generation, intake),
+        IndexModelCalls(embedding, intake),
     )
     door.serve(services)
     http_limits = ExchangeLimits(max_message_bytes, 1.0, slow_reader_timeout)
@@ -297,7 +335,10 @@ async def gateway(
     try:
         stub, parts = inference_pb2_grpc.InferenceStub(channel), (generation, backend, retriever, registry, admission)
         parts_of_rollouts = (state, rated, table, shadow, counted)
-        yield Gateway(*parts, slots, receipts, health, folder, address, stub, *parts_of_rollouts, http_address)
+        found = Gateway(
+            *parts, slots, receipts, health, folder, address, stub, *parts_of_rollouts, http_address, index_models
+        )
+        yield found
     finally:
         await channel.close()
         await listener.stop(0)

@@ -105,6 +105,7 @@ async def index_gateway(
                 uploads=UnfinishedUploads(16, 30),
                 rollouts=unused,
                 watches=unused,
+                interactions=unused,
                 slow_reader_timeout=5,
             )
         )

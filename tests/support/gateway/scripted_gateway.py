@@ -53,6 +53,7 @@ class ScriptedEngines:
     def __init__(self, config: Config, *_of_real_ones: object) -> None:
         self.backends = {name: SlowBackend(name=name) for name in config.file.backends}
         self.machines = machine_times(config)
+        self.fleets: dict[str, Any] = {}
 
     @property
     def registries(self) -> list[CollectorRegistry]:

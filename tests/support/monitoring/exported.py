@@ -23,6 +23,10 @@ COLLECTED = {
     "trivet_budget_used_ratio": ("gauge", {"owner", "name", "per", "unit"}),
     "trivet_machine_seconds_total": ("counter", {"backend", "account"}),
     "trivet_machine_cost_usd_total": ("counter", {"backend", "account"}),
+    "trivet_machine_prompt_token_weight": ("gauge", {"backend", "kind"}),
+    "trivet_machine_prompt_token_weight_version": ("gauge", {"backend"}),
+    "trivet_process_up": ("gauge", {"process"}),
+    "trivet_process_restarts_total": ("counter", {"process"}),
     "trivet_variant_info": ("gauge", {"route", "variant", "backend", "adapter", "prompt", "index"}),
 }
 

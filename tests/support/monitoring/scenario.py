@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from tests.support.gateway.serving import child, engine, metrics, total, until
@@ -54,6 +55,11 @@ def write_config(folder: Path) -> Path:
         "guardrails": GUARDRAILS,
     }  # fmt: skip
     config["routes"]["quiet"] = quiet
+    config["routes"]["support"]["drift"] = {"reference": 100, "unanswered": ["I do not know"]}
+    config["routes"]["support-private"]["variants"]["rag"]["retrieval"]["confidence"] = {
+        "below": 0.99, "answer": "I do not know"
+    }  # fmt: skip
+    config["index_prices"] = {"handbook": {"embedding_per_million_tokens": 0.02}}
     config["budgets"] = {"default": [{"per": "day", "requests": 1_000_000}]}
     for route in config["routes"].values():
         if "retrieval" in route:
@@ -119,7 +125,7 @@ class Scenario:
             list(pool.map(lambda pair: self.ask(*pair), [(route, number) for number in numbers for route in routes]))
 
     def load(self) -> None:
-        """Requests of every kind, feedback, and schemas that are new."""
+        """Requests of every kind, feedback, schemas that are new, and vectors."""
         self.ask_all(("support", "support-json", "support-private", "tickets"), range(25))
         answer = self.ask("support")
         assert answer is not None
@@ -130,6 +136,8 @@ class Scenario:
         name = f"n{sum(self.ended.values())}"
         asked.json_schema.update({"type": "object", "properties": {name: {"type": "integer"}}, "required": [name]})
         self.client.generate(asked)
+        vectors = {"model": "handbook", "input": QUESTION}
+        httpx.post(f"http://{self.server.http_address}/v1/embeddings", json=vectors, timeout=60).raise_for_status()
 
     def mistakes(self) -> None:
         """What clients do wrong: an unknown route, a prompt that is too long, a deadline that is too short, leaving."""

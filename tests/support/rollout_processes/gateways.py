@@ -87,6 +87,13 @@ class Pair:
     def __iter__(self) -> Iterator[Gateway]:
         return iter((self.one, self.two))
 
+    def reconfigure(self, **sections: Any) -> None:
+        """Replace these sections of the configuration, which both take up."""
+        path = self.one.folder / "trivet.yaml"
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **sections}))
+        for gateway in self:
+            gateway.client.reload_routes()
+
     def assigned(self) -> tuple[int, str]:
         """The revision and every unit's variant, the same on both gateways."""
         for gateway in self:

@@ -46,7 +46,7 @@ def convert(folder: Path, ref: VersionRef, base: BaseModel, origin: Mapping[str,
         _replace(folder / peft_config.FILE, (json.dumps(content, indent=2) + "\n").encode())
     _replace(
         folder / manifest.FILE,
-        yaml.safe_dump(_manifest(folder, ref, base, config.rank, origin), sort_keys=False).encode(),
+        yaml.safe_dump(_manifest(folder, ref, base, config, origin), sort_keys=False).encode(),
     )
 
 
@@ -111,16 +111,19 @@ def _publish(new: Path, path: Path) -> None:
     new.replace(path)
 
 
-def _manifest(folder: Path, ref: VersionRef, base: BaseModel, rank: int, origin: Mapping[str, str]) -> dict[str, Any]:
+def _manifest(
+    folder: Path, ref: VersionRef, base: BaseModel, config: peft_config.PeftConfig, origin: Mapping[str, str]
+) -> dict[str, Any]:
     named = peft_config.read_content(folder / peft_config.FILE).get("base_model_name_or_path")
     return {
         "name": ref.name,
         "version": ref.version,
+        **({"kind": "alora", "invocation": list(config.invocation)} if config.invocation else {}),
         "base": {
             "name": named[:200] if isinstance(named, str) and named else base.folder.name,
             "fingerprint": base.fingerprint,
         },
-        "rank": rank,
+        "rank": config.rank,
         "digest": digest(folder / peft_config.FILE, folder / weights.FILE),
         "source": dict(origin),
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -17,12 +17,14 @@ from trivet.ports import Backend
 from trivet.types.adapter import AdapterState
 from trivet.types.variant import VersionRef
 
+_CHOSEN, _REQUESTED, _WANTED = range(3)  # by requests, operators and variants; the first ones give way first
+
 
 class Residency:
     """At most `places` adapters in the engine, more only while all of them are in use.
 
-    Then the engine reads the copies again as it needs them: slower, and never wrong. Those that no variant wants give
-    way first, then the one used longest ago; pinned ones never do.
+    Then the engine reads the copies again as it needs them: slower, and never wrong. Those that requests chose give
+    way first, then those that no variant wants; of them the one used longest ago; pinned ones never do.
     """
 
     def __init__(self, backend: Backend, places: int, demand: AdapterDemand) -> None:
@@ -48,7 +50,7 @@ class Residency:
         if entry.ref in self._held:
             self._held.move_to_end(entry.ref)
         if len(self._held) > self._places and self._victim() and (self._trimming is None or self._trimming.done()):
-            self._trimming = asyncio.create_task(self._make_room())
+            self._trimming = asyncio.create_task(self._make_room(None))
 
     async def close(self) -> None:
         """Stop what is under way in the background."""
@@ -65,7 +67,7 @@ class Residency:
             incarnation = self._backend.incarnation
             self._held[entry.ref] = entry  # its place is taken before it is there: others come at the same time
             try:
-                await self._make_room()
+                await self._make_room(entry)
                 if incarnation != self._backend.incarnation:
                     raise BackendUnavailable("the engine died while room was made in it")
                 await self._backend.load_adapter(entry.staged)
@@ -82,9 +84,9 @@ class Residency:
             if entry.staged is not None:
                 await self._backend.unload_adapter(entry.staged.engine_name)
 
-    async def _make_room(self) -> None:
+    async def _make_room(self, newcomer: AdapterEntry | None) -> None:
         while len(self._held) > self._places:
-            victim = self._victim()
+            victim = self._victim(newcomer)
             if victim is None:
                 return
             # Both at once, before anything is awaited: who wants it from here on adds it again, after it is out.
@@ -95,7 +97,8 @@ class Residency:
                     with contextlib.suppress(TrivetError):  # an engine that is dead holds nothing
                         await self._backend.unload_adapter(victim.staged.engine_name)
 
-    def _victim(self) -> AdapterEntry | None:
+    def _victim(self, newcomer: AdapterEntry | None = None) -> AdapterEntry | None:
+        """The one used longest ago, of those that are wanted least."""
         idle = [
             entry
             for entry in self._held.values()
@@ -105,7 +108,14 @@ class Residency:
             and not entry.engine.locked()
             and entry.ref not in self._demand.pinned
         ]
-        return next((entry for entry in idle if entry.ref not in self._demand.users), idle[0] if idle else None)
+        found = min(idle, key=lambda entry: self._rank(entry.ref), default=None)
+        stranger = newcomer is not None and self._rank(newcomer.ref) == _CHOSEN
+        return None if found is not None and stranger and self._rank(found.ref) == _WANTED else found
+
+    def _rank(self, ref: VersionRef) -> int:
+        if ref in self._demand.users:
+            return _WANTED
+        return _CHOSEN if ref in self._demand.on_demand else _REQUESTED
 
     def _follow_engine(self) -> None:
         """A dead engine and a new one hold nothing."""

@@ -17,9 +17,24 @@ from trivet.types.variant import VersionRef
 
 FILE = "adapter.yaml"
 FIELDS = (
-    *("name", "version", "base", "rank", "digest", "source", "recipe", "data", "metrics", "cost", "libraries"),
+    *(
+        "name",
+        "version",
+        "kind",
+        "invocation",
+        "base",
+        "rank",
+        "digest",
+        "source",
+        "recipe",
+        "data",
+        "metrics",
+        "cost",
+        "libraries",
+    ),
     "created",
 )
+KINDS = ("lora", "alora")
 MAPPINGS = ("source", "recipe", "data", "metrics", "cost", "libraries")  # for people: how it was made, what it is worth
 MAX_BYTES = 64 << 10
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -29,13 +44,15 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 class Manifest:
     """`digest`: SHA-256 over `adapter_config.json` and `adapter_model.safetensors`. `base_fingerprint` may be empty.
 
-    `source`: where it is from, for people, and for a copy of what a hub has.
+    `source`: where it is from, for people, and for a copy of what a hub has. `invocation`: of kind alora, the token ids
+    from which on it acts.
     """
 
     rank: int
     digest: str
     base_fingerprint: str
     source: Mapping[str, Any]
+    invocation: tuple[int, ...] = ()
 
 
 def read_manifest(path: Path, ref: VersionRef) -> Manifest:
@@ -65,7 +82,23 @@ def parse_manifest(text: bytes, ref: VersionRef) -> Manifest:
     rank = content.get("rank")
     if type(rank) is not int or rank < 1:
         raise AdapterRejected(f"{FILE}: rank is {quote_masked(rank)}, expected a positive integer")
-    return Manifest(rank, _hex(content, "digest", "digest"), _base(content), content.get("source", {}))
+    digest, source = _hex(content, "digest", "digest"), content.get("source", {})
+    return Manifest(rank, digest, _base(content), source, _invocation(content))
+
+
+def _invocation(content: Mapping[str, Any]) -> tuple[int, ...]:
+    kind, value = content.get("kind", KINDS[0]), content.get("invocation")
+    if kind not in KINDS:
+        raise AdapterRejected(f"{FILE}: kind is {quote_masked(kind)}, expected {' or '.join(KINDS)}")
+    if kind != "alora":
+        if value is not None:
+            raise AdapterRejected(f"{FILE}: invocation is {quote_masked(value)}, expected it of kind alora alone")
+        return ()
+    if not isinstance(value, list) or not value or not all(type(token) is int for token in value):
+        raise AdapterRejected(
+            f"{FILE}: invocation is {quote_masked(value)}, expected token ids as in PEFT's configuration"
+        )
+    return tuple(value)
 
 
 def _base(content: Mapping[str, Any]) -> str:

@@ -16,13 +16,14 @@ from trivet.errors import AdapterRejected
 from trivet.excerpt import quote_masked
 
 FILE = target_modules.FILE
+INVOCATION = "alora_invocation_tokens"
+MOST_INVOKING = 64  # ids: the invocation is part of every prompt
 # Fields that change what the weights mean and that the engine ignores or refuses: only these values are served.
 SERVED_ONLY: Mapping[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
     "task_type": (None, "CAUSAL_LM"),
     "bias": ("none",),
     "use_dora": (None, False),
-    "alora_invocation_tokens": (None,),
     "lora_bias": (None, False),
     "modules_to_save": (None, []),
     "layer_replication": (None, []),
@@ -38,7 +39,16 @@ HARMLESS = frozenset(
     {"alpha_pattern", "auto_mapping", "base_model_name_or_path", "corda_config", "ensure_weight_tying"}
     | {"eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode", "init_lora_weights", "layers_pattern"}
     | {"layers_to_transform", "loftq_config", "lora_alpha", "lora_dropout", "lora_ga_config", "megatron_config"}
-    | {"megatron_core", "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "runtime_config"}
+    | {
+        INVOCATION,
+        "megatron_core",
+        "peft_version",
+        "qalora_group_size",
+        "r",
+        "rank_pattern",
+        "revision",
+        "runtime_config",
+    }
     | {"target_modules", "use_rslora"}
 )
 LARGEST = 65504.0  # of half precision: nothing trained comes near it, and beyond it some engines get infinities
@@ -52,6 +62,7 @@ class PeftConfig:
     """What the check of the weights, and their merging, need of it.
 
     `whole`: names of modules that were trained whole. `tied`: the output head follows a changed embedding.
+    `invocation`: the token ids from which on it acts; none of a plain adapter.
     """
 
     rank: int
@@ -63,6 +74,7 @@ class PeftConfig:
     dora: bool = False
     whole: tuple[str, ...] = ()
     tied: bool = False
+    invocation: tuple[int, ...] = ()
 
     def rank_of(self, module: str) -> int:
         """The rank that a module's weights must have: the first fitting entry of `rank_pattern`, else `r`."""
@@ -104,6 +116,7 @@ def read_peft_config(path: Path, max_rank: int, *, to_merge: bool = False) -> Pe
         dora=content.get("use_dora") is True,
         whole=tuple(content.get("modules_to_save") or ()),
         tied=content.get("ensure_weight_tying") is True,
+        invocation=_invocation(content),
     )
 
 
@@ -153,6 +166,19 @@ def _check_served(content: Mapping[str, Any], *, to_merge: bool) -> None:
                 f"{FILE}: {quote_masked(name)[1:-1]} is {quote_masked(value)}, expected it to be absent: it is not "
                 "known here"
             )
+
+
+def _invocation(content: Mapping[str, Any]) -> tuple[int, ...]:
+    """Of an activated LoRA (aLoRA), which acts from there on."""
+    value = content.get(INVOCATION)
+    if value is None:
+        return ()
+    ids = isinstance(value, list) and all(type(token) is int and token >= 0 for token in value)
+    if not ids or not 1 <= len(value) <= MOST_INVOKING:
+        raise AdapterRejected(
+            f"{FILE}: {INVOCATION} is {quote_masked(value)}, expected 1 to {MOST_INVOKING} token ids, or none"
+        )
+    return tuple(value)
 
 
 def _compiled(name: str) -> re.Pattern[str]:

@@ -17,10 +17,11 @@ FILES = (manifests.FILE, peft_config.FILE, weights.FILE)
 
 @dataclass(frozen=True, slots=True)
 class PreflightResult:
-    """What a sound adapter is. `digest`: SHA-256, 64 hex digits."""
+    """What a sound adapter is. `digest`: SHA-256, 64 hex digits. `invocation`: see `StagedAdapter`."""
 
     digest: str
     rank: int
+    invocation: tuple[int, ...] = ()
 
 
 def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int, *, to_merge: bool = False) -> PreflightResult:
@@ -35,6 +36,12 @@ def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int, *, to_m
         raise AdapterRejected(
             f"{manifests.FILE}: rank is {manifest.rank}, expected {config.rank} as in {peft_config.FILE}"
         )
+    _check_invocation(manifest.invocation, config, base)
+    if to_merge and config.invocation:
+        raise AdapterRejected(
+            f"{peft_config.FILE}: {peft_config.INVOCATION} is {list(config.invocation)}: an activated LoRA acts on "
+            "some tokens alone, so it cannot be merged"
+        )
     found = digest(folder / peft_config.FILE, folder / weights.FILE)
     if manifest.digest != found:
         raise AdapterRejected(f"{manifests.FILE}: digest is {manifest.digest}, but the files have {found}")
@@ -44,7 +51,26 @@ def check(folder: Path, ref: VersionRef, base: BaseModel, max_rank: int, *, to_m
             f"but the base model that is served has {base.fingerprint}"
         )
     weights.check_weights(folder / weights.FILE, config, base, to_merge=to_merge)
-    return PreflightResult(found, config.rank)
+    return PreflightResult(found, config.rank, config.invocation)
+
+
+def _check_invocation(told: tuple[int, ...], config: peft_config.PeftConfig, base: BaseModel) -> None:
+    """The manifest's, which is to say what the adapter is, against what PEFT acts by, and against the base."""
+    if told != config.invocation:
+        field = f"{peft_config.INVOCATION} in {peft_config.FILE} is {list(config.invocation) or None}"
+        expected = f"`kind: alora` and `invocation: {list(config.invocation)}`" if config.invocation else "kind lora"
+        raise AdapterRejected(f"{manifests.FILE}: invocation is {list(told) or None}, but {field}; expected {expected}")
+    rows = base.vocabulary.get(base.embedding, (base.config.get("vocab_size"), 0))[0]
+    beyond = [token for token in config.invocation if isinstance(rows, int) and token >= rows]
+    if beyond:
+        raise AdapterRejected(
+            f"{peft_config.FILE}: {peft_config.INVOCATION} names token {beyond[0]}, the base model has {rows}"
+        )
+    if config.invocation and base.embedding in weights.chosen_modules(config, base):
+        raise AdapterRejected(
+            f"{peft_config.FILE}: target_modules names {base.embedding}, which an activated LoRA cannot adapt: PEFT "
+            "activates linear layers alone"
+        )
 
 
 def digest(config: Path, tensors: Path) -> str:

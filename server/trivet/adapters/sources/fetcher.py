@@ -44,14 +44,25 @@ class AdapterFetcher:
         self._folder = folder
         self._seconds = seconds
         self._stop = Event()
-        self._locks: dict[VersionRef, Lock] = {}
+        self._locks: dict[VersionRef, list[Lock]] = {}  # as many times as somebody has it or waits for it
+        self._counting = Lock()
         self._progress: dict[VersionRef, FetchProgress] = {}
 
     @contextmanager
     def alone(self, ref: VersionRef) -> Iterator[None]:
         """Wait until nobody else fetches this adapter."""
-        with self._locks.setdefault(ref, Lock()):
-            yield
+        with self._counting:
+            users = self._locks.setdefault(ref, [])
+            lock = users[0] if users else Lock()
+            users.append(lock)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._counting:
+                users.pop()
+                if not users:
+                    del self._locks[ref]
 
     def fetch(self, ref: VersionRef, target: Path) -> Fetched:
         """Copy its files into `target`.
@@ -94,6 +105,15 @@ class AdapterFetcher:
             return total.hexdigest()
         except (SourceBroken, SourceChanged) as problem:
             raise AdapterSourceUnavailable(f"adapter {ref}: {problem}", RETRY_AFTER) from problem
+
+    def fingerprint(self, ref: VersionRef) -> str:
+        """See `AdapterSource.fingerprint`."""
+        return self._source.fingerprint(ref)
+
+    def forget(self, ref: VersionRef) -> None:
+        """Delete what a download that broke off left behind."""
+        with self.alone(ref):
+            shutil.rmtree(self._folder / f"{PARTIAL}{ref}", ignore_errors=True)
 
     def stop(self) -> None:
         """End all downloads, at the next block; what they have is kept for the next start."""

@@ -65,7 +65,8 @@ def _file(root: Path, path: Path) -> SourceFile:
     status = resolved.stat()
     if not stat.S_ISREG(status.st_mode):
         raise AdapterRejected(f"{path.name} is not a plain file")
-    return SourceFile(path.name, status.st_size, None, partial(_open, resolved, path.name))
+    stamp = f"{status.st_ino} {status.st_mtime_ns} {status.st_ctime_ns}"
+    return SourceFile(path.name, status.st_size, None, partial(_open, resolved, path.name), stamp)
 
 
 def _inside(root: Path, path: Path, what: str) -> Path:

@@ -75,6 +75,17 @@ class AdapterSource:
             f"{'place' if len(self._roots) == 1 else 'places'}, expected {ref.name}/{ref.version} in one of them"
         )
 
+    def fingerprint(self, ref: VersionRef) -> str:
+        """What tells, without reading an adapter's files, that they may be others by now; blocks.
+
+        Raises AdapterSourceUnavailable if a place that may have it cannot be read.
+        """
+        try:
+            files = self.find(ref).files
+        except (AdapterRejected, NotFound) as problem:
+            return f"{type(problem).__name__} {problem}"
+        return repr(sorted((file.name, file.size, file.tag, file.stamp) for file in files.values()))
+
     def pin(self, ref: VersionRef) -> str | None:
         """Where in a hub it is, if it is from one: a copy made of that is as good as the hub. Does not block."""
         pins = (str(place) for place in self._places if isinstance(place, HubAdapter) and place.ref == ref)

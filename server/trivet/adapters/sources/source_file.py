@@ -19,7 +19,8 @@ class SourceBroken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """`size` in bytes, as listed. `tag` changes with the content; None where a copy is never continued.
+    """`size` in bytes, as listed. `tag` changes with the content; None where a copy is never continued. `stamp` is what
+    else tells that the file may be another one.
 
     `open` gives the bytes from an offset on. It and what it opens raise SourceChanged, SourceBroken,
     AdapterSourceUnavailable and AdapterRejected.
@@ -29,6 +30,7 @@ class SourceFile:
     size: int
     tag: str | None
     open: Callable[[int], BinaryIO]
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,14 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def size_of(folder: Path) -> int:
+    """Bytes of the files in a folder, without those in folders of it; 0 if it is not there."""
+    try:
+        return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    except FileNotFoundError:
+        return 0
+
+
 def remove(path: Path) -> None:
     """A file, or a folder with what is in it, read-only folders too; nothing if it is not there."""
     if path.is_dir() and not path.is_symlink():

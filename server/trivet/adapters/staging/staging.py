@@ -18,7 +18,7 @@ from trivet.adapters.preflight.preflight import FILES, check, digest
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.sources.fetcher import AdapterFetcher, partial_of
 from trivet.adapters.sources.source import AdapterSource
-from trivet.adapters.staging.disk import remove, sync
+from trivet.adapters.staging.disk import remove, size_of, sync
 from trivet.errors import AdapterRejected, AdapterSourceUnavailable, NotFound
 from trivet.types.adapter import FetchProgress, StagedAdapter, engine_name
 from trivet.types.variant import VersionRef
@@ -71,7 +71,7 @@ class AdapterStaging:
         except AdapterRejected as problem:
             raise AdapterRejected(f"adapter {ref}: {problem}") from problem
         final = self._folder / engine_name(ref, checked.digest)
-        staged = StagedAdapter(ref, checked.digest, checked.rank, final)
+        staged = StagedAdapter(ref, checked.digest, checked.rank, final, checked.invocation)
         # What has an origin gets here only if there was no copy, or none that describes it for this base.
         if origin or not (final.is_dir() and self.is_sound(staged)):
             remove(final)
@@ -102,7 +102,7 @@ class AdapterStaging:
             checked = check(copy.path, copy.ref, self._base, self._max_rank, to_merge=self._to_merge)
         except AdapterRejected as problem:
             raise AdapterRejected(f"adapter {copy.ref}: {problem}") from problem
-        return StagedAdapter(copy.ref, checked.digest, checked.rank, copy.path)
+        return StagedAdapter(copy.ref, checked.digest, checked.rank, copy.path, checked.invocation)
 
     def _pinned(self, ref: VersionRef) -> StagedAdapter | None:
         """The sound copy of what the hub was asked for before, with the same words."""
@@ -114,7 +114,7 @@ class AdapterStaging:
                 manifest = read_manifest(path / MANIFEST, ref)
             except (AdapterRejected, OSError):
                 continue
-            copy = StagedAdapter(ref, manifest.digest, manifest.rank, path)
+            copy = StagedAdapter(ref, manifest.digest, manifest.rank, path, manifest.invocation)
             if manifest.source.get("hub") == pin and self.is_sound(copy):
                 return copy
         return None
@@ -132,6 +132,22 @@ class AdapterStaging:
             return self._fetching.digest(ref)
         except (AdapterRejected, AdapterSourceUnavailable, NotFound):
             return None
+
+    def fingerprint(self, ref: VersionRef) -> str:
+        """What tells, without reading an adapter's files, that the source's may be others by now.
+
+        Raises AdapterSourceUnavailable.
+        """
+        return self._fetching.fingerprint(ref)
+
+    def forget_download(self, ref: VersionRef) -> None:
+        """Delete what a download that broke off left behind."""
+        self._fetching.forget(ref)
+
+    def bytes_of(self, engine_names: Collection[str]) -> dict[str, int]:
+        """Bytes of the copies that there are, of those named."""
+        copies = {path.name: path for path in self._copies()}
+        return {name: size_of(copies[name]) for name in engine_names if name in copies}
 
     def progress(self, ref: VersionRef) -> FetchProgress | None:
         """How far its copying is; None if it is not being copied. Does not block."""

@@ -1,6 +1,8 @@
 import datetime
 
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from trivet.api.v1 import interaction_pb2 as _interaction_pb2
 from trivet.api.v1 import rollout_pb2 as _rollout_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -36,6 +38,16 @@ class DocumentFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DOCUMENT_FORMAT_HTML: _ClassVar[DocumentFormat]
     DOCUMENT_FORMAT_PDF: _ClassVar[DocumentFormat]
     DOCUMENT_FORMAT_JSON_LINES: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_DOCX: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_PPTX: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_XLSX: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_ODF: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_EPUB: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_MAIL: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_CSV: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_RST: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_NOTEBOOK: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_CODE: _ClassVar[DocumentFormat]
 ADAPTER_STATE_UNSPECIFIED: AdapterState
 ADAPTER_STATE_REGISTERED: AdapterState
 ADAPTER_STATE_STAGED: AdapterState
@@ -53,6 +65,16 @@ DOCUMENT_FORMAT_MARKDOWN: DocumentFormat
 DOCUMENT_FORMAT_HTML: DocumentFormat
 DOCUMENT_FORMAT_PDF: DocumentFormat
 DOCUMENT_FORMAT_JSON_LINES: DocumentFormat
+DOCUMENT_FORMAT_DOCX: DocumentFormat
+DOCUMENT_FORMAT_PPTX: DocumentFormat
+DOCUMENT_FORMAT_XLSX: DocumentFormat
+DOCUMENT_FORMAT_ODF: DocumentFormat
+DOCUMENT_FORMAT_EPUB: DocumentFormat
+DOCUMENT_FORMAT_MAIL: DocumentFormat
+DOCUMENT_FORMAT_CSV: DocumentFormat
+DOCUMENT_FORMAT_RST: DocumentFormat
+DOCUMENT_FORMAT_NOTEBOOK: DocumentFormat
+DOCUMENT_FORMAT_CODE: DocumentFormat
 
 class ListRoutesRequest(_message.Message):
     __slots__ = ()
@@ -113,7 +135,7 @@ class Variant(_message.Message):
     def __init__(self, name: _Optional[str] = ..., backend: _Optional[str] = ..., prompt: _Optional[str] = ..., index: _Optional[str] = ..., adapter: _Optional[str] = ..., output_format: _Optional[str] = ...) -> None: ...
 
 class Adapter(_message.Message):
-    __slots__ = ("name", "engine_name", "state", "tier", "routes", "problem", "rank", "digest", "requested", "fetched_bytes", "fetch_bytes")
+    __slots__ = ("name", "engine_name", "state", "tier", "routes", "problem", "rank", "digest", "requested", "fetched_bytes", "fetch_bytes", "on_demand")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENGINE_NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +147,7 @@ class Adapter(_message.Message):
     REQUESTED_FIELD_NUMBER: _ClassVar[int]
     FETCHED_BYTES_FIELD_NUMBER: _ClassVar[int]
     FETCH_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ON_DEMAND_FIELD_NUMBER: _ClassVar[int]
     name: str
     engine_name: str
     state: AdapterState
@@ -136,7 +159,8 @@ class Adapter(_message.Message):
     requested: bool
     fetched_bytes: int
     fetch_bytes: int
-    def __init__(self, name: _Optional[str] = ..., engine_name: _Optional[str] = ..., state: _Optional[_Union[AdapterState, str]] = ..., tier: _Optional[_Union[AdapterTier, str]] = ..., routes: _Optional[_Iterable[str]] = ..., problem: _Optional[str] = ..., rank: _Optional[int] = ..., digest: _Optional[str] = ..., requested: _Optional[bool] = ..., fetched_bytes: _Optional[int] = ..., fetch_bytes: _Optional[int] = ...) -> None: ...
+    on_demand: bool
+    def __init__(self, name: _Optional[str] = ..., engine_name: _Optional[str] = ..., state: _Optional[_Union[AdapterState, str]] = ..., tier: _Optional[_Union[AdapterTier, str]] = ..., routes: _Optional[_Iterable[str]] = ..., problem: _Optional[str] = ..., rank: _Optional[int] = ..., digest: _Optional[str] = ..., requested: _Optional[bool] = ..., fetched_bytes: _Optional[int] = ..., fetch_bytes: _Optional[int] = ..., on_demand: _Optional[bool] = ...) -> None: ...
 
 class ListAdaptersRequest(_message.Message):
     __slots__ = ()
@@ -173,7 +197,7 @@ class UnloadAdapterResponse(_message.Message):
     def __init__(self, adapter: _Optional[_Union[Adapter, _Mapping]] = ...) -> None: ...
 
 class Document(_message.Message):
-    __slots__ = ("id", "title", "content", "format", "source", "tags", "tenant", "valid_from", "valid_until")
+    __slots__ = ("id", "title", "content", "format", "source", "tags", "tenant", "valid_from", "valid_until", "fields")
     ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -183,6 +207,7 @@ class Document(_message.Message):
     TENANT_FIELD_NUMBER: _ClassVar[int]
     VALID_FROM_FIELD_NUMBER: _ClassVar[int]
     VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
     id: str
     title: str
     content: bytes
@@ -192,7 +217,8 @@ class Document(_message.Message):
     tenant: str
     valid_from: _timestamp_pb2.Timestamp
     valid_until: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., title: _Optional[str] = ..., content: _Optional[bytes] = ..., format: _Optional[_Union[DocumentFormat, str]] = ..., source: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., tenant: _Optional[str] = ..., valid_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    fields: _struct_pb2.Struct
+    def __init__(self, id: _Optional[str] = ..., title: _Optional[str] = ..., content: _Optional[bytes] = ..., format: _Optional[_Union[DocumentFormat, str]] = ..., source: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., tenant: _Optional[str] = ..., valid_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fields: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class UpsertDocumentsRequest(_message.Message):
     __slots__ = ("index", "document", "more", "content")
@@ -249,7 +275,7 @@ class DeleteDocumentsResponse(_message.Message):
     def __init__(self, deleted: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Index(_message.Message):
-    __slots__ = ("name", "snapshot", "documents", "passages", "embedding_model", "dimension", "routes", "retained_snapshots", "build_due", "unoptimised_writes", "retained_lag")
+    __slots__ = ("name", "snapshot", "documents", "passages", "embedding_model", "dimension", "routes", "retained_snapshots", "build_due", "unoptimised_writes", "retained_lag", "notes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +287,7 @@ class Index(_message.Message):
     BUILD_DUE_FIELD_NUMBER: _ClassVar[int]
     UNOPTIMISED_WRITES_FIELD_NUMBER: _ClassVar[int]
     RETAINED_LAG_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     snapshot: str
     documents: int
@@ -272,7 +299,8 @@ class Index(_message.Message):
     build_due: str
     unoptimised_writes: int
     retained_lag: int
-    def __init__(self, name: _Optional[str] = ..., snapshot: _Optional[str] = ..., documents: _Optional[int] = ..., passages: _Optional[int] = ..., embedding_model: _Optional[str] = ..., dimension: _Optional[int] = ..., routes: _Optional[_Iterable[str]] = ..., retained_snapshots: _Optional[_Iterable[str]] = ..., build_due: _Optional[str] = ..., unoptimised_writes: _Optional[int] = ..., retained_lag: _Optional[int] = ...) -> None: ...
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., snapshot: _Optional[str] = ..., documents: _Optional[int] = ..., passages: _Optional[int] = ..., embedding_model: _Optional[str] = ..., dimension: _Optional[int] = ..., routes: _Optional[_Iterable[str]] = ..., retained_snapshots: _Optional[_Iterable[str]] = ..., build_due: _Optional[str] = ..., unoptimised_writes: _Optional[int] = ..., retained_lag: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListIndexesRequest(_message.Message):
     __slots__ = ()
@@ -381,3 +409,149 @@ class RollbackIndexResponse(_message.Message):
     INDEX_FIELD_NUMBER: _ClassVar[int]
     index: Index
     def __init__(self, index: _Optional[_Union[Index, _Mapping]] = ...) -> None: ...
+
+class ExplainSearchRequest(_message.Message):
+    __slots__ = ("index", "text", "tenant", "top_k", "filter", "where")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    WHERE_FIELD_NUMBER: _ClassVar[int]
+    index: str
+    text: str
+    tenant: str
+    top_k: int
+    filter: _containers.RepeatedScalarFieldContainer[str]
+    where: _struct_pb2.Struct
+    def __init__(self, index: _Optional[str] = ..., text: _Optional[str] = ..., tenant: _Optional[str] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Iterable[str]] = ..., where: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class ExplainSearchResponse(_message.Message):
+    __slots__ = ("snapshot", "meaning_weight", "terms_weight", "rrf_k", "candidates", "terms", "passages")
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    MEANING_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    TERMS_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    RRF_K_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    PASSAGES_FIELD_NUMBER: _ClassVar[int]
+    snapshot: str
+    meaning_weight: float
+    terms_weight: float
+    rrf_k: int
+    candidates: int
+    terms: int
+    passages: _containers.RepeatedCompositeFieldContainer[ExplainedPassage]
+    def __init__(self, snapshot: _Optional[str] = ..., meaning_weight: _Optional[float] = ..., terms_weight: _Optional[float] = ..., rrf_k: _Optional[int] = ..., candidates: _Optional[int] = ..., terms: _Optional[int] = ..., passages: _Optional[_Iterable[_Union[ExplainedPassage, _Mapping]]] = ...) -> None: ...
+
+class ExplainedPassage(_message.Message):
+    __slots__ = ("passage_id", "document_id", "title", "text", "meaning_rank", "terms_rank", "score", "recency", "similarity", "left_out")
+    PASSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    MEANING_RANK_FIELD_NUMBER: _ClassVar[int]
+    TERMS_RANK_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    RECENCY_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    passage_id: str
+    document_id: str
+    title: str
+    text: str
+    meaning_rank: int
+    terms_rank: int
+    score: float
+    recency: float
+    similarity: float
+    left_out: str
+    def __init__(self, passage_id: _Optional[str] = ..., document_id: _Optional[str] = ..., title: _Optional[str] = ..., text: _Optional[str] = ..., meaning_rank: _Optional[int] = ..., terms_rank: _Optional[int] = ..., score: _Optional[float] = ..., recency: _Optional[float] = ..., similarity: _Optional[float] = ..., left_out: _Optional[str] = ...) -> None: ...
+
+class ListDocumentsRequest(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: str
+    def __init__(self, index: _Optional[str] = ...) -> None: ...
+
+class ListDocumentsResponse(_message.Message):
+    __slots__ = ("documents",)
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    documents: _containers.RepeatedCompositeFieldContainer[DocumentSummary]
+    def __init__(self, documents: _Optional[_Iterable[_Union[DocumentSummary, _Mapping]]] = ...) -> None: ...
+
+class DocumentSummary(_message.Message):
+    __slots__ = ("id", "tenant", "revision", "title", "source", "updated", "valid_until", "passages", "content")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    PASSAGES_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    tenant: str
+    revision: int
+    title: str
+    source: str
+    updated: _timestamp_pb2.Timestamp
+    valid_until: _timestamp_pb2.Timestamp
+    passages: int
+    content: str
+    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., revision: _Optional[int] = ..., title: _Optional[str] = ..., source: _Optional[str] = ..., updated: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., passages: _Optional[int] = ..., content: _Optional[str] = ...) -> None: ...
+
+class ListEngineNodesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListEngineNodesResponse(_message.Message):
+    __slots__ = ("nodes",)
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    nodes: _containers.RepeatedCompositeFieldContainer[EngineNode]
+    def __init__(self, nodes: _Optional[_Iterable[_Union[EngineNode, _Mapping]]] = ...) -> None: ...
+
+class EngineNode(_message.Message):
+    __slots__ = ("backend", "address", "name", "state", "problem", "in_flight", "running", "waiting", "adapters", "adapter_places", "kv_use", "engine_version", "trivet_version")
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    ADAPTERS_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_PLACES_FIELD_NUMBER: _ClassVar[int]
+    KV_USE_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TRIVET_VERSION_FIELD_NUMBER: _ClassVar[int]
+    backend: str
+    address: str
+    name: str
+    state: str
+    problem: str
+    in_flight: int
+    running: int
+    waiting: int
+    adapters: _containers.RepeatedScalarFieldContainer[str]
+    adapter_places: int
+    kv_use: float
+    engine_version: str
+    trivet_version: str
+    def __init__(self, backend: _Optional[str] = ..., address: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., problem: _Optional[str] = ..., in_flight: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., adapters: _Optional[_Iterable[str]] = ..., adapter_places: _Optional[int] = ..., kv_use: _Optional[float] = ..., engine_version: _Optional[str] = ..., trivet_version: _Optional[str] = ...) -> None: ...
+
+class DrainEngineNodeRequest(_message.Message):
+    __slots__ = ("address", "draining")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    draining: bool
+    def __init__(self, address: _Optional[str] = ..., draining: _Optional[bool] = ...) -> None: ...
+
+class DrainEngineNodeResponse(_message.Message):
+    __slots__ = ("running",)
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    running: int
+    def __init__(self, running: _Optional[int] = ...) -> None: ...

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from trivet.api.v1 import admin_pb2 as trivet_dot_api_dot_v1_dot_admin__pb2
+from trivet.api.v1 import interaction_pb2 as trivet_dot_api_dot_v1_dot_interaction__pb2
 from trivet.api.v1 import rollout_pb2 as trivet_dot_api_dot_v1_dot_rollout__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -85,6 +86,16 @@ class AdminStub:
                 request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.RollbackIndexRequest.SerializeToString,
                 response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.RollbackIndexResponse.FromString,
                 _registered_method=True)
+        self.ExplainSearch = channel.unary_unary(
+                '/trivet.api.v1.Admin/ExplainSearch',
+                request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.ExplainSearchRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.ExplainSearchResponse.FromString,
+                _registered_method=True)
+        self.ListDocuments = channel.unary_stream(
+                '/trivet.api.v1.Admin/ListDocuments',
+                request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListDocumentsRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListDocumentsResponse.FromString,
+                _registered_method=True)
         self.GetRollout = channel.unary_unary(
                 '/trivet.api.v1.Admin/GetRollout',
                 request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.GetRolloutRequest.SerializeToString,
@@ -144,6 +155,31 @@ class AdminStub:
                 '/trivet.api.v1.Admin/WatchRollout',
                 request_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutRequest.SerializeToString,
                 response_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutResponse.FromString,
+                _registered_method=True)
+        self.ListEngineNodes = channel.unary_unary(
+                '/trivet.api.v1.Admin/ListEngineNodes',
+                request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListEngineNodesRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListEngineNodesResponse.FromString,
+                _registered_method=True)
+        self.DrainEngineNode = channel.unary_unary(
+                '/trivet.api.v1.Admin/DrainEngineNode',
+                request_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.DrainEngineNodeRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.DrainEngineNodeResponse.FromString,
+                _registered_method=True)
+        self.ExportInteractions = channel.unary_stream(
+                '/trivet.api.v1.Admin/ExportInteractions',
+                request_serializer=trivet_dot_api_dot_v1_dot_interaction__pb2.ExportInteractionsRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_interaction__pb2.ExportInteractionsResponse.FromString,
+                _registered_method=True)
+        self.CountInteractions = channel.unary_unary(
+                '/trivet.api.v1.Admin/CountInteractions',
+                request_serializer=trivet_dot_api_dot_v1_dot_interaction__pb2.CountInteractionsRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_interaction__pb2.CountInteractionsResponse.FromString,
+                _registered_method=True)
+        self.EraseInteractions = channel.unary_unary(
+                '/trivet.api.v1.Admin/EraseInteractions',
+                request_serializer=trivet_dot_api_dot_v1_dot_interaction__pb2.EraseInteractionsRequest.SerializeToString,
+                response_deserializer=trivet_dot_api_dot_v1_dot_interaction__pb2.EraseInteractionsResponse.FromString,
                 _registered_method=True)
 
 
@@ -221,6 +257,20 @@ class AdminServicer:
 
     def RollbackIndex(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainSearch(self, request, context):
+        """How a search came about: what each half has found, how they were fused, and why a passage was left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDocuments(self, request, context):
+        """Every document of an index that is not deleted, some at a time, in the order of the document log.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -308,6 +358,42 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEngineNodes(self, request, context):
+        """The engine nodes of backends that are fleets, as this gateway sees them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DrainEngineNode(self, request, context):
+        """Has a node get no new requests, of any gateway, or get them again. NOT_FOUND for a node that is not known here,
+        UNAVAILABLE for one that cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportInteractions(self, request, context):
+        """The interaction log, of the tenant of the caller's key alone. UNAVAILABLE while the state store is away;
+        FAILED_PRECONDITION for interactions that were encrypted with a key that the server does not have.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountInteractions(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseInteractions(self, request, context):
+        """Durably, with what was said of them. What a gateway still holds of them is not stored later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -360,6 +446,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.RollbackIndex,
                     request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.RollbackIndexRequest.FromString,
                     response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.RollbackIndexResponse.SerializeToString,
+            ),
+            'ExplainSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainSearch,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.ExplainSearchRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.ExplainSearchResponse.SerializeToString,
+            ),
+            'ListDocuments': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListDocuments,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListDocumentsRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListDocumentsResponse.SerializeToString,
             ),
             'GetRollout': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRollout,
@@ -420,6 +516,31 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.WatchRollout,
                     request_deserializer=trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutRequest.FromString,
                     response_serializer=trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutResponse.SerializeToString,
+            ),
+            'ListEngineNodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEngineNodes,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListEngineNodesRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.ListEngineNodesResponse.SerializeToString,
+            ),
+            'DrainEngineNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainEngineNode,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_admin__pb2.DrainEngineNodeRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_admin__pb2.DrainEngineNodeResponse.SerializeToString,
+            ),
+            'ExportInteractions': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportInteractions,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_interaction__pb2.ExportInteractionsRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_interaction__pb2.ExportInteractionsResponse.SerializeToString,
+            ),
+            'CountInteractions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountInteractions,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_interaction__pb2.CountInteractionsRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_interaction__pb2.CountInteractionsResponse.SerializeToString,
+            ),
+            'EraseInteractions': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseInteractions,
+                    request_deserializer=trivet_dot_api_dot_v1_dot_interaction__pb2.EraseInteractionsRequest.FromString,
+                    response_serializer=trivet_dot_api_dot_v1_dot_interaction__pb2.EraseInteractionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -692,6 +813,60 @@ class Admin:
             '/trivet.api.v1.Admin/RollbackIndex',
             trivet_dot_api_dot_v1_dot_admin__pb2.RollbackIndexRequest.SerializeToString,
             trivet_dot_api_dot_v1_dot_admin__pb2.RollbackIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.api.v1.Admin/ExplainSearch',
+            trivet_dot_api_dot_v1_dot_admin__pb2.ExplainSearchRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_admin__pb2.ExplainSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trivet.api.v1.Admin/ListDocuments',
+            trivet_dot_api_dot_v1_dot_admin__pb2.ListDocumentsRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_admin__pb2.ListDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1016,6 +1191,141 @@ class Admin:
             '/trivet.api.v1.Admin/WatchRollout',
             trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutRequest.SerializeToString,
             trivet_dot_api_dot_v1_dot_rollout__pb2.WatchRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEngineNodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.api.v1.Admin/ListEngineNodes',
+            trivet_dot_api_dot_v1_dot_admin__pb2.ListEngineNodesRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_admin__pb2.ListEngineNodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainEngineNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.api.v1.Admin/DrainEngineNode',
+            trivet_dot_api_dot_v1_dot_admin__pb2.DrainEngineNodeRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_admin__pb2.DrainEngineNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportInteractions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trivet.api.v1.Admin/ExportInteractions',
+            trivet_dot_api_dot_v1_dot_interaction__pb2.ExportInteractionsRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_interaction__pb2.ExportInteractionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountInteractions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.api.v1.Admin/CountInteractions',
+            trivet_dot_api_dot_v1_dot_interaction__pb2.CountInteractionsRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_interaction__pb2.CountInteractionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseInteractions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.api.v1.Admin/EraseInteractions',
+            trivet_dot_api_dot_v1_dot_interaction__pb2.EraseInteractionsRequest.SerializeToString,
+            trivet_dot_api_dot_v1_dot_interaction__pb2.EraseInteractionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from trivet.api.v1 import receipt_pb2 as trivet_dot_api_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtrivet/api/v1/inference.proto\x12\rtrivet.api.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1btrivet/api/v1/receipt.proto\"\x8c\x01\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x11\n\treasoning\x18\x03 \x01(\t\x12+\n\ntool_calls\x18\x04 \x03(\x0b\x32\x17.trivet.api.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\"=\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"R\n\x10RetrievalOptions\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ilter\x18\x02 \x03(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x42\x08\n\x06_top_k\"\xed\x06\n\x0fGenerateRequest\x12\r\n\x05route\x18\x01 \x01(\t\x12(\n\x08messages\x18\x02 \x03(\x0b\x32\x16.trivet.api.v1.Message\x12@\n\tvariables\x18\x03 \x03(\x0b\x32-.trivet.api.v1.GenerateRequest.VariablesEntry\x12\x0f\n\x07unit_id\x18\x04 \x01(\t\x12,\n\x0bjson_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12:\n\x06labels\x18\x07 \x03(\x0b\x32*.trivet.api.v1.GenerateRequest.LabelsEntry\x12\x32\n\tretrieval\x18\x08 \x01(\x0b\x32\x1f.trivet.api.v1.RetrievalOptions\x12\x17\n\nmax_tokens\x18\t \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\n \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04seed\x18\x0b \x01(\x03H\x02\x88\x01\x01\x12\"\n\x05tools\x18\x0c \x03(\x0b\x32\x13.trivet.api.v1.Tool\x12\x33\n\x12template_variables\x18\r \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\x05top_p\x18\x0e \x01(\x01H\x03\x88\x01\x01\x12\x12\n\x05top_k\x18\x0f \x01(\x05H\x04\x88\x01\x01\x12\x12\n\x05min_p\x18\x10 \x01(\x01H\x05\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x11 \x01(\x01H\x06\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x12 \x01(\x01H\x07\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x13 \x01(\x01H\x08\x88\x01\x01\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x07\n\x05_seedB\x08\n\x06_top_pB\x08\n\x06_top_kB\x08\n\x06_min_pB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x15\n\x13_repetition_penalty\"\xb5\x01\n\x08\x43itation\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x12\n\npassage_id\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\r\n\x05start\x18\x07 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x08 \x01(\x03\x12\x17\n\nsimilarity\x18\t \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_similarity\"\xe9\x01\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x32\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1b.trivet.api.v1.FinishReason\x12*\n\tcitations\x18\x03 \x03(\x0b\x32\x17.trivet.api.v1.Citation\x12\'\n\x07receipt\x18\x04 \x01(\x0b\x32\x16.trivet.api.v1.Receipt\x12\x11\n\treasoning\x18\x05 \x01(\t\x12+\n\ntool_calls\x18\x06 \x03(\x0b\x32\x17.trivet.api.v1.ToolCall\"(\n\x05\x44\x65lta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\treasoning\x18\x02 \x01(\t\"z\n\x16GenerateStreamResponse\x12%\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32\x14.trivet.api.v1.DeltaH\x00\x12\x30\n\x05\x66inal\x18\x02 \x01(\x0b\x32\x1f.trivet.api.v1.GenerateResponseH\x00\x42\x07\n\x05\x65vent\"|\n\x0fRetrieveRequest\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07unit_id\x18\x03 \x01(\t\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ilter\x18\x05 \x03(\t\x12\r\n\x05index\x18\x06 \x01(\tB\x08\n\x06_top_k\"\xc3\x01\n\x10RetrieveResponse\x12*\n\tcitations\x18\x01 \x03(\x0b\x32\x17.trivet.api.v1.Citation\x12\r\n\x05index\x18\x02 \x01(\t\x12\x10\n\x08snapshot\x18\x03 \x01(\t\x12\x14\n\x0cretrieval_ms\x18\x04 \x01(\x01\x12!\n\x14retrieval_confidence\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08\x64\x65graded\x18\x06 \x03(\tB\x17\n\x15_retrieval_confidence\"\x81\x01\n\x15SubmitFeedbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12\x16\n\x0e\x63orrected_text\x18\x05 \x01(\tB\x08\n\x06_score\"\x18\n\x16SubmitFeedbackResponse\"\'\n\x11GetReceiptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"=\n\x12GetReceiptResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.trivet.api.v1.Receipt2\xb2\x03\n\tInference\x12K\n\x08Generate\x12\x1e.trivet.api.v1.GenerateRequest\x1a\x1f.trivet.api.v1.GenerateResponse\x12Y\n\x0eGenerateStream\x12\x1e.trivet.api.v1.GenerateRequest\x1a%.trivet.api.v1.GenerateStreamResponse0\x01\x12K\n\x08Retrieve\x12\x1e.trivet.api.v1.RetrieveRequest\x1a\x1f.trivet.api.v1.RetrieveResponse\x12]\n\x0eSubmitFeedback\x12$.trivet.api.v1.SubmitFeedbackRequest\x1a%.trivet.api.v1.SubmitFeedbackResponse\x12Q\n\nGetReceipt\x12 .trivet.api.v1.GetReceiptRequest\x1a!.trivet.api.v1.GetReceiptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtrivet/api/v1/inference.proto\x12\rtrivet.api.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1btrivet/api/v1/receipt.proto\"\x8c\x01\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x11\n\treasoning\x18\x03 \x01(\t\x12+\n\ntool_calls\x18\x04 \x03(\x0b\x32\x17.trivet.api.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\"=\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"\xa1\x01\n\x10RetrievalOptions\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ilter\x18\x02 \x03(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x12&\n\x05where\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12%\n\x06\x65xpand\x18\x08 \x01(\x0e\x32\x15.trivet.api.v1.ExpandB\x08\n\x06_top_k\"\x97\t\n\x0fGenerateRequest\x12\r\n\x05route\x18\x01 \x01(\t\x12(\n\x08messages\x18\x02 \x03(\x0b\x32\x16.trivet.api.v1.Message\x12@\n\tvariables\x18\x03 \x03(\x0b\x32-.trivet.api.v1.GenerateRequest.VariablesEntry\x12\x0f\n\x07unit_id\x18\x04 \x01(\t\x12,\n\x0bjson_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12:\n\x06labels\x18\x07 \x03(\x0b\x32*.trivet.api.v1.GenerateRequest.LabelsEntry\x12\x32\n\tretrieval\x18\x08 \x01(\x0b\x32\x1f.trivet.api.v1.RetrievalOptions\x12\x17\n\nmax_tokens\x18\t \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\n \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04seed\x18\x0b \x01(\x03H\x02\x88\x01\x01\x12\"\n\x05tools\x18\x0c \x03(\x0b\x32\x13.trivet.api.v1.Tool\x12\x33\n\x12template_variables\x18\r \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\x05top_p\x18\x0e \x01(\x01H\x03\x88\x01\x01\x12\x12\n\x05top_k\x18\x0f \x01(\x05H\x04\x88\x01\x01\x12\x12\n\x05min_p\x18\x10 \x01(\x01H\x05\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x11 \x01(\x01H\x06\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x12 \x01(\x01H\x07\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x13 \x01(\x01H\x08\x88\x01\x01\x12.\n\x0btool_choice\x18\x1e \x01(\x0e\x32\x19.trivet.api.v1.ToolChoice\x12\x11\n\ttool_name\x18\x1f \x01(\t\x12\x18\n\x10single_tool_call\x18  \x01(\x08\x12!\n\x14max_reasoning_tokens\x18! \x01(\x05H\t\x88\x01\x01\x12\x19\n\x0ctop_logprobs\x18\" \x01(\x05H\n\x88\x01\x01\x12\x0f\n\x07\x61\x64\x61pter\x18( \x01(\t\x12\x0e\n\x01n\x18) \x01(\x05H\x0b\x88\x01\x01\x12\x0e\n\x06prompt\x18* \x01(\t\x12,\n\x06stream\x18< \x01(\x0b\x32\x1c.trivet.api.v1.StreamOptions\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x07\n\x05_seedB\x08\n\x06_top_pB\x08\n\x06_top_kB\x08\n\x06_min_pB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x15\n\x13_repetition_penaltyB\x17\n\x15_max_reasoning_tokensB\x0f\n\r_top_logprobsB\x04\n\x02_n\"W\n\rStreamOptions\x12\x17\n\nmax_tokens\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06max_ms\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\r\n\x0b_max_tokensB\t\n\x07_max_ms\"\xd2\x01\n\x08\x43itation\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x12\n\npassage_id\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\r\n\x05start\x18\x07 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x08 \x01(\x03\x12\x17\n\nsimilarity\x18\t \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05place\x18\n \x01(\t\x12\x0c\n\x04near\x18\x0b \x01(\tB\r\n\x0b_similarity\"\xc5\x02\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x32\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1b.trivet.api.v1.FinishReason\x12*\n\tcitations\x18\x03 \x03(\x0b\x32\x17.trivet.api.v1.Citation\x12\'\n\x07receipt\x18\x04 \x01(\x0b\x32\x16.trivet.api.v1.Receipt\x12\x11\n\treasoning\x18\x05 \x01(\t\x12+\n\ntool_calls\x18\x06 \x03(\x0b\x32\x17.trivet.api.v1.ToolCall\x12-\n\x08logprobs\x18\x07 \x03(\x0b\x32\x1b.trivet.api.v1.TokenLogprob\x12+\n\x0cmore_choices\x18\x08 \x03(\x0b\x32\x15.trivet.api.v1.Choice\"\xb9\x01\n\x06\x43hoice\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x32\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1b.trivet.api.v1.FinishReason\x12\x11\n\treasoning\x18\x03 \x01(\t\x12+\n\ntool_calls\x18\x04 \x03(\x0b\x32\x17.trivet.api.v1.ToolCall\x12-\n\x08logprobs\x18\x05 \x03(\x0b\x32\x1b.trivet.api.v1.TokenLogprob\")\n\x07Logprob\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\"\\\n\x0cTokenLogprob\x12\'\n\x07written\x18\x01 \x01(\x0b\x32\x16.trivet.api.v1.Logprob\x12#\n\x03top\x18\x02 \x03(\x0b\x32\x16.trivet.api.v1.Logprob\"K\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\targuments\x18\x04 \x01(\t\"\x99\x01\n\x05\x44\x65lta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\treasoning\x18\x02 \x01(\t\x12\x30\n\ntool_calls\x18\x03 \x03(\x0b\x32\x1c.trivet.api.v1.ToolCallDelta\x12-\n\x08logprobs\x18\x04 \x03(\x0b\x32\x1b.trivet.api.v1.TokenLogprob\x12\x0e\n\x06\x63hoice\x18\x05 \x01(\x05\"z\n\x16GenerateStreamResponse\x12%\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32\x14.trivet.api.v1.DeltaH\x00\x12\x30\n\x05\x66inal\x18\x02 \x01(\x0b\x32\x1f.trivet.api.v1.GenerateResponseH\x00\x42\x07\n\x05\x65vent\"\xcb\x01\n\x0fRetrieveRequest\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07unit_id\x18\x03 \x01(\t\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ilter\x18\x05 \x03(\t\x12\r\n\x05index\x18\x06 \x01(\t\x12&\n\x05where\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12%\n\x06\x65xpand\x18\x0c \x01(\x0e\x32\x15.trivet.api.v1.ExpandB\x08\n\x06_top_k\"\xc3\x01\n\x10RetrieveResponse\x12*\n\tcitations\x18\x01 \x03(\x0b\x32\x17.trivet.api.v1.Citation\x12\r\n\x05index\x18\x02 \x01(\t\x12\x10\n\x08snapshot\x18\x03 \x01(\t\x12\x14\n\x0cretrieval_ms\x18\x04 \x01(\x01\x12!\n\x14retrieval_confidence\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08\x64\x65graded\x18\x06 \x03(\tB\x17\n\x15_retrieval_confidence\"\x81\x01\n\x15SubmitFeedbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12\x16\n\x0e\x63orrected_text\x18\x05 \x01(\tB\x08\n\x06_score\"\x18\n\x16SubmitFeedbackResponse\"\'\n\x11GetReceiptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"=\n\x12GetReceiptResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.trivet.api.v1.Receipt*R\n\nToolChoice\x12\x14\n\x10TOOL_CHOICE_AUTO\x10\x00\x12\x14\n\x10TOOL_CHOICE_NONE\x10\x01\x12\x18\n\x14TOOL_CHOICE_REQUIRED\x10\x02*q\n\x06\x45xpand\x12\x16\n\x12\x45XPAND_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45XPAND_NONE\x10\x01\x12\x15\n\x11\x45XPAND_NEIGHBOURS\x10\x02\x12\x12\n\x0e\x45XPAND_SECTION\x10\x03\x12\x13\n\x0f\x45XPAND_DOCUMENT\x10\x04\x32\xb2\x03\n\tInference\x12K\n\x08Generate\x12\x1e.trivet.api.v1.GenerateRequest\x1a\x1f.trivet.api.v1.GenerateResponse\x12Y\n\x0eGenerateStream\x12\x1e.trivet.api.v1.GenerateRequest\x1a%.trivet.api.v1.GenerateStreamResponse0\x01\x12K\n\x08Retrieve\x12\x1e.trivet.api.v1.RetrieveRequest\x1a\x1f.trivet.api.v1.RetrieveResponse\x12]\n\x0eSubmitFeedback\x12$.trivet.api.v1.SubmitFeedbackRequest\x1a%.trivet.api.v1.SubmitFeedbackResponse\x12Q\n\nGetReceipt\x12 .trivet.api.v1.GetReceiptRequest\x1a!.trivet.api.v1.GetReceiptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,40 +37,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATEREQUEST_VARIABLESENTRY']._serialized_options = b'8\001'
   _globals['_GENERATEREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_GENERATEREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_TOOLCHOICE']._serialized_start=3690
+  _globals['_TOOLCHOICE']._serialized_end=3772
+  _globals['_EXPAND']._serialized_start=3774
+  _globals['_EXPAND']._serialized_end=3887
   _globals['_MESSAGE']._serialized_start=108
   _globals['_MESSAGE']._serialized_end=248
   _globals['_TOOL']._serialized_start=250
   _globals['_TOOL']._serialized_end=311
   _globals['_TOOLCALL']._serialized_start=313
   _globals['_TOOLCALL']._serialized_end=368
-  _globals['_RETRIEVALOPTIONS']._serialized_start=370
-  _globals['_RETRIEVALOPTIONS']._serialized_end=452
-  _globals['_GENERATEREQUEST']._serialized_start=455
-  _globals['_GENERATEREQUEST']._serialized_end=1332
-  _globals['_GENERATEREQUEST_VARIABLESENTRY']._serialized_start=1101
-  _globals['_GENERATEREQUEST_VARIABLESENTRY']._serialized_end=1149
-  _globals['_GENERATEREQUEST_LABELSENTRY']._serialized_start=1151
-  _globals['_GENERATEREQUEST_LABELSENTRY']._serialized_end=1196
-  _globals['_CITATION']._serialized_start=1335
-  _globals['_CITATION']._serialized_end=1516
-  _globals['_GENERATERESPONSE']._serialized_start=1519
-  _globals['_GENERATERESPONSE']._serialized_end=1752
-  _globals['_DELTA']._serialized_start=1754
-  _globals['_DELTA']._serialized_end=1794
-  _globals['_GENERATESTREAMRESPONSE']._serialized_start=1796
-  _globals['_GENERATESTREAMRESPONSE']._serialized_end=1918
-  _globals['_RETRIEVEREQUEST']._serialized_start=1920
-  _globals['_RETRIEVEREQUEST']._serialized_end=2044
-  _globals['_RETRIEVERESPONSE']._serialized_start=2047
-  _globals['_RETRIEVERESPONSE']._serialized_end=2242
-  _globals['_SUBMITFEEDBACKREQUEST']._serialized_start=2245
-  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=2374
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=2376
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=2400
-  _globals['_GETRECEIPTREQUEST']._serialized_start=2402
-  _globals['_GETRECEIPTREQUEST']._serialized_end=2441
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=2443
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=2504
-  _globals['_INFERENCE']._serialized_start=2507
-  _globals['_INFERENCE']._serialized_end=2941
+  _globals['_RETRIEVALOPTIONS']._serialized_start=371
+  _globals['_RETRIEVALOPTIONS']._serialized_end=532
+  _globals['_GENERATEREQUEST']._serialized_start=535
+  _globals['_GENERATEREQUEST']._serialized_end=1710
+  _globals['_GENERATEREQUEST_VARIABLESENTRY']._serialized_start=1431
+  _globals['_GENERATEREQUEST_VARIABLESENTRY']._serialized_end=1479
+  _globals['_GENERATEREQUEST_LABELSENTRY']._serialized_start=1481
+  _globals['_GENERATEREQUEST_LABELSENTRY']._serialized_end=1526
+  _globals['_STREAMOPTIONS']._serialized_start=1712
+  _globals['_STREAMOPTIONS']._serialized_end=1799
+  _globals['_CITATION']._serialized_start=1802
+  _globals['_CITATION']._serialized_end=2012
+  _globals['_GENERATERESPONSE']._serialized_start=2015
+  _globals['_GENERATERESPONSE']._serialized_end=2340
+  _globals['_CHOICE']._serialized_start=2343
+  _globals['_CHOICE']._serialized_end=2528
+  _globals['_LOGPROB']._serialized_start=2530
+  _globals['_LOGPROB']._serialized_end=2571
+  _globals['_TOKENLOGPROB']._serialized_start=2573
+  _globals['_TOKENLOGPROB']._serialized_end=2665
+  _globals['_TOOLCALLDELTA']._serialized_start=2667
+  _globals['_TOOLCALLDELTA']._serialized_end=2742
+  _globals['_DELTA']._serialized_start=2745
+  _globals['_DELTA']._serialized_end=2898
+  _globals['_GENERATESTREAMRESPONSE']._serialized_start=2900
+  _globals['_GENERATESTREAMRESPONSE']._serialized_end=3022
+  _globals['_RETRIEVEREQUEST']._serialized_start=3025
+  _globals['_RETRIEVEREQUEST']._serialized_end=3228
+  _globals['_RETRIEVERESPONSE']._serialized_start=3231
+  _globals['_RETRIEVERESPONSE']._serialized_end=3426
+  _globals['_SUBMITFEEDBACKREQUEST']._serialized_start=3429
+  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=3558
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=3560
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=3584
+  _globals['_GETRECEIPTREQUEST']._serialized_start=3586
+  _globals['_GETRECEIPTREQUEST']._serialized_end=3625
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=3627
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=3688
+  _globals['_INFERENCE']._serialized_start=3890
+  _globals['_INFERENCE']._serialized_end=4324
 # @@protoc_insertion_point(module_scope)

@@ -37,7 +37,7 @@ UNIT_SOURCE_HOLDOUT: UnitSource
 UNIT_SOURCE_FORCED: UnitSource
 
 class Receipt(_message.Message):
-    __slots__ = ("request_id", "tenant", "route", "variant", "rollout_revision", "unit_source", "backend", "adapter", "adapter_digest", "prompt", "index", "snapshot", "passage_ids", "finish_reason", "code", "input_tokens", "cached_tokens", "expected_cached_tokens", "output_tokens", "reasoning_tokens", "queue_ms", "retrieval_ms", "ttft_ms", "prefill_ms", "decode_ms", "total_ms", "gateway_ms", "cost", "degraded", "created_at", "retrieval_confidence", "example_ids", "adapter_wait_ms", "rollout", "rollout_step", "unit_hash", "text_hash", "cold", "shadow", "format_valid", "engine_queue_ms", "preemptions", "budget_warnings", "trace_id")
+    __slots__ = ("request_id", "tenant", "route", "variant", "rollout_revision", "unit_source", "backend", "node", "adapter", "adapter_digest", "prompt", "index", "snapshot", "passage_ids", "finish_reason", "code", "input_tokens", "cached_tokens", "expected_cached_tokens", "output_tokens", "reasoning_tokens", "queue_ms", "retrieval_ms", "ttft_ms", "prefill_ms", "decode_ms", "total_ms", "gateway_ms", "cost", "degraded", "created_at", "retrieval_confidence", "example_ids", "adapter_wait_ms", "rollout", "rollout_step", "unit_hash", "text_hash", "cold", "shadow", "format_valid", "engine_queue_ms", "preemptions", "budget_warnings", "trace_id", "prompt_token_weight", "shared_tokens", "samples", "agreement", "use")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,7 @@ class Receipt(_message.Message):
     ROLLOUT_REVISION_FIELD_NUMBER: _ClassVar[int]
     UNIT_SOURCE_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +83,11 @@ class Receipt(_message.Message):
     PREEMPTIONS_FIELD_NUMBER: _ClassVar[int]
     BUDGET_WARNINGS_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKEN_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    SHARED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    USE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     tenant: str
     route: str
@@ -89,6 +95,7 @@ class Receipt(_message.Message):
     rollout_revision: int
     unit_source: UnitSource
     backend: str
+    node: str
     adapter: str
     adapter_digest: str
     prompt: str
@@ -126,7 +133,12 @@ class Receipt(_message.Message):
     preemptions: int
     budget_warnings: _containers.RepeatedScalarFieldContainer[str]
     trace_id: str
-    def __init__(self, request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., route: _Optional[str] = ..., variant: _Optional[str] = ..., rollout_revision: _Optional[int] = ..., unit_source: _Optional[_Union[UnitSource, str]] = ..., backend: _Optional[str] = ..., adapter: _Optional[str] = ..., adapter_digest: _Optional[str] = ..., prompt: _Optional[str] = ..., index: _Optional[str] = ..., snapshot: _Optional[str] = ..., passage_ids: _Optional[_Iterable[str]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., code: _Optional[str] = ..., input_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., expected_cached_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., queue_ms: _Optional[float] = ..., retrieval_ms: _Optional[float] = ..., ttft_ms: _Optional[float] = ..., prefill_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., gateway_ms: _Optional[float] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., retrieval_confidence: _Optional[float] = ..., example_ids: _Optional[_Iterable[str]] = ..., adapter_wait_ms: _Optional[float] = ..., rollout: _Optional[str] = ..., rollout_step: _Optional[int] = ..., unit_hash: _Optional[str] = ..., text_hash: _Optional[str] = ..., cold: _Optional[bool] = ..., shadow: _Optional[bool] = ..., format_valid: _Optional[bool] = ..., engine_queue_ms: _Optional[float] = ..., preemptions: _Optional[int] = ..., budget_warnings: _Optional[_Iterable[str]] = ..., trace_id: _Optional[str] = ...) -> None: ...
+    prompt_token_weight: float
+    shared_tokens: int
+    samples: int
+    agreement: float
+    use: str
+    def __init__(self, request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., route: _Optional[str] = ..., variant: _Optional[str] = ..., rollout_revision: _Optional[int] = ..., unit_source: _Optional[_Union[UnitSource, str]] = ..., backend: _Optional[str] = ..., node: _Optional[str] = ..., adapter: _Optional[str] = ..., adapter_digest: _Optional[str] = ..., prompt: _Optional[str] = ..., index: _Optional[str] = ..., snapshot: _Optional[str] = ..., passage_ids: _Optional[_Iterable[str]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., code: _Optional[str] = ..., input_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., expected_cached_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., queue_ms: _Optional[float] = ..., retrieval_ms: _Optional[float] = ..., ttft_ms: _Optional[float] = ..., prefill_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., gateway_ms: _Optional[float] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., retrieval_confidence: _Optional[float] = ..., example_ids: _Optional[_Iterable[str]] = ..., adapter_wait_ms: _Optional[float] = ..., rollout: _Optional[str] = ..., rollout_step: _Optional[int] = ..., unit_hash: _Optional[str] = ..., text_hash: _Optional[str] = ..., cold: _Optional[bool] = ..., shadow: _Optional[bool] = ..., format_valid: _Optional[bool] = ..., engine_queue_ms: _Optional[float] = ..., preemptions: _Optional[int] = ..., budget_warnings: _Optional[_Iterable[str]] = ..., trace_id: _Optional[str] = ..., prompt_token_weight: _Optional[float] = ..., shared_tokens: _Optional[int] = ..., samples: _Optional[int] = ..., agreement: _Optional[float] = ..., use: _Optional[str] = ...) -> None: ...
 
 class Cost(_message.Message):
     __slots__ = ("input", "cached", "output", "retrieval", "total", "prefill", "decode", "basis")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.settings import LifecycleSettings
+from trivet.adapters.on_demand.adapters import OnDemandAdapters
+from trivet.adapters.on_demand.settings import OnDemandSettings
+from trivet.adapters.pins import AdapterPins
 from trivet.adapters.preflight.base_model import BaseModel
 from trivet.adapters.preflight.preflight import PreflightResult, check
 from trivet.adapters.settings import AdapterSettings
@@ -21,31 +25,71 @@ from trivet.stores.data_folder import DataFolder
 from trivet.types.variant import VersionRef
 
 
-def adapter_manager(
+@dataclass(frozen=True, slots=True)
+class AdapterParts:
+    """What manages a backend's adapters, and what brings in those that requests choose."""
+
+    manager: AdapterManager
+    on_demand: OnDemandAdapters
+    pins: AdapterPins
+
+    async def close(self) -> None:
+        """End all of it, before the state store."""
+        await self.on_demand.close()
+        await self.manager.close()
+        self.pins.close()
+
+
+async def adapter_parts(
     config: Config,
     folder: DataFolder,
     backend: Backend,
     demand: AdapterDemand,
     desired: DesiredAdapterStore,
     metrics: Metrics,
-) -> AdapterManager:
-    """The manager of a backend's adapters; its loads are counted. `demand` is live. `close` it before the store."""
+) -> AdapterParts:
+    """Of one backend; loads are counted. `demand` is live. Raises FailedPrecondition, StateUnavailable for the pins."""
     section = config.file.backends[backend.name]
-    settings = AdapterSettings(
-        roots=config.adapter_roots,
-        staging=folder.adapters,
-        base_model=config.model_folder(backend.name),
-        max_rank=section.max_lora_rank,
-        max_bytes=config.file.adapter_source.max_bytes,
-        fetch_seconds=config.file.adapter_source.timeout,
-    )
+    settings = adapter_settings(config, folder, backend.name)
 
     def on_load(outcome: str, seconds: float) -> None:
         metrics.adapter_loads.labels(outcome).inc()
         metrics.adapter_load.observe(seconds)
 
     lifecycle = LifecycleSettings(host_places=section.max_cpu_loras, max_loads=section.max_adapter_loads)
-    return AdapterManager(AdapterStaging(settings), backend, demand, desired, lifecycle, on_load)
+    staging, pins = AdapterStaging(settings), await AdapterPins.open(folder.adapter_pins)
+    manager = AdapterManager(staging, backend, demand, desired, lifecycle, on_load, pins)
+
+    def on_start(outcome: str, seconds: float) -> None:
+        metrics.adapter_cold_starts.labels(outcome).inc()
+        metrics.adapter_cold_start.observe(seconds)
+
+    bounds = config.file.adapters_on_demand
+    on_demand_settings = OnDemandSettings(
+        disk_bytes=bounds.disk_bytes,
+        host_places=section.max_cpu_loras,
+        at_once=section.max_adapter_loads,
+        max_waiting=bounds.max_waiting,
+        max_waiting_per_tenant=bounds.max_waiting_per_tenant,
+        failure_memory=bounds.failure_memory,
+    )
+    on_demand = OnDemandAdapters(manager, staging, demand, pins, on_demand_settings, on_start)
+    metrics.adapter_cold_waiting.set_function(lambda: on_demand.waiting)
+    metrics.adapter_copies.set_function(lambda: on_demand.copies)
+    metrics.adapter_copied_bytes.set_function(lambda: on_demand.copied_bytes)
+    return AdapterParts(manager, on_demand, pins)
+
+
+def adapter_settings(config: Config, folder: DataFolder, backend: str) -> AdapterSettings:
+    """Where adapters come from, where their copies go, and what they must fit."""
+    return AdapterSettings(
+        roots=config.adapter_roots,
+        staging=folder.adapters,
+        base_model=config.model_folder(backend),
+        max_rank=config.file.backends[backend].max_lora_rank,
+        max_bytes=config.file.adapter_source.max_bytes,
+        fetch_seconds=config.file.adapter_source.timeout,
+    )
 
 
 def check_folder(config: Config, folder: Path) -> tuple[VersionRef, PreflightResult]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trivet.app.doors.listeners import listener_settings
 from trivet.config import Config
-from trivet.http import Door, ExchangeLimits, HttpListener, HttpServices, HttpSettings, application
+from trivet.http import Door, ExchangeLimits, HttpListener, HttpServices, HttpSettings, application, is_loopback
+from trivet.kserve import SERVICE, InferenceModels, OpenInferenceServicer, add_to_server
 from trivet.rpc.admin import AdminServicer
 from trivet.rpc.inference import InferenceServicer
 from trivet.rpc.server import Health, Listener, StartingServicer
@@ -15,11 +18,13 @@ BODY_TIMEOUT = 30.0  # seconds for a client of HTTP to send a request's body
 class Doors:
     """`open` before the engines start, `serve` when they are there, `close` at the end."""
 
-    def __init__(self, config: Config, health: Health) -> None:
+    def __init__(self, config: Config, health: Health, *, shared_ports: bool = False) -> None:
         self._server = config.file.server
-        self._settings = listener_settings(config)
+        self._keys = bool(config.file.keys)
+        self._settings = replace(listener_settings(config), shared_port=shared_ports)
         self._health = health
         self._inference, self._admin = StartingServicer(), StartingServicer()
+        self._open_inference = OpenInferenceServicer(lambda: health.ready)
         self._http = Door(lambda: health.ready)
         self._listeners: list[Listener | HttpListener] = []
 
@@ -32,6 +37,7 @@ class Doors:
         await self._health.set_ready(False)
         clients, operators = Listener(self._settings, self._health), Listener(self._settings, self._health)
         clients.serve_inference(self._inference)
+        clients.serve(add_to_server, self._open_inference, SERVICE)
         operators.serve_admin(self._admin)
         addresses: dict[str, str] = {}
         for name, listener in (("admin_listen", operators), ("listen", clients)):
@@ -39,14 +45,23 @@ class Doors:
             self._listeners.append(listener)
         if self._server.http_listen is not None:
             limits = ExchangeLimits(self._server.max_message_bytes, BODY_TIMEOUT, self._server.slow_reader_timeout)
-            second = HttpListener(application(self._http, limits), HttpSettings(tls=self._settings.tls))
+            second = HttpListener(application(self._http, limits), self._http_settings(self._server.http_listen))
             addresses["http_listen"] = await second.start(self._server.http_listen)
             self._listeners.append(second)
         return addresses
 
-    def serve(self, inference: InferenceServicer, admin: AdminServicer, http: HttpServices) -> None:
+    def _http_settings(self, listen: str) -> HttpSettings:
+        """Without keys a page of another origin must not reach what is for this machine alone."""
+        only_loopback = not self._keys and is_loopback(listen.rpartition(":")[0].encode())
+        shared = self._settings.shared_port
+        return HttpSettings(tls=self._settings.tls, only_loopback=only_loopback, shared_port=shared)
+
+    def serve(
+        self, inference: InferenceServicer, admin: AdminServicer, http: HttpServices, models: InferenceModels
+    ) -> None:
         """From now on requests are theirs."""
         self._inference.serve(inference)
+        self._open_inference.serve(models)
         self._admin.serve(admin)
         self._http.serve(http)
 

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from prometheus_client import REGISTRY
 
 from trivet.adapters.lifecycle.demand import AdapterDemand
+from trivet.adapters.lifecycle.follower import DesiredFollower
 from trivet.adapters.lifecycle.manager import AdapterManager
-from trivet.app.adapters.manager import adapter_manager
+from trivet.adapters.on_demand.adapters import OnDemandAdapters
+from trivet.app.adapters.manager import adapter_parts
 from trivet.app.backend import adapter_backend
 from trivet.app.engines import Engines
 from trivet.app.gateway.foundation import Foundation
 from trivet.app.indexes import open_indexes
 from trivet.app.progress import Progress
 from trivet.app.prompts import ServedPrompts
+from trivet.app.remote.fleets import fleet_fingerprints
 from trivet.app.rollouts.declarations import Declarations
 from trivet.app.rollouts.gauges import move_counter
 from trivet.app.rollouts.served import ServedRoutes
@@ -46,6 +49,7 @@ class Components:
     engines: Engines
     indexes: IndexService
     adapters: AdapterManager
+    on_demand: OnDemandAdapters
     prompts: ServedPrompts
     routes: RouteTable
     ledger: PrefixCacheLedger
@@ -71,14 +75,15 @@ async def start_components(
 
     Raises BackendUnavailable if no variant can be served, and what kept an index from opening.
     """
-    engines = Engines(base.config, folder, base.metrics, base.warmup_account.started)
+    fingerprints = await asyncio.to_thread(fleet_fingerprints, base.config)
+    engines = Engines(base.config, folder, base.metrics, base.warmup_account, fingerprints)
     with_adapters = adapter_backend(base.config)
     demand = AdapterDemand(required_adapters(base.config.routes))
-    adapters = adapter_manager(
+    parts = await adapter_parts(
         base.config, folder, engines.backends[with_adapters], demand, state.desired_adapters, base.metrics
     )
-    loop = asyncio.get_running_loop()
-    base.registry.register(AdapterGauge(loop, adapters.statuses))
+    adapters, loop = parts.manager, asyncio.get_running_loop()
+    base.registry.register(AdapterGauge(loop, adapters.statuses, adapters.on_demand))
     base.registry.register(MachineCounters(loop, engines.machines))
     declarations = Declarations(state, adapters.source_digest)
     declared = await declarations.declare(base.config, prompts.digest)
@@ -88,10 +93,12 @@ async def start_components(
     readiness = Readiness(
         engines.backends, base.slots, adapters, prompts.assemblers, ledger, base.warmup_account.primed
     )
+    follower = DesiredFollower(adapters)
     warmup = Warmup(routes, adapters, readiness, with_adapters)
     route_updater = RouteUpdater(routes, adapters, demand, readiness, flipped)
     base.stack.push_async_callback(engines.close)
-    base.stack.push_async_callback(adapters.close)
+    base.stack.push_async_callback(parts.close)
+    base.stack.push_async_callback(follower.close)
     base.stack.push_async_callback(engines.end_supervision)
     base.stack.push_async_callback(route_updater.close)
     opened: list[IndexService] = []
@@ -108,9 +115,11 @@ async def start_components(
         raise failures.exceptions[0] from None
     _report(base.progress, starting.result(), warmup)
     opened.append(indexes.result())
+    if base.config.file.state.url != "sqlite":
+        follower.start()
     return Components(
-        engines, opened[0], adapters, prompts, routes, ledger, readiness, warmup, route_updater, declarations,
-        rollouts, metrics_address,
+        engines, opened[0], adapters, parts.on_demand, prompts, routes, ledger, readiness, warmup, route_updater,
+        declarations, rollouts, metrics_address,
     )  # fmt: skip
 
 

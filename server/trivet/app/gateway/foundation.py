@@ -15,7 +15,7 @@ from trivet.app.progress import Progress
 from trivet.app.reload import prices_of
 from trivet.config import Config
 from trivet.metering.metrics import Metrics
-from trivet.metering.prices import Price
+from trivet.metering.prices import PriceSheet
 from trivet.metering.warmup_account import WarmupAccount
 from trivet.pipeline.admission import Admission
 
@@ -29,7 +29,7 @@ class Foundation:
     stack: AsyncExitStack
     registry: CollectorRegistry
     metrics: Metrics
-    prices: dict[str, Price]
+    prices: PriceSheet
     warmup_account: WarmupAccount
     admission: Admission
     slots: Mapping[str, AdapterSlots]
@@ -49,6 +49,6 @@ class Foundation:
         metrics.in_flight.set_function(lambda: admission.in_flight)
         metrics.max_running.set(bounds.max_running)
         return cls(
-            config, progress, AsyncExitStack(), registry, metrics, prices, WarmupAccount(metrics, prices), admission,
-            adapter_slots(config, metrics),
+            config, progress, AsyncExitStack(), registry, metrics, prices, WarmupAccount(metrics, prices.backends),
+            admission, adapter_slots(config, metrics),
         )  # fmt: skip

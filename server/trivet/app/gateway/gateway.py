@@ -10,7 +10,7 @@ from trivet.app.doors.doors import Doors
 from trivet.app.doors.listeners import check_addresses
 from trivet.app.gateway.components import Components, start_components
 from trivet.app.gateway.foundation import Foundation
-from trivet.app.gateway.services import Services, open_services
+from trivet.app.gateway.services import Services, Siblings, open_services
 from trivet.app.health_follower import HealthFollower
 from trivet.app.models import fetch_models
 from trivet.app.progress import Progress
@@ -20,12 +20,13 @@ from trivet.app.state.opening import open_state
 from trivet.app.supervision.log_rotation import LogRotation
 from trivet.config import Config
 from trivet.errors import FailedPrecondition
+from trivet.kserve import SERVICE
 from trivet.metering.loop_lag import LoopLag
 from trivet.pipeline.routes.route_update import RouteChange
 from trivet.pipeline.routes.standby import Standby
 from trivet.pipeline.variables import uneven_variables
 from trivet.rpc.rollouts import RolloutWatches
-from trivet.rpc.server import Health
+from trivet.rpc.server import ADMIN, INFERENCE, Health
 from trivet.stores.data_folder import DataFolder
 
 logger = logging.getLogger(__name__)
@@ -36,14 +37,22 @@ LAST_GRACE = 1.0  # seconds for streams that never end by themselves, such as a 
 class Gateway:
     """One server process. `start` once, then `stop` once, from one event loop."""
 
-    def __init__(self, config: Config, progress: Progress, read: Callable[[], Config]) -> None:
-        """`read` gives the configuration as it is later on, to be reloaded."""
+    def __init__(
+        self,
+        config: Config,
+        progress: Progress,
+        read: Callable[[], Config],
+        siblings: Siblings | None = None,
+    ) -> None:
+        """`read` gives the configuration as it is later on, to be reloaded. `siblings` is given to one of several
+        processes that share their ports."""
         self._base = Foundation.of(config, progress)
         self._read = read
-        self._health = Health()
+        self._health = Health((INFERENCE, ADMIN, SERVICE))
         self._follower = HealthFollower(self._health)
         self._watches = RolloutWatches()
-        self._doors = Doors(config, self._health)
+        self._siblings = siblings
+        self._doors = Doors(config, self._health, shared_ports=siblings is not None)
         self._services: Services | None = None
 
     async def start(self) -> None:
@@ -51,7 +60,8 @@ class Gateway:
         base, config = self._base, self._base.config
         folder = DataFolder.open(config.data_dir)
         base.stack.callback(folder.close)
-        check_addresses(config)
+        if self._siblings is None:  # else they are held for it
+            check_addresses(config)
         self._rotate_logs(folder)
         state = await base.stack.enter_async_context(open_state(config, folder))
         runtime_info = RuntimeInfo(folder.root)
@@ -64,9 +74,11 @@ class Gateway:
         components = await start_components(
             base, folder, state, prompts, addresses["admin_listen"], self._follower.changed, self._flipped
         )
-        services = self._services = await open_services(base, self._read, folder, state, components, self._watches)
+        services = self._services = await open_services(
+            base, self._read, folder, state, components, self._watches, self._siblings
+        )
         addresses["metrics_listen"] = components.metrics_address
-        self._doors.serve(services.inference, services.admin, services.http)
+        self._doors.serve(services.inference, services.admin, services.http, services.models)
         await self._follower.start(components.warmup.can_serve)
         self._watch(components)
         runtime_info.publish(addresses)

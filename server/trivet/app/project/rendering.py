@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from trivet.app.prompts import chat_tokenizer
 from trivet.config import Config
+from trivet.config.schema import EmbeddedBackend
 from trivet.errors import FailedPrecondition, NotFound
 from trivet.pipeline.variables import route_variables
 from trivet.prompts.assembly.assembler import PromptAssembler
@@ -64,8 +65,9 @@ def render(
     library = PromptLibrary.load(config.prompts)
     route = config.routes.get(label.partition("/")[0])
     also_known = () if route is None else route_variables(route, lambda item: library.get(item.prompt).variables)
-    assembler = PromptAssembler(library.get(ref), chat_tokenizer(config, backend))
-    context = section.max_model_len or _longest(folder)
+    source = library.get(ref)
+    assembler = PromptAssembler(source, chat_tokenizer(config, backend, source.raw))
+    context = section.max_model_len or longest_context(folder)
     found = [Passage(f"{n}", f"passage-{n}", "", text, 1.0, 1) for n, text in enumerate(passages, start=1)]
     made = assembler.assemble(
         [Message("user", question)],
@@ -86,7 +88,7 @@ def render(
         text=tokenizer.decode(list(made.token_ids), skip_special_tokens=False),
         prefix_tokens=made.prefix_tokens,
         prefix_text=tokenizer.decode(prefix, skip_special_tokens=False),
-        block_size=section.block_size,
+        block_size=section.block_size if isinstance(section, EmbeddedBackend) else None,
         context_tokens=context,
         dropped=len(made.dropped),
     )
@@ -127,7 +129,7 @@ def _choose(config: Config, name: str, variant: str) -> _Chosen:
     return _Chosen.of(name, variants[key])
 
 
-def _longest(folder: Path) -> int:
+def longest_context(folder: Path) -> int:
     """What the model's own configuration says of its context; the engine reads the same field."""
     told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):

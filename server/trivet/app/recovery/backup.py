@@ -1,8 +1,8 @@
 """`trivet backup`: a copy of a data folder, of one moment, also while a server writes to it.
 
-Copied are the databases (by SQLite's own means), the logs of receipts up to their last whole line, and the staged
-adapters. Vectors are not: they are made again from the document log, with the cache of passages' vectors, which is
-copied, and without embedding anything.
+Copied are the databases (by SQLite's own means), the logs of receipts up to their last whole line, those of a server's
+front-end processes included, and the staged adapters. Vectors are not: they are made again from the document log, with
+the cache of passages' vectors, which is copied, and without embedding anything.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from trivet.adapters.preflight.preflight import FILES, digest
 from trivet.adapters.staging.disk import remove, sync
 from trivet.app.recovery.files import copy_file, digest_of, sync_folders
 from trivet.app.recovery.manifest import FORMAT, NAME, BackedUpFile, Manifest, Report
+from trivet.costs.log_files import OF_PROCESSES
 from trivet.errors import FailedPrecondition
 from trivet.stores.data_folder import RESTORING, elsewhere
 from trivet.stores.sqlite import copy_database
 
+_LOGS = "*.jsonl"
+_LOGS_OF_PROCESSES = f"{OF_PROCESSES}/{_LOGS}"
 _TAIL = 1 << 20
 _TRIES = 5
 
@@ -39,7 +42,7 @@ def back_up(root: Path, target: Path, report: Report) -> Manifest:
             f"the data folder {root} is not whole: a restore was not finished. Run the same `trivet restore` again"
         )
     databases = _databases(root)
-    if not databases:
+    if not databases and not any(root.glob(_LOGS_OF_PROCESSES)):  # a server of several may have no database of its own
         raise FailedPrecondition(f"{root} is not a data folder: it has no database")
     if target.is_relative_to(root):
         raise FailedPrecondition(f"{target} is inside the data folder: choose another place for the backup")
@@ -52,7 +55,8 @@ def back_up(root: Path, target: Path, report: Report) -> Manifest:
         copying.logs()
         for path in sorted((root / "adapters").glob("*@*#*")):
             copying.adapter(path)
-        if place := elsewhere(root):
+        places = [elsewhere(folder) for folder in (root, *sorted(root.glob(OF_PROCESSES)))]
+        if place := next(filter(None, places), ""):
             copying.left_out.append(f"the state store: it is {place}, whose backup is its operator's")
         return copying.finish(target)
 
@@ -124,19 +128,22 @@ class _Copying:
             if copies is not None and self._log_files() == before:
                 self._files += copies
                 return
-            for copy in self._work.glob("*.jsonl"):
-                copy.unlink()
+            for pattern in (_LOGS, _LOGS_OF_PROCESSES):
+                for copy in self._work.glob(pattern):
+                    copy.unlink()
         raise FailedPrecondition(
             "the logs of receipts change faster than they can be copied: raise receipts.file_bytes"
         )
 
     def _log_files(self) -> dict[Path, int]:
         """With their inodes: a name may have come to be another file's."""
-        return {path: path.stat().st_ino for path in sorted(self._root.glob("*.jsonl"))}
+        found = [*self._root.glob(_LOGS), *self._root.glob(_LOGS_OF_PROCESSES)]
+        return {path: path.stat().st_ino for path in sorted(found)}
 
     def _lines(self, path: Path) -> BackedUpFile:
         size = _whole_lines(path)
-        return copy_file(path, self._work / path.name, self._work, self._counted(path.name, size), size)
+        name = path.relative_to(self._root).as_posix()
+        return copy_file(path, self._work / name, self._work, self._counted(name, size), size)
 
     def adapter(self, path: Path) -> None:
         """A staged adapter, unless it is damaged or a server removes it meanwhile: then it is staged again."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trivet.adapters.pins import VERSION as PINS_VERSION
 from trivet.adapters.preflight.preflight import FILES, digest
 from trivet.app.recovery.collections import examine_collections
 from trivet.app.recovery.databases import examine_contents, examine_database, examine_lost
@@ -61,14 +62,20 @@ def _examine_files(root: Path, found: Diagnosis, report: Report) -> bool:
     """True if the document log can be read."""
     _examine_access(root, found)
     _examine_space(root, found)
-    examine_lost(root / "documents.sqlite", [root / "vectors" / "collections", root / "vectors" / "set-aside"], found)
-    if place := elsewhere(root):
+    place = elsewhere(root)
+    if place and (root / "documents.sqlite.moved").exists():
+        found.notes.append(f"the document log was moved to {place}")
+    else:
+        depending = [root / "vectors" / "collections", root / "vectors" / "set-aside"]
+        examine_lost(root / "documents.sqlite", depending, found)
+    if place:
         found.notes.append(f"the state store is {place}: its health and its backup are its operator's")
     elif not (root / "adapters.sqlite").exists():  # of an older version: the next start moves it into the state store
         examine_lost(root / "state.sqlite", [root / "adapters"], found)
     readable = examine_database(root / "documents.sqlite", DOCUMENTS_VERSION, found)
     examine_database(root / "state.sqlite", STATE_VERSION, found)
     examine_database(root / "adapters.sqlite", 1, found)
+    examine_database(root / "adapter_pins.sqlite", PINS_VERSION, found)
     examine_database(root / "cache" / "passages.sqlite", None, found)
     _examine_rollbacks(root / "rolled_back.json", found)
     _examine_adapters(root, found, report)

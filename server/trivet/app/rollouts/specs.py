@@ -12,7 +12,7 @@ from trivet.config import Config
 from trivet.config.rollouts import rollout_spec
 from trivet.rollouts.spec import RolloutSpec
 from trivet.rollouts.spec_json import to_json
-from trivet.types.variant import Route, Variant, VersionRef
+from trivet.types.variant import Route, Variant, VersionRef, without_defaults
 
 # From an adapter to the SHA-256 of its files at their source; None if the source cannot be read now.
 AdapterDigest = Callable[[VersionRef], Awaitable[str | None]]
@@ -60,7 +60,7 @@ async def _variant_digest(
     config: Config, variant: Variant, prompt_digest: Callable[[VersionRef], str], adapter_digest: AdapterDigest
 ) -> str:
     content = {
-        "variant": asdict(replace(variant, name="")),
+        "variant": without_defaults(asdict(replace(variant, name=""))),
         "prompt": prompt_digest(variant.prompt),
         "adapter": "" if variant.adapter is None else await adapter_digest(variant.adapter),
         "model": await asyncio.to_thread(_model_digest, config, variant.backend),

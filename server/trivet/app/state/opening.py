@@ -24,7 +24,7 @@ async def open_state(config: Config, folder: DataFolder) -> AsyncIterator[StateS
     away is no error.
     """
     where = _place(config, folder)
-    password = _password(config)
+    password = state_password(config)
     if isinstance(where, Path) and not folder.older_desired_adapters.exists():
         refuse_without(where, [folder.adapters])
     store = await asyncio.to_thread(StateStore.open, where, password=password)
@@ -57,7 +57,8 @@ def _note_place(where: Path | str, folder: DataFolder) -> None:
         folder.state_elsewhere.write_text(f"{where}\n")
 
 
-def _password(config: Config) -> str | None:
+def state_password(config: Config) -> str | None:
+    """Of the database; raises FailedPrecondition if its file cannot be read."""
     try:
         return config.state_password()
     except OSError as error:

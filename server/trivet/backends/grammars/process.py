@@ -64,7 +64,7 @@ class CompilerProcess:
             stdin=PIPE,
             stdout=PIPE,
             stderr=None,
-            process_group=0,  # Ctrl-C is for the gateway, which drains first
+            start_new_session=True,  # Ctrl-C is for the gateway, which drains first
             env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
         try:

@@ -35,6 +35,9 @@ def engine_arguments(settings: EmbeddedSettings, on_cpu: bool, logging_config: P
     if logging_config is not None:
         options["logging_config"] = LoggingConfig(pylogging_config_file=str(logging_config))
     options["enforce_eager"] = on_cpu  # compiling for a CPU takes longer than the whole rest of the start
+    if settings.tensor_parallel_size * settings.pipeline_parallel_size > 1:
+        # Else vLLM, in a placement group of Ray's, would have Ray start its workers.
+        options["distributed_executor_backend"] = "mp"
     for name, value in settings.engine_args.items():
         try:
             options[name] = _converted(name, value)
@@ -57,6 +60,7 @@ def engine_arguments(settings: EmbeddedSettings, on_cpu: bool, logging_config: P
         scheduling_policy="priority",
         # Without this a weak model burns its tokens on blanks between the braces.
         structured_outputs_config=StructuredOutputsConfig(backend=GRAMMAR_BACKEND, disable_any_whitespace=True),
+        reasoning_parser=settings.reasoning_parser or "",  # a schema holds from the end of the thoughts on
         **options,
     )
 

@@ -45,7 +45,7 @@ def list_adapters(target: Target, as_json: bool) -> None:
     """List the adapters that a running server knows, and which of them are loaded.
 
     An adapter stays loaded while one of the routes named uses it, and while `requested` is yes: then an operator loaded
-    it.
+    it. Where `on_demand` is yes, requests chose it, and it gives way when others are needed.
 
     \b
     Examples:
@@ -57,7 +57,7 @@ def list_adapters(target: Target, as_json: bool) -> None:
     if as_json:
         print_json(adapters)
         return
-    columns = ("name", "state", "tier", "rank", "routes", "requested", "engine_name", "problem")
+    columns = ("name", "state", "tier", "rank", "routes", "requested", "on_demand", "engine_name", "problem")
     print_table(columns, [[_cell(item[column]) for column in columns] for item in adapters])
 
 

@@ -1,4 +1,4 @@
-"""`trivet adapter train`: from a recipe and chats to an adapter's folder."""
+"""`trivet adapter train`: from a recipe and chats or pairs to an adapter's folder."""
 
 from __future__ import annotations
 
@@ -89,10 +89,18 @@ def _show(folder: Path, manifest: Mapping[str, Any]) -> None:
     held_out = manifest["metrics"].get("held_out")
     if held_out:
         for title, found in (("held out", held_out), ("  base", held_out["base"])):
-            click.echo(f"  {title:9} {_share(found)}, n = {held_out['n']}")
+            told = _share(found) if "share" in found else f"reward {_mean(found['reward'])}"
+            click.echo(f"  {title:9} {told}, n = {held_out['n']}")
+        for title in ("fell", "gained"):
+            if title in held_out:
+                click.echo(f"  {title:9} {_mean(held_out[title])}")
     cost = manifest.get("cost")
     if cost:
         click.echo(f"  cost      ${cost['usd']:.4f} ({cost['hours']:.4f} h at ${cost['price_per_hour']:g} an hour)")
+
+
+def _mean(found: Mapping[str, float]) -> str:
+    return f"{found['mean']:.3f} [{found['low']:.3f} to {found['high']:.3f}]"
 
 
 def _share(found: Mapping[str, Any]) -> str:

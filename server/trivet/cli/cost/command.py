@@ -12,8 +12,8 @@ from trivet.cli.console.bars import bars
 from trivet.cli.console.output import print_json
 from trivet.cli.cost.breakeven import breakeven
 from trivet.cli.cost.report import CostReport, as_csv, as_data, as_focus, as_page, print_report
-from trivet.cli.cost.times import Time
 from trivet.cli.options.config import LoadConfig, config_options
+from trivet.cli.options.times import Time
 from trivet.costs.focus import BY as FOCUS_BY
 from trivet.costs.groups import DIMENSIONS, MOST_GROUPS, Groups
 from trivet.costs.log_files import open_log

@@ -14,7 +14,7 @@ import click
 from trivet.cli.console.output import print_table
 from trivet.costs.focus import COLUMNS, rows
 from trivet.costs.groups import Group, Groups, Sums
-from trivet.costs.money import usd, usd_each
+from trivet.costs.money import NANO, usd, usd_each
 from trivet.costs.plot import STYLE, bar_plot
 from trivet.costs.reading import Counts
 from trivet.html_page import html_page, html_table
@@ -56,6 +56,14 @@ def as_data(report: CostReport) -> dict[str, Any]:
             "lines": counts.read,
             "damaged_lines": counts.damaged,
             "outside_of_the_time": counts.outside,
+            "statements": counts.statements,
+        },
+        "machines": {
+            name: {
+                account: {"seconds": sums.nanoseconds[account] / NANO, "nano_usd": nano, "usd": usd(nano)}
+                for account, nano in sums.nano_usd.items()
+            }
+            for name, sums in counts.machines.sums.items()
         },
     }
 
@@ -98,6 +106,19 @@ def print_report(report: CostReport) -> None:
     print_table(_headings(report), [*_cells(report), _cells_of(("total", *[""] * (len(report.groups.by) - 1)), total)])
     if total.unpriced:
         click.echo(f"\n{total.unpriced:,} of {total.requests:,} requests have no cost: no price, or not begun.")
+    if report.counts.machines.sums:
+        click.echo("\nWhat the machines cost, by what their time went to, in USD:\n")
+        print_table(*_of_machines(report))
+
+
+def _of_machines(report: CostReport) -> tuple[list[str], list[list[str]]]:
+    machines = report.counts.machines.sums
+    accounts = list(dict.fromkeys(account for sums in machines.values() for account in sums.nano_usd))
+    rows = [
+        [name, *(usd(sums.nano_usd[account]) for account in accounts), usd(sums.nano_usd.total())]
+        for name, sums in machines.items()
+    ]
+    return ["machine", *accounts, "total"], rows
 
 
 def as_page(report: CostReport) -> str:

@@ -16,11 +16,13 @@ from typing import Any
 import yaml
 
 from trivet.cli.evaluation.stuffing import Stuffing
-from trivet.config import Config
+from trivet.config import Config, schema
 from trivet.errors import ConfigError
-from trivet.evaluation.suite import Arm, Suite
+from trivet.evaluation.arms import Arm
+from trivet.evaluation.suite import Suite
 from trivet.types.adapter import AdapterLocation, HubAdapter
 
+_FILES = ("key_file", "ca_file", "token_file", "ca", "certificate", "key")  # fields of backends that name one
 RETRIEVAL_DEADLINE_MS = 5000.0  # an answer without passages would say nothing of the arm: wait rather than degrade
 
 
@@ -114,7 +116,7 @@ def derive(config: Config, suite: Suite, folder: Path, *, own_routes: bool = Fal
     routes: dict[str, Any] = {}
     for arm, examples in [(arm, part.examples) for part in suite.parts for arm in part.arms]:
         try:
-            source = _one_prompt(config, suite, arm)
+            source = prompt_file(config, suite, arm)
             _check_index(config, suite, arm)
             backend = _one_backend(config, suite, arm) or usual
         except ConfigError as error:
@@ -129,7 +131,7 @@ def derive(config: Config, suite: Suite, folder: Path, *, own_routes: bool = Fal
                 continue
         else:
             _copy(source, prompts / (prompt.replace("@", "/") + ".md"))
-        routes[arm.route] = _route(arm, backend, prompt)
+        routes[arm.route] = _route(arm, suite, backend, prompt, salted=_has_salts(config, backend))
     if problems:
         raise ConfigError(problems)
     path = folder / "trivet.yaml"
@@ -138,7 +140,8 @@ def derive(config: Config, suite: Suite, folder: Path, *, own_routes: bool = Fal
     return Derived(path, refused, tuple(sorted({arm.index for arm in suite.arms if arm.index is not None})))
 
 
-def _one_prompt(config: Config, suite: Suite, arm: Arm) -> Path:
+def prompt_file(config: Config, suite: Suite, arm: Arm) -> Path:
+    """The file of an arm's prompt; ConfigError unless exactly one of the project's and the suite's folders has it."""
     files = _prompt_files(config, suite, arm.prompt)
     if len(files) == 1:
         return files[0]
@@ -169,7 +172,7 @@ def arm_problems(config: Config, suite: Suite) -> list[str]:
     problems: list[str] = []
     distant = any(not isinstance(root, Path) for root in config.adapter_roots)
     for arm in suite.arms:
-        for looked_up in (_one_prompt, _check_index, _one_backend):
+        for looked_up in (prompt_file, _check_index, _one_backend):
             try:
                 looked_up(config, suite, arm)
             except ConfigError as error:
@@ -184,11 +187,39 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _route(arm: Arm, backend: str, prompt: str) -> dict[str, Any]:
+def _has_salts(config: Config, backend: str) -> bool:
+    """Whether a tenant's requests can have a cache of their own there."""
+    section = config.file.backends[backend]
+    return not isinstance(section, schema.OpenAiBackend) or section.takes_ids
+
+
+def _reasoning(arm: Arm, suite: Suite) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if arm.samples > 1:
+        found["self_consistency"] = {"samples": arm.samples, **_agreement(suite)}
+    if arm.thought is not None:
+        found["thought"] = dict(zip(("begin", "end"), arm.thought, strict=True))
+    return found
+
+
+def _agreement(suite: Suite) -> dict[str, Any]:
+    """By what the suite judges: its labels, the value in its JSON form, or the text."""
+    if suite.form.labels:
+        return {"agree_on": "label", "labels": list(suite.form.labels)}
+    if suite.form.json_schema is not None:
+        return {"agree_on": "json", "field": suite.form.value_field}
+    return {"agree_on": "text"}
+
+
+def _route(arm: Arm, suite: Suite, backend: str, prompt: str, *, salted: bool) -> dict[str, Any]:
     variant: dict[str, Any] = {"weight": 1, "backend": backend, "prompt": prompt}
     variant["sampling"] = {"max_tokens": arm.max_tokens}
+    if arm.temperature:
+        variant["sampling"]["temperature"] = arm.temperature
+    if reasoning := _reasoning(arm, suite):
+        variant["reasoning"] = reasoning
     route: dict[str, Any] = {"variants": {arm.route: variant}}
-    if arm.constrained:
+    if arm.constrained and salted:
         # A KV cache of its own: else the same prompt, asked a moment ago without a schema, would make it look cheap.
         route["cache"] = "tenant"
     if arm.adapter is not None:
@@ -201,7 +232,7 @@ def _route(arm: Arm, backend: str, prompt: str) -> dict[str, Any]:
 
 def _file(config: Config, suite: Suite, prompts: Path, routes: dict[str, Any], *, own_routes: bool) -> dict[str, Any]:
     """Backends that nothing is asked of are left out: each would be an engine to start."""
-    given = config.file.model_dump(mode="json", exclude_unset=True)
+    given = config.file.model_dump(mode="json", exclude_unset=True, by_alias=True)
     served = {**given["routes"], **routes} if own_routes else routes
     used = {variant["backend"] for route in served.values() for variant in route["variants"].values()}
     for part in ("backends", "prices"):
@@ -212,12 +243,16 @@ def _file(config: Config, suite: Suite, prompts: Path, routes: dict[str, Any], *
             section["model"] = str(folder)
         if (template := config.chat_template(name)) is not None:
             section["chat_template"] = str(template)
+        kubernetes = (section.get("nodes") or {}).get("kubernetes")
+        for files in (section, section.get("tls") or {}, kubernetes or {}):
+            files |= {key: str(config.resolve(files[key])) for key in _FILES if files.get(key) is not None}
         speculative = section.get("engine_args", {}).get("speculative_config")
         if isinstance(speculative, dict) and "model" in speculative:
             speculative["model"] = str(config.resolve(speculative["model"]))
-    kept: dict[str, Any] = {
-        name: given[name] for name in ("version", "admission", "backends", "prices", "adapter_source") if name in given
-    }
+    parts = ["version", "admission", "backends", "prices", "adapter_source"]
+    if own_routes:  # arms have one adapter each: without these routes nothing would choose
+        parts.append("adapters_on_demand")
+    kept: dict[str, Any] = {name: given[name] for name in parts if name in given}
     return {
         **kept,
         "prompts": str(prompts),

@@ -16,11 +16,12 @@ from trivet.cli.server.process import ServerProcess
 from trivet.client import Client, Target
 from trivet.config import Config, load_config
 from trivet.errors import ConfigError, FailedPrecondition
+from trivet.evaluation.arms import Arm
 from trivet.evaluation.gate import Verdict, judge
-from trivet.evaluation.outcomes import OutcomeLog
+from trivet.evaluation.outcomes import Outcome, OutcomeLog
 from trivet.evaluation.report import Report, build_report
 from trivet.evaluation.runner import Pace, Question, Runner, questions
-from trivet.evaluation.suite import Arm, Part, Suite, general_arm, load_suite
+from trivet.evaluation.suite import Part, Suite, general_arm, load_suite
 
 RESULTS = "results.jsonl"
 
@@ -42,11 +43,11 @@ class EvaluationOptions:
 class Evaluation:
     """One suite with one configuration. Results are kept in `<data>/evals/<suite>/<digest>/`."""
 
-    def __init__(self, config: Config, suite_path: Path, options: EvaluationOptions) -> None:
-        """Reads and checks the suite; ConfigError says what is wrong in it."""
+    def __init__(self, config: Config, suite: Path | Suite, options: EvaluationOptions) -> None:
+        """Reads and checks the suite, if it is a file; ConfigError says what is wrong in it."""
         self._config = config
         self._options = options
-        whole = load_suite(suite_path)
+        whole = load_suite(suite) if isinstance(suite, Path) else suite
         target = options.target
         known = ingredients(config, whole) if target is None else {"address": target.address}
         self.digest = whole.digest(known)
@@ -59,11 +60,25 @@ class Evaluation:
             refused = self._ask(log)
             return build_report(self.suite, self.digest, log.outcomes, refused)
 
+    def ask(self) -> Mapping[tuple[str, str, str], Outcome]:
+        """Ask what is still open, as `run` does, and give the answers by suite digest, arm and example, of which no
+        statistics are made. FailedPrecondition if an arm cannot be asked."""
+        with self._log() as log:
+            for name, reason in self._ask(log).items():
+                raise FailedPrecondition(f"arm {name!r} cannot be asked: {reason}")
+            return log.outcomes
+
     @property
     def kept(self) -> int:
         """How many answers of this evaluation are on disk."""
         path = self.folder / RESULTS
         return path.read_bytes().count(b"\n") if path.exists() else 0
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The answers of this evaluation that are on disk."""
+        with OutcomeLog(self.folder / RESULTS) as log:
+            return tuple(outcome for key, outcome in log.outcomes.items() if key[0] == self.digest)
 
     def derive(self) -> Derived:
         """Write a configuration with the arms' routes beside the configuration's own, for a server to be asked by
@@ -91,7 +106,7 @@ class Evaluation:
             return refused
         if derived:
             load_config(derived.path)  # a missing adapter is told here, before anything starts
-        with self._server(derived, target) as client:
+        with self.server(derived, target) as client:
             self._put(client, log, wanted, done)
         return refused
 
@@ -112,7 +127,8 @@ class Evaluation:
             Runner(self.suite, self.digest, log, client, self._options.pace).run(wanted, lambda: bar.advance(task))
 
     @contextmanager
-    def _server(self, derived: Derived | None, target: Target | None) -> Iterator[Client]:
+    def server(self, derived: Derived | None, target: Target | None = None) -> Iterator[Client]:
+        """A server on `derived` whose indexes are built, for this process alone; else the one that `target` names."""
         if derived is None:
             with Client(target or Target()) as client:
                 yield client

@@ -11,8 +11,8 @@ from pathlib import Path
 from trivet.app.indexes import index_settings
 from trivet.config import Config
 from trivet.errors import PromptTooLong
+from trivet.evaluation.arms import Arm
 from trivet.evaluation.data import Example
-from trivet.evaluation.suite import Arm
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.parser import read_prompt
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
@@ -61,6 +61,23 @@ class Stuffing:
             return f"the corpus does not fit the context: {error}"
         return ""
 
+    def tokens(self, index: str, most: int) -> int | None:
+        """How many tokens the corpus of an index has; counted until they are more than `most`. None: with a PDF."""
+        total = 0
+        documents = list(self._documents(index))
+        if any(document.format is DocumentFormat.PDF for document in documents):
+            return None
+        for text in _paragraphs(documents):
+            total += len(self._tokenizer.text.encode_all(text))
+            if total > most:
+                break
+        return total
+
+    def prefix_tokens(self, source: Path) -> int:
+        """How many tokens the static part of a prompt's file has."""
+        assembler = PromptAssembler(read_prompt(VersionRef(source.parent.name, source.stem), source), self._tokenizer)
+        return assembler.prefix.tokens
+
     @cached_property
     def _tokenizer(self) -> ChatTokenizer:
         return ChatTokenizer.load(self._model, template=self._template)
@@ -71,7 +88,9 @@ class Stuffing:
         return min(limit for limit in (self._max_model_len, told, 1 << 30) if limit is not None)
 
     def _documents(self, index: str) -> Iterator[Document]:
-        return documents_of_corpus(index_settings(index, self._config.indexes[index]))
+        return documents_of_corpus(
+            index_settings(index, self._config.indexes[index], self._config.data_dir / "sources")
+        )
 
 
 def _paragraphs(documents: Iterable[Document]) -> Iterator[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator
-from functools import partial, wraps
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +17,10 @@ from trivet.cli.console.interrupts import interrupted
 from trivet.cli.console.output import plain, print_json, print_table
 from trivet.cli.index.corpus_report import print_report
 from trivet.cli.index.documents import FORMATS_BY_NAME, Given, GivenDocument, Moment, read_documents, survey
-from trivet.cli.index.offline import OfflineIndexes
-from trivet.cli.options.config import config_options
-from trivet.cli.options.target import target_options
-from trivet.client import Client, Target
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-Indexes = Client | OfflineIndexes
-
-
-def indexes_options(
-    command: Callable[..., Any], *, makes_anew: bool = False, listener: str = "operators"
-) -> Callable[..., Any]:
-    """Add --offline, --config and the server's options; the command gets a `client`.
-
-    `makes_anew`: offline, the command can do without the embedding model of the index's live snapshot. `listener`: the
-    one that the command calls.
-    """
-
-    @click.option("--offline", is_flag=True, help="Work on the data folder itself, while no server runs on it.")
-    @config_options
-    @target_options(listener)
-    @wraps(command)
-    def with_client(*args: Any, target: Target, offline: bool, **options: Any) -> Any:
-        loaded = options.pop("load")
-        replace = options["name"] if makes_anew else ""
-        with OfflineIndexes(loaded(), replace) if offline else Client(target) as client:
-            return command(*args, client=client, **options)
-
-    return with_client
+from trivet.cli.index.indexes import Indexes, indexes_options, json_option
+from trivet.cli.index.quality.commands import evaluate, explain
+from trivet.cli.options.fields import JsonObject, where_option
+from trivet.types.passage import Expansion
 
 
 @click.group()
@@ -96,6 +71,30 @@ def build(client: Indexes, name: str, rebuild: bool, strict: bool, as_json: bool
     _print_index(built, as_json)
 
 
+@index.command(short_help="Fetch what changed where the documents come from.")
+@click.argument("name")
+@json_option
+@partial(indexes_options, makes_anew=True)
+def sync(client: Indexes, name: str, as_json: bool) -> None:
+    """Bring index NAME up to date with its `source`: an object store, a web site or a git repository.
+
+    Only what changed is fetched and embedded; what has gone there goes here. What cannot be fetched is listed, and
+    stays as it was. It is what `trivet index build` does for an index with a source.
+
+    \b
+    Examples:
+      trivet index sync manuals
+      trivet index sync manuals --json
+    """
+    with interrupted("the sync was cancelled; what was fetched stays. The same command continues from there"):
+        built, corpus = _show(client.build_index(name, False, False))
+    if as_json:
+        print_json({**plain(built), "corpus": plain(corpus)})
+        return
+    print_report(corpus)
+    _print_index(built, as_json)
+
+
 @index.command(short_help="Return to an earlier snapshot.")
 @click.argument("name")
 @click.argument("snapshot", default="")
@@ -122,6 +121,8 @@ def _print_index(built: admin_pb2.Index, as_json: bool) -> None:
     click.echo(f"{built.name}: {built.documents} documents, {built.passages} passages, snapshot {built.snapshot}")
     if built.build_due:
         click.echo(f"a build is due: {built.build_due}", err=True)
+    for note in built.notes:
+        click.echo(f"note: {note}", err=True)
 
 
 @index.command(short_help="Add or replace documents from files.")
@@ -133,6 +134,9 @@ def _print_index(built: admin_pb2.Index, as_json: bool) -> None:
 )
 @click.option("--title", default="", help="The document's title; default: the title that it contains.")
 @click.option("--tag", "tags", multiple=True, help="Tag for the documents; repeatable.")
+@click.option(
+    "--fields", type=JsonObject(), help='Fields of the documents, a JSON object such as {"price": 7, "lang": "de"}.'
+)
 @click.option(
     "--tenant",
     default="",
@@ -221,22 +225,40 @@ def rm(client: Indexes, name: str, ids: tuple[str, ...], tenant: str, as_json: b
 @click.argument("text")
 @click.option("--top-k", type=click.IntRange(1, 100), help="Return at most this many passages.")
 @click.option("--tag", "tags", multiple=True, help="Search only documents that have this tag; repeatable.")
+@click.option(
+    "--expand", type=click.Choice([one.value for one in Expansion]), help="Also show what stands around each passage."
+)
+@where_option
 @json_option
-@partial(indexes_options, listener="clients")
-def search(client: Indexes, name: str, text: str, top_k: int | None, tags: tuple[str, ...], as_json: bool) -> None:
+@partial(indexes_options, listeners=("clients",))
+def search(
+    client: Indexes,
+    name: str,
+    text: str,
+    top_k: int | None,
+    tags: tuple[str, ...],
+    where: dict[str, Any] | None,
+    expand: str | None,
+    as_json: bool,
+) -> None:
     """Search index NAME for TEXT, as a request with this question would.
 
     \b
     Examples:
       trivet index search handbook "warranty of the Veltro"
       trivet index search handbook "warranty" --top-k 5 --tag eu --json
+      trivet index search handbook "warranty" --top-k 1 --expand section
+      trivet index search prices "battery" --where '{"field": "price", "lt": 100}'
     """
-    response = client.retrieve(inference_pb2.RetrieveRequest(index=name, text=text, top_k=top_k, filter=tags))
+    request = inference_pb2.RetrieveRequest(index=name, text=text, top_k=top_k, filter=tags, where=where)
+    if expand is not None:
+        request.expand = getattr(inference_pb2, f"EXPAND_{expand.upper()}")
+    response = client.retrieve(request)
     if as_json:
         print_json(plain(response))
         return
-    rows = [(f"{c.score:.3f}", c.document_id, c.revision, c.title, c.text) for c in response.citations]
-    print_table(("score", "document", "revision", "title", "passage"), rows)
+    rows = [(f"{c.score:.3f}", c.document_id, c.revision, c.title, c.place, c.text) for c in response.citations]
+    print_table(("score", "document", "revision", "title", "place", "passage"), rows)
 
 
 @index.command("ls")
@@ -297,3 +319,7 @@ def _track(
 
 def _taken(done: list[admin_pb2.UpsertDocumentsResponse]) -> int:
     return sum(not item.HasField("error") for item in done)
+
+
+index.add_command(explain)
+index.add_command(evaluate)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from typing import Any
 
 import click
 
@@ -18,7 +19,8 @@ from trivet.types.passage import Document, DocumentFormat
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the options say of the documents; a line of a `.jsonl` file goes before them, its tags join theirs."""
+    """What the options say of the documents; a line of a `.jsonl` file goes before them, its tags join theirs,
+    and so do its fields."""
 
     document_id: str | None = None
     format: str | None = None
@@ -27,6 +29,7 @@ class Given:
     tenant: str = ""
     valid_from: float | None = None
     valid_until: float | None = None
+    fields: Mapping[str, Any] | None = None
 
 
 FORMATS_BY_NAME = {format_.value: format_ for format_ in DocumentFormat}
@@ -97,4 +100,5 @@ def _as_given(document: Document, given: Given) -> Document:
         tenant=document.tenant or given.tenant,
         valid_from=given.valid_from if document.valid_from is None else document.valid_from,
         valid_until=given.valid_until if document.valid_until is None else document.valid_until,
+        fields={**(given.fields or {}), **document.fields},
     )

@@ -10,10 +10,14 @@ from typing import TypeVar
 
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.config import Config
+from trivet.errors import Problems
+from trivet.pipeline.passages import with_surroundings
 from trivet.rpc.admin_wire import build_event_to_proto, index_to_proto
 from trivet.rpc.document_changes import delete_documents, upsert_document
-from trivet.rpc.wire import citation_to_proto
-from trivet.types.passage import SearchQuery
+from trivet.rpc.request.explained import documents_to_proto, explained_query, explanation_to_proto
+from trivet.rpc.request.fields import where_of
+from trivet.rpc.wire import EXPANSIONS, citation_to_proto
+from trivet.types.passage import Expansion, SearchQuery
 from trivet.types.request import PUBLIC_TENANT, Caller, KeyRole
 
 ItemT = TypeVar("ItemT")
@@ -81,12 +85,32 @@ class OfflineIndexes:
         statuses = self._runner.run(self._indexes.status())
         return admin_pb2.ListIndexesResponse(indexes=[index_to_proto(item, self._config.routes) for item in statuses])
 
+    def explain_search(self, request: admin_pb2.ExplainSearchRequest) -> admin_pb2.ExplainSearchResponse:
+        """How a search comes about."""
+        return explanation_to_proto(self._runner.run(self._indexes.explain(explained_query(request))))
+
+    def list_documents(self, index: str) -> Iterator[admin_pb2.DocumentSummary]:
+        """Every document of an index."""
+        for documents in self._each(self._indexes.documents(index)):
+            yield from documents_to_proto(documents).documents
+
     def retrieve(self, request: inference_pb2.RetrieveRequest) -> inference_pb2.RetrieveResponse:
         """Search one index, as the public tenant."""
-        query = SearchQuery(request.index, request.text, PUBLIC_TENANT, request.top_k or 3, tags=tuple(request.filter))
+        problems = Problems()
+        where = where_of(request, problems)
+        problems.refuse()
+        query = SearchQuery(
+            request.index,
+            request.text,
+            PUBLIC_TENANT,
+            request.top_k or 3,
+            tags=tuple(request.filter),
+            expansion=EXPANSIONS.get(request.expand, Expansion.NONE),
+            where=() if where is None else (where,),
+        )
         result = self._runner.run(self._indexes.search(query))
         return inference_pb2.RetrieveResponse(
-            citations=[citation_to_proto(passage) for passage in result.passages],
+            citations=[citation_to_proto(one) for one in with_surroundings(result.passages, result.around)],
             index=request.index,
             snapshot=result.snapshot,
         )

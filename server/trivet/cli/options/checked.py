@@ -11,6 +11,7 @@ import click
 from trivet.config.fields import patterns
 
 _HOST_PORT = re.compile(patterns.HOST_PORT)
+_NAME = re.compile(patterns.NAME)
 _GRPC_NAME = re.compile(r"(dns|unix|unix-abstract|ipv4|ipv6|xds):\S*\D\S*")  # gRPC's own ways to name a server
 _KEY = re.compile(r"[\x21-\x7e]+")  # what a header can carry, without white space
 LAST_PORT = 65535
@@ -24,6 +25,13 @@ def address(text: str, origin: str) -> str:
         raise click.BadParameter(f"expected {patterns.WORDS[patterns.HOST_PORT]}, got {text!r}", param_hint=origin)
     if int(text.rpartition(":")[2]) > LAST_PORT:
         raise click.BadParameter(f"expected a port up to {LAST_PORT}, got {text!r}", param_hint=origin)
+    return text
+
+
+def name(text: str, origin: str) -> str:
+    """A name as the configuration has them; raises click.BadParameter, which blames `origin`."""
+    if not _NAME.fullmatch(text):
+        raise click.BadParameter(f"expected {patterns.WORDS[patterns.NAME]}, got {text!r}", param_hint=origin)
     return text
 
 

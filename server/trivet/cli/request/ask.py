@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 from google.protobuf import json_format
@@ -10,6 +11,7 @@ from google.protobuf import json_format
 from trivet.api.v1 import inference_pb2
 from trivet.cli.console.interrupts import interrupted
 from trivet.cli.console.output import enum_name, plain, print_json
+from trivet.cli.options.fields import where_option
 from trivet.cli.options.target import target_options
 from trivet.cli.options.variables import pairs
 from trivet.client import CallFailed, Client, Target
@@ -24,12 +26,14 @@ from trivet.client import CallFailed, Client, Target
 @click.option("--schema", help="JSON schema that the answer has to follow.")
 @click.option("--top-k", type=click.IntRange(1, 100), help="Retrieve at most this many passages.")
 @click.option("--tag", "tags", multiple=True, help="Search only documents that have this tag; repeatable.")
+@where_option
 @click.option("--no-retrieval", is_flag=True, help="Answer without passages.")
 @click.option("--max-tokens", type=click.IntRange(1), help="Generate at most this many tokens.")
 @click.option(
     "--temperature", type=click.FloatRange(0, 2), help="Randomness of the answer; 0 always takes the likeliest token."
 )
 @click.option("--seed", type=click.IntRange(0), help="Seed that makes a random answer repeatable.")
+@click.option("--adapter", default="", help="Adapter, name@version, where the route leaves the choice to requests.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole response message.")
 @target_options("clients", "operators")
 def ask(
@@ -42,10 +46,12 @@ def ask(
     schema: str | None,
     top_k: int | None,
     tags: tuple[str, ...],
+    where: dict[str, Any] | None,
     no_retrieval: bool,
     max_tokens: int | None,
     temperature: float | None,
     seed: int | None,
+    adapter: str,
     as_json: bool,
 ) -> None:
     """Ask a running server one QUESTION, and show the answer, its sources, and what it took.
@@ -63,7 +69,8 @@ def ask(
         max_tokens=max_tokens,
         temperature=temperature,
         seed=seed,
-        retrieval=inference_pb2.RetrievalOptions(top_k=top_k, filter=tags, disabled=no_retrieval),
+        adapter=adapter,
+        retrieval=inference_pb2.RetrievalOptions(top_k=top_k, filter=tags, disabled=no_retrieval, where=where),
     )
     if schema is not None:
         try:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +15,9 @@ from trivet.cli.console.progress import LoggedProgress
 from trivet.cli.options import checked
 from trivet.cli.options.config import LoadConfig, config_options
 from trivet.config import Environment
+
+if TYPE_CHECKING:
+    from trivet.app.processes import Commands
 
 
 @click.command(short_help="Run the server.")
@@ -62,10 +68,43 @@ def serve(
         insecure=insecure,
     )
     try:
-        run_server(partial(read_checked, load.path, overrides), LoggedProgress())
+        run_server(partial(read_checked, load.path, overrides), LoggedProgress(), _commands(load, log_format, insecure))
     except asyncio.CancelledError as stop:  # a second signal
         click.echo("stopped at once: requests in flight were cut off", err=True)
         raise click.exceptions.Exit(1) from stop
+
+
+@click.command(hidden=True, short_help="One process of a server that has several.")
+@click.option("--log-format", type=click.Choice(FORMATS))
+@click.option("--insecure", is_flag=True)
+@click.argument("told", type=click.Path(path_type=Path))
+@config_options
+def front_end(load: LoadConfig, told: Path, log_format: str | None, insecure: bool) -> None:
+    """Serve beside others on the same ports; `trivet serve` starts it, with the file that says which one it is."""
+    from trivet.app.processes import FrontEnd
+    from trivet.app.project import read_checked
+    from trivet.app.serve import run_front_end
+
+    log_to_console(log_format or _format_of(load.environment))
+    read = partial(read_checked, load.path, load.overrides(insecure=insecure))
+    try:
+        run_front_end(read, FrontEnd.read(told), LoggedProgress())
+    except asyncio.CancelledError as stop:  # a second signal
+        raise click.exceptions.Exit(1) from stop
+
+
+def _commands(load: LoadConfig, log_format: str | None, insecure: bool) -> Commands:
+    """How a server of several processes starts them, with what it was told itself."""
+    from trivet.app.processes import Commands
+
+    child = [sys.executable, "-m", "trivet.cli.child"]
+    how = ["--log-format", log_format or _format_of(load.environment)]
+    where = ["--config", str(load.path)]
+    if load.given_data_dir is not None:
+        where += ["--data-dir", str(load.given_data_dir)]
+    return Commands(
+        [*child, "front-end", *how, *where, *(["--insecure"] if insecure else [])], [*child, "engine", *how]
+    )
 
 
 def _format_of(environment: Environment) -> str:

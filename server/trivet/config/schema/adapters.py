@@ -45,3 +45,12 @@ class AdapterSource(Section):
     hub_endpoint: Annotated[str, StringConstraints(pattern=patterns.URL)] | None = None
     max_bytes: Count = 2 << 30
     timeout: Positive = 600.0
+
+
+class AdaptersOnDemand(Section):
+    """Bounds of the adapters that requests choose: copies on the disk, loads, and memory of what failed (seconds)."""
+
+    disk_bytes: Count = 20 << 30
+    max_waiting: Count = 64
+    max_waiting_per_tenant: Count = 8
+    failure_memory: Positive = 60.0

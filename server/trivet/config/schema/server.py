@@ -53,6 +53,7 @@ class Server(Section):
     admin_listen: HostPort = "127.0.0.1:7601"
     metrics_listen: HostPort = "127.0.0.1:7602"
     http_listen: HostPort | None = None
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
     data_dir: str = ".data"
     tls: Tls | None = None
     keepalive: Keepalive = Keepalive()
@@ -114,11 +115,20 @@ class Price(Section):
     retrieval_per_thousand_searches: NotNegative = 0.0
 
 
+class IndexPrice(Section):
+    """USD, of texts that are given to the models of an index without a search; None: not known."""
+
+    embedding_per_million_tokens: NotNegative | None = None
+    reranking_per_million_tokens: NotNegative | None = None
+
+
 class Machine(Section):
     """What the machine of a backend costs, whose time is shared out among its requests.
 
     `prompt_token_weight`: how much of it a prompt token takes that is computed, where an output token takes 1.
+    `fit_weight`: it is the first one, and what the engine's steps tell comes after it.
     """
 
     usd_per_hour: Positive
     prompt_token_weight: Annotated[float, Field(ge=0.001, le=1)] = 0.1
+    fit_weight: bool = False

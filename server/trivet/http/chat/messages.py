@@ -6,33 +6,34 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
 
 from trivet.api.v1 import inference_pb2
+from trivet.http.forms.form import Form
 
 
-class Form(BaseModel):
-    """Part of a body: nothing unknown, and each value of its own kind."""
+def text_of(*kinds: str) -> BeforeValidator:
+    """For a content: a string, or a list of parts of which all are text, of one of these types."""
+    expected = " or ".join(kinds)
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    def check(value: object) -> object:
+        if value is None:
+            return ""
+        if isinstance(value, str):
+            return value
+        if not isinstance(value, list):
+            raise ValueError(f"expected a string, or a list of parts of type {expected}")
+        texts = []
+        for position, part in enumerate(value):
+            kind = part.get("type") if isinstance(part, dict) else None
+            text = part.get("text") if isinstance(part, dict) else None
+            if kind not in kinds or not isinstance(text, str):
+                problem = f"expected type {expected} with a text; images, audio and files are not served"
+                raise ValueError(f"part {position}: {problem}")
+            texts.append(text)
+        return "".join(texts)
 
-
-def _text(value: object) -> object:
-    """A content: a string, or a list of parts of which all are text."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list):
-        raise ValueError("expected a string, or a list of parts of type text")
-    texts = []
-    for position, part in enumerate(value):
-        kind = part.get("type") if isinstance(part, dict) else None
-        text = part.get("text") if isinstance(part, dict) else None
-        if kind != "text" or not isinstance(text, str):
-            raise ValueError(f"part {position}: expected type text with a text; images, audio and files are not served")
-        texts.append(text)
-    return "".join(texts)
+    return BeforeValidator(check, json_schema_input_type=str | list[dict[str, Any]] | None)
 
 
 class CalledFunction(Form):
@@ -73,11 +74,24 @@ class FunctionTool(Form):
         )
 
 
+class NamedFunction(Form):
+    """A function by its name."""
+
+    name: str
+
+
+class NamedTool(Form):
+    """The tool that has to be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
 class ChatMessage(Form):
     """One message of a conversation. What an assistant's earlier answer carries beside its text is taken back."""
 
     role: str
-    content: Annotated[str, BeforeValidator(_text)] = ""
+    content: Annotated[str, text_of("text")] = ""
     name: str | None = None
     tool_calls: list[AskedCall] | None = None
     tool_call_id: str | None = None

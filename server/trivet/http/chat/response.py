@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
+from trivet.http.failure import Failure
 from trivet.rpc.wire import citation_to_proto, receipt_to_proto
-from trivet.types.answer import Answer
-from trivet.types.generation import FinishReason
+from trivet.types.answer import Answer, Choice
+from trivet.types.generation import CallDelta, FinishReason, Logprob, TokenLogprob
 from trivet.types.receipt import Receipt
 
 DONE = b"data: [DONE]\n\n"
@@ -20,27 +22,26 @@ _FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length"}
 class Completion:
     """What all parts of one completion have in common."""
 
-    def __init__(self, request_id: str, model: str) -> None:
+    def __init__(self, request_id: str, model: str, with_usage: bool, choices: int = 1) -> None:
+        """`with_usage`: a stream ends with what it used; `choices`: how many answers."""
+        self._with_usage = with_usage
+        self._choices = range(choices)
+        self._request_id = request_id
         self._common = {"id": f"chatcmpl-{request_id}", "created": int(time.time()), "model": model}
         head = self._compact({**self._common, "object": "chat.completion.chunk"})
         # Everything but the text is the same in all pieces, and there may be one for each token.
-        self._before = f'data: {head[:-1]},"choices":[{{"index":0,"delta":{{"content":'.encode()
+        self._before = [
+            f'data: {head[:-1]},"choices":[{{"index":{index},"delta":{{"content":'.encode() for index in self._choices
+        ]
         self._after = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
     def whole(self, answer: Answer) -> bytes:
         """The answer as one JSON object."""
-        message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None, "annotations": []}
-        if answer.reasoning:
-            message["reasoning"] = message["reasoning_content"] = answer.reasoning
-        if answer.tool_calls:
-            message["content"] = answer.text or None
-            message["tool_calls"] = _calls(answer)
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
         return self._compact(
             {
                 **self._common,
                 "object": "chat.completion",
-                "choices": [choice],
+                "choices": [self._choice(index, choice) for index, choice in enumerate(answer.choices)],
                 "usage": usage_of(answer.receipt),
                 "trivet": extension_of(answer),
             }
@@ -48,27 +49,66 @@ class Completion:
 
     def begin(self) -> bytes:
         """The event before the first piece of text."""
-        return self._event([_delta({"role": "assistant", "content": "", "refusal": None})])
+        first = {"role": "assistant", "content": "", "refusal": None}
+        return b"".join(self._event([_delta(first, index)]) for index in self._choices)
 
-    def piece(self, text: str) -> bytes:
+    def text(self, text: str, choice: int) -> bytes:
         """The event of some more text."""
-        return b"".join((self._before, json.dumps(text, ensure_ascii=False).encode(), self._after))
+        return b"".join((self._before[choice], json.dumps(text, ensure_ascii=False).encode(), self._after))
 
-    def thought(self, text: str) -> bytes:
+    def thought(self, text: str, choice: int) -> bytes:
         """The event of some more of what the model thinks, by the names that servers and clients have for it."""
-        return self._event([_delta({"reasoning": text, "reasoning_content": text})])
+        return self._event([_delta({"reasoning": text, "reasoning_content": text}, choice)])
 
-    def end(self, answer: Answer, with_usage: bool) -> bytes:
-        """The events after the last piece of text."""
-        calls = [{"index": position, **call} for position, call in enumerate(_calls(answer))]
-        asked = self._event([_delta({"tool_calls": calls})]) if calls else b""
-        last = asked + self._event([_delta({}, _finish(answer))], trivet=extension_of(answer))
-        usage = self._event([], usage=usage_of(answer.receipt)) if with_usage else b""
-        return last + usage + DONE
+    def logprobs(self, tokens: Sequence[TokenLogprob], choice: int) -> bytes:
+        """The event of what the tokens of the next pieces have."""
+        return self._event([{**_delta({"content": ""}, choice), "logprobs": _logprobs(tokens)}])
 
-    def failed(self, body: dict[str, Any]) -> bytes:
+    def calls(self, deltas: Sequence[CallDelta], choice: int) -> bytes:
+        """The events of some more of what is to be called: a piece each, for clients look at an event's first one."""
+        called = ({"tool_calls": [self._call(delta, choice)]} for delta in deltas)
+        return b"".join(self._event([_delta(one, choice)]) for one in called)
+
+    def end(self, answer: Answer) -> bytes:
+        """The events after the last piece of the answer."""
+        *ends, last = [_delta({}, index, _finish(choice)) for index, choice in enumerate(answer.choices)]
+        events = [self._event([end]) for end in ends]
+        events.append(self._event([last], trivet=extension_of(answer)))
+        if self._with_usage:
+            events.append(self._event([], usage=usage_of(answer.receipt)))
+        return b"".join([*events, DONE])
+
+    def failed(self, failure: Failure) -> bytes:
         """The events of an answer that ends in an error after it had begun."""
-        return b"data: " + self._compact(body).encode() + b"\n\n" + DONE
+        return b"data: " + self._compact(failure.body).encode() + b"\n\n" + DONE
+
+    def _choice(self, index: int, choice: Choice) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None, "annotations": []}
+        if choice.reasoning:
+            message["reasoning"] = message["reasoning_content"] = choice.reasoning
+        if choice.tool_calls:
+            message["content"] = choice.text or None
+            message["tool_calls"] = self._calls(index, choice)
+        logprobs = _logprobs(choice.logprobs) if choice.logprobs else None
+        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": _finish(choice)}
+
+    def _calls(self, index: int, choice: Choice) -> list[dict[str, Any]]:
+        """What an answer asks to have called. A call without an id gets one, for clients answer by it."""
+        return [
+            {
+                "id": call.id or call_id_of(self._request_id, position, index),
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for position, call in enumerate(choice.tool_calls)
+        ]
+
+    def _call(self, delta: CallDelta, choice: int) -> dict[str, Any]:
+        if not delta.name:
+            return {"index": delta.index, "function": {"arguments": delta.arguments}}
+        function = {"name": delta.name, "arguments": delta.arguments}
+        call_id = delta.id or call_id_of(self._request_id, delta.index, choice)
+        return {"index": delta.index, "id": call_id, "type": "function", "function": function}
 
     def _event(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
         chunk = {**self._common, "object": "chat.completion.chunk", "choices": choices, **more}
@@ -91,6 +131,17 @@ def usage_of(receipt: Receipt) -> dict[str, Any]:
     }
 
 
+def sum_of(usages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of several requests."""
+    first, *others = usages
+    return {
+        name: sum_of([value, *(other[name] for other in others)])
+        if isinstance(value, dict)
+        else value + sum(other[name] for other in others)
+        for name, value in first.items()
+    }
+
+
 def extension_of(answer: Answer) -> dict[str, Any]:
     """What OpenAI's form has no place for: the receipt and the citations, as in the contract."""
     receipt = MessageToDict(receipt_to_proto(answer.receipt), preserving_proto_field_name=True)
@@ -100,23 +151,27 @@ def extension_of(answer: Answer) -> dict[str, Any]:
     return {"receipt": receipt, "citations": citations, "degraded": list(answer.receipt.degraded)}
 
 
-def _delta(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+def _delta(delta: dict[str, Any], index: int, finish: str | None = None) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
-def _calls(answer: Answer) -> list[dict[str, Any]]:
-    """What the answer asks to have called. A call without an id gets one, for clients answer by it."""
-    return [
-        {
-            "id": call.id or f"call-{answer.receipt.request_id}-{position}",
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }
-        for position, call in enumerate(answer.tool_calls)
-    ]
+def call_id_of(request_id: str, position: int, choice: int = 0) -> str:
+    """The id of a call to which the model gave none."""
+    return f"call-{request_id}-{choice}-{position}" if choice else f"call-{request_id}-{position}"
 
 
-def _finish(answer: Answer) -> str:
-    if answer.tool_calls and answer.finish is FinishReason.STOP:
+def _logprobs(tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
+    content = [{**_logprob(token.written), "top_logprobs": [_logprob(one) for one in token.top]} for token in tokens]
+    return {"content": content, "refusal": None}
+
+
+def _logprob(found: Logprob) -> dict[str, Any]:
+    """A part of a character has no text of its own, and its bytes are not known."""
+    known = None if "\ufffd" in found.token else list(found.token.encode())
+    return {"token": found.token, "logprob": found.logprob, "bytes": known}
+
+
+def _finish(choice: Choice) -> str:
+    if choice.tool_calls and choice.finish is FinishReason.STOP:
         return "tool_calls"
-    return _FINISH.get(answer.finish, "stop")
+    return _FINISH.get(choice.finish, "stop")

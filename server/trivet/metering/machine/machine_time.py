@@ -13,12 +13,14 @@ exactly, and the same for money, which all goes through one remainder.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+from trivet.metering.machine.weight_fit import FittedWeight, WeightFit
 from trivet.types.generation import MachineAccount, MachineCharge, MachineState
 
 HOUR = 3_600_000_000_000  # nanoseconds
+SECOND = 1_000_000_000
 WEIGHT = 1000  # of an output token; that of a prompt token is in the same unit
 
 
@@ -39,14 +41,28 @@ class _Share:
 class MachineTime:
     """Implements `ports.MachineMeter`. Times are of one monotonic clock, in nanoseconds; all calls of one thread.
 
-    `nanoseconds` and `nano_usd` are the accounts.
+    `nanoseconds` and `nano_usd` are the accounts, `began` is when they do. `rate`: as given.
     """
 
-    def __init__(self, rate: int, prompt_weight: int, now: int) -> None:
-        """`rate`: nano-USD per hour. `prompt_weight`: of a prompt token, where an output token has `WEIGHT`."""
-        self._rate = rate
+    def __init__(
+        self,
+        rate: int,
+        prompt_weight: int,
+        now: int,
+        *,
+        follow: bool = False,
+        on_weight: Callable[[int, FittedWeight], None] = lambda _version, _fitted: None,
+    ) -> None:
+        """`rate`: nano-USD per hour. `prompt_weight`: of a prompt token, where an output token has `WEIGHT`. `follow`:
+        it is the first version, and others follow as the engine's steps tell them; `on_weight` is told of each."""
+        self.rate = rate
         self._prompt_weight = prompt_weight
-        self._last = now
+        self._fit = WeightFit()
+        self._follow = follow
+        self._on_weight = on_weight
+        self._follows_a_step = False
+        self.weight_version = 1
+        self.began = self._last = now
         self._state = MachineState.DOWN
         self._open: dict[Hashable, _Share] = {}
         self._touched: dict[Hashable, _Share] = {}
@@ -58,6 +74,21 @@ class MachineTime:
         self._carry = 0  # nano-USD times `HOUR` that are less than one
         self.nanoseconds = dict.fromkeys(MachineAccount, 0)
         self.nano_usd = dict.fromkeys(MachineAccount, 0)
+
+    @property
+    def prompt_weight(self) -> float:
+        """Of a prompt token, by which is charged now; an output token has 1."""
+        return self._prompt_weight / WEIGHT
+
+    @property
+    def fitted(self) -> FittedWeight | None:
+        """What the engine's steps say of it; None until they say something."""
+        return self._fit.newest
+
+    @property
+    def wall_time(self) -> int:
+        """Nanoseconds from the beginning to the last call."""
+        return self._last - self.began
 
     @property
     def in_progress(self) -> int:
@@ -74,6 +105,8 @@ class MachineTime:
     def begin(self, key: Hashable, account: MachineAccount, prompt_tokens: int, now: int) -> None:
         """A request is in the engine, and will have `end`."""
         self.advance(now)
+        if not self._open:
+            self._follows_a_step = False  # the next one's time has the way to the engine in it
         self._open[key] = _Share(account, prompt_tokens)
         self._waiting_tokens += prompt_tokens
 
@@ -92,8 +125,25 @@ class MachineTime:
     def step(self, prompt_tokens: int, now: int) -> None:
         """A step is over, in which so many prompt tokens were computed: share out the time since the last one."""
         self.advance(now)
+        outputs = sum(share.step_tokens for share in self._touched.values())
+        if self._follows_a_step:
+            self._learn(prompt_tokens, outputs, self._loose)
+        self._follows_a_step = True
+        self._share_out(prompt_tokens, outputs)
+
+    def _learn(self, prompt_tokens: int, outputs: int, nanoseconds: int) -> None:
+        """How long a step took and what it computed. What is charged by changes where a fit that is sure refutes it."""
+        if not self._fit.add(prompt_tokens, outputs, nanoseconds / SECOND):
+            return
+        found = self._fit.newest
+        if self._follow and found is not None and found.sure and found.refutes(self.prompt_weight):
+            self._prompt_weight = min(WEIGHT, max(1, round(found.weight * WEIGHT)))
+            self.weight_version += 1
+            self._on_weight(self.weight_version, found)
+
+    def _share_out(self, prompt_tokens: int, outputs: int) -> None:
         given, prompt = self._loose, prompt_tokens * self._prompt_weight
-        whole = prompt + WEIGHT * sum(share.step_tokens for share in self._touched.values())
+        whole = prompt + WEIGHT * outputs
         if whole:
             part = given * prompt // whole
             self._pool += part
@@ -119,7 +169,8 @@ class MachineTime:
         """A request has left the engine: what it is charged, in nano-USD; None if it had no first token."""
         self.advance(now)
         if key in self._touched:  # the step that brought its last token is not over for the others
-            self.step(0, now)
+            self._share_out(0, sum(share.step_tokens for share in self._touched.values()))
+            self._follows_a_step = False
         if key not in self._charged:
             self._charged[key] = self._close(key)
             self._trim()
@@ -149,7 +200,8 @@ class MachineTime:
             self._sweep()
         if share.waiting:
             return None
-        return MachineCharge(self._book(share.account, share.prefill), self._book(share.account, share.decode))
+        prefill, decode = self._book(share.account, share.prefill), self._book(share.account, share.decode)
+        return MachineCharge(prefill, decode, self.prompt_weight)
 
     def _draw(self, tokens: int) -> int:
         """The share of so many of the pool's tokens."""
@@ -173,6 +225,6 @@ class MachineTime:
     def _book(self, account: MachineAccount, nanoseconds: int) -> int:
         """Nano-USD."""
         self.nanoseconds[account] += nanoseconds
-        amount, self._carry = divmod(self._carry + nanoseconds * self._rate, HOUR)
+        amount, self._carry = divmod(self._carry + nanoseconds * self.rate, HOUR)
         self.nano_usd[account] += amount
         return amount

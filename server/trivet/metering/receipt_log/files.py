@@ -65,16 +65,8 @@ class LogFiles:
 
     def latest(self, most_bytes: int, stack: ExitStack) -> list[BinaryIO]:
         """The files that hold the last `most_bytes`, newest first, open until `stack` is closed."""
-        found: list[BinaryIO] = []
         with self._lock:
-            for path in (self._path, *reversed(self._aside())):
-                if most_bytes <= 0:
-                    break
-                with suppress(FileNotFoundError):
-                    file = stack.enter_context(path.open("rb"))
-                    most_bytes -= os.fstat(file.fileno()).st_size
-                    found.append(file)
-        return found
+            return latest_files(self._path, most_bytes, stack)
 
     def close(self) -> None:
         """Nothing is appended any more."""
@@ -106,7 +98,7 @@ class LogFiles:
 
     def _put_aside(self) -> None:
         aside = self._aside()
-        number = int(self._number(aside[-1])) + 1 if aside else 1
+        number = int(_number_of(self._path, aside[-1])) + 1 if aside else 1
         self._path.rename(self._path.with_name(f"{self._path.stem}-{number:06d}{self._path.suffix}"))
         os.close(self._descriptor)
         self._open()
@@ -115,14 +107,7 @@ class LogFiles:
 
     def _aside(self) -> list[Path]:
         """Oldest first."""
-        numbers = {path: self._number(path) for path in self._path.parent.iterdir()}
-        return sorted((path for path, number in numbers.items() if number), key=lambda path: int(numbers[path]))
-
-    def _number(self, path: Path) -> str:
-        """Its number in digits, empty for another file."""
-        stem, _, number = path.stem.rpartition("-")
-        ours = stem == self._path.stem and path.suffix == self._path.suffix
-        return number if ours and number.isascii() and number.isdigit() else ""
+        return _put_aside_of(self._path)
 
     def _retain(self) -> None:
         """Remove the oldest, so that all together stay within the bound when the one that grows is full."""
@@ -131,3 +116,33 @@ class LogFiles:
             kept += path.stat().st_size
             if kept > self._limits.total_bytes:
                 path.unlink()
+
+
+def latest_files(current: Path, most_bytes: int, stack: ExitStack) -> list[BinaryIO]:
+    """The files of the log that grows in `current` that hold its last `most_bytes`, newest first, open until `stack` is
+    closed. Of another process's log one may be missing that was put aside just now."""
+    found: list[BinaryIO] = []
+    for path in (current, *reversed(_put_aside_of(current))):
+        if most_bytes <= 0:
+            break
+        with suppress(FileNotFoundError):
+            file = stack.enter_context(path.open("rb"))
+            most_bytes -= os.fstat(file.fileno()).st_size
+            found.append(file)
+    return found
+
+
+def _put_aside_of(current: Path) -> list[Path]:
+    """Oldest first; none if its folder is not there."""
+    try:
+        numbers = {path: _number_of(current, path) for path in current.parent.iterdir()}
+    except FileNotFoundError:
+        return []
+    return sorted((path for path, number in numbers.items() if number), key=lambda path: int(numbers[path]))
+
+
+def _number_of(current: Path, path: Path) -> str:
+    """Its number in digits, empty for another file."""
+    stem, _, number = path.stem.rpartition("-")
+    ours = stem == current.stem and path.suffix == current.suffix
+    return number if ours and number.isascii() and number.isdigit() else ""

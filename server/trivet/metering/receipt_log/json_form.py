@@ -35,7 +35,7 @@ def to_json(receipt: Receipt) -> dict[str, Any]:
 
 def from_json(data: dict[str, Any]) -> Receipt:
     """The inverse of `to_json`; ValueError, KeyError or TypeError if it is none of ours."""
-    fields = dict(data)
+    fields = {"route": "", **data}
     fields["created_at"] = datetime.fromisoformat(fields["created_at"])
     if "finish_reason" in fields:
         fields["finish_reason"] = FinishReason(fields["finish_reason"])

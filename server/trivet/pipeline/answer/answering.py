@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
 
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots
-from trivet.errors import Overloaded
+from trivet.adapters.on_demand.adapters import OnDemandAdapters
 from trivet.metering.account import Account
+from trivet.metering.stages import Stage
+from trivet.pipeline.answer.adapters import RequestAdapters
 from trivet.pipeline.assembly import Assemblers, PromptAssembly
 from trivet.pipeline.context import Context, ContextRetrieval
 from trivet.pipeline.fingerprints import text_hash, unit_hash
@@ -19,11 +20,9 @@ from trivet.pipeline.response_sink import ResponseSink
 from trivet.pipeline.stream import AnswerStream, Place
 from trivet.ports import Backend
 from trivet.routing.table import Resolution
-from trivet.types.passage import Passage
+from trivet.types.passage import Passage, QueryVector
 from trivet.types.request import GenerateCall
 from trivet.types.variant import Route, Variant
-
-_RETRY_AFTER = 1.0
 
 
 class Answering:
@@ -39,49 +38,42 @@ class Answering:
         slots: Mapping[str, AdapterSlots],
         ledger: PrefixCacheLedger,
         enter: Callable[[Route, Variant], bool],
+        on_demand: OnDemandAdapters | None = None,
+        searched: Callable[[str, str, QueryVector], None] = lambda *_: None,
     ) -> None:
-        """`enter` raises BackendUnavailable for a variant that is not warm, and says whether it is just so."""
-        self._adapters = adapters
+        """`enter` raises BackendUnavailable for a variant that is not warm, and says whether it is just so. `searched`
+        is told a route, a request's id, and what its question was searched with; not of copies for a shadow."""
+        self._adapters = RequestAdapters(adapters, on_demand)
         self._context = ContextRetrieval(retriever)
         self._assembly = PromptAssembly(prompts, backends)
         self._stream = AnswerStream(backends, slots, ledger)
         self._enter = enter
+        self._searched = searched
 
     async def answer(
         self, call: GenerateCall, resolution: Resolution, place: Place, account: Account, sink: ResponseSink
-    ) -> tuple[str, tuple[Passage, ...]]:
-        """The text, when `sink` has had it piece by piece, and the passages that it was given.
+    ) -> tuple[Passage, ...]:
+        """The passages that its answers were given, when `sink` has had these piece by piece; `account` has them whole.
 
         Raises a TrivetError that says what failed. Cancelling it aborts the engine's work at once.
         """
+        loop = asyncio.get_running_loop()
         account.cold = self._enter(resolution.route, resolution.variant)
         await self._assembly.require_room(call, resolution)
-        async with self._adapter(resolution.variant, place, account) as adapter:
+        async with self._adapters.hold(call, resolution, place, account) as (resolution, adapter):
+            account.enter(Stage.RETRIEVE, loop.time())
             context = await self._retrieve(call, resolution, account)
             if self._falls_short(context, call, resolution.variant, account):
-                return await self._decline(resolution.variant, account, sink), ()
-            prompt, granted = await self._assembly.assemble(call, resolution, context, account)
-            text = await self._stream.run(granted, resolution, prompt, adapter, place, account, sink)
-            return text, prompt.passages
-
-    @asynccontextmanager
-    async def _adapter(self, variant: Variant, place: Place, account: Account) -> AsyncIterator[str | None]:
-        """Hold the variant's adapter, by its engine name; one that gave way to others is brought back first."""
-        if variant.adapter is None:
-            yield None
-            return
-        loop = asyncio.get_running_loop()
-        started, gave_way = loop.time(), self._adapters.gave_way(variant.adapter)
-        if gave_way and not place.waits:
-            raise Overloaded("adapters", 0, _RETRY_AFTER)
-        async with AsyncExitStack() as held:
-            try:
-                adapter = await held.enter_async_context(self._adapters.acquire(variant.adapter))
-            finally:
-                account.adapter_wait = loop.time() - started if gave_way else 0.0
-            assert adapter is not None
-            account.adapter_digest = adapter.digest
-            yield adapter.engine_name
+                await self._decline(resolution.variant, account, sink)
+                return ()
+            account.enter(Stage.ASSEMBLE, loop.time())
+            prompt, granted = await self._assembly.assemble(
+                call, resolution, context, account, () if adapter is None else adapter.invocation
+            )
+            account.enter(Stage.STREAM, loop.time())
+            name = None if adapter is None else adapter.engine_name
+            await self._stream.run(granted, resolution, prompt, name, place, account, sink)
+            return prompt.passages
 
     async def _retrieve(self, call: GenerateCall, resolution: Resolution, account: Account) -> Context:
         settings = resolution.variant.retrieval
@@ -97,6 +89,8 @@ class Answering:
         account.snapshot = context.snapshot
         account.retrieval_confidence = context.confidence
         account.degraded += context.degraded
+        if context.query is not None and not account.shadow:
+            self._searched(resolution.route.name, call.request_id, context.query)
         return context
 
     @staticmethod
@@ -108,17 +102,17 @@ class Answering:
         if below:
             account.degraded.append("low_confidence")
         # What a request constrains by its own schema cannot be answered with a fixed text.
-        return bool(below) and call.json_schema is None
+        return bool(below) and call.json_schema is None and call.required_calls is None
 
     @staticmethod
-    async def _decline(variant: Variant, account: Account, sink: ResponseSink) -> str:
+    async def _decline(variant: Variant, account: Account, sink: ResponseSink) -> None:
         """Answer that the documents do not say, without the engine."""
         assert variant.retrieval is not None
         assert variant.retrieval.confidence is not None
-        account.decline()
         text = variant.retrieval.confidence.answer
-        await sink.delta(text)
-        return text
+        for number, choice in enumerate(account.choices):
+            choice.decline(text)
+            await sink.delta(text, number)
 
 
 def mark_rollout(account: Account, call: GenerateCall, resolution: Resolution) -> None:

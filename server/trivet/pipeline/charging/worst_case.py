@@ -26,7 +26,8 @@ class WorstCase:
         self._prices = prices
 
     def of(self, call: GenerateCall, route: Route) -> Use:
-        """An upper bound: a token of text has at least one byte, and prompt and answer fit into the context."""
+        """An upper bound: a token of text has at least one byte, and prompt and answer fit into the context. Each of
+        several answers has the prompt too."""
         given = sum(len(message.content.encode()) + TURN_TOKENS for message in call.messages)
         given += sum(len(value.encode()) for value in call.variables.values())
         if _has_more_than_text(call):
@@ -38,13 +39,15 @@ class WorstCase:
         context = self._backends[variant.backend].context_tokens
         answer = min(sampling_of(call, variant).max_tokens, context)
         prompt = min(given + self._prompts[variant.backend, variant.prompt].most_own_tokens + _found(variant), context)
-        price = self._prices.get(variant.backend)
+        price, samples = self._prices.get(variant.backend), variant.samples * call.n
+        whole = samples * min(prompt + answer, context)
         if price is None:
-            return Use(1, min(prompt + answer, context))
+            return Use(1, whole)
         searches = 0 if variant.retrieval is None else _MOST_SEARCHES
-        uncached = price.cost(input_tokens=prompt, cached_tokens=0, output_tokens=answer, searches=searches)
-        cached = price.cost(input_tokens=prompt, cached_tokens=prompt, output_tokens=answer, searches=searches)
-        return Use(1, min(prompt + answer, context), max(uncached.total or 0, cached.total or 0))
+        prompts, answers = samples * prompt, samples * answer
+        uncached = price.cost(input_tokens=prompts, cached_tokens=0, output_tokens=answers, searches=searches)
+        cached = price.cost(input_tokens=prompts, cached_tokens=prompts, output_tokens=answers, searches=searches)
+        return Use(1, whole, max(uncached.total or 0, cached.total or 0))
 
 
 def _has_more_than_text(call: GenerateCall) -> bool:

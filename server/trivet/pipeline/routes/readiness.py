@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots
@@ -13,7 +14,7 @@ from trivet.pipeline.assembly import Assemblers
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.ports import Backend
 from trivet.routing.required import required_variants
-from trivet.types.generation import BackendRequest, Chunk, MachineAccount
+from trivet.types.generation import BackendRequest, Chunk, MachineAccount, Replica
 from trivet.types.variant import CacheScope, Route, Sampling, Variant, VersionRef
 
 RETRY_DOWN = 5.0
@@ -81,31 +82,44 @@ class Readiness:
     async def prime(self, route: Route, variant: Variant) -> None:
         """Compute the variant's static prefix on its backend, under its adapter, which waits for a slot like any other.
 
+        An activated LoRA has the base model's prefix, which is computed once for all of these. Raises
+        FailedPrecondition if it could not be invoked in the variant's prompt.
+
         Where the route's cache is per tenant, and the backend's salt covers the prefix too, there is nothing to prime:
-        each tenant's first request is cold.
+        each tenant's first request is cold. Nor is there on a backend whose cache is not known.
         """
         backend = self._backends[variant.backend]
         incarnation = backend.incarnation
-        prefix = self._prompts[variant.backend, variant.prompt].prefix_with(variant.template_variables)
+        assembler = self._prompts[variant.backend, variant.prompt]
+        prefix = assembler.prefix_with(variant.template_variables)
         async with self._adapters.acquire(variant.adapter) as adapter:
             shared = route.cache is CacheScope.SHARED or backend.salts_after_prefix
-            if shared and prefix.token_ids:
-                engine_name = None if adapter is None else adapter.engine_name
+            activated = adapter is not None and bool(adapter.invocation)
+            if adapter is not None:
+                assembler.require_invocation(adapter.invocation, variant.template_variables)
+            engine_name = None if adapter is None or activated else adapter.engine_name
+            known = activated and self._ledger.knows(self._ledger.key(backend, None, None, prefix.fingerprint))
+            if backend.keeps_prefixes and shared and prefix.token_ids and not known:
+                computed = partial(self._computed, backend, engine_name, prefix.fingerprint)
                 request = BackendRequest(
                     request_id=f"prime-{route.name}-{variant.name}-{backend.incarnation}",
                     token_ids=prefix.token_ids,
                     sampling=Sampling(max_tokens=1),
                     adapter=engine_name,
+                    on_placed=computed,
                     account=MachineAccount.WARMUP,
                 )
                 slot = self._slots[backend.name].enter(engine_name)
                 async with slot, aclosing(backend.generate(request)) as chunks:
                     async for chunk in chunks:
                         self._on_primed(backend.name, chunk)
-                self._ledger.computed(self._ledger.key(backend, None, engine_name, prefix.fingerprint))
+                computed(Replica())
         bundle = bundle_of(route, variant)
         if self._ready.get(bundle) != incarnation:
             self._ready[bundle], self._cold[bundle] = incarnation, COLD_REQUESTS
+
+    def _computed(self, backend: Backend, adapter: str | None, prefix: str, replica: Replica) -> None:
+        self._ledger.computed(self._ledger.key(backend, None, adapter, prefix, replica.id))
 
 
 def bundle_of(route: Route, variant: Variant) -> Bundle:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from trivet.routing.table import Resolution
-from trivet.types.generation import RequestedCall
+from trivet.types.answer import Choice
+from trivet.types.generation import CallDelta, TokenLogprob
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall
 
@@ -30,11 +31,17 @@ class SparePlace:
 class Unseen:
     """Reads an answer for nobody."""
 
-    async def delta(self, text: str) -> None:
+    async def delta(self, text: str, choice: int) -> None:
         """Not kept: the whole text comes at the end."""
 
-    async def reasoning(self, text: str) -> None:
+    async def reasoning(self, text: str, choice: int) -> None:
         """Not kept either."""
+
+    async def tool_calls(self, deltas: Sequence[CallDelta], choice: int) -> None:
+        """They come at the end as well."""
+
+    async def logprobs(self, tokens: Sequence[TokenLogprob], choice: int) -> None:
+        """Nobody asked for them."""
 
     def closed(self, receipt: Receipt) -> None:
         """The shadow's sink has it."""
@@ -60,18 +67,19 @@ class Copy:
             self.task.cancel()
 
 
-def said(text: str, calls: Iterable[RequestedCall]) -> str:
+def said(choice: Choice) -> str:
     """All that an answer says, to be held against another: its text and the functions that it asks to have called.
 
     Not the calls' ids, which are drawn, nor what was thought.
     """
-    return "\n".join([text, *(f"{call.name}({call.arguments})" for call in calls)])
+    return "\n".join([choice.text, *(f"{call.name}({call.arguments})" for call in choice.tool_calls)])
 
 
 def copied(call: GenerateCall, now: float, max_duration: float) -> GenerateCall:
     """The same question from the same tenant, with as much time as the original had, and an id of its own.
 
-    Labels and the key stay behind: whoever adds up costs by them finds none of a shadow's.
+    Labels and the key stay behind: whoever adds up costs by them finds none of a shadow's. Of several answers the first
+    is compared.
     """
     given = max_duration if call.deadline is None else min(max_duration, call.deadline - call.arrived)
     return replace(
@@ -83,4 +91,6 @@ def copied(call: GenerateCall, now: float, max_duration: float) -> GenerateCall:
         key="",
         priority=PRIORITY,
         forced_variant="",
+        top_logprobs=None,
+        n=1,
     )

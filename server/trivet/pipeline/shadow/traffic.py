@@ -104,7 +104,7 @@ class ShadowTraffic:
             return
         resolution = Resolution(route, candidate, call.unit_id, UnitSource.REQUEST)
         call = copied(call, asyncio.get_running_loop().time(), route.max_duration)
-        copy = Copy(call, resolution, answer.receipt, said(answer.text, answer.tool_calls), self._limit(rollout))
+        copy = Copy(call, resolution, answer.receipt, said(answer.first), self._limit(rollout))
         copy.task = asyncio.create_task(self._run(copy), name="shadow")
         self._copies.append(copy)
         self._tasks.add(copy.task)
@@ -153,9 +153,10 @@ class ShadowTraffic:
         call = copy.call
         try:
             async with asyncio.timeout_at(call.deadline):
-                text, _ = await self._answering.answer(call, copy.resolution, SparePlace(), account, Unseen())
-                account.format_valid = await format_valid(call, copy.resolution.route, copy.resolution.variant, text)
-                return said(text, account.tool_calls)
+                await self._answering.answer(call, copy.resolution, SparePlace(), account, Unseen())
+                told = account.told()
+                account.format_valid = await format_valid(call, copy.resolution.route, copy.resolution.variant, told)
+                return said(told[0])
         except TimeoutError as error:
             raise DeadlineExceeded("the copy had as long as its original, and was not answered") from error
 

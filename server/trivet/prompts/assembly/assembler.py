@@ -11,12 +11,13 @@ from typing import Any
 
 from trivet.errors import ConfigError, PromptTooLong, Unsupported
 from trivet.prompts.assembly.conversation import check_conversation, check_variables, encodable
+from trivet.prompts.assembly.invocation import MOST_IDS, invoked
 from trivet.prompts.assembly.passage_block import passage_lines
-from trivet.prompts.assembly.plan import fill, fits, size_of
+from trivet.prompts.assembly.plan import Plan, fill, fits, size_of, words_before
 from trivet.prompts.assembly.planner import AssemblyRequest, Planner
 from trivet.prompts.assembly.tool_messages import tool_schemas
 from trivet.prompts.rendering.chat_template import Switches, TemplateRefusal
-from trivet.prompts.template.source import Placeholder, PromptSource, Variable
+from trivet.prompts.template.source import InvocationPlace, Placeholder, PromptSource, Variable
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
 from trivet.prompts.tokenizer.skeleton import Setting
 from trivet.prompts.tokenizer.text_tokenizer import LONG_TEXT
@@ -31,18 +32,25 @@ TURN_TOKENS = 16  # at most so many are what a chat template puts around a messa
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """One try. `sizes`: the tokens of each passage's entry, its number and line end included."""
+    """One try. `sizes`: the tokens of each passage's entry, its number and line end included. `invoking`: `words` of
+    `invoked`."""
 
     ids: list[int]
     sizes: list[int]
+    invoking: tuple[int, int] | None
+    messages: tuple[Message, ...]
 
 
 class PromptAssembler:
     """Assembles one prompt version for one tokenizer. Safe to share between threads."""
 
-    def __init__(self, prompt: PromptSource, tokenizer: ChatTokenizer) -> None:
-        """Tokenizes the prefix. Raises ConfigError if the model's chat template cannot express the prompt."""
+    def __init__(self, prompt: PromptSource, tokenizer: ChatTokenizer, *, as_messages: bool = False) -> None:
+        """Tokenizes the prefix. `as_messages`: for a backend that may want the turns themselves.
+
+        Raises ConfigError if the model's chat template cannot express the prompt.
+        """
         self._prompt = prompt
+        self._as_messages = as_messages
         self._tokenizer = tokenizer
         self._placeholders = {
             piece.name for turn in prompt.turns for piece in turn.pieces if isinstance(piece, Placeholder)
@@ -83,6 +91,7 @@ class PromptAssembler:
         passage_tokens: int | None = None,
         examples: Sequence[WorkedExample] = (),
         example_tokens: int | None = None,
+        invocation: tuple[int, ...] = (),
     ) -> AssembledPrompt:
         """The ids of one request; at most `context_tokens - max_tokens` of them.
 
@@ -90,13 +99,14 @@ class PromptAssembler:
         then passages are dropped whole, from the end, until the prompt fits, the examples' own text has at most
         `example_tokens` tokens and the entries of the passages at most `passage_tokens` (None: no such bound).
         Variables that are only `also_known`, to other prompts of the route, are left out. `template_variables` are the
-        variant's for the chat template, `asked_variables` the client's. Raises InvalidRequest for wrong roles,
-        variables and half surrogate pairs, PromptTooLong if it does not fit without any of them.
+        variant's for the chat template, `asked_variables` the client's, `invocation` that of an activated LoRA. Raises
+        InvalidRequest for wrong roles, variables and half surrogate pairs, PromptTooLong if it does not fit without any
+        of them, FailedPrecondition if the adapter cannot be invoked.
         """
-        limit = context_tokens - max_tokens
+        limit = context_tokens - max_tokens - self._appended(invocation)
         told = f"({context_tokens:,} of context less {max_tokens:,} for the answer)"
         setting = self._setting(template_variables, asked_variables, tools)
-        asked = self._asked(messages, variables or {}, also_known, setting)
+        asked = replace(self._asked(messages, variables or {}, also_known, setting), invocation=invocation)
         self._refuse_too_long(asked, limit, told)
         made = self._with_fitting(asked, passages, limit, passage_tokens)
         if made is None:
@@ -106,7 +116,7 @@ class PromptAssembler:
         for count in range(len(shown), 0, -1):
             draft = self._draft(asked.after(shown[:count]), made.passages)
             if len(draft.ids) <= limit:
-                with_examples = self._result(asked, draft.ids, passages, len(made.passages))
+                with_examples = self._result(asked, draft, passages, len(made.passages))
                 return replace(with_examples, examples=shown[:count], dropped_examples=tuple(examples[count:]))
         return replace(made, dropped_examples=tuple(examples))
 
@@ -135,6 +145,19 @@ class PromptAssembler:
         if size_of(plan, texts) > limit and not fits(plan, texts, self._tokenizer.text, limit):
             raise self._refusal(asked, limit, told)
 
+    def require_invocation(self, invocation: tuple[int, ...], template_variables: Mapping[str, Any]) -> None:
+        """Raise FailedPrecondition if an adapter with this invocation could not be invoked in this prompt."""
+        if invocation:
+            values = dict.fromkeys(self._placeholders, "a")
+            setting = self._setting(template_variables, _NONE, ())
+            asked = AssemblyRequest((Message("user", "a"),), values, setting, invocation=invocation)
+            self._result(asked, self._draft(asked, ()), (), 0)
+
+    @property
+    def raw(self) -> bool:
+        """Whether a request brings a text to be continued, and no conversation."""
+        return self._prompt.raw
+
     @property
     def variables(self) -> Mapping[str, Variable]:
         """What the prompt declares, by name."""
@@ -148,7 +171,8 @@ class PromptAssembler:
         """
         texts = [self._prompt.passages_header, *(one.default or "" for one in self._prompt.variables.values())]
         texts += [piece for turn in self._prompt.turns for piece in turn.pieces if isinstance(piece, str)]
-        return self.prefix.tokens + sum(len(text.encode()) for text in texts) + TURN_TOKENS * len(self._prompt.turns)
+        around = TURN_TOKENS * len(self._prompt.turns) + self._appended((0,) * MOST_IDS)
+        return self.prefix.tokens + sum(len(text.encode()) for text in texts) + around
 
     @property
     def renews(self) -> bool:
@@ -158,6 +182,10 @@ class PromptAssembler:
     def bytes_within(self, tokens: int) -> int:
         """Bytes of text that may fit into so many tokens: of what has more, nothing needs to be looked at."""
         return max(0, tokens) * self._tokenizer.text.bytes_per_token
+
+    def _appended(self, invocation: Sequence[int]) -> int:
+        """How many ids stand after what the chat template writes."""
+        return len(invocation) if self._prompt.invocation is InvocationPlace.APPENDED else 0
 
     def _switches(self, own: Mapping[str, Any], asked: Mapping[str, Any] = _NONE) -> Switches:
         if not own and not asked:
@@ -208,39 +236,52 @@ class PromptAssembler:
             draft = self._draft(asked, passages[:count])
             fitting = _fitting(draft, limit, passage_tokens)
             if fitting == count and len(draft.ids) <= limit:
-                return self._result(asked, draft.ids, passages, count)
+                return self._result(asked, draft, passages, count)
             if count == 0:
                 return None
             count = fitting
 
     def _result(
-        self, asked: AssemblyRequest, ids: list[int], passages: Sequence[Passage], count: int
+        self, asked: AssemblyRequest, draft: _Draft, passages: Sequence[Passage], count: int
     ) -> AssembledPrompt:
-        token_ids = tuple(ids)
+        token_ids = tuple(draft.ids)
         prefix = self._planner.prefix(asked.setting.moment, asked.setting.switches)
         held = token_ids[: prefix.tokens] == prefix.token_ids
-        return AssembledPrompt(
+        prompt = AssembledPrompt(
             token_ids=token_ids,
             prefix_tokens=prefix.tokens if held else 0,
             prefix_fingerprint=prefix.fingerprint if held else "",
             passages=tuple(passages[:count]),
             dropped=tuple(passages[count:]),
             template_variables=asked.setting.switches.plain,
+            messages=draft.messages,
         )
+        return invoked(prompt, draft.invoking, asked.invocation, self._prompt.invocation)
+
+    def _invoking(self, asked: AssemblyRequest, plan: Plan, texts: Sequence[str]) -> tuple[int, int] | None:
+        """Where the words are that may invoke the adapter of this request."""
+        if not asked.invocation or self._prompt.invocation is not InvocationPlace.QUESTION:
+            return len(plan.tail), 0
+        last = len(asked.roles) - 1 - asked.roles[::-1].index("user")
+        return words_before(plan, texts, self._tokenizer.text, self._planner.number_of(asked, last))
 
     def _draft(self, asked: AssemblyRequest, passages: Sequence[Passage]) -> _Draft:
         lines = passage_lines(self._prompt.passages_header, passages, self._prompt.source_mark)
         conversation = list(asked.contents)
         conversation[asked.first] = "".join(lines) + conversation[asked.first]
         plan, texts = self._planner.plan(asked, conversation)
+        messages = self._planner.messages(asked, texts) if self._as_messages else ()
+        invoking = self._invoking(asked, plan, texts)
         if not passages:
-            return _Draft(fill(plan, texts, self._tokenizer.text).ids, [])
+            return _Draft(fill(plan, texts, self._tokenizer.text).ids, [], invoking, messages)
         marked = self._planner.number_of(asked, asked.first)
         marks = list(accumulate(map(len, lines[:-1])))
         filled = fill(plan, texts, self._tokenizer.text, marked, marks)
         if not filled.marks:  # the template rewrites the message: each entry is counted by itself
-            return _Draft(filled.ids, [len(self._tokenizer.text.encode_text(line, False)) for line in lines[1:-1]])
-        return _Draft(filled.ids, [end - begin for begin, end in pairwise(filled.marks)])
+            sizes = [len(self._tokenizer.text.encode_text(line, False)) for line in lines[1:-1]]
+        else:
+            sizes = [end - begin for begin, end in pairwise(filled.marks)]
+        return _Draft(filled.ids, sizes, invoking, messages)
 
 
 def _too_long(tokens: str, limit: int, told: str) -> str:

@@ -30,6 +30,12 @@ class Plan:
     static: str
     needles: frozenset[str] | None
 
+    @property
+    def tail(self) -> tuple[int, ...]:
+        """The ids that the prompt ends with, whatever is put in: the template lets the assistant speak."""
+        last = self.steps[-1]
+        return last if isinstance(last, tuple) else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Filled:
@@ -153,6 +159,47 @@ def fill(
             found = [len(ids) + _tokens_before(encoding, at + mark) for mark in marks]
         ids += encoding.ids
     return Filled(ids, found)
+
+
+def words_before(plan: Plan, texts: Sequence[str], tokenizer: TextTokenizer, marked: int) -> tuple[int, int] | None:
+    """Where the words that the template writes before text number `marked` begin and end, as ids from the prompt's end.
+
+    Nothing of another text is among them. None if the text does not stand in the prompt. No text before it is read.
+    """
+    after = 0
+    for number in range(len(plan.steps) - 1, -1, -1):
+        step = plan.steps[number]
+        if isinstance(step, tuple):
+            after += len(step)
+            continue
+        text, _ = _text(step, texts, marked)
+        encoding = tokenizer.encode_text(text, step.initial)
+        after += len(encoding.ids)
+        own = _own_before(step, texts, marked)
+        if own is None:
+            continue
+        begin, end = (after - _tokens_before(encoding, character) for character in own)
+        before = plan.steps[number - 1] if number else ()
+        if own[0] == 0 and isinstance(before, tuple):
+            begin += len(before)
+        return begin, end
+    return None
+
+
+def _own_before(run: Run, texts: Sequence[str], marked: int) -> tuple[int, int] | None:
+    """Where the template's own words right before text `marked` begin and end, in characters of the run; 0 as their
+    beginning if the run begins with them."""
+    text, begin = "", 0
+    for piece in run.pieces:
+        if isinstance(piece, str):
+            text += piece
+        elif isinstance(piece, Slot) and piece.source == marked:
+            stripped = len(text) - len(text.lstrip(UNICODE_WHITE_SPACE)) if run.strip_left else 0
+            return max(begin - stripped, 0), len(text) - stripped
+        else:
+            text += piece.text if isinstance(piece, Stray) else piece.fill(texts[piece.source])
+            begin = len(text)
+    return None
 
 
 def _text(run: Run, texts: Sequence[str], marked: int) -> tuple[str, int | None]:

@@ -31,12 +31,16 @@ _PREFIXES_KEPT = 64
 
 @dataclass(frozen=True, slots=True)
 class AssemblyRequest:
-    """A conversation and the variables' values. `first`: the user message that gets the passages."""
+    """A conversation and the variables' values. `first`: the user message that gets the passages.
+
+    `invocation`: of the adapter that answers, none of a plain one.
+    """
 
     messages: tuple[Message, ...]
     values: Mapping[str, str]
     setting: Setting
     examples: int = 0
+    invocation: tuple[int, ...] = ()
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -132,6 +136,13 @@ class Planner:
         except TemplateRefusal as refusal:
             problem = f"the model's chat template refuses this sequence of messages: {refusal}"
             raise InvalidRequest({"messages": problem}) from None
+
+    def messages(self, asked: AssemblyRequest, texts: Sequence[str]) -> tuple[Message, ...]:
+        """The turns that a plan's texts say, without what a chat template would put around them."""
+        numbers = iter(texts)
+        return tuple(
+            Message(part.role, "".join(next(numbers) for _ in part.pieces)) for part in self._parts(asked.roles)
+        )
 
     def _make_shared_plan(self, roles: tuple[Role, ...], setting: Setting) -> Plan:
         turns = self._turns(roles)

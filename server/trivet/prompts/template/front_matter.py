@@ -6,18 +6,21 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, TypeVar
 
 import yaml
 
 from trivet import bounded_yaml
 from trivet.excerpt import shortened
-from trivet.prompts.template.source import DEFAULT_PASSAGES_HEADER, SourceMark, Variable
+from trivet.prompts.template.source import DEFAULT_PASSAGES_HEADER, InvocationPlace, SourceMark, Variable
 from trivet.types.text.template_variables import variable_problem
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_FIELDS = ("description", "passages_header", "source_mark", "template_variables", "variables")
+_FIELDS = ("description", "invocation", "passages_header", "raw", "source_mark", "template_variables", "variables")
+_Choice = TypeVar("_Choice", bound=Enum)
 _STRING_TAG = "tag:yaml.org,2002:str"
+_BOOL_TAG = "tag:yaml.org,2002:bool"
 
 
 @dataclass
@@ -32,6 +35,8 @@ class FrontMatter:
     source_mark: SourceMark = SourceMark.NONE
     variables: dict[str, Variable] = field(default_factory=dict)
     template_variables: dict[str, Any] = field(default_factory=dict)
+    invocation: InvocationPlace = InvocationPlace.GENERATION
+    raw: bool = False
     lines: dict[str, int] = field(default_factory=dict)
     unclear: bool = False
 
@@ -67,10 +72,14 @@ class FrontMatterReader:
             match key:
                 case "description":
                     result.description = self._string(key, node) or ""
+                case "invocation":
+                    result.invocation = self._choice(key, node, InvocationPlace, InvocationPlace.GENERATION)
                 case "passages_header":
                     result.passages_header = self._header(node) or DEFAULT_PASSAGES_HEADER
+                case "raw":
+                    result.raw = self._flag(key, node)
                 case "source_mark":
-                    result.source_mark = self._mark(node)
+                    result.source_mark = self._choice(key, node, SourceMark, SourceMark.NONE)
                 case "template_variables":
                     result.template_variables = self._template_variables(node)
                 case "variables":
@@ -140,6 +149,12 @@ class FrontMatterReader:
         self._report(node, f"{field_path} is not a string, expected text (quote numbers, dates, yes and no)")
         return None
 
+    def _flag(self, key: str, node: yaml.Node) -> bool:
+        if isinstance(node, yaml.ScalarNode) and node.tag == _BOOL_TAG:
+            return str(node.value).lower() in ("true", "yes", "on")
+        self._report(node, f"{key} is no truth value, expected true or false")
+        return False
+
     def _header(self, node: yaml.Node) -> str | None:
         header = self._string("passages_header", node)
         if header is not None and (header != header.strip() or len(header.splitlines()) != 1):
@@ -147,12 +162,12 @@ class FrontMatterReader:
             return None
         return header
 
-    def _mark(self, node: yaml.Node) -> SourceMark:
-        name = self._string("source_mark", node)
-        known = {mark.value: mark for mark in SourceMark}
+    def _choice(self, key: str, node: yaml.Node, choices: type[_Choice], default: _Choice) -> _Choice:
+        name = self._string(key, node)
+        known = {choice.value: choice for choice in choices}
         if name is not None and name not in known:
-            self._report(node, f"source_mark is {name!r}, expected one of {', '.join(known)}")
-        return known.get(name or "", SourceMark.NONE)
+            self._report(node, f"{key} is {name!r}, expected one of {', '.join(known)}")
+        return known.get(name or "", default)
 
     def _line(self, node: yaml.Node) -> int:
         return self._first_line + int(node.start_mark.line)

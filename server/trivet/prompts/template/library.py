@@ -15,6 +15,7 @@ from trivet.types.variant import VersionRef
 
 logger = logging.getLogger(__name__)
 
+PROVENANCE = ".provenance.json"  # beside a version that was compiled: where it comes from
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -74,7 +75,7 @@ def _files(folder: Path, problems: list[str]) -> list[Path]:
             fits = path.is_file() and path.suffix == ".md" and path.stem != "README" and _SAFE_NAME.fullmatch(path.stem)
             (found if fits else strays).append(path)
     for path in strays:
-        if path.name != "README.md" and not path.name.startswith("."):
+        if path.name != "README.md" and not path.name.startswith(".") and not path.name.endswith(PROVENANCE):
             # Editors leave copies everywhere: they must not keep a server from starting.
             logger.warning("%s is ignored: it is not a prompt, which is <name>/<version>.md", path)
     return found

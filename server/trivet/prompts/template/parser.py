@@ -13,7 +13,7 @@
     Its answer
 
 The marker lines are invisible where Markdown is shown. Text before any marker is the system text. Each section is
-stripped of blanks around it.
+stripped of blanks around it. A raw prompt (`raw: true` in the front matter) has system text alone, or nothing.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _PromptParser:
 
     def read(self, ref: VersionRef, path: Path) -> PromptSource:
         head, body_start = self._front_matter()
-        turns = [self._turn(section) for section in self._sections(body_start)]
+        turns = [self._turn(section) for section in self._sections(body_start, head.raw)]
         self._check_variables(head)
         return PromptSource(
             ref=ref,
@@ -86,6 +86,8 @@ class _PromptParser:
             source_mark=head.source_mark,
             description=head.description,
             template_variables=head.template_variables,
+            invocation=head.invocation,
+            raw=head.raw,
         )
 
     def _front_matter(self) -> tuple[FrontMatter, int]:
@@ -101,7 +103,7 @@ class _PromptParser:
         self.problems.append((1, "the front matter does not end, expected a second line `---`"))
         return FrontMatter(), 1
 
-    def _sections(self, start: int) -> list[_Section]:
+    def _sections(self, start: int, raw: bool) -> list[_Section]:
         """The sections in order, their order checked. The first is what stands before any marker, if anything does."""
         sections = [_Section("system", start + 1)]
         for number, line in enumerate(self._lines[start:], start=start + 1):
@@ -115,11 +117,17 @@ class _PromptParser:
             sections[-1].lines.append(line)
         if not sections[0].text:
             del sections[0]
-        self._check_order(sections)
+        self._check_order(sections, raw)
         return sections
 
-    def _check_order(self, sections: list[_Section]) -> None:
-        if not sections:
+    def _check_order(self, sections: list[_Section], raw: bool) -> None:
+        turn = next((section for section in sections if section.role != "system"), None)
+        if raw and turn is not None:
+            self.problems.append(
+                (turn.line, f"{turn.role} text in a raw prompt, expected system text alone, or nothing")
+            )
+            return
+        if not sections and not raw:
             self.problems.append((len(self._lines), "no text, expected system text or few-shot turns"))
         expected: Role = "user"
         for place, section in enumerate(sections):
@@ -153,7 +161,7 @@ class _PromptParser:
             pieces += [text[end : found.start()], Placeholder(name)]
             end = found.end()
         pieces.append(text[end:])
-        return Turn(section.role, tuple(piece for piece in pieces if piece != ""))
+        return Turn(section.role, tuple(piece for piece in pieces if piece != ""), section.text_line)
 
     def _check_variables(self, head: FrontMatter) -> None:
         for name, line in self._used.items():

@@ -22,6 +22,15 @@ class SourceMark(Enum):
     DOCUMENT = "document"
 
 
+class InvocationPlace(Enum):
+    """Where an activated LoRA is invoked: by the words that let the assistant speak, by those that open the last turn
+    of a user, or by its own words at the end."""
+
+    GENERATION = "generation"
+    QUESTION = "question"
+    APPENDED = "appended"
+
+
 @dataclass(frozen=True, slots=True)
 class Placeholder:
     """`{{ name }}`: where a variable's value is put in."""
@@ -40,15 +49,23 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn of a prompt file: pieces of text, and placeholders between them. Never empty."""
+    """One turn of a prompt file: pieces of text, and placeholders between them. Never empty.
+
+    `line`: of the file, where its text begins.
+    """
 
     role: Role
     pieces: tuple[str | Placeholder, ...]
+    line: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PromptSource:
-    """One version of a prompt. `turns`: the system text first, if any, then few-shot user and assistant in turn."""
+    """One version of a prompt. `turns`: the system text first, if any, then few-shot user and assistant in turn.
+
+    `raw`: no chat template is put around it; requests bring a text that is continued, and the system text, if there is
+    one, stands before it.
+    """
 
     ref: VersionRef
     path: Path
@@ -58,3 +75,5 @@ class PromptSource:
     source_mark: SourceMark = SourceMark.NONE
     description: str = ""
     template_variables: Mapping[str, Any] = field(default_factory=dict)
+    invocation: InvocationPlace = InvocationPlace.GENERATION
+    raw: bool = False

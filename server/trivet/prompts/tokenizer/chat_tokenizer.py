@@ -11,7 +11,7 @@ from trivet.prompts.rendering.chat_template import NO_SWITCHES, ChatTemplate, Mo
 from trivet.prompts.rendering.watched_text import Watch
 from trivet.prompts.tokenizer.skeleton import Run, Setting, Skeleton, SkeletonBuilder, Slot, Stray, Turn
 from trivet.prompts.tokenizer.text_tokenizer import TextTokenizer
-from trivet.prompts.tokenizer.tokenizer_files import TokenizerFiles, read_tokenizer_files
+from trivet.prompts.tokenizer.tokenizer_files import TokenizerFiles, read_raw_files, read_tokenizer_files
 
 _SAMPLE = "Don't say “{}” & go.\n\n  Ünit C3: 12 %"
 
@@ -37,6 +37,17 @@ class ChatTokenizer:
         self._builders = [self._fitting_builder(template) for template in self._templates]
         self.takes_system = self._hears(self._builders[0], ("system", "user"))
         self.plain_roles = self._forgeable()
+
+    @classmethod
+    def load_raw(cls, folder: Path) -> ChatTokenizer:
+        """For raw prompts: with nothing around a text but what the tokenizer itself begins one with.
+
+        Raises ConfigError naming the file and what was expected.
+        """
+        try:
+            return cls(read_raw_files(folder))
+        except ValueError as error:
+            raise ConfigError([f"{folder}:1: {error}, expected a Hugging Face tokenizer"]) from None
 
     @classmethod
     def load(

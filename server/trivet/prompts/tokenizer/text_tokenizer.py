@@ -50,9 +50,9 @@ class TextTokenizer:
         controls = [token for token in document["added_tokens"] if _is_control(token, document["model"], template)]
         self._flags = {int(token["id"]): (bool(token["lstrip"]), bool(token["rstrip"])) for token in controls}
         self.control_ids = frozenset(self._flags)
-        names = {str(token["content"]) for token in controls}
-        self.bytes_per_token = bytes_per_token(document, names)
-        plain = _without(document, names)
+        self.control_texts = frozenset(str(token["content"]) for token in controls)
+        self.bytes_per_token = bytes_per_token(document, set(self.control_texts))
+        plain = _without(document, set(self.control_texts))
         inner = copy.deepcopy(plain["pre_tokenizer"])
         changed = [_prepend_never(node) for node in _metaspaces(inner)]
         self._full = _load(document)

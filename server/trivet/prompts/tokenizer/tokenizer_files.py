@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from trivet.errors import ConfigError
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _OTHER_FORMS = ("tokenizer.model", "tekken.json", "vocab.json", "vocab.txt")
+_RAW = (
+    "{{ begin }}{% for message in messages %}{{ message.content }}"
+    "{% if message.role == 'system' %}{{ '\\n\\n' }}{% endif %}{% endfor %}"
+)
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
@@ -51,6 +57,31 @@ def read_tokenizer_files(folder: Path, template: Path | None = None, named: str 
         missing = "no such file, expected it, chat_template.json or chat_template in tokenizer_config.json"
         raise ConfigError([f"{folder / 'chat_template.jinja'}:1: {wanted if named and templates else missing}"])
     return TokenizerFiles(document, chosen, special_tokens, None if named else templates.get("tool_use"))
+
+
+def read_raw_files(folder: Path) -> TokenizerFiles:
+    """The same for texts that are continued as they stand: in place of a chat template one that puts nothing around
+    them, but the tokens that the tokenizer itself begins a text with, and an empty line behind the operator's text.
+
+    Raises ConfigError naming the file that is missing or broken, ValueError for a tokenizer that is none.
+    """
+    _require_tokenizer(folder)
+    document = _json(folder / "tokenizer.json")
+    path = folder / "tokenizer_config.json"
+    config = _json(path) if path.exists() else {}
+    _add_configured_tokens(document, config, [token for _, token in _named_tokens(config)])
+    return TokenizerFiles(document, _RAW, {"begin": _beginning(document)})
+
+
+def _beginning(document: dict[str, Any]) -> str:
+    """The special tokens that the tokenizer's own post-processor puts before a text; those behind it would end it."""
+    try:
+        tokenizer = Tokenizer.from_str(json.dumps({**document, "truncation": None, "padding": None}))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise ValueError(f"not a tokenizer: {error}") from None
+    special = tokenizer.encode("a").special_tokens_mask
+    count = special.index(0) if 0 in special else 0
+    return "".join(tokenizer.encode("a").tokens[:count])
 
 
 def _require_tokenizer(folder: Path) -> None:

@@ -21,9 +21,9 @@ from trivet.types.passage import Document, DocumentFormat
 
 LARGEST_DOCUMENT = 256 << 20  # bytes, whatever an index allows
 _BODIES = ({"text"}, {"content"}, {"question", "answer"})
-_FIELDS = {"id", "title", "format", "tags", "tenant", "valid_from", "valid_until", "source"}.union(*_BODIES)
-_FORMATS = {format_.value: format_ for format_ in DocumentFormat if format_ is not DocumentFormat.PDF}
-_TEXTS = (DocumentFormat.TEXT, DocumentFormat.MARKDOWN, DocumentFormat.HTML)
+_FIELDS = {"id", "title", "format", "tags", "tenant", "valid_from", "valid_until", "source", "fields"}.union(*_BODIES)
+_FORMATS = {format_.value: format_ for format_ in DocumentFormat if format_.is_text}
+_EXACTLY_UTF8 = (DocumentFormat.JSON_LINES, DocumentFormat.NOTEBOOK)  # by what their formats say
 _ESCAPED = 6  # characters of JSON that one byte of text may take: \\u0041
 _ABOUT = 64 << 10  # and what a line says besides, in bytes
 
@@ -64,9 +64,10 @@ def documents_of_file(
     Its format is told by its ending unless it is given.
 
     A line of a `.jsonl` file is `{"id": ..., "text" or "content": ...}`, or `{"id", "question", "answer"}` for an
-    example; it may have `title`, `format` ("text" if absent), `tags`, `tenant`, `valid_from` and `valid_until`
-    (RFC 3339) and `source`. Without any `id`, the file is one document of passages. What is wrong with one line, or
-    with the file, is a refused part of it; never raises DocumentRejected. Blocking; holds one document at a time.
+    example; it may have `title`, `format` ("text" if absent), `tags`, `fields`, `tenant`, `valid_from` and
+    `valid_until` (RFC 3339) and `source`. Without any `id`, the file is one document of passages. What is wrong with
+    one line, or with the file, is a refused part of it; never raises DocumentRejected. Blocking; holds one document at
+    a time.
     """
     where = printable(name.as_posix())
     key = None
@@ -106,7 +107,7 @@ def _whole(file: BinaryIO, where: str, document_id: str, format_: DocumentFormat
     if content is None:
         raise DocumentRejected(too_large(document_id, max(size, reader.max_bytes + 1), reader.max_bytes))
     guessed = ""
-    if format_ in _TEXTS:
+    if format_.is_text and format_ not in _EXACTLY_UTF8:
         decoded = as_utf8(content, html=format_ is DocumentFormat.HTML, otherwise=reader.encoding)
         content, guessed = decoded.utf8, decoded.guessed
     return FoundDocument(where, Document(document_id, content, format_, source=where), guessed)
@@ -175,8 +176,10 @@ def _document(value: dict[str, Any], where: str) -> Document:
     if not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
         raise ValueError("'tags' is not a list of strings")
     for field, part in value.items():
-        if field != "tags" and not isinstance(part, str):
+        if field not in ("tags", "fields") and not isinstance(part, str):
             raise ValueError(f"{field!r} is not a string")
+    if not isinstance(value.get("fields", {}), dict):
+        raise ValueError("'fields' is not an object")
     if "id" not in value:
         raise ValueError("no 'id', which earlier lines have")
     content, format_ = _body(value)
@@ -190,6 +193,7 @@ def _document(value: dict[str, Any], where: str) -> Document:
         tenant=value.get("tenant", ""),
         valid_from=_time(value, "valid_from"),
         valid_until=_time(value, "valid_until"),
+        fields=value.get("fields", {}),
     )
 
 

@@ -13,6 +13,11 @@ from trivet.types.text.names import is_printable
 
 MAX_ID = 255  # characters
 _DIGEST = 16  # hexadecimal digits, of an id that was too long
+# Files of source code keep their ending in their id: `lock.c` and `lock.h` are two documents.
+CODE_ENDINGS = (
+    ".py", ".js", ".mjs", ".ts", ".tsx", ".jsx", ".java", ".kt", ".scala", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs",
+    ".go", ".rs", ".rb", ".php", ".swift", ".lua", ".pl", ".r", ".sh", ".sql", ".proto", ".tf",
+)  # fmt: skip
 _RESERVED = "%#!"  # escapes begin with a %; a passage's id is "tenant!document@revision#number"
 _ESCAPE = re.compile(r"%(?![0-9A-F]{2})")
 _CUT_ESCAPE = re.compile(r"%[0-9A-F]?$")
@@ -40,11 +45,12 @@ def _problem(document_id: str) -> str:
 
 
 def id_of_file(path: PurePath) -> str:
-    """The id of a corpus file: its path (relative to the corpus) without the ending, escaped.
+    """The id of a corpus file: its path (relative to the corpus) without the ending, escaped; with it if it is code.
 
     A longer one than an id may be is its beginning, `~` and the beginning of the whole one's SHA-256.
     """
-    whole = escaped(path.with_suffix("").as_posix())
+    named = path if path.suffix.lower() in CODE_ENDINGS else path.with_suffix("")
+    whole = escaped(named.as_posix())
     if len(whole) <= MAX_ID:
         return whole
     digest = sha256(whole.encode()).hexdigest()[:_DIGEST]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from trivet.errors import Problems
 from trivet.fairness.fair_semaphore import FairSemaphore
 from trivet.retrieval.embedding.cache import EmbeddingCache, cache_key
 from trivet.retrieval.embedding.models import ExportedModel, open_exported
@@ -38,6 +39,7 @@ class OnnxEmbedder:
         self._queries = ThreadPoolExecutor(1, "embed-query")
         # Of the thread, in whose own queue who came first is first. With two the next one is at hand.
         self._turns = FairSemaphore(2, beside_others=1)
+        self._counting = FairSemaphore(1)
         self._passages = EmbeddingProcess(exported.folder)
         self._cache: OrderedDict[tuple[str, str], Vector] = OrderedDict()
 
@@ -118,6 +120,23 @@ class OnnxEmbedder:
         if self._vectors is not None:
             await self._vectors.put_many(made)
         return [found[key] if key in found else made[key] for key in keys]
+
+    async def embed_texts(self, texts: Sequence[str], tenant: str, *, as_queries: bool) -> tuple[list[Vector], int]:
+        """Vectors (dimension,) of texts that are no passages, in order, and how many tokens they have. None is kept.
+
+        By the process of passages, whose turns they take. Raises InvalidRequest naming texts that are longer than the
+        model's window, and what `embed_passages` raises.
+        """
+        prompt = self._exported.query_prompt if as_queries else self._exported.document_prompt
+        prompted = [prompt + text for text in texts]
+        counts, problems = [], Problems()
+        for number, text in enumerate(prompted):
+            async with self._counting.slot(tenant):
+                counts.append(len(await asyncio.to_thread(self.model.tokens, text)))
+            told = f"has {counts[-1]:,} tokens, expected at most {self.model.room:,}, which is what the model sees"
+            problems.expect(counts[-1] <= self.model.room, f"input[{number}]", told)
+        problems.refuse()
+        return await self._passages.embed(prompted, tenant), sum(counts)
 
     def close(self) -> None:
         """End the queries' thread, once it is done with the text at hand, and the process."""

@@ -31,13 +31,18 @@ class CorpusImport:
     A document belongs to the first file, or line of one, that has its id, in the order of the files' paths.
     """
 
-    def __init__(self, index: DocumentIndex, log: DocumentLog, *, strict: bool) -> None:
-        """`strict`: anything that would be skipped is an error, before anything is written."""
+    def __init__(
+        self, index: DocumentIndex, log: DocumentLog, *, strict: bool, not_fetched: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """`strict`: anything that would be skipped is an error, before anything is written. `not_fetched`: what of its
+        source could not be had, and why; the folder has what it was before."""
         self._index = index
         self._settings = index.settings
         self._log = log
         self._strict = strict
         self._report = CorpusReportBuilder()
+        for where, problem in not_fetched:
+            self._report.skip(printable(where), problem, kept=True)
         self._names: list[str] = []
         self._known: dict[DocumentKey, str] = {}  # digests of what came from files
         self._owners: dict[DocumentKey, str] = {}  # where each document of the corpus stands

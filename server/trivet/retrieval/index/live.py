@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from trivet.errors import CollectionMissing, CollectionUnreadable, DocumentDamaged, DocumentRejected
+from trivet.errors import (
+    CollectionMissing,
+    CollectionUnreadable,
+    DocumentDamaged,
+    DocumentRejected,
+)
 from trivet.retrieval.index.locks import DocumentLocks, SharedExclusiveLock
 from trivet.retrieval.index.reconciler import Reconciler
-from trivet.retrieval.snapshot.builder import SnapshotBuilder
+from trivet.retrieval.index.tenure import Tenure
+from trivet.retrieval.snapshot import builder as snapshot_builder
 from trivet.retrieval.snapshot.replay import Replay
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores.qdrant.connection import QdrantEndpoint
 from trivet.stores.records import DocumentKey
+from trivet.stores.write_terms import WriteConflict
 
 _log = logging.getLogger(__name__)
 
@@ -29,10 +36,13 @@ class LiveSnapshot:
         replay: Replay,
         locks: DocumentLocks,
         reconciler: Reconciler,
-        builder: SnapshotBuilder,
+        builder: snapshot_builder.SnapshotBuilder,
+        tenure: Tenure,
     ) -> None:
-        """`builder`: takes a collection that cannot be read out of the way."""
+        """`builder`: takes a collection that cannot be read out of the way. `tenure`: of the snapshots of the index."""
         self.snapshot = snapshot
+        self.tenure = tenure
+        self._refreshing = asyncio.Lock()
         self._reconciler = reconciler
         self._builder = builder
         self._reconciled: tuple[str, QdrantEndpoint] | None = None
@@ -53,6 +63,37 @@ class LiveSnapshot:
                 self._catching_up.add_done_callback(_noticed)
             await asyncio.shield(self._catching_up)
         return self.snapshot
+
+    async def refresh(self) -> bool:
+        """Serve what the catalogue says is live; whether that is another one, or is live anew.
+
+        Only other gateways change it without this one. Raises RetrievalUnavailable.
+        """
+        if not self.tenure.shared:
+            return False
+        async with self._refreshing:
+            opened = await self.tenure.opened_instead_of(self.snapshot)
+            if opened is None:
+                return False
+            _log.info("snapshot %s is live: another gateway says so", opened.collection)
+            self.swap(opened)
+            return True
+
+    async def still(self, snapshot: Snapshot) -> bool:
+        """Whether it was the live one when this was called, so that a search of it missed nothing.
+
+        Raises RetrievalUnavailable if that cannot be told.
+        """
+        if await self.tenure.says_live(snapshot):
+            return True
+        await self.refresh()
+        return self.snapshot is snapshot
+
+    async def keep(self) -> None:
+        """Follow the swaps of other gateways; let the live collection say that it is. Raises RetrievalUnavailable."""
+        await self.refresh()
+        await self.tenure.keep(self.snapshot)
+        await self.refresh()
 
     async def reconcile(self) -> None:
         """Compare the snapshot with the log, whole, once per start of its engine; see `Reconciler.reconcile`.
@@ -85,10 +126,13 @@ class LiveSnapshot:
         return before
 
     async def repair(self) -> None:
-        """Finish the writes that have failed; raises RetrievalUnavailable."""
+        """Finish the writes that have failed, here or at a gateway that is gone; raises RetrievalUnavailable."""
         snapshot = await self.current()
         for key in snapshot.progress.open:
             await self._bring(snapshot, key, only_open=True)
+        for key in await self.tenure.coordination.abandoned(self.tenure.index):
+            if not self._locks.held(key) and await self._bring(snapshot, key):
+                _log.warning("snapshot %s: an unfinished write of %r was finished", snapshot.collection, key.id)
 
     async def close(self) -> None:
         """Stop catching up."""
@@ -97,6 +141,7 @@ class LiveSnapshot:
             await asyncio.gather(self._catching_up, return_exceptions=True)
 
     async def _catch_up(self) -> None:
+        await self.refresh()
         snapshot, endpoint = self.snapshot, self.snapshot.store.endpoint
         try:
             await self._apply_log(snapshot)
@@ -108,12 +153,14 @@ class LiveSnapshot:
 
     async def _apply_log(self, snapshot: Snapshot) -> None:
         await snapshot.ensure()
+        position, lost = snapshot.progress.position, 0
         if missing := await self._reconciler.missing_documents(snapshot):
             _log.warning("snapshot %s lacks %d documents: all are looked at", snapshot.collection, missing)
             snapshot.progress.restart()
         async for entries in self._replay.missing(snapshot):
             for entry in entries:
-                await self._bring(snapshot, entry.key)
+                lost += await self._bring(snapshot, entry.key) and entry.seq <= position
+        self._reconciler.restored(lost)
 
     async def _set_aside(self, snapshot: Snapshot, error: CollectionUnreadable) -> None:
         """Let the collection be made again from the log; raises `error` if its engine is not ours."""
@@ -127,7 +174,10 @@ class LiveSnapshot:
             if snapshot is not self.snapshot or (only_open and not snapshot.progress.is_open(key)):
                 return False  # a snapshot that is live no longer is brought up to the log by who follows with it
             try:
-                return await self._replay.bring(snapshot, key)
+                async with self.tenure.claimed(snapshot, key):
+                    return await self._replay.bring(snapshot, key)
+            except WriteConflict:
+                return False  # another gateway writes it, or this snapshot is live no longer
             except (DocumentRejected, DocumentDamaged) as error:
                 # It was taken once. One document that can no longer be split must not take the others with it.
                 _log.error("snapshot %s is without a document of the log: %s", snapshot.collection, error)

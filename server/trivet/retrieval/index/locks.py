@@ -48,6 +48,11 @@ class DocumentLocks:
             else:
                 self._outlive(held.task, lock)
 
+    def held(self, key: DocumentKey) -> bool:
+        """Somebody here has it."""
+        lock = self._locks.get(key)
+        return lock is not None and lock.locked()
+
     async def drain(self) -> None:
         """Wait for work whose writers have gone."""
         await asyncio.gather(*self._unfinished, return_exceptions=True)

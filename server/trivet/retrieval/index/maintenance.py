@@ -63,6 +63,7 @@ class Maintenance:
         while True:
             await asyncio.sleep(_EVERY)
             try:
+                await self._live.keep()
                 await self._live.reconcile()
                 await self._live.repair()
                 await self._note()
@@ -77,6 +78,8 @@ class Maintenance:
                 self._renewing = asyncio.create_task(self._renew(), name=f"renew-{self._settings.name}")
 
     async def _note(self) -> None:
+        if self._live.tenure.shared:
+            return  # this gateway does not know what the others have applied: at its next start it compares all
         snapshot = self._live.snapshot
         state = (snapshot.progress.position, snapshot.unoptimised)
         if state != self._noted:

@@ -13,6 +13,7 @@ from trivet.retrieval.index.locks import DocumentLocks
 from trivet.retrieval.index.reconciler import ForeignCollection, Reconciler
 from trivet.retrieval.index.renewal import Renewal
 from trivet.retrieval.index.retained import RetainedSnapshots
+from trivet.retrieval.index.tenure import Tenure
 from trivet.retrieval.index.writer import Writer
 from trivet.retrieval.settings import IndexSettings, way_name
 from trivet.retrieval.snapshot.replay import Replay
@@ -44,13 +45,22 @@ class IndexOpener:
         replay, reconciler = Replay(self._index, stores.log), Reconciler(self._index, stores.log)
         wanted = await self._wanted()
         snapshot = await self._of_this_log(await self._live(wanted, replace_unusable), wanted, reconciler)
-        live = LiveSnapshot(snapshot, replay, locks, reconciler, stores.builder)
+        tenure = Tenure(self._index, self._settings.retain, stores.catalogue, stores.coordination, self._open_serving)
+        live = LiveSnapshot(snapshot, replay, locks, reconciler, stores.builder, tenure)
         await live.reconcile()
         await live.current()
+        await live.keep()
         await self._remove_unknown()
         writer = Writer(self._settings, stores.log, live, replay, locks, stores.turns.commits)
         retained = RetainedSnapshots(
-            self._index, stores.log, stores.catalogue, stores.vectors, replay, self._open_serving, writer.logged
+            self._index,
+            stores.log,
+            stores.catalogue,
+            stores.vectors,
+            replay,
+            self._open_serving,
+            writer.logged,
+            stores.coordination,
         )
         renewal = Renewal(self._settings, stores, live, retained, self._open_in)
         return DocumentIndex(self._settings, wanted, live, retained, writer, renewal, reconciler, locks)
@@ -74,6 +84,7 @@ class IndexOpener:
         Raises FailedPrecondition if the log was lost.
         """
         records = await self._stores.catalogue.of(self._index)
+        unusable = ""
         for record in records:
             if record.state is SnapshotState.LIVE:
                 try:
@@ -81,18 +92,25 @@ class IndexOpener:
                 except FailedPrecondition:
                     if not replace_unusable:
                         raise
+                    unusable = record.name
         if not records:
             await self._refuse_lost_log()
-        return await self._first(wanted)
+        return await self._first(wanted, instead_of=unusable)
 
-    async def _first(self, wanted: SnapshotRecord) -> Snapshot:
-        """A new one, empty and live."""
-        records = await self._stores.catalogue.of(self._index)
-        taken = {*(record.name for record in records), *(await self._collections()).values()}
-        name = free_name(wanted.name, taken)
-        await self._stores.catalogue.add(replace(wanted, name=name, state=SnapshotState.SUPERSEDED))
-        await self._stores.catalogue.swap(self._index, name, self._settings.retain)
-        return await self._open_serving(replace(wanted, name=name))
+    async def _first(self, wanted: SnapshotRecord, *, instead_of: str) -> Snapshot:
+        """A new one, empty and live, unless another gateway has made one meanwhile."""
+        catalogue = self._stores.catalogue
+        taken = {
+            *(record.name for record in await catalogue.of(self._index)),
+            *(await self._collections()).values(),
+        }
+        new = replace(wanted, name=free_name(wanted.name, taken), state=SnapshotState.SUPERSEDED)
+        live = await catalogue.establish(
+            new, instead_of, self._settings.retain, self._stores.coordination.entering(self._index)
+        )
+        return await self._open_serving(
+            next(record for record in await catalogue.of(self._index) if record.name == live)
+        )
 
     async def _of_this_log(self, snapshot: Snapshot, wanted: SnapshotRecord, reconciler: Reconciler) -> Snapshot:
         """The snapshot if it is of this log; else another one, and it is kept out of the way."""
@@ -102,7 +120,7 @@ class IndexOpener:
         except CollectionUnreadable:
             return snapshot  # it is made again from the log
         except ForeignCollection as error:
-            made = await self._first(wanted)
+            made = await self._first(wanted, instead_of=snapshot.name)
             await self._stores.catalogue.remove(self._index, snapshot.name)
             where = await self._stores.builder.release(snapshot.collection)
             _log.error(
@@ -118,7 +136,7 @@ class IndexOpener:
         if await self._stores.log.behind(self._index, 0):
             return
         for collection in await self._collections():
-            if await self._stores.vectors.points(collection):
+            if await self._stores.vectors.points(collection) and not await self._stores.catalogue.of(self._index):
                 raise FailedPrecondition(
                     f"the document log has nothing of index {self._index!r}, but the vector engine has its collection "
                     f"{collection}: the log was lost, or is another one's. Put the data folder back from a backup "

@@ -40,6 +40,10 @@ class Reconciler:
         )
         return max(0, expected - len(snapshot.progress.open) - await self._heads(snapshot))
 
+    def restored(self, documents: int) -> None:
+        """So many that the collection had lost were written again by who applied the log."""
+        self.repaired += documents
+
     async def reconcile(self, snapshot: Snapshot, bring: Bring) -> None:
         """Let `bring` write every document again whose head or passages are not there or not as the log says.
 
@@ -67,18 +71,21 @@ class Reconciler:
     async def refuse_foreign(self, snapshot: Snapshot) -> None:
         """Raise ForeignCollection if it has documents, or revisions of them, that are not in the log.
 
-        Nobody writes meanwhile.
+        Another gateway may write meanwhile: what looks foreign is looked up again, for it is logged before it is
+        written.
         """
         documents = 0
         async for entry, head in self._pairs(snapshot):
             if head is None:
                 continue
             documents += 1
-            newer = head.of.revision > entry.revision
-            if newer or (head.of.revision == entry.revision and head.of != entry.of):
+            if _foreign(head, entry) and _foreign(head, await self._log.newest(self._index, entry.key)):
                 raise ForeignCollection(f"it has revision {head.of.revision} of document {head.of.key.id!r}")
-        if (heads := await self._heads(snapshot)) > documents:
-            raise ForeignCollection(f"it has {heads - documents} documents")
+        if await self._heads(snapshot) > documents:
+            heads = await snapshot.store.heads(snapshot.collection)
+            unknown = [key for key in heads if await self._log.newest(self._index, key) is None]
+            if unknown:
+                raise ForeignCollection(f"it has {len(unknown)} documents")
 
     async def _reconcile_passages(self, snapshot: Snapshot, expected: int, bring: Bring) -> int:
         """How many documents lacked passages; those that a cut-short write has left over are removed, too."""
@@ -113,3 +120,10 @@ class Reconciler:
     async def _heads(self, snapshot: Snapshot) -> int:
         counts = [await snapshot.store.count(snapshot.collection, kind) for kind in (PointKind.HEAD, PointKind.GONE)]
         return sum(counts)
+
+
+def _foreign(head: DocumentHead, entry: LogEntry | None) -> bool:
+    """The head is of a content that the log, as it is now, never had."""
+    if entry is None or head.of.revision > entry.revision:
+        return True
+    return head.of.revision == entry.revision and head.of != entry.of

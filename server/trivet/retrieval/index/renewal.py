@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from trivet.errors import CollectionMissing, CollectionUnreadable, FailedPrecondition
+from trivet.errors import (
+    CollectionMissing,
+    CollectionUnreadable,
+    FailedPrecondition,
+    RetrievalUnavailable,
+    TrivetError,
+)
 from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.retained import RetainedSnapshots
 from trivet.retrieval.settings import IndexSettings, way_name
@@ -58,12 +65,13 @@ class Renewal:
         """
         if self._busy.locked():
             raise FailedPrecondition(f"a new snapshot of index {self._index!r} is being made already")
-        async with self._busy:
+        async with self._busy, self._stores.coordination.work(self._index, "a build"):
             async for progress in self._renew(way, keep):
                 yield progress
 
     async def _renew(self, way: Mapping[str, Any], keep: bool) -> AsyncIterator[BuildProgress]:
         await self._live.current()
+        await self._live.refresh()
         record = await self._begin(way)
         async with self._stores.builder.making(record.collection) as store:
             making = await self._open_in(record, store)
@@ -89,14 +97,33 @@ class Renewal:
         await asyncio.shield(swapping)  # half of it must not happen
 
     async def _swap(self, snapshot: Snapshot, keep: bool) -> None:
+        """Whatever dies in between, the catalogue decides which one is live, and the other one is as it was."""
+        coordination = self._stores.coordination
         await self._retained.follow(snapshot)
         async with self._live.gate.exclusive():
-            await self._retained.follow(snapshot, to_the_end=True)
-            await check_counts(snapshot, self._index, self._stores.log)
-            await self._stores.catalogue.swap(self._index, snapshot.name, self._settings.retain, keep=keep)
+            await coordination.close_writes(self._index)
+            try:
+                await self._live.refresh()
+                await self._retained.follow(snapshot, to_the_end=True)
+                await check_counts(snapshot, self._index, self._stores.log)
+                await self._live.tenure.end(self._live.snapshot)
+                record = await self._stores.catalogue.swap(
+                    self._index,
+                    snapshot.name,
+                    self._settings.retain,
+                    keep=keep,
+                    before=coordination.swapping(self._index),
+                )
+            except BaseException:
+                with contextlib.suppress(TrivetError):  # if it cannot be told, the right to the swap expires
+                    await coordination.reopen_writes(self._index)
+                raise
+            snapshot.changes = record.changes
             before = self._live.swap(snapshot)
             self._retained.withdraw(snapshot.name)
         await self._retained.add(before)
+        with contextlib.suppress(RetrievalUnavailable):  # searches ask the catalogue until it is told
+            await self._live.keep()
 
     async def _begin(self, way: Mapping[str, Any]) -> SnapshotRecord:
         """The record of the snapshot to make: the one that was begun, if it was in the same way."""

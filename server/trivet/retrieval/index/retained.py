@@ -14,10 +14,12 @@ from trivet.errors import (
     FailedPrecondition,
     NotFound,
     RetrievalUnavailable,
+    TrivetError,
 )
 from trivet.retrieval.index.reconciler import Reconciler
 from trivet.retrieval.snapshot.replay import Replay
 from trivet.retrieval.snapshot.snapshot import Snapshot
+from trivet.stores.coordination import Coordination
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue, SnapshotRecord, SnapshotState
@@ -27,6 +29,7 @@ _log = logging.getLogger(__name__)
 REMOVE_AFTER = 150.0  # seconds: longer than any search takes that began on the snapshot while it was live
 _SETTLE = 0.5  # seconds that a follower lets writers go ahead
 _RETRY = 5.0
+_SHARE_EVERY = 2.0
 _NOTE_EVERY = 32  # entries applied until the catalogue hears of it
 
 OpenSnapshot = Callable[[SnapshotRecord], Awaitable[Snapshot]]
@@ -44,6 +47,7 @@ class RetainedSnapshots:
         replay: Replay,
         open_: OpenSnapshot,
         logged: asyncio.Event,
+        coordination: Coordination,
     ) -> None:
         """`open_` raises FailedPrecondition for a snapshot whose embedding model is gone; `logged`: set by writers."""
         self._index = index
@@ -53,7 +57,9 @@ class RetainedSnapshots:
         self._replay = replay
         self._open = open_
         self._logged = logged
+        self._coordination = coordination
         self._kept: dict[str, Snapshot] = {}
+        self._leaving: dict[str, int] = {}  # superseded, and going to be removed; the change that superseded each
         self._problems: dict[str, str] = {}
         self._busy = asyncio.Lock()  # one at a time brings kept snapshots up to the log
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,6 +72,9 @@ class RetainedSnapshots:
 
     async def start(self) -> None:
         """Remove what was superseded; follow with the others."""
+        if self._coordination.shared:
+            self._run(self._share())
+            return
         for record in await self._catalogue.of(self._index):
             if record.state is SnapshotState.SUPERSEDED:
                 await self._remove(record, 0)
@@ -86,6 +95,8 @@ class RetainedSnapshots:
 
     async def add(self, snapshot: Snapshot) -> None:
         """Keep one that was live, and do with all of them as the catalogue says."""
+        if self._coordination.shared:
+            return  # `_share` does, at whichever gateway
         self._kept[snapshot.name] = snapshot
         for record in await self._catalogue.of(self._index):
             if record.state is SnapshotState.SUPERSEDED and record.name in self._kept:
@@ -98,6 +109,8 @@ class RetainedSnapshots:
 
         Raises NotFound, FailedPrecondition if it cannot be used, RetrievalUnavailable.
         """
+        if self._coordination.shared:
+            await self._take_stock()
         names = await self.names()
         if name and name not in names:
             raise NotFound(f"index {self._index!r} keeps no snapshot {name!r}; kept: {', '.join(names) or 'none'}")
@@ -163,6 +176,47 @@ class RetainedSnapshots:
         except FailedPrecondition as error:
             _log.error("snapshot %s of index %s is kept, but does not follow: %s", record.name, self._index, error)
             self._problems[record.name] = str(error)
+
+    async def _share(self) -> None:
+        """One gateway at a time keeps the snapshots, for a moment."""
+        while True:
+            try:
+                async with self._coordination.work(self._index, "keeping snapshots"):
+                    await self._take_stock()
+                    await self._follow_all()
+            except TrivetError as error:
+                _log.debug("index %s: its snapshots are not kept by this gateway now: %s", self._index, error)
+            await asyncio.sleep(_SHARE_EVERY)
+
+    async def _take_stock(self) -> None:
+        """Open what the catalogue keeps by now, leave what it does not. The caller holds the right to this work."""
+        records = await self._catalogue.of(self._index)
+        retained = {record.name: record for record in records if record.state is SnapshotState.RETAINED}
+        for name, snapshot in list(self._kept.items()):
+            if name not in retained or retained[name].changes != snapshot.changes:
+                del self._kept[name]
+        for name, record in retained.items():
+            if name not in self._kept:
+                await self._keep(record)
+        for record in records:
+            if record.state is SnapshotState.SUPERSEDED and self._leaving.get(record.name) != record.changes:
+                self._leaving[record.name] = record.changes
+                self._run(self._remove_shared(record))
+
+    async def _remove_shared(self, record: SnapshotRecord) -> None:
+        """Unless it has been removed since, and another one has its name."""
+        await asyncio.sleep(REMOVE_AFTER)
+        while True:
+            try:
+                async with self._coordination.work(self._index, "removing a snapshot"):
+                    records = await self._catalogue.of(self._index)
+                    if any((one.name, one.changes) == (record.name, record.changes) for one in records):
+                        await self._store.drop(record.collection)
+                        await self._catalogue.remove(self._index, record.name)
+                    return
+            except TrivetError as error:
+                _log.debug("snapshot %s is removed later: %s", record.name, error)
+            await asyncio.sleep(_RETRY)
 
     async def _follow(self) -> None:
         while True:

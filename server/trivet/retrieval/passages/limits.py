@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DocumentLimits:
-    """`seconds`: of CPU time, several times that on the clock. `memory`: bytes of the reading process. `pages` and
-    `characters`: of a PDF and its text. `passages`: that a document is cut into.
+    """`seconds`: of CPU time, several times that on the clock. `memory`: bytes of the reading process. `pages`: of a
+    PDF, slides and chapters. `characters`: of the text of a format that is not text itself. `passages`: that a document
+    is cut into. `unpacked`: bytes that an archive's files may have together.
     """
 
     seconds: int = 20
@@ -16,6 +17,7 @@ class DocumentLimits:
     pages: int = 2_000
     characters: int = 4 << 20
     passages: int = 20_000
+    unpacked: int = 128 << 20
 
 
 DEFAULT_LIMITS = DocumentLimits()

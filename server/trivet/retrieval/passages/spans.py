@@ -36,13 +36,22 @@ class SpanCutter:
     """Cuts one section's text. `limit`: tokens of a passage, its table's header included."""
 
     def __init__(
-        self, text: str, counts: TokenCounts, limit: int, tables: Sequence[Table], cost: Callable[[str], int]
+        self,
+        text: str,
+        counts: TokenCounts,
+        limit: int,
+        tables: Sequence[Table],
+        cost: Callable[[str], int],
+        *,
+        code: bool = False,
     ) -> None:
-        """`cost`: how many tokens a header has. One that would take more than half of a passage is not repeated."""
+        """`cost`: how many tokens a header has. One that would take more than half of a passage is not repeated.
+        `code`: it has lines where other texts have sentences."""
         self._text = text
         self._counts = counts
         self._limit = limit
         self._tables = tables
+        self._between = (_PARAGRAPH, _LINE if code else _SENTENCE, _WORD)
         self._ends = [table.end for table in tables]
         self._row_ends: set[int] = set()  # where rows of tables that are cut end
         headers = [(table.header, cost(table.header) if table.header else 0) for table in tables]
@@ -84,14 +93,14 @@ class SpanCutter:
         for table in self._tables[bisect_right(self._ends, at) :]:
             if table.start >= end:
                 break
-            yield from self._pieces_of_text((at, max(at, table.start)), _PARAGRAPH, _SENTENCE, _WORD)
+            yield from self._pieces_of_text((at, max(at, table.start)), *self._between)
             for rows in _stripped(self._text, max(at, table.start), min(end, table.end)):
                 if self._fits(*rows, 0):
                     yield rows
                 else:
                     yield from self._rows(table, rows)
             at = min(end, table.end)
-        yield from self._pieces_of_text((at, end), _PARAGRAPH, _SENTENCE, _WORD)
+        yield from self._pieces_of_text((at, end), *self._between)
 
     def _rows(self, table: Table, part: Range) -> Iterator[Range]:
         """The rows of a table that is cut; its header goes with the first one."""

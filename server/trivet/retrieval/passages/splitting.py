@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from trivet.errors import DocumentRejected, FailedPrecondition
 from trivet.retrieval.documents.documents import text_of
 from trivet.retrieval.passages.formats.sections import ParsedDocument, Section
 from trivet.retrieval.passages.limits import DEFAULT_LIMITS, DocumentLimits
-from trivet.retrieval.passages.parsing import read
+from trivet.retrieval.passages.parsing import read, read_bytes
 from trivet.retrieval.passages.spans import Span, SpanCutter
 from trivet.retrieval.passages.token_counts import TokenCounts, TokenModel
 from trivet.retrieval.settings import IndexSettings
-from trivet.types.passage import Document, DocumentFormat
+from trivet.types.passage import Document
 
+_BLANKS = re.compile(r"\s+")
 _LETTER = re.compile(r"\S")
 _TITLE_TOKENS = 64
 _TITLE_CHARACTERS = 2_000  # more are not looked at
@@ -29,7 +31,8 @@ class Chunk:
 
     `start` and `end`: its range in the text as read (see `trivet.retrieval.passages.parsing`), in characters. `text`
     is what stands there; in a passage that begins with a later row of a table the table's header comes before it.
-    `tags`: those that the document gives itself.
+    `tags`: those that the document gives itself. `place`: where a person finds it, such as "page 3"; empty where there
+    is no name for it. `fields`: those that the document gives itself, as JSON has them, of its first passage.
     """
 
     n: int
@@ -40,6 +43,8 @@ class Chunk:
     end: int
     question: str = ""
     tags: tuple[str, ...] = ()
+    place: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def embedded(self) -> str:
@@ -54,6 +59,11 @@ def check_chunk_tokens(settings: IndexSettings, room: int) -> None:
         raise FailedPrecondition(
             f"index {settings.name!r}: chunk_tokens is {settings.chunk_tokens}, "
             f"expected {_MIN_CHUNK} to {most} with this embedding model"
+        )
+    if not 0 <= settings.overlap <= settings.chunk_tokens // 2:
+        raise FailedPrecondition(
+            f"index {settings.name!r}: chunking.overlap is {settings.overlap}, expected at most half of max_tokens, "
+            f"{settings.chunk_tokens // 2}"
         )
 
 
@@ -85,21 +95,18 @@ class Splitter:
                         f"document {document.id!r}: it has more than {self._limits.passages:,} passages, "
                         "expected several documents instead"
                     )
-                chunks.append(replace(chunk, n=len(chunks), tags=reading.tags))
+                place = reading.places.name(chunk.start, chunk.end) if reading.places is not None else ""
+                chunks.append(replace(chunk, n=len(chunks), tags=reading.tags, place=place))
         if not chunks:
             raise DocumentRejected(f"document {document.id!r} has no text")
+        chunks[0] = replace(chunks[0], fields=reading.fields)
         return chunks
 
     def _read(self, document: Document) -> ParsedDocument:
         try:
-            if document.format is DocumentFormat.PDF:
-                # Imported here: most processes never meet a PDF.
-                from trivet.retrieval.passages.formats.pdf import read_pdf
-
-                limits = self._limits
-                title, text = read_pdf(document.content, pages=limits.pages, characters=limits.characters)
-                return replace(read(text, document.format), title=title)
-            return read(text_of(document), document.format)
+            if not document.format.is_text:
+                return read_bytes(document.content, document.format, self._limits)
+            return read(text_of(document), document.format, self._limits)
         except DocumentRejected as error:
             raise DocumentRejected(f"document {document.id!r}: {error}") from None
 
@@ -110,14 +117,27 @@ class Splitter:
             return
         title = self._cut(heading, self._title_tokens)
         counts = TokenCounts(self._model, section.text)
-        cutter = SpanCutter(section.text, counts, self._settings.chunk_tokens, section.tables, self._tokens)
+        size = self._settings.chunk_tokens - self._settings.overlap
+        cutter = SpanCutter(section.text, counts, size, section.tables, self._tokens, code=section.code)
+        end = 0  # of the passage before
         for span in cutter.spans(pack=self._settings.pack or section.whole):
+            if self._settings.overlap and not span.header and end:
+                span = self._overlapping(section.text, span, counts, end)
+            end = span.end
             for text, tokens, start in self._exact(section.text, span):
                 end = start + len(text)
                 if span.header:
                     text = f"{span.header}\n{text}"
                     tokens = self._tokens(text)
                 yield Chunk(0, title, text, tokens, section.start + start, section.start + end)
+
+    def _overlapping(self, text: str, span: Span, counts: TokenCounts, before: int) -> Span:
+        """The span with the last words of the text before it; without any if they would begin within a word."""
+        start = counts.place_before(span.start, self._settings.overlap)
+        if start and not text[start - 1].isspace():
+            found = _BLANKS.search(text, start, before)
+            start = found.end() if found else span.start
+        return Span(start, span.end)
 
     def _whole(self, document: Document, heading: str, section: Section) -> Chunk | None:
         """A section that is one passage; None if the model does not see all of it."""

@@ -36,6 +36,12 @@ class TokenCounts:
         """How many tokens begin there."""
         return bisect_left(self._starts, end) - bisect_left(self._starts, start)
 
+    def place_before(self, start: int, tokens: int) -> int:
+        """Where the token begins that is so many before the first one at or behind `start`; the first one's place at
+        least."""
+        n = max(0, bisect_left(self._starts, start) - tokens)
+        return self._starts[n] if n < len(self._starts) else start
+
     def place_after(self, start: int, tokens: int) -> int | None:
         """Where the token begins that is so many after the first one at or behind `start`; None beyond the text."""
         n = bisect_left(self._starts, start) + tokens

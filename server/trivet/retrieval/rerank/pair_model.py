@@ -34,8 +34,12 @@ class PairModel:
 
     def score(self, question: str, passage: str) -> float:
         """How well the passage answers the question, on the model's own scale; what does not fit is cut off."""
+        return self.score_and_count(question, passage)[0]
+
+    def score_and_count(self, question: str, passage: str) -> tuple[float, int]:
+        """The same, and how many tokens of both it has read, special ones included."""
         encoding = self._tokenizer.encode(question, passage)
         inputs = {IDS: np.array([encoding.ids], dtype=np.int64)}
         if self._segments:
             inputs[SEGMENTS] = np.array([encoding.type_ids], dtype=np.int64)
-        return float(self._session.run(None, inputs)[0][0])
+        return float(self._session.run(None, inputs)[0][0]), len(encoding.ids)

@@ -75,6 +75,20 @@ class Reranker:
             given_up.set()
         return list(made)  # the thread may be about to add one
 
+    async def score_texts(self, question: str, texts: Sequence[str], tenant: str) -> tuple[list[float], int]:
+        """A score for each text, in order, and how many tokens the model has read.
+
+        Waits for the tenant's turn with each text, so that searches of others come in between. Cancelled, the thread
+        stops after the text at hand.
+        """
+        scores, read, loop = [], 0, asyncio.get_running_loop()
+        for text in texts:
+            async with self._semaphore.slot(tenant):
+                score, tokens = await loop.run_in_executor(self._thread, self._model.score_and_count, question, text)
+            scores.append(score)
+            read += tokens
+        return scores, read
+
     def _score(self, question: str, passages: Sequence[Passage], made: list[float], given_up: threading.Event) -> None:
         for passage in passages:
             if given_up.is_set():

@@ -6,7 +6,7 @@ With equal weights the fused list is worse than the better half alone, for a que
 
 from __future__ import annotations
 
-from trivet.retrieval.snapshot.terms import codes
+from trivet.retrieval.snapshot.terms import codes, is_name, is_of_other_script
 
 _FITS = 1.0
 # With `rrf_k` 2 what is third by meaning and first by terms comes before what is first by meaning alone.
@@ -17,9 +17,13 @@ _MEANING_OF_A_NAME = 0.25
 _MEANING_OF_A_CODE = 0.2
 
 
-def leg_weights(query: str, *, known: bool = True) -> tuple[float, float]:
+def leg_weights(query: str, *, known: bool = True, english: bool = False) -> tuple[float, float]:
     """Weights of the search by meaning and of the one by terms: a single word is a name, more than one a question; one
-    with a part number or the like in it is about that, if it is `known`: stands in some passage."""
+    with a part number or the like in it is about that, if it is `known`: stands in some passage. `english`: the
+    embedding model knows no other language, so that a question in letters that English does not have means nothing to
+    it."""
     if known and codes(query):
         return (_MEANING_OF_A_CODE, _FITS)
-    return (_MEANING_OF_A_NAME, _FITS) if len(query.split()) == 1 else (_FITS, _TERMS_OF_A_QUESTION)
+    if is_name(query) or (english and is_of_other_script(query)):
+        return (_MEANING_OF_A_NAME, _FITS)
+    return (_FITS, _TERMS_OF_A_QUESTION)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.passages.process.pool import SplittingPool
-from trivet.retrieval.snapshot.builder import SnapshotBuilder
+from trivet.retrieval.snapshot import builder as snapshot_builder
 from trivet.retrieval.snapshot.turns import IndexTurns
+from trivet.stores.coordination import Alone, Coordination
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.snapshot_catalogue import SnapshotCatalogue
@@ -21,6 +22,7 @@ class IndexResources:
     log: DocumentLog
     catalogue: SnapshotCatalogue
     embedders: Embedders
-    builder: SnapshotBuilder
+    builder: snapshot_builder.SnapshotBuilder
     splitting: SplittingPool
     turns: IndexTurns = field(default_factory=IndexTurns)
+    coordination: Coordination = field(default_factory=Alone)

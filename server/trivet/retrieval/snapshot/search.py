@@ -9,9 +9,11 @@ from collections.abc import Iterable, Sequence
 from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.snapshot.duplicates import DuplicateFilter
 from trivet.retrieval.snapshot.fusion import leg_weights
+from trivet.retrieval.snapshot.recency import with_recency
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.retrieval.snapshot.terms import codes
 from trivet.stores.records import NO_EXCLUSIONS, DocumentKey, ExcludedPassages, FoundPassage, Revision, Visibility
+from trivet.types.metadata.where import Where
 from trivet.types.passage import Passage, SearchQuery
 
 _TIES = 4  # more passages than asked for, so that a tie at the last place is seen whole
@@ -20,7 +22,7 @@ _WIDER = 4  # times as many passages in the next round, when documents with many
 _MOST = 1000
 
 
-async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
+async def search(snapshot: Snapshot, query: SearchQuery, where: Where | None = None) -> list[Passage]:
     """Hybrid search; nothing is kept but the query's vector. The caller bounds it in time.
 
     A passage counts only if its revision is its document's head's. When some do not, because their document was
@@ -29,14 +31,17 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
     and nothing is left out. With `query.collapse` copies leave their places to what comes behind them: where some stay
     empty, the search is made again without the texts of copies, but with what stands for them. A part number that no
     passage has says nothing: then the search is made again by the question's meaning. Raises RetrievalUnavailable where
-    documents change faster than that.
+    documents change faster than that. `where`: what the query asks of fields, in their types.
     """
     asked = query.asked
     dense = (await snapshot.embedder.embed_query(asked, query.tenant)).tolist()
     terms = snapshot.terms.of_query(asked)
-    who = Visibility(query.tenant, query.tags, time.time())
-    numbers, weights = codes(asked), leg_weights(asked)
-    round_ = _SearchRound((3 if query.max_per_document else 1) * query.top_k + _TIES)
+    who = Visibility(query.tenant, query.tags, time.time(), where)
+    english = snapshot.settings.embedding.model is None  # the default model knows English
+    numbers, weights = codes(asked), leg_weights(asked, english=english)
+    recency = snapshot.settings.recency
+    limit = (3 if query.max_per_document else 1) * query.top_k + _TIES
+    round_ = _SearchRound(limit if recency is None else max(limit, min(_MOST, snapshot.settings.candidates)))
     for _ in range(_ROUNDS):
         async with snapshot.search_turns.slot(query.tenant):
             found = await snapshot.store.search(
@@ -50,16 +55,20 @@ async def search(snapshot: Snapshot, query: SearchQuery) -> list[Passage]:
                 weights=weights,
                 without=sorted(round_.stale),
                 unwanted=round_.unwanted or NO_EXCLUSIONS,
+                moment="" if recency is None else recency.field,
             )
         if numbers and not any(numbers & codes(f"{one.title}\n{one.text}") for one in found):
-            numbers, weights = frozenset(), leg_weights(asked, known=False)
+            numbers, weights = frozenset(), leg_weights(asked, known=False, english=english)
             continue
         copies = DuplicateFilter(asked)
-        chosen = _chosen([one for one in found if one.counts], query, copies)
+        current = [one for one in found if one.counts]
+        if recency is not None:
+            current = with_recency(current, recency, snapshot.settings.rrf_k, time.time())
+        chosen = _chosen(current, query, copies)
         if round_.settled(found, copies, enough=len(chosen) == query.top_k):
-            return [_passage(one) for one in chosen]
+            return [passage_of(one) for one in chosen]
     if round_.current:  # there may be more, but for passages that the query does not want
-        return [_passage(one) for one in chosen]
+        return [passage_of(one) for one in chosen]
     # Also with as many as were asked for: what took the stale ones' place may be better than some of them.
     raise RetrievalUnavailable("documents were replaced faster than they could be searched", retry_after=0.1)
 
@@ -123,7 +132,8 @@ def _valid(one: FoundPassage, now: float) -> bool:
     return begun and (one.valid_until is None or now < one.valid_until)
 
 
-def _passage(one: FoundPassage) -> Passage:
+def passage_of(one: FoundPassage) -> Passage:
+    """What is found, as a search returns it."""
     key = one.of.key
     owner = f"{key.tenant}!" if key.tenant else ""  # no document's id has a "!"
     return Passage(
@@ -136,4 +146,5 @@ def _passage(one: FoundPassage) -> Passage:
         start=one.start,
         end=one.end,
         similarity=one.similarity,
+        place=one.place,
     )

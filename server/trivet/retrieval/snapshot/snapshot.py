@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from trivet.errors import FailedPrecondition
+from trivet.errors import DocumentRejected, FailedPrecondition
 from trivet.fairness.fair_semaphore import FairSemaphore
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.embedding.onnx_model import Vector
@@ -20,16 +20,18 @@ from trivet.stores.log_entry import LogEntry
 from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.records import DocumentHead, PassageRecord, SparseVector
 from trivet.stores.snapshot_catalogue import SnapshotRecord
+from trivet.types.metadata import fields as field_rules
 from trivet.types.passage import Document
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A document cut into passages, with their vectors."""
+    """A document cut into passages, with their vectors, and its fields in their types."""
 
     chunks: Sequence[Chunk]
     vectors: Sequence[Vector]
     terms: Sequence[SparseVector]
+    fields: Mapping[str, field_rules.FieldValue]
 
 
 class Snapshot:
@@ -65,6 +67,7 @@ class Snapshot:
         self.terms = TermVectors(self.settings.language, self.settings.chunk_tokens)
         self.progress = LogProgress(record.applied)
         self.unoptimised = record.unoptimised
+        self.changes = record.changes  # of the catalogue, when its state was last changed
         self.search_turns = search_turns
         self._splitting = splitting
         check_chunk_tokens(self.settings, embedder.room)
@@ -76,7 +79,7 @@ class Snapshot:
 
     async def ensure(self) -> None:
         """Create the collection if need be; then everything is to be applied again."""
-        if await self.store.ensure(self.collection, self.embedder.dimension):
+        if await self.store.ensure(self.collection, self.embedder.dimension, self.settings.fields):
             self.progress.restart()
             self.unoptimised = 0
 
@@ -86,14 +89,33 @@ class Snapshot:
 
     async def check(self, document: Document) -> None:
         """Split it for nothing; raises DocumentRejected as `prepare` would."""
-        await self._split(document)
+        self._fields(document, await self._split(document), strict=True)
 
-    async def prepare(self, document: Document, *, patient: bool = True) -> PreparedDocument:
-        """Split and embed; raises DocumentRejected, and Overloaded when too many wait and it is not `patient`."""
+    async def prepare(self, document: Document, *, patient: bool = True, strict: bool = False) -> PreparedDocument:
+        """Split and embed; raises DocumentRejected, and Overloaded when too many wait and it is not `patient`.
+
+        With `strict` also for a field that has not the type that the index declares; such a field is left out
+        otherwise, because a document that was taken once stays.
+        """
         chunks = await self._split(document, patient=patient)
-        texts = [chunk.embedded for chunk in chunks]
+        fields = self._fields(document, chunks, strict=strict)
+        texts = [chunk.embedded if self.settings.headings else chunk.question or chunk.text for chunk in chunks]
         terms = await asyncio.to_thread(lambda: [self.terms.of_passage(text) for text in texts])
-        return PreparedDocument(chunks, await self.embedder.embed_passages(texts, document.tenant), terms)
+        return PreparedDocument(chunks, await self.embedder.embed_passages(texts, document.tenant), terms, fields)
+
+    def _fields(
+        self, document: Document, chunks: Sequence[Chunk], *, strict: bool
+    ) -> dict[str, field_rules.FieldValue]:
+        """Its own, and those that it was sent with, which have priority; raises DocumentRejected."""
+        types = self.settings.fields
+        every = {**chunks[0].fields, **document.fields}
+        given = {name: value for name, value in every.items() if name in types}
+        if not strict:
+            return field_rules.fitting_values(types, given)
+        try:
+            return field_rules.field_values(types, given)
+        except ValueError as error:
+            raise DocumentRejected(f"document {document.id!r}: {error}") from None
 
     async def _split(self, document: Document, *, patient: bool = True) -> Sequence[Chunk]:
         export = self.embedder.exported.folder
@@ -141,6 +163,8 @@ class Snapshot:
                 dense=vector.tolist(),
                 terms=terms,
                 text_digest=text_digest(chunk.text),
+                place=chunk.place,
+                fields=prepared.fields,
             )
             for chunk, vector, terms in zip(prepared.chunks, prepared.vectors, prepared.terms, strict=True)
         ]

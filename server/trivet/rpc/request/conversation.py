@@ -18,7 +18,14 @@ _ROLES: tuple[_Role, ...] = get_args(_Role)
 
 
 def conversation_of(request: inference_pb2.GenerateRequest, problems: Problems) -> tuple[Message, ...]:
-    """The messages, oldest first; what is wrong with them is added to `problems`."""
+    """The messages, oldest first; what is wrong with them is added to `problems`. A text to be continued is the only
+    one."""
+    if request.prompt:
+        told = "expected without a prompt, which no chat template is put around"
+        for name in ("messages", "tools", "template_variables"):
+            given = bool(getattr(request, name)) if name != "template_variables" else request.HasField(name)
+            problems.expect(not given, name, told)
+        return (Message("user", request.prompt),)
     problems.expect(len(request.messages) > 0, "messages", "is empty, expected at least one message")
     messages = tuple(_message(f"messages[{i}]", message, problems) for i, message in enumerate(request.messages))
     for position, message in enumerate(messages):

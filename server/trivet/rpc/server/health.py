@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from grpc_health.v1 import health, health_pb2
@@ -20,16 +20,17 @@ LIVENESS = "liveness"
 class Health:
     """`grpc.health.v1`: "" and each service say whether requests are served, `liveness` that the process is."""
 
-    def __init__(self) -> None:
+    def __init__(self, services: Sequence[str] = (INFERENCE, ADMIN)) -> None:
         self.servicer = _HealthServicer()
         self.ready = False
+        self._services = tuple(services)
 
     async def set_ready(self, ready: bool) -> None:
         """Say whether requests are served."""
         self.ready = ready
         serving = health_pb2.HealthCheckResponse.SERVING
         status = serving if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in ("", INFERENCE, ADMIN):
+        for service in ("", *self._services):
             await self.servicer.set(service, status)
         await self.servicer.set(LIVENESS, serving)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ from trivet.rpc.server.tls import TlsFiles, grpc_credentials
 
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """What a listener demands of its connections; seconds and bytes."""
+    """What a listener demands of its connections; seconds and bytes. `shared_port`: several processes of one server
+    listen on it."""
 
     max_message_bytes: int
     min_ping_interval: float
@@ -28,15 +29,17 @@ class ListenerSettings:
     max_connection_age: float | None
     max_connection_age_grace: float
     tls: TlsFiles | None = None
+    shared_port: bool = False
 
     def options(self) -> list[tuple[str, int]]:
         """gRPC's channel arguments."""
         options = [
-            ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
+            ("grpc.so_reuseport", int(self.shared_port)),  # a second server on the same port must fail, not share it
             ("grpc.max_receive_message_length", accepted_bytes(self.max_message_bytes)),
             ("grpc.max_send_message_length", self.max_message_bytes),
             ("grpc.keepalive_time_ms", _ms(self.ping_interval)),
             ("grpc.keepalive_timeout_ms", _ms(self.ping_timeout)),
+            ("grpc.http2.ping_timeout_ms", _ms(self.ping_timeout)),  # else a client that hangs is given 60 s
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", _ms(self.min_ping_interval)),
             ("grpc.http2.max_ping_strikes", 2),
@@ -53,21 +56,26 @@ class Listener:
     def __init__(self, settings: ListenerSettings, health: Health) -> None:
         self._tls = settings.tls
         self._max_message_bytes = settings.max_message_bytes
+        self._services: list[str] = []
         self._server = grpc.aio.server(options=settings.options())
         self._add(health_pb2_grpc.add_HealthServicer_to_server, health.servicer)
 
     def serve_inference(self, servicer: inference_pb2_grpc.InferenceServicer | StartingServicer) -> None:
         """Add the clients' service."""
-        self._add(inference_pb2_grpc.add_InferenceServicer_to_server, servicer)
-        self._reflect([INFERENCE])
+        self.serve(inference_pb2_grpc.add_InferenceServicer_to_server, servicer, INFERENCE)
 
     def serve_admin(self, servicer: admin_pb2_grpc.AdminServicer | StartingServicer) -> None:
         """Add the operators' service."""
-        self._add(admin_pb2_grpc.add_AdminServicer_to_server, servicer)
-        self._reflect([ADMIN])
+        self.serve(admin_pb2_grpc.add_AdminServicer_to_server, servicer, ADMIN)
+
+    def serve(self, add: Callable[[Any, Any], None], servicer: Any, service: str) -> None:
+        """Add a service, before the start: the generated `add_..._to_server`, its servicer and its full name."""
+        self._add(add, servicer)
+        self._services.append(service)
 
     async def start(self, listen: str) -> str:
         """Bind and serve; returns host:port with the port that was given. OSError if the address is taken."""
+        self._reflect()
         try:
             if self._tls is None:
                 port = self._server.add_insecure_port(listen)
@@ -82,8 +90,8 @@ class Listener:
         """Refuse new calls; end what is still running after `grace` seconds."""
         await self._server.stop(grace)
 
-    def _reflect(self, services: Sequence[str]) -> None:
-        names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    def _reflect(self) -> None:
+        names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         self._add(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, Reflection(names))
 
     def _add(self, add: Callable[[Any, Any], None], servicer: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from qdrant_client import models
 
+from trivet.stores.qdrant.conditions import condition_of
 from trivet.stores.records import (
     NO_EXCLUSIONS,
     DocumentHead,
@@ -28,12 +29,15 @@ KEYWORDS = ("kind", "document_id", "digest", "tags", "tenant", "text_digest")
 _IDS = uuid.UUID("5f0f7c3e-6d0e-4c55-9a39-2f8f3a9d1b60")  # namespace of point ids: never to be changed
 _HEADS = models.FieldCondition(key="kind", match=models.MatchAny(any=[PointKind.HEAD, PointKind.GONE]))
 
+_TENURE = models.FieldCondition(key="kind", match=models.MatchValue(value=PointKind.TENURE))
+TENURE_ID = str(uuid.uuid5(_IDS, "\0tenure"))  # no document has an id that begins so
+
 HEADS = models.Filter(must=[_HEADS])
 # A write that is made again, because it is not known whether it was made, must not hide what is published already.
 NOT_PUBLISHED = models.Filter(
     must_not=[models.FieldCondition(key="kind", match=models.MatchValue(value=PointKind.PASSAGE))]
 )
-NOT_HEADS = models.Filter(must_not=[_HEADS])
+PASSAGES = models.Filter(must_not=[_HEADS, _TENURE])
 
 
 def head_id(key: DocumentKey) -> str:
@@ -50,7 +54,7 @@ def passage_point(passage: PassageRecord, kind: str) -> models.PointStruct:
     """A passage, of a `PointKind`."""
     terms = models.SparseVector(indices=list(passage.terms.indices), values=list(passage.terms.values))
     return models.PointStruct(
-        id=_passage_id(PassageId(passage.of, passage.n)),
+        id=passage_id(PassageId(passage.of, passage.n)),
         vector={DENSE: list(passage.dense), TERMS: terms},
         payload={**passage.payload(kind), HEAD: head_id(passage.of.key)},
     )
@@ -63,7 +67,9 @@ def head_told(payload: Mapping[str, Any]) -> DocumentHead | None:
 
 
 def visible(who: Visibility, without: Sequence[Revision], unwanted: ExcludedPassages = NO_EXCLUSIONS) -> models.Filter:
-    """Published passages that `who` may see, but for those of the revisions in `without` and the `unwanted`."""
+    """Published passages that `who` may see, but for those of the revisions in `without` and the `unwanted`.
+
+    What is asked of their fields stands beside the tenant's condition and can only take away."""
     expired = models.FieldCondition(key="valid_until", range=models.Range(lte=who.at))
     not_yet = models.FieldCondition(key="valid_from", range=models.Range(gt=who.at))
     tenants = ["", who.tenant] if who.tenant else [""]
@@ -72,6 +78,7 @@ def visible(who: Visibility, without: Sequence[Revision], unwanted: ExcludedPass
             _is("kind", PointKind.PASSAGE),
             models.FieldCondition(key="tenant", match=models.MatchAny(any=tenants)),
             *(_is("tags", tag) for tag in who.tags),
+            *(() if who.where is None else (condition_of(who.where),)),
         ],
         must_not=[expired, not_yet, *(_revision(revision) for revision in without), *_unwanted(unwanted)],
     )
@@ -96,8 +103,18 @@ def publish(of: Revision) -> models.SetPayloadOperation:
 
 def write_head(head: DocumentHead) -> models.UpsertOperation:
     """Never over a newer one: a write whose caller gave up may arrive late."""
-    lower = models.Filter(must=[models.FieldCondition(key="revision", range=models.Range(lt=head.of.revision))])
+    lower = below(head.of.revision)
     return models.UpsertOperation(upsert=models.PointsList(points=[head_point(head)], update_filter=lower))
+
+
+def tenure_point(number: int) -> models.PointStruct:
+    """The point that says since when the collection is live. It has no vector."""
+    return models.PointStruct(id=TENURE_ID, vector={}, payload={"kind": PointKind.TENURE, "revision": number})
+
+
+def below(number: int) -> models.Filter:
+    """Points with a lower number: what came late must not be written over what is newer."""
+    return models.Filter(must=[models.FieldCondition(key="revision", range=models.Range(lt=number))])
 
 
 def delete_others(head: DocumentHead) -> models.DeleteOperation:
@@ -121,7 +138,7 @@ def _unwanted(unwanted: ExcludedPassages) -> list[models.Condition]:
     if not unwanted.text_digests:
         return []
     same = models.FieldCondition(key="text_digest", match=models.MatchAny(any=list(unwanted.text_digests)))
-    kept = models.HasIdCondition(has_id=[_passage_id(one) for one in unwanted.kept])
+    kept = models.HasIdCondition(has_id=[passage_id(one) for one in unwanted.kept])
     return [models.Filter(must=[same], must_not=[kept])]
 
 
@@ -137,7 +154,8 @@ def _is(field: str, value: str | int) -> models.FieldCondition:
     return models.FieldCondition(key=field, match=models.MatchValue(value=value))
 
 
-def _passage_id(one: PassageId) -> str:
+def passage_id(one: PassageId) -> str:
+    """The id of a passage."""
     return _point_id(one.of.key, one.of.revision, one.of.digest, one.n)
 
 

@@ -8,12 +8,13 @@ if its revision is its head's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from qdrant_client import models
 
 from trivet.stores.qdrant import points
+from trivet.stores.qdrant.conditions import Schema, field_indexes
 from trivet.stores.qdrant.connection import QdrantConnection, QdrantEndpoint
 from trivet.stores.qdrant.layout import ONE_COPY, CollectionLayout
 from trivet.stores.qdrant.query import cosines, payload_of, query_message
@@ -23,14 +24,18 @@ from trivet.stores.records import (
     DocumentKey,
     ExcludedPassages,
     FoundPassage,
+    PassageId,
     PassageRecord,
     PointKind,
     Revision,
     SparseVector,
     Visibility,
+    field_key,
 )
+from trivet.types.metadata.fields import FieldTypes
 
 _PAGE = 1000
+HALVES = (points.DENSE, points.TERMS)
 _UPSERT_POINTS = 64  # per message: a call holds up the others, and messages have a size limit
 
 
@@ -93,23 +98,35 @@ class QdrantStore:
         async with self._connection.call(self._timeout) as client:
             return bool(await client.collection_exists(collection))
 
-    async def ensure(self, collection: str, dimension: int) -> bool:
-        """Create the collection and its payload indexes where they are missing. True if it was not there."""
+    async def ensure(self, collection: str, dimension: int, fields: FieldTypes = {}) -> bool:  # noqa: B006 (never changed)
+        """Create the collection and its payload indexes, those of documents' `fields` too, where they are missing. True
+        if it was not there.
+        """
         async with self._connection.call(self._timeout) as client:
-            created = not await client.collection_exists(collection)
-            if created:
-                await client.create_collection(
-                    collection,
-                    vectors_config={points.DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)},
-                    sparse_vectors_config={points.TERMS: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-                    **self._layout.creation(),
-                )
-            schemas = dict.fromkeys(points.KEYWORDS, models.PayloadSchemaType.KEYWORD)
+            created = not await client.collection_exists(collection) and await self._create(
+                client, collection, dimension
+            )
+            schemas: dict[str, Schema] = dict.fromkeys(points.KEYWORDS, models.PayloadSchemaType.KEYWORD)
             schemas["revision"] = models.PayloadSchemaType.INTEGER
             schemas["valid_from"] = schemas["valid_until"] = models.PayloadSchemaType.FLOAT
-            for field, schema in schemas.items():
+            for field, schema in {**schemas, **field_indexes(fields)}.items():
                 await client.create_payload_index(collection, field, schema, wait=True)
         return created
+
+    async def _create(self, client: Any, collection: str, dimension: int) -> bool:
+        """False if another gateway has created it since."""
+        try:
+            await client.create_collection(
+                collection,
+                vectors_config={points.DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)},
+                sparse_vectors_config={points.TERMS: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+                **self._layout.creation(),
+            )
+        except Exception:  # of whatever transport; what it was about decides
+            if await client.collection_exists(collection):
+                return False
+            raise
+        return True
 
     async def drop(self, collection: str) -> None:
         """Delete a collection; no error if there is none."""
@@ -129,13 +146,16 @@ class QdrantStore:
         weights: tuple[float, float] = (1.0, 1.0),
         without: Sequence[Revision] = (),
         unwanted: ExcludedPassages = NO_EXCLUSIONS,
+        moment: str = "",
+        halves: Collection[str] = HALVES,
     ) -> list[FoundPassage]:
         """Dense and term search, `candidates` of each, fused by reciprocal rank; the best `limit`.
 
         `dense` is normalised. Vectors and, from an engine of our own, heads come along with what is found: then it is
-        one call. Another engine is asked for the heads afterwards. A rank (from 0) counts
-        1 / ((rank + 1) / weight + `rrf_k` - 1), `weights` of the dense and of the term search. Finds published passages
-        that `who` may see, none of the revisions in `without` and none `unwanted`; says of each whether it counts.
+        one call. Another engine is asked for the heads afterwards. A rank (from 0) counts 1 / ((rank + 1) / weight +
+        `rrf_k` - 1), `weights` of the dense and of the term search. Finds published passages that `who` may see, none
+        of the revisions in `without` and none `unwanted`; says of each whether it counts, and what its field `moment`,
+        one of dates, says if it is named.
         """
         message = query_message(
             collection,
@@ -147,13 +167,15 @@ class QdrantStore:
             candidates=candidates,
             rrf_k=rrf_k,
             weights=weights,
+            besides=(field_key(moment),) if moment else (),
+            halves=halves,
         )
         async with self._connection.call(self._search_timeout) as client:
             response = await client.grpc_points.Query(message)
         payloads = [payload_of(point) for point in response.result]
         current = await self._current(collection, payloads)
         return [
-            FoundPassage.of_payload(point.score, similarity, current, payload)
+            FoundPassage.of_payload(point.score, similarity, current, payload, moment)
             for point, similarity, payload in zip(
                 response.result, cosines(dense, response.result), payloads, strict=True
             )
@@ -183,6 +205,21 @@ class QdrantStore:
         heads = [DocumentHead.of_payload(point.payload or {}) for point in found]
         return {head.of.key: head for head in heads}
 
+    async def passages_at(self, collection: str, places: Sequence[PassageId]) -> dict[PassageId, FoundPassage]:
+        """Published passages by their places, without scores; those that are not there are left out."""
+        if not places:
+            return {}
+        async with self._connection.call(self._search_timeout) as client:
+            found = await client.retrieve(
+                collection,
+                [points.passage_id(place) for place in places],
+                with_payload=True,
+                consistency=models.ReadConsistencyType.MAJORITY,
+            )
+        published = [point.payload for point in found if (point.payload or {}).get("kind") == PointKind.PASSAGE]
+        passages = [FoundPassage.of_payload(0.0, 0.0, (), payload) for payload in published if payload]
+        return {one.id: one for one in passages}
+
     async def heads(self, collection: str) -> dict[DocumentKey, DocumentHead]:
         """The heads of all documents, tombstones too."""
         heads = [DocumentHead.of_payload(payload) async for payload in self._scroll(collection, points.HEADS, True)]
@@ -192,8 +229,17 @@ class QdrantStore:
         """How many passages, staged ones too, there are of each revision."""
         fields = ["document_id", "tenant", "revision", "digest"]
         return Counter(
-            [Revision.of_payload(payload) async for payload in self._scroll(collection, points.NOT_HEADS, fields)]
+            [Revision.of_payload(payload) async for payload in self._scroll(collection, points.PASSAGES, fields)]
         )
+
+    async def text_digests(self, collection: str) -> dict[DocumentKey, list[str]]:
+        """The digests of the texts of each document's passages, sorted."""
+        found: dict[DocumentKey, list[str]] = {}
+        fields = ["document_id", "tenant", "text_digest"]
+        async for payload in self._scroll(collection, points.of_kind(PointKind.PASSAGE), fields):
+            key = DocumentKey(payload["tenant"], payload["document_id"])
+            found.setdefault(key, []).append(payload.get("text_digest", ""))
+        return {key: sorted(digests) for key, digests in found.items()}
 
     async def points(self, collection: str) -> int:
         """How many points there are of all kinds."""
@@ -226,6 +272,25 @@ class QdrantStore:
     async def clean(self, collection: str, key: DocumentKey, keep: Revision | None) -> None:
         """Remove the passages of a document that do not belong to `keep`: of writes that a crash has cut short."""
         await self._batch(collection, points.delete_strays(key, keep))
+
+    async def tenure(self, collection: str) -> int | None:
+        """The number that was written last by `write_tenure`, None if there is none; as bounded in time as a search."""
+        async with self._connection.call(self._search_timeout) as client:
+            found = await client.retrieve(
+                collection, [points.TENURE_ID], with_payload=True, consistency=models.ReadConsistencyType.MAJORITY
+            )
+        return int((found[0].payload or {})["revision"]) if found else None
+
+    async def write_tenure(self, collection: str, number: int) -> None:
+        """Let the collection say this of itself, unless it says a greater number."""
+        async with self._connection.call(self._timeout) as client:
+            await client.upsert(
+                collection,
+                [points.tenure_point(number)],
+                wait=True,
+                ordering=models.WriteOrdering.STRONG,
+                update_filter=points.below(number),
+            )
 
     async def _upsert(
         self, collection: str, passages: Sequence[PassageRecord], kind: str, over: models.Filter | None

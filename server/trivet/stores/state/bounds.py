@@ -9,6 +9,7 @@ from typing import Any
 from trivet.errors import Problems
 from trivet.excerpt import shortened
 from trivet.types.budget import Claim
+from trivet.types.interaction import SealedInteraction
 from trivet.types.rollout_state import Feedback, GatewayStatus, Move, ObservationBatch
 
 NAME = 128
@@ -24,6 +25,9 @@ COMMENT = 4096
 CORRECTED = 64 << 10
 BATCH_BYTES = 1 << 20
 MOST_BATCHES = 256
+INTERACTION_BYTES = 1 << 20
+MOST_INTERACTIONS = 256
+MOST_UNITS = 1000
 MOST_ROUTES = 10_000
 LONGEST_LEASE = 3600.0
 MOST_ROWS = 10_000
@@ -36,8 +40,9 @@ _MOVE = {
 }  # fmt: skip
 _BATCH = {"rollout": ID, "gateway": NAME, "epoch": ID}
 _FEEDBACK = {"tenant": NAME, "request_id": NAME, "label": NAME, "corrected_text": CORRECTED, "comment": COMMENT}
+_INTERACTION = {"tenant": NAME, "request_id": NAME, "route": NAME, "variant": NAME, "unit": ID}
 _STATUS = {"id": NAME, "epoch": ID, "address": ADDRESS}
-_MAY_BE_EMPTY = {"message", "evidence", "label", "corrected_text", "comment", "address", "actor"}
+_MAY_BE_EMPTY = {"message", "evidence", "label", "corrected_text", "comment", "address", "actor", "unit"}
 
 
 def check_texts(**texts: tuple[str, int]) -> None:
@@ -81,6 +86,31 @@ def check_feedback(said: Feedback) -> None:
     _check_fields(problems, said, _FEEDBACK)
     scored = said.score is None or 0 <= said.score <= 1
     problems.expect(scored, "score", f"expected a number from 0 to 1, got {said.score}")
+    problems.refuse()
+
+
+def check_interactions(new: Sequence[SealedInteraction]) -> None:
+    """Raises InvalidRequest."""
+    problems = Problems()
+    if len(new) > MOST_INTERACTIONS:
+        problems.add("interactions", f"expected at most {MOST_INTERACTIONS}, got {len(new)}")
+        problems.refuse()
+    for one in new:
+        _check_fields(problems, one, _INTERACTION)
+        size = len(one.data)
+        fits = size <= INTERACTION_BYTES
+        problems.expect(fits, "data", f"expected at most {INTERACTION_BYTES:,} bytes, got {size:,}")
+    problems.refuse()
+
+
+def check_units(units: Sequence[str], request_ids: Sequence[str]) -> None:
+    """Raises InvalidRequest."""
+    problems = Problems()
+    for field, values in (("units", units), ("request_ids", request_ids)):
+        problems.expect(len(values) <= MOST_UNITS, field, f"expected at most {MOST_UNITS:,}, got {len(values):,}")
+    problems.refuse()
+    for value in (*units, *request_ids):
+        _check_text(problems, "units", value, NAME)
     problems.refuse()
 
 

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Row, func, insert, select, tuple_, update
 
 from trivet.errors import Conflict, FailedPrecondition, NotFound
 from trivet.stores.state.bounds import fitting
-from trivet.stores.state.database import now
+from trivet.stores.state.database import now, replace_row
 from trivet.stores.state.leases import require_held
 from trivet.stores.state.routes import lock, next_revision
-from trivet.stores.state.schema import rollouts, transitions
+from trivet.stores.state.schema import looks, rollouts, transitions
 from trivet.types.rollout import ENDED
 from trivet.types.rollout_state import Lease, Move, RolloutRecord, Transition
 
@@ -136,3 +136,13 @@ def _seen(connection: Connection, route: str, spec_digest: str) -> bool:
 
 def _record(row: Row[Any]) -> RolloutRecord:
     return RolloutRecord(**{name: row._mapping[name] for name in _FIELDS})
+
+
+def tell_look(connection: Connection, rollout: str, evidence: str) -> None:
+    """What the leader saw last of it, in place of what was told before."""
+    replace_row(connection, looks, rollout=rollout, evidence=evidence, at=now(connection))
+
+
+def last_look(connection: Connection, rollout: str) -> str | None:
+    """The newest; None if nobody has looked."""
+    return connection.execute(select(looks.c.evidence).where(looks.c.rollout == rollout)).scalar_one_or_none()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
+    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -15,6 +17,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
+    text,
 )
 
 from trivet.stores.state.bounds import ADDRESS, ID, NAME, WORD
@@ -179,4 +183,123 @@ budget_leases = Table(
     Column("end", BigInteger, nullable=False),
     PrimaryKeyConstraint("limit", "start", "gateway"),
     Index("budget_lease_end", "end"),
+)
+
+interactions = Table(
+    "interaction",
+    metadata,
+    Column("tenant", String(NAME), nullable=False),
+    Column("request_id", String(NAME), nullable=False),
+    Column("number", BigInteger, nullable=False, unique=True),  # grows with each that is stored
+    Column("route", String(NAME), nullable=False),
+    Column("variant", String(NAME), nullable=False),
+    Column("unit", String(ID), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant", "request_id"),
+    Index("interaction_unit", "tenant", "unit"),
+    Index("interaction_at", "at"),
+)
+
+erasures = Table(
+    "erasure",
+    metadata,
+    Column("tenant", String(NAME), nullable=False),
+    Column("what", String(NAME + WORD), nullable=False),  # unit:..., request:..., or *
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("tenant", "what"),
+)
+
+# The document log of gateways that share one, and its snapshots; a single gateway has them in documents.sqlite. Their
+# statements are those of that file (`trivet.stores.document_log`), and so are their names.
+entries = Table(
+    "entries",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("index_name", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("document_id", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("corpus_digest", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("valid_from", Double, nullable=True),
+    Column("valid_until", Double, nullable=True),
+    Column("time", Double, nullable=False),
+    Column("newest", Boolean, nullable=False),
+    Column("fields", Text, nullable=False, server_default="{}"),
+    UniqueConstraint("index_name", "tenant", "document_id", "revision"),
+)
+
+_NEWEST = text("newest")
+Index(
+    "newest_of_document", entries.c.index_name, entries.c.tenant, entries.c.document_id, unique=True,
+    sqlite_where=_NEWEST, postgresql_where=_NEWEST,
+)  # fmt: skip
+Index("newest_in_order", entries.c.index_name, entries.c.seq, sqlite_where=_NEWEST, postgresql_where=_NEWEST)
+
+contents = Table(
+    "contents",
+    metadata,
+    Column("seq", BigInteger, ForeignKey("entries.seq"), primary_key=True, autoincrement=False),
+    Column("compressed", LargeBinary, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("documents", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("index_name", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", String(WORD), nullable=False),
+    Column("way", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("dimension", Integer, nullable=False),
+    Column("applied", BigInteger, nullable=False),
+    Column("unoptimised", BigInteger, nullable=False),
+    Column("changes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("index_name", "name"),
+)
+
+for _name, _state in (("one_live", text("state = 'live'")), ("one_building", text("state = 'building'"))):
+    Index(_name, snapshots.c.index_name, unique=True, sqlite_where=_state, postgresql_where=_state)
+
+document_indexes = Table(
+    "document_index",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("closing", BigInteger, nullable=False, server_default="0"),  # the fence of who is about to swap
+    Column("source", Text, nullable=False, server_default=""),  # the data folder that it was moved from
+    Column("arriving", Boolean, nullable=False, server_default=false()),
+)
+
+document_writers = Table(
+    "document_writer",
+    metadata,
+    Column("owner", String(NAME), primary_key=True),
+    Column("expires", Double, nullable=False),
+)
+
+document_writes = Table(
+    "document_write",
+    metadata,
+    Column("index_name", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("document_id", Text, nullable=False),
+    Column("owner", String(NAME), nullable=False),
+    Column("seq", BigInteger, nullable=False),  # the entry that is to be applied, 0 if none was logged
+    PrimaryKeyConstraint("index_name", "tenant", "document_id"),
 )

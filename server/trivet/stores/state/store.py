@@ -15,8 +15,8 @@ from trivet.stores.state import (
     feedback,
     gateways,
     hints,
+    interactions,
     leases,
-    looks,
     observations,
     rollouts,
     routes,
@@ -24,6 +24,7 @@ from trivet.stores.state import (
 from trivet.stores.state.database import Clock, StateDatabase, now
 from trivet.stores.state.desired_adapters import DesiredAdapters
 from trivet.types.budget import Claim, Grant
+from trivet.types.interaction import InteractionCount, InteractionFilter, SealedInteraction, StoredInteraction
 from trivet.types.rollout_state import (
     Feedback,
     GatewayStatus,
@@ -41,7 +42,8 @@ _GATEWAY_SECONDS = 86_400.0
 
 
 class StateStore:
-    """Implements `trivet.rollouts.store.RolloutStore` and `trivet.budgets.store.BudgetStore`, which say what it does.
+    """Implements `trivet.rollouts.store.RolloutStore`, `trivet.budgets.store.BudgetStore` and
+    `trivet.interactions.store.InteractionStore`, which say what it does.
 
     Beside what is said there, each raises InvalidRequest for a text or a number that is out of bounds. Used from one
     event loop. `close` last.
@@ -108,10 +110,10 @@ class StateStore:
 
     async def tell_look(self, rollout: str, evidence: str) -> None:
         bounds.check_texts(rollout=(rollout, bounds.ID), evidence=(evidence, bounds.EVIDENCE))
-        await self._database.run(partial(looks.put, rollout=rollout, evidence=evidence))
+        await self._database.run(partial(rollouts.tell_look, rollout=rollout, evidence=evidence))
 
     async def last_look(self, rollout: str) -> str | None:
-        return await self._database.run(partial(looks.get, rollout=rollout))
+        return await self._database.run(partial(rollouts.last_look, rollout=rollout))
 
     async def take_lease(self, name: str, owner: str, seconds: float) -> Lease | None:
         bounds.check_lease(name, owner, seconds)
@@ -152,6 +154,32 @@ class StateStore:
 
     async def feedback(self, tenant: str, request_id: str) -> Feedback | None:
         return await self._database.run(partial(feedback.get, tenant=tenant, request_id=request_id))
+
+    async def add_interactions(self, new: Sequence[SealedInteraction], ages: Sequence[float]) -> int:
+        bounds.check_interactions(new)
+        return await self._database.run(partial(interactions.append, new=new, ages=ages)) if new else 0
+
+    async def interactions(
+        self, wanted: InteractionFilter, after_number: int = 0, limit: int = 100
+    ) -> Sequence[StoredInteraction]:
+        asked = partial(interactions.read, wanted=wanted, after_number=after_number, limit=bounds.rows(limit))
+        return await self._database.run(asked)
+
+    async def count_interactions(self, wanted: InteractionFilter) -> Sequence[InteractionCount]:
+        return await self._database.run(partial(interactions.count, wanted=wanted))
+
+    async def erase_interactions(
+        self, tenant: str, units: Sequence[str] = (), request_ids: Sequence[str] = (), *, everything: bool = False
+    ) -> int:
+        bounds.check_units(units, request_ids)
+        erased = partial(interactions.erase, tenant=tenant, units=units, request_ids=request_ids, everything=everything)
+        return await self._database.run(erased)
+
+    async def forget_interactions(self, keep_seconds: float) -> int:
+        def forgotten(connection: Connection) -> int:
+            return interactions.forget(connection, now(connection) - keep_seconds)
+
+        return await self._database.run(forgotten)
 
     async def exchange_budgets(
         self, gateway: str, number: int, lease_seconds: float, claims: Sequence[Claim]

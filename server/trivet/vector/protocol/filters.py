@@ -66,11 +66,13 @@ def _field(message: Any) -> edge.FieldCondition:
 
 
 def _match(message: Any) -> Any:
-    known = ("keyword", "integer", "keywords", "integers", "except_keywords", "except_integers", "boolean")
+    known = ("keyword", "integer", "keywords", "integers", "except_keywords", "except_integers", "prefix", "boolean")
     kind = variant(message, "match_value", known)
     if kind == "boolean":
         # The engine's Python binding reads True as the integer 1, which matches nothing: better refused than silent.
         raise Unsupported("Match.boolean")
+    if kind == "prefix":
+        return edge.MatchPrefix(message.prefix)
     if kind in ("keyword", "integer"):
         return edge.MatchValue(getattr(message, kind))
     values = list(getattr(message, kind).strings if kind.endswith("keywords") else getattr(message, kind).integers)

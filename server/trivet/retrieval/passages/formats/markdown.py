@@ -23,18 +23,19 @@ from trivet.retrieval.passages.formats.sections import (
 _COMMENT, _COMMENT_END = "<!--", "-->"
 
 
-def read_markdown(content: str) -> ParsedDocument:
+def read_markdown(content: str, headings: HeadingPath | None = None) -> ParsedDocument:
     """A section under each heading (`#` or underlined); front matter and comments are not part of the text as read.
 
-    Headings inside of code, quotations and lists cut nothing. Time grows linearly with the length.
+    `headings`: those above it, where it is a part of a document. Headings inside of code, quotations and
+    lists cut nothing. Time grows linearly with the length.
     """
     matter = read_front_matter(content)
     content = content[matter.length :]
     tokens = _parser().parse(content)
     source = _Source(content, tokens)
-    sections = list(_sections(source, tokens))
+    sections = list(_sections(source, tokens, HeadingPath() if headings is None else headings))
     title = matter.title or heading_before_all(source.text, sections)
-    return ParsedDocument(title, source.text, cut_sections(source.text, sections), matter.tags)
+    return ParsedDocument(title, source.text, cut_sections(source.text, sections), matter.tags, fields=matter.fields)
 
 
 @cache
@@ -90,9 +91,8 @@ class _Source:
                 yield start, at
 
 
-def _sections(source: _Source, tokens: Sequence[Token]) -> Iterator[SectionText]:
-    headings = HeadingPath()
-    section = SectionText((), 0)
+def _sections(source: _Source, tokens: Sequence[Token], headings: HeadingPath) -> Iterator[SectionText]:
+    section = SectionText(headings.path, 0)
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
         if token.level or token.map is None:
             continue

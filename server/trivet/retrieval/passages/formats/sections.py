@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from trivet.retrieval.passages.formats.places import Places
 
 MAX_HEADING = 500  # characters of a heading in a path: a path is repeated in each passage below it
 MAX_LEVELS = 12  # headings in a path
@@ -28,7 +31,7 @@ class Section:
     """Text under one heading. `path`: the headings above it, outermost first. `start`: its place in the text as read.
 
     One that is `whole` is a passage of its own unless the embedding model cannot see it whole. `question` is what
-    searches meet of it, where that is not its text.
+    searches meet of it, where that is not its text. `code` is cut between lines, not sentences.
     """
 
     path: tuple[str, ...]
@@ -37,19 +40,23 @@ class Section:
     whole: bool = False
     question: str = ""
     tables: tuple[Table, ...] = ()
+    code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedDocument:
     """A document read: its own title, empty if it names none, its text as read, and its sections in order.
 
-    `tags`: those that it gives itself.
+    `tags` and `fields`: those that it gives itself; the latter as JSON has them. `places`: what its parts are called,
+    None where they have no names.
     """
 
     title: str
     text: str
     sections: tuple[Section, ...]
     tags: tuple[str, ...] = ()
+    places: Places | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 class HeadingPath:
@@ -65,6 +72,11 @@ class HeadingPath:
         text = " ".join(heading[: 2 * MAX_HEADING].split())[:MAX_HEADING]
         if text:
             self._open.append((level, text))
+        return self.path
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The headings above the present place."""
         return tuple(text for _, text in self._open[-MAX_LEVELS:])
 
 
@@ -76,6 +88,7 @@ class SectionText:
     start: int
     end: int = 0
     tables: list[Table] = field(default_factory=list)  # places in the whole text
+    code: bool = False
 
     def cut(self, text: str) -> Section | None:
         """The section without the blanks around it; None if there is nothing in it."""
@@ -84,7 +97,8 @@ class SectionText:
         if not inner:
             return None
         start = self.start + len(body) - len(body.lstrip())
-        return Section(self.path, inner, start, tables=tuple(_moved(table, -start) for table in self.tables))
+        tables = tuple(_moved(table, -start) for table in self.tables)
+        return Section(self.path, inner, start, tables=tables, code=self.code)
 
 
 def cut_sections(text: str, sections: Sequence[SectionText]) -> tuple[Section, ...]:

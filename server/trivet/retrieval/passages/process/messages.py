@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from trivet.retrieval.passages.splitting import Chunk
 from trivet.retrieval.processes.frames import BrokenFrame
@@ -42,6 +43,7 @@ def encode_request(request: SplitRequest) -> bytes:
         "index": settings.name,
         "chunk_tokens": settings.chunk_tokens,
         "pack": settings.pack,
+        "overlap": settings.overlap,
         "max_document_bytes": settings.max_document_bytes,
         "export": str(request.export),
         "room": request.room,
@@ -58,6 +60,7 @@ def decode_request(body: bytes) -> SplitRequest:
         corpus=Path(),
         chunk_tokens=head["chunk_tokens"],
         pack=head["pack"],
+        overlap=head["overlap"],
         max_document_bytes=head["max_document_bytes"],
     )
     document = Document(head["id"], content, DocumentFormat(head["format"]), head["title"])
@@ -78,9 +81,24 @@ def decode_chunks(body: bytes) -> list[Chunk]:
         raise BrokenFrame(f"no passages: {error}") from None
 
 
-def _chunk(n: int, title: str, text: str, n_tokens: int, start: int, end: int, question: str, tags: list[str]) -> Chunk:
+def _chunk(
+    n: int,
+    title: str,
+    text: str,
+    n_tokens: int,
+    start: int,
+    end: int,
+    question: str,
+    tags: list[str],
+    place: str,
+    fields: dict[str, Any],
+) -> Chunk:
     """Raises TypeError."""
-    numbers, texts = (n, n_tokens, start, end), (title, text, question, *tags)
-    if not all(type(one) is int for one in numbers) or not all(type(one) is str for one in texts):
+    numbers, texts = (n, n_tokens, start, end), (title, text, question, place, *tags, *fields)
+    if (
+        type(fields) is not dict
+        or not all(type(one) is int for one in numbers)
+        or not all(type(one) is str for one in texts)
+    ):
         raise TypeError("a field of another type")
-    return Chunk(n, title, text, n_tokens, start, end, question, tuple(tags))
+    return Chunk(n, title, text, n_tokens, start, end, question, tuple(tags), place, fields)

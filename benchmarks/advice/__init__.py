@@ -1,0 +1,1 @@
+"""How often `trivet advise` is right where the right advice is known."""

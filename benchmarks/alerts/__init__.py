@@ -1,0 +1,1 @@
+"""Each alert caused for real, and heard through a real Alertmanager."""

@@ -1,0 +1,1 @@
+"""Clients that leave: how soon their requests end."""

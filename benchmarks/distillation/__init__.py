@@ -1,0 +1,1 @@
+"""A long prompt distilled into an adapter that needs none."""

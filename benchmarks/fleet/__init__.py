@@ -1,0 +1,1 @@
+"""Engine nodes killed, stopped and cut off behind one gateway."""

@@ -1,0 +1,1 @@
+"""What a gateway pays for the number of its engine nodes."""

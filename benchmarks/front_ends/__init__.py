@@ -1,0 +1,1 @@
+"""What several front-end processes take of processors, beside one process with its engine embedded."""

@@ -1,0 +1,1 @@
+"""The HTTP door under many requests that a program makes from its description."""

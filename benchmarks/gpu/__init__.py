@@ -1,0 +1,1 @@
+"""What Trivet claims, checked on a machine with a GPU."""

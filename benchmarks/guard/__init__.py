@@ -1,0 +1,1 @@
+"""A guard of the front end's cost: `make bench` fails when it has grown."""

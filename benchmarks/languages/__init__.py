@@ -1,0 +1,1 @@
+"""How well the term search finds passages in other languages than English."""

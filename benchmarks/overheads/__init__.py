@@ -1,0 +1,1 @@
+"""What tracing, the request log, metrics, limits and a machine's account take of the gateway's processor."""

@@ -1,0 +1,1 @@
+"""The gateway's own ceiling: an engine that computes nothing and keeps a pace."""

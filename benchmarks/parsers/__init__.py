@@ -1,0 +1,1 @@
+"""vLLM's parsers of thoughts and tool calls, at growing lengths."""

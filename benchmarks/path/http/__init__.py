@@ -1,0 +1,1 @@
+"""HTTP beside gRPC, vLLM's own server, and LiteLLM in front of that."""

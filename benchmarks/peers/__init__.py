@@ -1,0 +1,1 @@
+"""Trivet beside what a user would pick instead."""

@@ -1,0 +1,1 @@
+"""What filters by documents' fields cost a search."""

@@ -1,0 +1,1 @@
+"""A simulation of fleets: which node a request goes to, by several rules."""

@@ -1,0 +1,1 @@
+"""Adapters on demand: many tenants with an adapter each, behind one route."""

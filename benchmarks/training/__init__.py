@@ -1,0 +1,1 @@
+"""What training takes and brings: memory, and objectives on held-out data."""

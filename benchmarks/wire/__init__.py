@@ -1,0 +1,1 @@
+"""What the wire between a gateway and an engine node costs."""

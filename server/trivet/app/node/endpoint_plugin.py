@@ -1,0 +1,63 @@
+"""An engine node inside a vLLM server that somebody else runs: an endpoint plugin of vLLM's.
+
+It opens a listener of its own, for gateways, on the server's engine. The server's own port, probes and metrics stay as
+they are; what its clients load over HTTP is bounded (see `ServerLoras`). Source: vLLM 0.32,
+`vllm.plugins.endpoint_plugins.interface`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trivet.app.node.engine_node import EngineNode
+from trivet.app.node.logged_progress import LoggedProgress
+from trivet.backends.server_loras import ServerLoras
+from trivet.config import Environment
+from trivet.config.engine_node import load_engine_node
+from trivet.config.schema.backends import EmbeddedBackend
+from trivet.errors import ConfigError, FailedPrecondition
+
+DEFAULT_CONFIG = Path("engine.yaml")
+
+
+class EnginePlugin:
+    """What vLLM looks for: `trivet_engine` in VLLM_PLUGINS turns it on; TRIVET_ENGINE_CONFIG is its file."""
+
+    name = "trivet_engine"
+    required_tasks = ("generate",)
+
+    def __init__(self) -> None:
+        self.node: EngineNode | None = None
+
+    def attach_router(self, app: Any) -> None:
+        """It adds no HTTP routes."""
+
+    async def init_state(self, engine_client: Any, state: Any, args: Any) -> None:
+        """Serve gateways from now on. Raises ConfigError, which ends the server, for a file that is wrong."""
+        if engine_client is None:
+            return
+        path = Path(Environment.read().engine_config or DEFAULT_CONFIG)
+        config = load_engine_node(path, engine=_engine(engine_client.vllm_config, args))
+        self.node = state.trivet_engine = EngineNode(config, LoggedProgress(), engine_client)
+        await self.node.start()
+        try:
+            ServerLoras(state.openai_serving_models, engine_client, self.node.adapters)
+        except FailedPrecondition as problem:
+            raise ConfigError([str(problem)]) from problem
+
+
+def _engine(config: Any, args: Any) -> EmbeddedBackend:
+    """What the server's flags say, as an engine node's file would. Raises ConfigError for a model that is no folder."""
+    model, lora = Path(config.model_config.model), config.lora_config
+    if not (model / "config.json").is_file():
+        raise ConfigError([f"--model {model} is no local folder, which the checks of adapters need"])
+    fields: dict[str, Any] = {"max_num_seqs": config.scheduler_config.max_num_seqs, "enable_lora": lora is not None}
+    if lora is not None:
+        # Those that the server was started with have places of the same memory.
+        own = len(getattr(args, "lora_modules", None) or ())
+        places = int(lora.max_cpu_loras or lora.max_loras) - own
+        if places < 1:
+            raise ConfigError([f"--max-cpu-loras leaves no room beside the {own} of --lora-modules, expected more"])
+        fields |= {"max_loras": lora.max_loras, "max_cpu_loras": places, "max_lora_rank": lora.max_lora_rank}
+    return EmbeddedBackend(kind="embedded", model=str(model.resolve()), **fields)

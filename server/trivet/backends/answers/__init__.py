@@ -1,0 +1,1 @@
+"""Answers on their way from the engine: taken apart, and put together into chunks."""

@@ -1,0 +1,1 @@
+"""`trivet advise`: from a project, its evaluations and its logs to advice."""

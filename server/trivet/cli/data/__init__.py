@@ -1,0 +1,1 @@
+"""`trivet data`: the interaction log, read, exported for training, erased."""

@@ -1,0 +1,1 @@
+"""`trivet drift`: whether routes are asked other questions than before."""

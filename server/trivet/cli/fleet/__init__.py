@@ -1,0 +1,1 @@
+"""`trivet fleet`: engine nodes on other machines."""

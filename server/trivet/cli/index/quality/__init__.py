@@ -1,0 +1,1 @@
+"""How well an index answers: `trivet index explain` and `trivet index eval`."""

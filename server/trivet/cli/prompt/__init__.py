@@ -1,0 +1,1 @@
+"""`trivet prompt`: what the model is told."""

@@ -1,0 +1,1 @@
+"""Engine nodes on a Ray cluster."""

@@ -1,0 +1,1 @@
+"""Training and evaluation data out of the interaction log."""

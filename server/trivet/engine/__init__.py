@@ -1,0 +1,1 @@
+"""The contract between gateways and engine nodes: its messages, and what they mean."""

@@ -1,0 +1,1 @@
+"""One engine node as a backend: how it is reached, watched and asked."""

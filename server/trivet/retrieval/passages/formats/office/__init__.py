@@ -1,0 +1,1 @@
+"""Documents that are archives of XML: opened within bounds, read for their text alone."""

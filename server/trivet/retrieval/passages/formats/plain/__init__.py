@@ -1,0 +1,1 @@
+"""Formats that are text: separated values, reStructuredText, notebooks, mail, source code."""

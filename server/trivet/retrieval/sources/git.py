@@ -1,0 +1,117 @@
+"""A git repository at a revision, through the system's git: its files, without its history, hooks or submodules."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from trivet.retrieval.documents.documents import FORMATS
+from trivet.retrieval.sources.addresses import address_of
+from trivet.retrieval.sources.remote import Fetched, RemoteFile, SourceError, mirror_name
+
+_REGULAR = ("100644", "100755")
+# Only what is asked for is spoken, and nothing of the repository or of the machine's settings is run.
+_SAFE = ("protocol.allow=never", "protocol.https.allow=always", "protocol.file.allow=always",
+         "http.followRedirects=false", "core.hooksPath=/dev/null", "core.fsmonitor=false", "credential.helper=",
+         "submodule.recurse=false",
+         "safe.directory=*")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class GitAddress:
+    """`git+https://host/repository@revision#folder`, or `git+file:///path@revision`. `revision`: a branch, a tag or a
+    commit; `folder`: in it, empty for all."""
+
+    repository: str
+    revision: str
+    folder: str
+
+    @classmethod
+    def parse(cls, url: str) -> GitAddress:
+        """Raises SourceError."""
+        rest, _, folder = url.removeprefix("git+").partition("#")
+        repository, at, revision = rest.rpartition("@")
+        scheme = urlsplit(rest).scheme
+        if (
+            scheme not in ("https", "file")
+            or not at
+            or not revision
+            or revision.startswith("-")
+            or "/" not in repository
+        ):
+            raise SourceError(f"{url}: expected git+https://host/repository@revision or git+file:///path@revision")
+        return cls(repository, revision, folder.strip("/"))
+
+
+class GitRepository:
+    """Implements Remote."""
+
+    def __init__(self, url: str, *, max_files: int, max_bytes: int, private: bool, timeout: float) -> None:
+        """`max_bytes`: of a file. `timeout`: in seconds, of one call of git."""
+        self._address = GitAddress.parse(url)
+        self._max_files = max_files
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        parts = urlsplit(self._address.repository)
+        self._settings = list(_SAFE)
+        if parts.scheme == "https":
+            host, port = parts.hostname or "", parts.port or 443
+            address = address_of(host, port, private=private)
+            self._settings.append(f"http.curloptResolve={host}:{port}:{address}")  # and not asked for again
+        self._folder = tempfile.TemporaryDirectory(prefix="trivet-git-")
+
+    def files(self) -> Iterator[RemoteFile]:
+        """The documents at the revision; their versions are git's own digests."""
+        self._git("init", "--quiet", "--bare", ".")
+        self._git("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules",
+                  self._address.repository, self._address.revision)  # fmt: skip
+        below = self._address.folder
+        listed = self._git(
+            "ls-tree", "-r", "-z", "--full-tree", "--long", "FETCH_HEAD", "--", *([below] if below else [])
+        )
+        entries = [entry for entry in listed.split(b"\0") if entry]
+        if len(entries) > self._max_files:
+            raise SourceError(f"{self._address.repository}: more than {self._max_files:,} files, which is `max_files`")
+        for entry in entries:
+            about, _, raw = entry.partition(b"\t")
+            mode, _kind, digest, size = about.decode().split()
+            path = raw.decode("utf-8", "replace")
+            if mode in _REGULAR and PurePosixPath(path).suffix.lower() in FORMATS:  # no links
+                name = mirror_name(path.removeprefix(f"{below}/") if below else path)
+                where = f"{path} ({size} bytes)" if int(size) > self._max_bytes else path
+                yield RemoteFile(name, where, digest)
+
+    def fetch(self, file: RemoteFile, to: Path, known: str) -> Fetched | None:
+        """A file, if its digest is another."""
+        if file.version == known:
+            return None
+        if file.where.endswith(" bytes)"):
+            raise SourceError(f"{file.where}: more than {self._max_bytes:,} bytes")
+        to.write_bytes(self._git("cat-file", "blob", file.version))
+        return Fetched(file.name, file.version)
+
+    def _git(self, *arguments: str) -> bytes:
+        settings = [part for setting in self._settings for part in ("-c", setting)]
+        return _run(["git", *settings, *arguments], self._folder.name, self._timeout)
+
+
+def _run(command: Sequence[str], folder: str, timeout: float) -> bytes:
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HOME": folder}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env={"PATH": os.defpath, **quiet}, capture_output=True, timeout=timeout, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise SourceError("there is no git on this machine, which a `git+` source needs") from None
+    except subprocess.TimeoutExpired:
+        raise SourceError(f"git took longer than {timeout:.0f} s") from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
+        raise SourceError(f"git: {said}"[:300])
+    return done.stdout

@@ -1,0 +1,1 @@
+"""What is learned from, as it lies in files."""

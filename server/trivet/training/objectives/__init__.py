@@ -1,0 +1,1 @@
+"""What a training makes better: imitation of answers, preferences between two, or rewards."""

@@ -1,0 +1,1 @@
+"""What documents say of themselves in fields, and conditions on them."""

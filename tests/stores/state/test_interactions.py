@@ -1,0 +1,115 @@
+"""Interactions in the state store, on every database that it runs on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from trivet.errors import InvalidRequest
+from trivet.stores.state import StateStore
+from trivet.stores.state.bounds import INTERACTION_BYTES
+from trivet.types.interaction import InteractionCount, InteractionFilter, SealedInteraction
+from trivet.types.rollout_state import Feedback
+
+
+def one(request_id: str, tenant: str = "acme", unit: str = "u", data: bytes = b"x", **fields: str) -> SealedInteraction:
+    return SealedInteraction(tenant, request_id, fields.get("route", "r"), fields.get("variant", "v"), unit, data)
+
+
+async def add(store: StateStore, *new: SealedInteraction, age: float = 0.0) -> int:
+    return await store.add_interactions(new, [age] * len(new))
+
+
+async def ids(store: StateStore, after: int = 0, limit: int = 100, tenant: str = "acme", **wanted: object) -> list[str]:
+    found = await store.interactions(InteractionFilter(tenant, **wanted), after, limit)  # type: ignore[arg-type]
+    return [stored.interaction.request_id for stored in found]
+
+
+async def test_each_request_is_stored_once_and_numbers_grow(state_store: StateStore) -> None:
+    assert await add(state_store, one("a"), one("b"), one("a")) == 2
+    assert await add(state_store, one("b"), one("c"), one("a", tenant="other")) == 2
+    found = await state_store.interactions(InteractionFilter("acme"))
+    assert [(stored.number, stored.interaction.request_id) for stored in found] == [(1, "a"), (2, "b"), (3, "c")]
+    assert await ids(state_store, after=1) == ["b", "c"]
+    assert await ids(state_store, limit=1) == ["a"]
+    assert await ids(state_store, tenant="other") == ["a"]
+    gathered = await asyncio.gather(*(add(state_store, *(one(f"{n}-{k}") for k in range(9))) for n in range(8)))
+    assert gathered == [9] * 8
+    assert len(await ids(state_store)) == 75
+
+
+async def test_pages_are_small_enough_together(state_store: StateStore) -> None:
+    for number in range(11):
+        await add(state_store, one(str(number), data=b"x" * INTERACTION_BYTES))
+    first = await ids(state_store)
+    assert first == [str(number) for number in range(8)]
+    assert await ids(state_store, after=8) == ["8", "9", "10"]
+
+
+async def test_filters_restrict(state_store: StateStore) -> None:
+    await add(state_store, one("a"), one("b", route="s"), one("c", variant="w"))
+    await state_store.add_feedback(Feedback("acme", "b", 1.0))
+    await state_store.add_feedback(Feedback("other", "a", 1.0))
+    now = await state_store.now()
+    assert await ids(state_store, routes=("s",)) == ["b"]
+    assert await ids(state_store, variants=("w", "x")) == ["c"]
+    assert await ids(state_store, rated=True) == ["b"]
+    assert await ids(state_store, after=0, before=None) == ["a", "b", "c"]
+    late = await state_store.interactions(InteractionFilter("acme", after=now + 60))
+    early = await state_store.interactions(InteractionFilter("acme", before=now + 60))
+    assert (len(late), len(early)) == (0, 3)
+
+
+async def test_they_are_counted_with_what_was_said(state_store: StateStore) -> None:
+    await add(state_store, one("a"), one("b"), one("c", variant="w"))
+    await state_store.add_feedback(Feedback("acme", "a", 0.5, corrected_text="better"))
+    await state_store.add_feedback(Feedback("acme", "b", None, label="wrong"))
+    v, w = await state_store.count_interactions(InteractionFilter("acme"))
+    assert (v.route, v.variant, v.stored, v.rated, v.corrected, v.mean_score) == ("r", "v", 2, 2, 1, 0.5)
+    assert v.oldest <= v.newest
+    assert w == InteractionCount("r", "w", 1, 0, 0, None, w.oldest, w.newest)
+    assert await state_store.count_interactions(InteractionFilter("other")) == []
+
+
+async def test_what_was_erased_stays_so(state_store: StateStore) -> None:
+    await add(state_store, one("a", unit="u1"), one("b", unit="u2"), one("c", "other", unit="u1"))
+    await state_store.add_feedback(Feedback("acme", "a", 0.5))
+    assert await state_store.erase_interactions("acme", ["u1"], []) == 1
+    assert await state_store.erase_interactions("acme", ["u1"], []) == 0
+    assert await ids(state_store) == ["b"]
+    assert await ids(state_store, tenant="other") == ["c"]
+    assert await state_store.feedback("acme", "a") is None
+    assert await add(state_store, one("d", unit="u1"), one("e", "other", unit="u1"), age=60) == 1  # on the way before
+    assert await state_store.erase_interactions("acme", [], ["b"]) == 1
+    assert await add(state_store, one("b", unit="u2"), age=60) == 0
+    assert await state_store.erase_interactions("acme", [], [], everything=True) == 0
+    assert await add(state_store, one("f", unit="u9"), age=60) == 0
+    assert await ids(state_store) == []
+
+
+async def test_what_was_said_of_a_forgotten_interaction_can_be_erased(state_store: StateStore) -> None:
+    for request_id in ("a", "b"):
+        await state_store.add_feedback(Feedback("acme", request_id, 0.5))
+        await state_store.add_feedback(Feedback("other", request_id, 0.5))
+    await state_store.erase_interactions("acme", ["u"], ["a"])
+    assert await state_store.feedback("acme", "a") is None
+    assert await state_store.feedback("acme", "b") is not None
+    await state_store.erase_interactions("acme", everything=True)
+    assert await state_store.feedback("acme", "b") is None
+    assert await state_store.feedback("other", "a") is not None
+
+
+async def test_what_is_old_is_forgotten(state_store: StateStore) -> None:
+    await add(state_store, *(one(str(number)) for number in range(200)))
+    assert await state_store.forget_interactions(60) == 0
+    assert await state_store.forget_interactions(-60) == 200
+    assert await state_store.forget_interactions(-60) == 0
+
+
+async def test_what_is_out_of_bounds_is_refused(state_store: StateStore) -> None:
+    for wrong in (one("x" * 129), one("a", data=b"x" * (INTERACTION_BYTES + 1)), one(""), one("a\0")):
+        with pytest.raises(InvalidRequest):
+            await add(state_store, wrong)
+    with pytest.raises(InvalidRequest, match="at most 1,000"):
+        await state_store.erase_interactions("acme", ["u"] * 1001)

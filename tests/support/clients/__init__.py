@@ -1,0 +1,1 @@
+"""Clients of other people, each in an environment that fits it."""
