@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from trivet.types.adapter import DesiredAdapter, StagedAdapter
@@ -184,7 +184,7 @@ class IndexAdministration(Protocol):
 
     def build(
         self, index: str, *, rebuild: bool = False, strict: bool = False
-    ) -> AsyncIterator[BuildProgress | CorpusReport]:
+    ) -> AsyncGenerator[BuildProgress | CorpusReport]:
         """Bring the index up to its corpus folder and settings; with `rebuild`, make a new snapshot in any case.
 
         One report of what was found in the folder; if `strict`, DocumentRejected instead of one with skipped files.
@@ -195,7 +195,7 @@ class IndexAdministration(Protocol):
         """How a search comes about; raises what the search raises."""
         ...
 
-    def documents(self, index: str) -> AsyncIterator[Sequence[DocumentSummary]]:
+    def documents(self, index: str) -> AsyncGenerator[Sequence[DocumentSummary]]:
         """Every document of an index, some at a time; raises NotFound, RetrievalUnavailable."""
         ...
 

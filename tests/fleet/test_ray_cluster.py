@@ -92,6 +92,7 @@ class Asked:
                     self.answers.append("".join([chunk.text async for chunk in chunks]))
             except BackendUnavailable as problem:
                 self.lost.append(str(problem))
+            await asyncio.sleep(0.2)  # leaves the engine that starts its time
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -12,7 +12,7 @@ from tests.support.gateway.harness import Gateway, failure, gateway, request
 from tests.support.gateway.serving import until
 from trivet.api.v1 import receipt_pb2
 from trivet.pipeline.stream import all_of
-from trivet.rpc.wire import generate_call
+from trivet.rpc.request.calls import generate_call
 from trivet.testing import ScriptedBackend
 from trivet.types.request import Caller, KeyRole
 

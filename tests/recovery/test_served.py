@@ -91,6 +91,7 @@ class Writer:
             except CallFailed:  # the server was killed
                 return
             self.acknowledged += 1
+            time.sleep(0.1)  # each of them is searched for in the end
 
     def _add(self, number: int) -> None:
         document = admin_pb2.Document(

@@ -19,7 +19,8 @@ from trivet.metering.receipt_log import ReceiptLog
 from trivet.pipeline.search import SearchPipeline
 from trivet.rpc.bounds import check_bounds
 from trivet.rpc.intake import RequestIntake
-from trivet.rpc.wire import feedback_of, receipt_to_proto, search_to_proto
+from trivet.rpc.request.calls import feedback_of
+from trivet.rpc.wire import receipt_to_proto, search_to_proto
 
 _MOST_SAID = 300  # characters of the parser's own words
 _Request = TypeVar("_Request", bound=Message)

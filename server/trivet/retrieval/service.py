@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -94,7 +94,7 @@ class IndexService:
             raise InvalidRequest({"text": "is empty"})
         return await self._index(query.index).explain(query)
 
-    async def documents(self, index: str) -> AsyncIterator[Sequence[DocumentSummary]]:
+    async def documents(self, index: str) -> AsyncGenerator[Sequence[DocumentSummary]]:
         """Every document that is not deleted, some at a time; raises NotFound, RetrievalUnavailable."""
         opened = self._index(index)
         live = opened.live
@@ -149,7 +149,7 @@ class IndexService:
 
     async def build(
         self, index: str, *, rebuild: bool = False, strict: bool = False
-    ) -> AsyncIterator[BuildProgress | CorpusReport]:
+    ) -> AsyncGenerator[BuildProgress | CorpusReport]:
         """Bring the index up to its corpus folder and settings; what has not changed is not embedded again.
 
         Raises NotFound, FailedPrecondition if a build of it is running, there is no corpus or the new snapshot is no

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from trivet.adapters.lifecycle.manager import AdapterManager
@@ -27,7 +28,7 @@ from trivet.rpc.admin_wire import (
     route_to_proto,
 )
 from trivet.rpc.auth import Authenticator
-from trivet.rpc.call import Context, rpc_call
+from trivet.rpc.call import Context, rpc_call, write_bounded
 from trivet.rpc.document_changes import delete_documents
 from trivet.rpc.interactions import InteractionCalls
 from trivet.rpc.request.explained import documents_to_proto, explained_query, explanation_to_proto
@@ -136,7 +137,7 @@ class AdminServicer(RolloutCalls, InteractionCalls, admin_pb2_grpc.AdminServicer
                 try:
                     async for answer in stream.answers(requests):
                         counts["refused" if answer.HasField("error") else "taken"] += 1
-                        await context.write(answer)
+                        await write_bounded(context, answer, self._slow_reader_timeout)
                 finally:
                     if counts:
                         told = (caller, quote(stream.index), counts["taken"], counts["refused"])
@@ -162,11 +163,14 @@ class AdminServicer(RolloutCalls, InteractionCalls, admin_pb2_grpc.AdminServicer
         async with rpc_call(context, request) as call:
             caller = call.require_operator(self._keys)
             changes.info("%s began to build index %s", caller, quote(request.index))
-            async for event in self._indexes.build(request.index, rebuild=request.rebuild, strict=request.strict):
-                await context.write(build_event_to_proto(event))
+            building = self._indexes.build(request.index, rebuild=request.rebuild, strict=request.strict)
+            async with aclosing(building) as events:  # whatever ends it lets the next build begin
+                async for event in events:
+                    await write_bounded(context, build_event_to_proto(event), self._slow_reader_timeout)
             built = next(item for item in await self._indexes.status() if item.name == request.index)
             changes.info("%s has built index %s: snapshot %s", caller, request.index, built.snapshot)
-            await context.write(admin_pb2.BuildIndexResponse(built=self._index(built)))
+            answer = admin_pb2.BuildIndexResponse(built=self._index(built))
+            await write_bounded(context, answer, self._slow_reader_timeout)
 
     def _index(self, status: IndexStatus) -> admin_pb2.Index:
         return index_to_proto(status, self._routes.routes)
@@ -181,8 +185,9 @@ class AdminServicer(RolloutCalls, InteractionCalls, admin_pb2_grpc.AdminServicer
         """Every document of an index."""
         async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
-            async for documents in self._indexes.documents(request.index):
-                await context.write(documents_to_proto(documents))
+            async with aclosing(self._indexes.documents(request.index)) as found:
+                async for documents in found:
+                    await write_bounded(context, documents_to_proto(documents), self._slow_reader_timeout)
 
     async def RollbackIndex(self, request: admin_pb2.RollbackIndexRequest, context: Context) -> Any:
         """Return to a retained snapshot: its chunking, embedding model and settings, with today's documents."""

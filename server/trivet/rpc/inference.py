@@ -15,10 +15,10 @@ from trivet.pipeline.search import SearchPipeline
 from trivet.pipeline.stream import as_a_whole
 from trivet.rpc.call import BoundedWrites, Call, Context, rpc_call
 from trivet.rpc.intake import RequestIntake
+from trivet.rpc.request.calls import feedback_of
 from trivet.rpc.wire import (
     answer_to_proto,
     call_delta_to_proto,
-    feedback_of,
     logprob_to_proto,
     receipt_to_proto,
     search_to_proto,

@@ -11,7 +11,7 @@ from trivet.api.v1 import inference_pb2
 from trivet.current_request import CURRENT_TRACE
 from trivet.fairness.fair_semaphore import FairSemaphore
 from trivet.rpc.auth import Authenticator, require_route
-from trivet.rpc.wire import generate_call, priority_of, retrieve_call, variant_of
+from trivet.rpc.request.calls import generate_call, priority_of, retrieve_call, variant_of
 from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
 from trivet.types.answer import RetrieveCall
 from trivet.types.receipt import Receipt

@@ -17,7 +17,7 @@ from trivet.api.v1 import inference_pb2
 from trivet.metering.receipt_log import from_json, to_json
 from trivet.pipeline.shadow.copy import PRIORITY
 from trivet.routing.arms import is_shadowed
-from trivet.rpc.wire import LOWEST_PRIORITY
+from trivet.rpc.request.calls import LOWEST_PRIORITY
 from trivet.testing import ScriptedBackend
 from trivet.types.budget import Limit, LimitSet, Owner, Period, Unit
 from trivet.types.generation import RequestedCall

@@ -302,7 +302,7 @@ async def test_a_build_can_be_stopped_and_goes_on(service: IndexService, corpus:
             break
     with pytest.raises(FailedPrecondition, match="being built"):
         await built(service)
-    await building.aclose()  # type: ignore[attr-defined]
+    await building.aclose()
     assert embedded(await built(service)) == ["c", "sub/b"]
 
 

@@ -129,7 +129,7 @@ async def test_a_build_that_is_stopped_goes_on_where_it_was(
     await fill(service)
     building = service.build("handbook", rebuild=True)
     steps = 0
-    async with contextlib.aclosing(building):  # type: ignore[type-var]
+    async with contextlib.aclosing(building):
         async for progress in building:
             steps += isinstance(progress, BuildProgress) and progress.stage == "write"
             if steps == 3:
@@ -312,7 +312,7 @@ async def test_a_snapshot_is_made_and_optimised_in_a_process_of_its_own(
     old = await status(service)
     collection = f"{service.indexes['handbook'].live.collection}-2"
     building = service.build("handbook", rebuild=True)
-    async with contextlib.aclosing(building):  # type: ignore[type-var]
+    async with contextlib.aclosing(building):
         async for progress in building:
             if isinstance(progress, BuildProgress) and (progress.stage, progress.done) == ("write", 2):
                 assert collection not in await store.collections(), "the serving process has nothing to do with it"

@@ -17,7 +17,7 @@ from trivet.api.v1 import inference_pb2
 from trivet.errors import DeadlineExceeded, RetrievalUnavailable
 from trivet.pipeline.generation import deadline_ended
 from trivet.prompts.template.source import Placeholder, PromptSource, Turn, Variable
-from trivet.rpc.wire import generate_call
+from trivet.rpc.request.calls import generate_call
 from trivet.types.receipt import Receipt
 from trivet.types.request import Caller, KeyRole
 from trivet.types.variant import Route, Sampling, Variant, VersionRef

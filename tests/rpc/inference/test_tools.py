@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.gateway.harness import Failure, Gateway, failure, gateway
 from trivet.api.v1.inference_pb2 import GenerateRequest, Message, Tool, ToolCall
-from trivet.rpc.wire import generate_call
+from trivet.rpc.request.calls import generate_call
 from trivet.types.request import Caller, KeyRole
 from trivet.types.request import Tool as OurTool
 from trivet.types.request import ToolCall as OurCall

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from trivet.errors import DocumentRejected, NotFound, RetrievalUnavailable
@@ -53,7 +53,7 @@ class MemoryIndexes:
         """Nor this."""
         raise NotImplementedError
 
-    def documents(self, index: str) -> AsyncIterator[Sequence[DocumentSummary]]:
+    def documents(self, index: str) -> AsyncGenerator[Sequence[DocumentSummary]]:
         """Nor this."""
         raise NotImplementedError
 

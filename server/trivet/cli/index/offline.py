@@ -14,9 +14,10 @@ from trivet.errors import Problems
 from trivet.pipeline.passages import with_surroundings
 from trivet.rpc.admin_wire import build_event_to_proto, index_to_proto
 from trivet.rpc.document_changes import delete_documents, upsert_document
+from trivet.rpc.request.calls import EXPANSIONS
 from trivet.rpc.request.explained import documents_to_proto, explained_query, explanation_to_proto
 from trivet.rpc.request.fields import where_of
-from trivet.rpc.wire import EXPANSIONS, citation_to_proto
+from trivet.rpc.wire import citation_to_proto
 from trivet.types.passage import Expansion, SearchQuery
 from trivet.types.request import PUBLIC_TENANT, Caller, KeyRole
 
