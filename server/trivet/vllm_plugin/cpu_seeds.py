@@ -1,9 +1,9 @@
 """vLLM plugin: a request with a seed whose prompt is computed in several steps does not end a CPU engine.
 
-vLLM samples for every request of a step, and throws away what it sampled for one whose prompt is not at its end. So that
-this costs no random number, vLLM 0.32 sets the offset of the request's generator back. A CPU's generators have no
-offset: the step raised RuntimeError, and the engine died with all its requests. One client could do that to all others,
-with a seed and a prompt that does not fit into what is left of a step.
+vLLM samples for every request of a step, and throws away what it sampled for one whose prompt is not at its end. So
+that this costs no random number, vLLM 0.32 sets the offset of the request's generator back. A CPU's generators have no
+offset: the step raised RuntimeError, and the engine died with all its requests. One client could do that to all
+others, with a seed and a prompt that does not fit into what is left of a step.
 
 Here the state of such a generator is kept before the step samples and put back after it. On a GPU nothing is changed.
 
