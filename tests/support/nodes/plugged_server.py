@@ -23,7 +23,10 @@ import yaml
 from trivet.fleet.remote.remote_engine import RemoteEngine
 from trivet.types.adapter import StagedAdapter
 
-PLUGINS = "trivet_engine,trivet_prefix_salt,trivet_tenant_grammars,trivet_grammar_threads,trivet_eager_ranks,trivet_cpu_lora,trivet_cpu_seeds"
+PLUGINS = (
+    "trivet_engine,trivet_prefix_salt,trivet_tenant_grammars,trivet_grammar_threads,trivet_eager_ranks,trivet_cpu_lora,"
+    "trivet_cpu_seeds"
+)
 START_SECONDS = 500.0  # on a busy machine
 
 
