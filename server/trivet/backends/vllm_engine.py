@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 RETRY_AFTER = 5.0
 STOP_SECONDS = 5.0
 KILLED_SECONDS = 10.0
+_LEAST_TEMPERATURE = 0.01  # above 0: vLLM raises a lower one to this, with a line in the log for each request
 _Result = TypeVar("_Result")
 
 
@@ -326,7 +327,7 @@ def _sampling_params(request: BackendRequest, keeps_markers: bool) -> Any:
     sampling = request.sampling
     return SamplingParams(
         max_tokens=sampling.max_tokens,
-        temperature=sampling.temperature,
+        temperature=max(sampling.temperature, _LEAST_TEMPERATURE) if sampling.temperature else 0.0,
         top_p=sampling.top_p,
         top_k=sampling.top_k or 0,
         min_p=sampling.min_p,

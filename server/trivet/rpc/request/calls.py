@@ -44,7 +44,7 @@ _SAMPLING: Mapping[str, tuple[Callable[[float], bool], str]] = {
     "frequency_penalty": (lambda value: -2 <= value <= 2, "-2 to 2"),
     "max_reasoning_tokens": (lambda value: 0 <= value <= MOST_THOUGHT, f"0 to {MOST_THOUGHT:,}"),
     "top_logprobs": (lambda value: 0 <= value <= MOST_TOP_LOGPROBS, f"0 to {MOST_TOP_LOGPROBS}"),
-    "repetition_penalty": (lambda value: 0 < value <= 2, "more than 0, at most 2"),
+    "repetition_penalty": (lambda value: 0.01 <= value <= 2, "0.01 to 2"),
     "n": (lambda value: 1 <= value <= MOST_CHOICES, f"1 to {MOST_CHOICES}"),
 }
 """What a request may say of how answers are drawn, and within which bounds."""
