@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -41,7 +42,7 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command += ["--lora-modules", f"writes-json={ROOT / 'adapters' / 'json-answer' / '1'}", "--api-key", "sk-secret"]
     environment = {**os.environ, **engine_environment(folder), "VLLM_PLUGINS": "trivet_cpu_lora"}
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, process_group=0)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not healthy(address):
@@ -50,7 +51,7 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             time.sleep(0.2)
         yield address
     finally:
-        process.kill()  # its engine dies with it
+        os.killpg(process.pid, signal.SIGKILL)  # a stock engine may outlive its server
         process.wait()
 
 
