@@ -22,6 +22,7 @@ from trivet.cli.server.process import ServerProcess
 from trivet.client import CallFailed, Client
 
 LATE = 30.0  # seconds more, until the late answers are a twentieth of all that were given before
+LEARNT = 150  # questions before others come: the reference, and some that are like it
 PATIENCE = 150.0  # seconds for an alert to fire, and to resolve
 Doing = Callable[[], None]
 
@@ -55,6 +56,7 @@ class Causes:
         for cause in (
             self.cost, self.search_away, self.late, self.engine_dies, self.overload, self.front_hangs, self.store_away,
             self.rollouts, self.disk_full, self.limit, self.prompt_edit, self.index_behind, self.disk_set_back,
+            self.other_questions,
         ):  # fmt: skip
             if not only or cause.__name__ in only:
                 cause()
@@ -236,6 +238,17 @@ class Causes:
             self._until_fired("TrivetIndexRepaired")
         self._until_resolved("TrivetIndexRepaired")
 
+    def other_questions(self) -> None:
+        """A route is asked about lamps, and then about something else."""
+        for _ in range(LEARNT):
+            self._ask("watched")
+        with (
+            self._cause("other questions than the first hundred", "TrivetDrift"),
+            self._going(lambda: self._ask("watched", "How many eggs are in a cake for {} guests?")),
+        ):
+            self._until_fired("TrivetDrift")
+        self._until_resolved("TrivetDrift")
+
     def _write_document(self) -> None:
         self._asked += 1
         text = f"Lamp number {self._asked} has {self._asked} bulbs."
@@ -323,9 +336,9 @@ class Causes:
             for thread in threads:
                 thread.join()
 
-    def _ask(self, route: str) -> None:
+    def _ask(self, route: str, question: str = "Which lamp do you have for me, number {}?") -> None:
         self._asked += 1
-        message = inference_pb2.Message(role="user", content=f"Which lamp do you have for me, number {self._asked}?")
+        message = inference_pb2.Message(role="user", content=question.format(self._asked))
         variables = {"shop": f"shop {self._asked}"} if route in {"steady", "moving"} else {}
         request = inference_pb2.GenerateRequest(route=route, messages=[message], variables=variables)
         with suppress(CallFailed):

@@ -13,6 +13,7 @@ from benchmarks.measuring.repository import ROOT
 
 PROMPTS = Path(__file__).with_name("prompts")
 LOST = "json-answer@98"  # an adapter that goes away
+ALARM_SECONDS = 30.0  # for which it is shown that questions have changed
 
 
 def write_config(folder: Path, database: str) -> Path:
@@ -67,6 +68,11 @@ def _config(database: str) -> dict[str, Any]:
             },
             "strict": {
                 "retrieval": {"deadline_ms": 500, "on_failure": "fail"},
+                "variants": {"rag": {**search, "weight": 1.0}},
+            },
+            "watched": {
+                "retrieval": {"deadline_ms": 500, "on_failure": "degrade"},
+                "drift": {"reference": 100, "alarm_days": ALARM_SECONDS / 86400},
                 "variants": {"rag": {**search, "weight": 1.0}},
             },
             "quiet": {"variants": two, "rollout": {**rollout, "silence": "2s"}},
