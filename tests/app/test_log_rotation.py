@@ -33,7 +33,7 @@ async def rotate_until(folder: Path, there: Path) -> None:
     rotation = LogRotation(folder, file_bytes=10_000, files=2, interval=0.02)
     rotation.start()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await asyncio.to_thread(there.exists):
                 await asyncio.sleep(0.02)
         await asyncio.sleep(0.2)

@@ -120,7 +120,7 @@ async def moved(store: StateStore, record: RolloutRecord, event: Event) -> Rollo
 
 
 async def until_all_have(gateways: list[Gateway], share: float) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while any(gateway.share != share for gateway in gateways):
             await asyncio.sleep(0.005)
 
@@ -130,7 +130,7 @@ async def test_a_rollback_is_seen_in_time_while_an_adapter_loads(
 ) -> None:
     store, both = gateways
     both[0].load_another()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await both[0].adapters.loading.wait()
     for _ in range(3):
         record = await store.create("ask", SPEC.digest(), to_json(SPEC), actor="anna", reason="again", restart=True)

@@ -124,7 +124,7 @@ def slices_of(api: FakeApi, folder: Path, refresh: float = 30.0) -> EndpointSlic
     return EndpointSlices(KubernetesApi(api.url, folder / "token", None, "serving"), "engines", 7610, refresh)
 
 
-async def told(found: Any, seconds: float = 10.0) -> Found:
+async def told(found: Any, seconds: float = 60.0) -> Found:
     async with asyncio.timeout(seconds):
         return await anext(found)
 

@@ -55,7 +55,7 @@ async def answer(fleet: Fleet, wanted: BackendRequest) -> list[Chunk]:
         return [chunk async for chunk in chunks]
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -92,7 +92,7 @@ class World:
         settings = FleetSettings(remote_settings(**changes), slow_start=0.0)
         fleet = Fleet(settings, FixedList(addresses), events)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await fleet.start()
             yield fleet
         finally:

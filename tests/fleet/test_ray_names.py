@@ -25,7 +25,7 @@ def child(*lines: object, then: str = "time.sleep(60)") -> RayNames:
 
 async def told(names: RayNames, count: int) -> list[Found]:
     found = []
-    async with asyncio.timeout(20), aclosing(names.watch()) as watch:
+    async with asyncio.timeout(60), aclosing(names.watch()) as watch:
         async for one in watch:
             found.append(one)
             if len(found) == count:

@@ -25,5 +25,5 @@ async def served(tmp_path: Path) -> AsyncIterator[Gateway]:
 async def web(served: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     """Tenant a's plain HTTP client."""
     headers = {"authorization": "Bearer secret-a"}
-    async with httpx.AsyncClient(base_url=f"http://{served.http}", headers=headers, timeout=10) as asking:
+    async with httpx.AsyncClient(base_url=f"http://{served.http}", headers=headers, timeout=60) as asking:
         yield asking

@@ -22,7 +22,7 @@ async def web(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     keys = [("secret", "acme", KeyRole.CLIENT)]
     async with gateway(tmp_path, http=True, keys=keys, limits=LIMITS, key_routes=["plain"]) as running:
         headers = {"authorization": "Bearer secret"}
-        async with httpx.AsyncClient(base_url=f"http://{running.http}", headers=headers, timeout=10) as asking:
+        async with httpx.AsyncClient(base_url=f"http://{running.http}", headers=headers, timeout=60) as asking:
             yield asking
 
 

@@ -147,7 +147,7 @@ async def test_they_wait_while_the_store_is_away_and_what_finds_no_room_is_count
         await asyncio.sleep(0.05)
         assert kept.counts == {"lost": 1}
         away.away = False
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while kept.counts["stored"] < 3:
                 await asyncio.sleep(0.01)
         assert await kept.ids() == ["0", "1", "2"]

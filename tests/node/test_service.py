@@ -39,7 +39,7 @@ async def answer(engine: RemoteEngine, wanted: BackendRequest) -> list[Chunk]:
         return [chunk async for chunk in chunks]
 
 
-async def until(condition: object, seconds: float = 5.0) -> None:
+async def until(condition: object, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 
-def gone(pid: int, within: float = 10) -> bool:
+def gone(pid: int, within: float = 60) -> bool:
     """It has ended, or does so within so many seconds; a zombie counts."""
     end = time.monotonic() + within
     while True:

@@ -54,6 +54,6 @@ def route_of(
 
 async def settled(served: Gateway) -> None:
     """Until no copy runs."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while served.shadow.running:
             await asyncio.sleep(0.005)

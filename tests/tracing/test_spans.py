@@ -96,7 +96,7 @@ async def ended(traced: Traced, how: str) -> None:
     else:
         with pytest.raises(grpc.aio.AioRpcError):
             await stub.Generate(request(text=" "), metadata=[PARENT])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not traced.served.counted:
             await asyncio.sleep(0.005)
 

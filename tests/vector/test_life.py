@@ -24,7 +24,7 @@ pytestmark = pytest.mark.process
 
 
 async def until_restarted(process: VectorProcess, restarts: int = 1) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while process.restarts < restarts:
             await asyncio.sleep(0.02)
 

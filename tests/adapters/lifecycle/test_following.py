@@ -25,7 +25,7 @@ async def house(tmp_path: Path, tiny_model: Path) -> AsyncIterator[House]:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.01)
 

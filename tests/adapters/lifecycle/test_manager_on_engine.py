@@ -139,6 +139,6 @@ async def test_a_killed_engine_and_a_restarted_gateway(
 
 
 async def until_ready(manager: AdapterManager) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while manager.statuses()[0].state is not AdapterState.READY:
             await asyncio.sleep(0.02)

@@ -36,7 +36,7 @@ async def test_one_that_is_killed_is_started_again(tmp_path: Path) -> None:
     first = child.pid
     assert first is not None
     child.signal(signal.SIGKILL)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while child.told != [{"listen": "here"}, None, {"listen": "here"}]:
             await asyncio.sleep(0.02)
     assert child.up
@@ -72,7 +72,7 @@ async def test_one_that_waits_for_its_next_life_is_not_started_any_more(tmp_path
     child = Watched(tmp_path, SERVES)
     await child.start()
     child.signal(signal.SIGKILL)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while child.up:
             await asyncio.sleep(0.001)
     await child.stop(1)

@@ -35,7 +35,7 @@ async def test_what_was_compiled_before_takes_no_turn_and_what_failed_was_not() 
         async with turns.compiling("failed", "one"):
             raise RuntimeError
     async with turns.compiling("a", "one"), turns.compiling("b", "one"):
-        async with asyncio.timeout(5), turns.compiling("known", "one"):
+        async with asyncio.timeout(60), turns.compiling("known", "one"):
             pass
         for schema, owner in (("failed", "one"), ("known", "two")):
             with pytest.raises(TimeoutError):

@@ -50,7 +50,7 @@ async def test_of_grpc(served: Gateway, lines: io.StringIO) -> None:
 
 async def test_of_http(served: Gateway, lines: io.StringIO) -> None:
     chat = {"model": "rag", "messages": [{"role": "user", "content": "hello"}]}
-    async with httpx.AsyncClient(base_url=f"http://{served.http}", timeout=10) as web:
+    async with httpx.AsyncClient(base_url=f"http://{served.http}", timeout=60) as web:
         for name in ("id-3", "id-4"):
             answer = await web.post("/v1/chat/completions", json=chat, headers={"x-request-id": name})
             assert answer.status_code == 500

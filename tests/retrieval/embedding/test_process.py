@@ -54,7 +54,7 @@ async def make(embedder: OnnxEmbedder) -> AsyncIterator[Make]:
 
 async def running(process: EmbeddingProcess, not_this: int | None = None) -> int:
     """Its pid, once it has one."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while process.pid in (None, not_this):
             await asyncio.sleep(0.005)
     assert process.pid is not None
@@ -115,7 +115,7 @@ async def test_a_process_that_dies_twice_over_a_text_is_an_error_and_not_for_eve
     with pytest.raises(RetrievalUnavailable):
         await process.embed([LONG, "b"])
     killing.cancel()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 assert len(await process.embed(["c"])) == 1
@@ -154,7 +154,7 @@ async def test_callers_wait_for_a_place_and_a_short_document_passes_a_long_one(m
     process = make(max_queued=8)
     await process.embed(["a"])
     long = asyncio.create_task(process.embed([LONG] * 300))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while process.queued < 8:  # one is missing for a moment each time that the worker takes one
             await asyncio.sleep(0.001)
     others = [asyncio.create_task(process.embed([f"{n}", f"{n}+"])) for n in range(6)]

@@ -51,7 +51,7 @@ async def stopped(engine: VectorProcess) -> AsyncIterator[None]:
 
 async def retried(call: Callable[[], Awaitable[T]]) -> T:
     """Again until the engine is back."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await call()
@@ -92,7 +92,7 @@ async def test_documents_that_an_engine_has_lost_are_written_again_and_counted(
     async with store._connection.call(30) as client:  # as if the engine's folder were an older one
         await client.delete(index.live.collection, models.FilterSelector(filter=models.Filter()), wait=True)
     kill(engine)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while index.repaired < 2:
             await asyncio.sleep(0.05)
     assert set(await texts(service, "lamp")) == {"Lamp a.", "Lamp b."}
@@ -237,7 +237,7 @@ async def test_a_write_that_failed_is_finished_without_anybody_asking(
         patch.setattr(store, "publish", die)
         with pytest.raises(RetrievalUnavailable):
             await service.upsert("handbook", markdown("a", "Logged, but not found yet."))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await texts(service, "x") != ["Logged, but not found yet."]:
             await asyncio.sleep(0.05)
 

@@ -61,7 +61,7 @@ async def make(embedder: OnnxEmbedder, settings: IndexSettings) -> AsyncIterator
 
 async def running(pool: SplittingPool, not_this: int | None = None) -> int:
     """The pid of its first process, once it has one."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while pool.processes[0].pid in (None, not_this):
             await asyncio.sleep(0.005)
     assert pool.processes[0].pid is not None

@@ -23,7 +23,7 @@ async def rebuild(gateway: SharedGateway) -> None:
         pass
 
 
-async def until(true: Callable[[], bool], within: float = 30) -> None:
+async def until(true: Callable[[], bool], within: float = 120) -> None:
     end = time.monotonic() + within
     while not true():
         assert time.monotonic() < end

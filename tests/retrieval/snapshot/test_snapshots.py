@@ -117,7 +117,7 @@ async def test_retained_snapshots_follow_and_no_more_than_wanted_are_kept(make_s
     now = await status(service)
     assert (now.snapshot, now.retained) == (f"{first}-3", (f"{first}-2",))
     await service.upsert("handbook", markdown("d", "Document d is new."))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while service.indexes["handbook"].lag or (await status(service)).documents != 5:
             await asyncio.sleep(0.1)
 

@@ -147,7 +147,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing(aborted: str) -> None:
     async with served(shelf, most=1) as (stub, uploads):
         call = open_upload(stub)
         await call.write(begun("half", b"x" * 1000))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not uploads._by_tenant["staff"]:
                 await asyncio.sleep(0.01)
             if aborted == "cancelled":

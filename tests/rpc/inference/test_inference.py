@@ -38,7 +38,7 @@ async def fails(call: object) -> Failure:
     return failure(error.value)
 
 
-async def until(condition: object, seconds: float = 2.0) -> None:
+async def until(condition: object, seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # type: ignore[operator]
             await asyncio.sleep(0.005)
@@ -336,7 +336,7 @@ async def test_a_reader_that_stops_reading_is_given_up(served: Gateway) -> None:
     served.backend.script = ["x" * 20_000] * 200
     call = served.stub.GenerateStream(request())
     await call.read()
-    await until(lambda: served.admission.in_flight == 0, 5)
+    await until(lambda: served.admission.in_flight == 0, 60)
     assert served.metric("requests_total", route="plain", variant="plain", code="ABORTED") == 1
     assert served.backend.in_flight == 0
     call.cancel()

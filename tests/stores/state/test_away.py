@@ -37,7 +37,7 @@ async def begun(store: StateStore) -> RolloutRecord:
     return await store.create("support", "d", "{}", actor="anna", reason="go")
 
 
-async def back(store: StateStore, within: float = 30) -> None:
+async def back(store: StateStore, within: float = 120) -> None:
     """Wait until it answers."""
     end = time.monotonic() + within
     while True:

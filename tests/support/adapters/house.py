@@ -174,7 +174,7 @@ class House:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for what happens in the background."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.01)
 

@@ -120,7 +120,7 @@ def text(chunks: Sequence[Chunk]) -> str:
     return "".join(chunk.text for chunk in chunks)
 
 
-async def idle(backend: EmbeddedVllm, seconds: float = 2.0) -> bool:
+async def idle(backend: EmbeddedVllm, seconds: float = 30.0) -> bool:
     """Whether the engine runs out of work in time, by its own account."""
     for _ in range(int(seconds / 0.02)):
         stats = await backend.stats()

@@ -94,7 +94,7 @@ async def serve_node(
     copies: KnownCopies | None = None,
     listen: str = "127.0.0.1:0",
     max_requests: int = 256,
-    patience: float = 10.0,
+    patience: float = 30.0,
     **changes: Any,
 ) -> AsyncIterator[ServedNode]:
     """`secrets`: the keys that let gateways in; `changes`: of its identity."""
@@ -147,7 +147,7 @@ async def connected(node: ServedNode, **changes: Any) -> AsyncIterator[RemoteEng
     """A gateway's view of it, ready."""
     engine = RemoteEngine(node.address, remote_settings(**changes))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await engine.start()
         yield engine
     finally:
@@ -175,7 +175,7 @@ async def over_the_wire(
         engine = RemoteUnderTest(node.address, remote_settings())
         engine.copies = copies
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await engine.start()
             for adapter in resident:
                 await engine.load_adapter(adapter)

@@ -29,7 +29,7 @@ def total(samples: dict[str, float], start: str) -> float:
     return sum(value for name, value in samples.items() if name.startswith(start))
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for it; fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -74,7 +74,7 @@ def child(parent: int, words: str) -> int:
     return found[0]
 
 
-def engine(server: ServerProcess, backend: str, other_than: int = 0, seconds: float = 10.0) -> int:
+def engine(server: ServerProcess, backend: str, other_than: int = 0, seconds: float = 60.0) -> int:
     """The process of a backend's engine, known by its log; waits for one."""
     log = server.data_dir / "logs" / f"engine-{backend}.log"
     found: list[int] = []
