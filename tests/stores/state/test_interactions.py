@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from trivet.errors import InvalidRequest
 from trivet.stores.state import StateStore
@@ -45,6 +48,24 @@ async def test_pages_are_small_enough_together(state_store: StateStore) -> None:
     first = await ids(state_store)
     assert first == [str(number) for number in range(8)]
     assert await ids(state_store, after=8) == ["8", "9", "10"]
+
+
+async def test_a_page_costs_what_it_has_and_not_what_there_is(tmp_path: Path) -> None:
+    store = StateStore.open(tmp_path / "state.sqlite")
+    engine, plans = store._database._engine, list[str]()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def planned(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+        if statement.startswith("SELECT interaction"):
+            plans.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+    await add(store, *(one(str(number)) for number in range(9)))
+    assert await ids(store, after=4, limit=3, rated=False) == ["4", "5", "6"]
+    searches = [plan for plan in plans if "interaction" in plan]
+    assert len(searches) == 2
+    assert all("INDEX interaction_number (tenant=? AND number>?" in plan for plan in searches)
+    assert not any("ORDER BY" in plan for plan in plans), "nothing is sorted"
+    store.close()
 
 
 async def test_filters_restrict(state_store: StateStore) -> None:

@@ -198,6 +198,7 @@ interactions = Table(
     Column("data", LargeBinary, nullable=False),
     PrimaryKeyConstraint("tenant", "request_id"),
     Index("interaction_unit", "tenant", "unit"),
+    Index("interaction_number", "tenant", "number"),
     Index("interaction_at", "at"),
 )
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from trivet.errors import FailedPrecondition
 
-STATE_VERSION = 5
+STATE_VERSION = 6
 """Of a file, in its PRAGMA user_version: the number of the newest migration."""
 _LOCK = 7_237_145  # of this program; any number that others do not use
 _MIGRATIONS = Path(__file__).parent / "migrations"
