@@ -4,6 +4,7 @@ only where it has what a search should find."""
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from trivet.cli.prompt.compile.candidate import can_stand, read_candidate
 from trivet.cli.prompt.compile.instructions import fits
 from trivet.cli.prompt.compile.material import right_answer
 from trivet.cli.prompt.compile.versions import next_version, publish
-from trivet.errors import ConfigError
+from trivet.errors import ConfigError, FailedPrecondition
 from trivet.evaluation.data import Example
 from trivet.evaluation.reply import Form
 from trivet.prompts.template.library import PromptLibrary
@@ -229,3 +230,23 @@ def test_versions_are_never_written_over(tmp_path: Path) -> None:
         publish(folder, "{{ nobody }}\n", {})
     assert next_version(folder) == "12"
     assert not list(folder.glob(".*"))
+
+
+def test_of_two_compilations_at_once_the_later_one_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    link = os.link
+
+    def late(source: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "link", link)
+        assert publish(folder, "Earlier.\n", {"by": "earlier"}) == VersionRef("p", "1")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(FailedPrecondition, match="p@1 was written by somebody else meanwhile"):
+        publish(folder, "Later.\n", {"by": "later"})
+    assert (folder / "1.md").read_text() == "Earlier.\n"
+    assert json.loads((folder / "1.provenance.json").read_text()) == {"by": "earlier"}
+    assert len(list(folder.iterdir())) == 2
