@@ -60,10 +60,12 @@ class Log:
 
 
 @asynccontextmanager
-async def log(path: Path, *, hook: Any = None, share: float = 1.0, draw: Any = None) -> AsyncIterator[Log]:
+async def log(
+    path: Path, *, hook: Any = None, share: float = 1.0, draw: Any = None, keys: Sequence[bytes] = (b"k" * 32,)
+) -> AsyncIterator[Log]:
     store = StateStore.open(path / "state.sqlite")
     counts: Counter[str] = Counter()
-    redactor, sealer = Redactor(["email"], hook), Sealer([b"k" * 32])
+    redactor, sealer = Redactor(["email"], hook), Sealer(keys)
     recorder = InteractionRecorder(
         store,
         lambda route: share if route == "r" else 0.0,
@@ -197,3 +199,17 @@ async def test_a_units_right_to_be_forgotten_reaches_what_is_on_its_way(tmp_path
         for nothing in ({}, {"units": ["u1"], "everything": True}):
             with pytest.raises(InvalidRequest, match="expected units or request ids, or all"):
                 await erase(kept, **nothing)  # type: ignore[arg-type]
+
+
+async def test_a_unit_is_erased_whatever_the_key_was_when_it_was_stored(tmp_path: Path) -> None:
+    every: list[bytes] = []
+    for number in range(3):  # at first there is none
+        async with log(tmp_path, keys=every) as kept:
+            kept.recorder.offer(call(str(number)), answer())
+            kept.recorder.offer(call(f"other {number}", unit="u2"), answer())
+        every.insert(0, bytes([number]) * 32)
+    async with log(tmp_path, keys=every) as kept:
+        assert await erase(kept, units=[*(f"nobody {number}" for number in range(999)), "u1"]) == 3
+        assert await kept.ids() == ["other 0", "other 1", "other 2"]
+        with pytest.raises(InvalidRequest, match="expected at most 1,000, got 1,001"):
+            await erase(kept, units=[str(number) for number in range(1001)])

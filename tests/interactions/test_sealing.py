@@ -58,6 +58,7 @@ def test_a_unit_is_found_again_under_every_key_and_cannot_be_told_from_its_diges
     assert both.unit("acme", "u1") not in old.units("acme", "u1")
     assert old.unit("acme", "u1") != old.unit("other", "u1") != Sealer().unit("acme", "u1")
     assert old.unit("acme", "") == ""
+    assert Sealer().unit("acme", "u1") in both.units("acme", "u1"), "stored before there was a key"
 
 
 def test_keys_are_read_from_a_file() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from trivet.errors import InvalidRequest
 from trivet.interactions.redaction import Redactor
 from trivet.interactions.sealing import Sealer
-from trivet.interactions.store import InteractionStore
+from trivet.interactions.store import MOST_ERASED, InteractionStore
 from trivet.types.interaction import Interaction, InteractionCount, InteractionFilter, StoredInteraction
 from trivet.types.rollout_state import Feedback
 
@@ -64,14 +64,18 @@ class InteractionArchive:
         """Remove those of these units (by their ids) and requests, or all of a tenant, with what was said of them.
 
         How many there were. What other gateways still hold of them is not stored any more. Raises InvalidRequest if
-        nothing is named, or everything and something; StateUnavailable.
+        nothing is named, or everything and something, or more than MOST_ERASED units or requests; StateUnavailable.
         """
         if everything == bool(units or request_ids):
             raise InvalidRequest({"all": "expected units or request ids, or all, and not both"})
-        digests = [digest for unit in units for digest in self._sealer.units(tenant, unit)]
+        if len(units) > MOST_ERASED:
+            raise InvalidRequest({"unit_ids": f"expected at most {MOST_ERASED:,}, got {len(units):,}"})
+        digests = [digest for unit in units for digest in self._sealer.units(tenant, unit)]  # several of each unit
         erased = 0
-        while some := await self._store.erase_interactions(tenant, digests, request_ids, everything=everything):
-            erased += some
+        for start in range(0, max(len(digests), 1), MOST_ERASED):
+            part, requests = digests[start : start + MOST_ERASED], () if start else request_ids
+            while some := await self._store.erase_interactions(tenant, part, requests, everything=everything):
+                erased += some
         return erased
 
     def _opened(self, stored: StoredInteraction) -> KeptInteraction:

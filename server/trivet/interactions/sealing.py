@@ -38,9 +38,12 @@ class Sealer:
         return self.units(tenant, unit_id)[0] if unit_id else ""
 
     def units(self, tenant: str, unit_id: str) -> tuple[str, ...]:
-        """The unit's digests under every key, the newest first; one cannot be told from the other without the key."""
+        """The unit's digests under every key, the newest first; one cannot be told from the other without the key.
+
+        The last one is without a key: what was stored before there was a key has it.
+        """
         text = f"{tenant}\0{unit_id}".encode()
-        keys = [hashlib.sha256(b"unit" + key).digest() for key in self._keys] or [b"unit"]
+        keys = [*(hashlib.sha256(b"unit" + key).digest() for key in self._keys), b"unit"]
         return tuple(hmac.new(key, text, hashlib.sha256).hexdigest()[:_UNIT_DIGITS] for key in keys)
 
     def seal(self, interaction: Interaction) -> SealedInteraction:

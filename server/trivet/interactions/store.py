@@ -7,6 +7,9 @@ from typing import Protocol
 
 from trivet.types.interaction import InteractionCount, InteractionFilter, SealedInteraction, StoredInteraction
 
+MOST_ERASED = 1000
+"""Units, and requests, that are erased at once."""
+
 
 class InteractionStore(Protocol):
     """Shared by gateways. Everything raises StateUnavailable while it is away."""
@@ -31,7 +34,10 @@ class InteractionStore(Protocol):
     async def erase_interactions(
         self, tenant: str, units: Sequence[str] = (), request_ids: Sequence[str] = (), *, everything: bool = False
     ) -> int:
-        """Remove some of a tenant's, with what was said of them; how many. To be called again until it is 0."""
+        """Remove some of a tenant's, with what was said of them; how many. To be called again until it is 0.
+
+        InvalidRequest for more than MOST_ERASED units (their digests) or requests.
+        """
         ...
 
     async def forget_interactions(self, keep_seconds: float) -> int:
