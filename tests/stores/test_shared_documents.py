@@ -25,7 +25,9 @@ KEY = DocumentKey("", "a")
 
 
 def document(id_: str, text: str, tenant: str = "") -> Document:
-    return Document(id=id_, content=text.encode(), format=DocumentFormat.TEXT, tenant=tenant, tags=("x",))
+    return Document(
+        id=id_, content=text.encode(), format=DocumentFormat.TEXT, tenant=tenant, tags=("x",), fields={"n": 7}
+    )
 
 
 def record(name: str, state: SnapshotState = SnapshotState.SUPERSEDED) -> SnapshotRecord:
@@ -61,7 +63,9 @@ async def listed(log: DocumentLog, index: str) -> list[tuple[object, ...]]:
     told: list[tuple[object, ...]] = []
     for entry in await log.all_newest(index):
         content = await log.content(entry.seq)
-        told.append((entry.key, entry.of, entry.deleted, entry.origin, entry.corpus_digest, entry.tags, content))
+        told.append(
+            (entry.key, entry.of, entry.deleted, entry.origin, entry.corpus_digest, entry.tags, entry.fields, content)
+        )
     return told
 
 

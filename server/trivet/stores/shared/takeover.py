@@ -30,11 +30,12 @@ _ENTRY = (
     "valid_from",
     "valid_until",
     "time",
+    "fields",
     "newest",
 )
 _INSERT_ENTRY = """INSERT INTO entries (index_name, tenant, document_id, revision, digest, deleted, origin,
-    corpus_digest, format, title, source, tags, valid_from, valid_until, time, newest)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq"""
+    corpus_digest, format, title, source, tags, valid_from, valid_until, time, fields, newest)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq"""
 _FLAGS = ("deleted", "newest")
 _SNAPSHOT = ("index_name", "name", "state", "way", "fingerprint", "dimension")
 _INSERT_SNAPSHOT = """INSERT INTO snapshots (index_name, name, state, way, fingerprint, dimension, applied, unoptimised,
