@@ -28,7 +28,8 @@ class GuessedEncoding:
 @dataclass(frozen=True, slots=True)
 class SyncReport:
     """What a sync has found in an index's source. `failures` counts files that could not be fetched and stay as they
-    were; `failed` names the first ones, each with why."""
+    were; `failed` names the first ones, each with why. `missing` counts those of them of which nothing was fetched
+    earlier either; `first_missing` are the names they would have in the corpus folder, maybe without the ending."""
 
     added: int = 0
     changed: int = 0
@@ -36,6 +37,8 @@ class SyncReport:
     unchanged: int = 0
     failures: int = 0
     failed: tuple[tuple[str, str], ...] = ()
+    missing: int = 0
+    first_missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,24 @@ async def test_a_build_fetches_what_changed(make_service: MakeService, served: S
     with pytest.raises(RetrievalUnavailable, match="answered 404"):
         await built(service)
     assert set(await texts(service, "weight of the lamp and the hub")) == set(found)
+
+
+@pytest.mark.parametrize("named", [0, 100])
+async def test_a_lost_mirror_loses_no_document(
+    make_service: MakeService, served: Site, tmp_path: Path, named: int
+) -> None:
+    """Of many such pages the report does not name all: then nothing is dropped."""
+    service = await make_service(source=source(served), corpus=tmp_path / "mirror")
+    served.page("/old.html", "<p>The old rim weighs 50 grams.</p>")
+    served.sitemap("/lamp.html", "/hub.html", "/old.html")
+    await built(service)
+    shutil.rmtree(tmp_path / "mirror")
+    del served.pages["/hub.html"]
+    served.sitemap("/lamp.html", "/hub.html", *(f"/{number}.html" for number in range(named)))
+    assert (await reported(service)).skipped == min(1 + named, 100)
+    found = await texts(service, "weight of the lamp, the hub and the rim")
+    assert "The hub weighs 40 grams." in found
+    assert ("The old rim weighs 50 grams." in found) is (named == 100)
 
 
 async def test_a_schedule_builds_by_itself(make_service: MakeService, served: Site, tmp_path: Path) -> None:

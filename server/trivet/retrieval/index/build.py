@@ -28,13 +28,13 @@ async def build(
     "check" and "swap". Stopping in between leaves whole documents and the live snapshot; the next build goes on from
     there.
     """
-    failed: tuple[tuple[str, str], ...] = ()
+    synced = SyncReport()
     async for told in sync(index.settings):
         if isinstance(told, SyncReport):
-            failed = told.failed
+            synced = told
         else:
             yield told
-    async for event in CorpusImport(index, log, strict=strict, not_fetched=failed).run():
+    async for event in CorpusImport(index, log, strict=strict, synced=synced).run():
         yield event
     if rebuild or index.build_due:
         async for progress in index.renew():

@@ -18,11 +18,12 @@ from trivet.retrieval.index.index import DocumentIndex
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.log_entry import LogEntry
 from trivet.stores.records import DocumentKey, Origin
-from trivet.types.corpus import CorpusReport
+from trivet.types.corpus import CorpusReport, SyncReport
 from trivet.types.passage import BuildProgress, Document
 
 _LOOKED_AT_ONCE = 1_000  # entries of folders, between two reports
 _REPORTS = 1_000  # of files read, whatever their number
+_NO_SOURCE = SyncReport()
 
 
 class CorpusImport:
@@ -32,16 +33,18 @@ class CorpusImport:
     """
 
     def __init__(
-        self, index: DocumentIndex, log: DocumentLog, *, strict: bool, not_fetched: Sequence[tuple[str, str]] = ()
+        self, index: DocumentIndex, log: DocumentLog, *, strict: bool, synced: SyncReport = _NO_SOURCE
     ) -> None:
-        """`strict`: anything that would be skipped is an error, before anything is written. `not_fetched`: what of its
-        source could not be had, and why; the folder has what it was before."""
+        """`strict`: anything that would be skipped is an error, before anything is written. `synced`: what of its
+        source could not be had; the folder has what it was before, or nothing if it is new."""
         self._index = index
         self._settings = index.settings
         self._log = log
         self._strict = strict
         self._report = CorpusReportBuilder()
-        for where, problem in not_fetched:
+        self._synced = synced
+        self._missing = tuple(printable(name) for name in synced.first_missing)
+        for where, problem in synced.failed:
             self._report.skip(printable(where), problem, kept=True)
         self._names: list[str] = []
         self._known: dict[DocumentKey, str] = {}  # digests of what came from files
@@ -113,9 +116,11 @@ class CorpusImport:
 
     async def _forget(self) -> AsyncGenerator[BuildProgress]:
         """Drop the documents whose files have gone."""
+        if self._synced.missing > len(self._missing):
+            return  # nobody knows whose documents they are
         gone = await asyncio.to_thread(self._gone)
         for done, key in enumerate(gone, 1):
-            if self._unknown:
+            if self._unknown or self._missing:
                 entry = await self._log.newest(self._settings.name, key)
                 if entry is not None and self._may_be_unread(entry):
                     continue
@@ -188,6 +193,8 @@ class CorpusImport:
         for unknown in self._unknown:
             if entry.source == unknown or (unknown.endswith("/") and entry.source.startswith(unknown)):
                 return True
+        if any(entry.source == name or entry.source.startswith(f"{name}.") for name in self._missing):
+            return True
         source = PurePosixPath(entry.source)
         of_own_file = not entry.tenant and id_of_file(source) == entry.document_id
         # One that names another source than its file came from a line of some file.

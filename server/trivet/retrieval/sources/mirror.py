@@ -17,7 +17,10 @@ _NAMED = 100
 
 @dataclass(slots=True)
 class MirrorReport:
-    """What a run has found. `failed`: the first ones, with why; `failures` counts all. Those stay as they were."""
+    """What a run has found. `failed`: the first ones, with why; `failures` counts all. Those stay as they were.
+
+    `missing` counts those of them that the folder has nothing of, `first_missing` are the names they would have there,
+    though a page's may get an ending."""
 
     added: int = 0
     changed: int = 0
@@ -25,6 +28,17 @@ class MirrorReport:
     unchanged: int = 0
     failures: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    missing: int = 0
+    first_missing: list[str] = field(default_factory=list)
+
+    def fail(self, file: RemoteFile, problem: str, *, missing: bool) -> None:
+        """Note a file that could not be fetched."""
+        self.failures += 1
+        if len(self.failed) < _NAMED:
+            self.failed.append((file.where[:300], problem[:300]))
+        self.missing += missing
+        if missing and len(self.first_missing) < _NAMED:
+            self.first_missing.append(file.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +101,9 @@ class Mirror:
                 return
             self._take(file, fetched, incoming, known, report)
         except (SourceError, OSError) as error:
-            report.failures += 1
-            if len(report.failed) < _NAMED:
-                report.failed.append((file.where[:300], str(error)[:300]))
+            there = self._known.get(file.where)
+            missing = there is None or not (self._folder / there.name).is_file()
+            report.fail(file, str(error), missing=missing)
         finally:
             incoming.unlink(missing_ok=True)
 

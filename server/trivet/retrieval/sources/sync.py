@@ -78,7 +78,8 @@ async def _lines(process: asyncio.subprocess.Process, asked: bytes) -> AsyncGene
 
 
 def _report(told: dict[str, Any]) -> SyncReport:
-    return SyncReport(**{**told, "failed": tuple((where, why) for where, why in told["failed"])})
+    failed = tuple((where, why) for where, why in told["failed"])
+    return SyncReport(**{**told, "failed": failed, "first_missing": tuple(told["first_missing"])})
 
 
 def _tell(settings: IndexSettings, report: SyncReport) -> None:
