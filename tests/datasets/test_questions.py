@@ -34,7 +34,7 @@ def suite_of(
     log: list[interaction_pb2.Interaction], share: float, learned: Learned = NOTHING
 ) -> tuple[list[Question], Counter[str]]:
     left_out: Counter[str] = Counter()
-    return as_questions(chats(*log).rows, share, learned, answered, left_out), left_out
+    return as_questions(chats(*log, held_out=share).rows, share, learned, answered, left_out), left_out
 
 
 def units(questions: list[Question]) -> frozenset[str]:
@@ -58,7 +58,8 @@ def test_an_export_after_a_suite_has_none_of_its_units_and_questions(
     log = log_of(asked)
     questions, _ = suite_of(log, share)
     kept = units(questions)
-    chosen = select(log, "chats", good=0.8, margin=0.5, taken=asked_of(questions), units=kept)
+    asked_there = asked_of(questions)
+    chosen = select(log, "chats", good=0.8, margin=0.5, taken=asked_there, units=kept, held_out=held_out)
     parts = split(chosen.rows, held_out)
     for row in (*parts.training, *parts.held_out):
         assert row.unit not in kept
@@ -70,7 +71,7 @@ def test_a_suite_after_an_export_has_none_of_its_training_units_and_questions(
     asked: list[tuple[str, str]], share: float, held_out: float
 ) -> None:
     log = log_of(asked)
-    learned = learned_from(split(chats(*log).rows, held_out))
+    learned = learned_from(split(chats(*log, held_out=held_out).rows, held_out))
     questions, left_out = suite_of(log, share, learned)
     assert not units(questions) & learned.units
     assert not asked_of(questions) & learned.questions
@@ -82,7 +83,7 @@ def test_with_the_same_share_no_unit_of_a_suite_was_trained_on_even_if_nobody_sa
     asked: list[tuple[str, str]], share: float
 ) -> None:
     log = log_of(asked)
-    assert not units(suite_of(log, share)[0]) & learned_from(split(chats(*log).rows, share)).units
+    assert not units(suite_of(log, share)[0]) & learned_from(split(chats(*log, held_out=share).rows, share)).units
 
 
 def test_what_a_suite_cannot_ask_or_judge_is_counted() -> None:

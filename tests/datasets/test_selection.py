@@ -13,7 +13,7 @@ from trivet.api.v1 import inference_pb2, interaction_pb2
 from trivet.datasets.folder import write_folder
 from trivet.datasets.row import Source, plain
 from trivet.datasets.selection import Selection, select
-from trivet.datasets.split import split
+from trivet.datasets.split import is_held_out, split
 from trivet.errors import FailedPrecondition
 from trivet.training.files.chat_files import read_chats, refuse_overlap
 
@@ -26,12 +26,14 @@ def said(number: int, text: str, answer: str = "a", unit: str = "", **rating: ob
     return made
 
 
-def chats(*interactions: interaction_pb2.Interaction, taken: frozenset[str] = frozenset()) -> Selection:
-    return select(interactions, "chats", good=0.8, margin=0.5, taken=taken)
+def chats(
+    *interactions: interaction_pb2.Interaction, taken: frozenset[str] = frozenset(), held_out: float = 0.0
+) -> Selection:
+    return select(interactions, "chats", good=0.8, margin=0.5, taken=taken, held_out=held_out)
 
 
-def pairs(*interactions: interaction_pb2.Interaction) -> Selection:
-    return select(interactions, "pairs", good=0.8, margin=0.5, taken=frozenset())
+def pairs(*interactions: interaction_pb2.Interaction, held_out: float = 0.0) -> Selection:
+    return select(interactions, "pairs", good=0.8, margin=0.5, taken=frozenset(), held_out=held_out)
 
 
 def test_corrections_come_first_and_what_was_rated_badly_is_not_learned() -> None:
@@ -100,14 +102,36 @@ def test_a_pair_is_a_correction_or_a_preference_between_two_answers() -> None:
     st.floats(0, 0.9),
 )
 def test_no_unit_and_no_conversation_is_on_both_sides_of_a_split(asked: list[tuple[str, str]], share: float) -> None:
-    found = chats(*(said(n, text, unit=unit, score=1.0) for n, (text, unit) in enumerate(asked)))
+    found = chats(*(said(n, text, unit=unit, score=1.0) for n, (text, unit) in enumerate(asked)), held_out=share)
     parts = split(found.rows, share)
     for name in ("unit", "conversation"):
         sides = [{getattr(row, name) for row in side} for side in (parts.training, parts.held_out)]
         assert not sides[0] & sides[1]
-    assert len(parts.training) + len(parts.held_out) + parts.repeated == len(found.rows)
+    assert len(parts.training) + len(parts.held_out) == len(found.rows)
+    out = {text for n, (text, unit) in enumerate(asked) if is_held_out(unit or f"r{n}", share)}
+    assert {row.question for row in parts.held_out} == out, "whoever else asked it, and whoever was first"
+    assert {row.question for row in parts.training} == {text for text, _ in asked} - out
     more = split([row for row in found.rows if row in parts.held_out], share)
     assert more.held_out == parts.held_out
+
+
+def test_what_a_held_out_unit_asks_is_held_out_though_another_was_corrected() -> None:
+    learner, kept = (next(f"u{n}" for n in range(99) if is_held_out(f"u{n}", 0.3) is out) for out in (False, True))
+    found = chats(
+        said(1, "One?", unit=learner, corrected_text="better"), said(2, "one", unit=kept, score=1.0), held_out=0.3
+    )
+    assert [row.request_id for row in found.rows] == ["r2"]
+    assert found.left_out == {"a held-out conversation is the same": 1}
+
+
+def test_both_answers_of_a_pair_are_on_one_side() -> None:
+    learner, kept = (next(f"u{n}" for n in range(99) if is_held_out(f"u{n}", 0.3) is out) for out in (False, True))
+    across = [said(1, "one", "good", learner, score=1.0), said(2, "one", "bad", kept, score=0.0)]
+    assert len(pairs(*across).rows) == 1, "nothing is held out"
+    assert pairs(*across).rows[0].rejected_unit == kept
+    assert pairs(*across, held_out=0.3).left_out == {"no better answer is known": 2}
+    [row] = pairs(*across, said(3, "one", "best", kept, score=0.9), held_out=0.3).rows
+    assert (row.request_id, row.rejected, row.unit, row.rejected_unit) == ("r3", "bad", kept, kept)
 
 
 def test_about_the_share_of_units_is_held_out() -> None:

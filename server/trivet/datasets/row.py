@@ -26,6 +26,7 @@ class Row:
 
     `messages`: `role` and `content` each, the last one the user's. `rejected`: the worse answer of a pair, None without
     one. `unit`: whose it is; rows of one unit stay on one side of a split. `variables`: the request's, of the prompt.
+    `rejected_unit`: whose the worse answer is, where it may be somebody else's; empty otherwise.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -36,6 +37,7 @@ class Row:
     score: float | None = None
     rejected: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    rejected_unit: str = ""
 
     @property
     def question(self) -> str:

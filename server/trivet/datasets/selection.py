@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from trivet.api.v1 import inference_pb2, interaction_pb2
 from trivet.datasets.row import Row, Source, plain
+from trivet.datasets.split import is_held_out
 
 Form = Literal["chats", "pairs"]
 _ROLES = ("system", "user", "assistant")
@@ -31,23 +32,30 @@ def select(
     margin: float,
     taken: frozenset[str],
     units: frozenset[str] = frozenset(),
+    held_out: float = 0.0,
 ) -> Selection:
-    """Rows of the one form or the other, corrected ones first, each conversation once.
+    """Rows of the one form or the other, corrected ones first, each conversation once: a held-out unit's if there is.
 
     `good`: the least score of an answer that is learned as it is. `margin`: how much better an answer was rated than
     another to the same conversation, to be preferred. `taken`: questions of evaluations, as `plain` gives them; what
-    asks one of these is left out. `units`: whose interactions are evaluations already, and left out too.
+    asks one of these is left out. `units`: whose interactions are evaluations already, and left out too. `held_out`:
+    the share of the units, as `split` is told it.
     """
     chosen = Selection()
     usable = list(_usable(interactions, chosen, taken, units))
-    rows = _pairs(usable, margin, chosen) if form == "pairs" else _chats(usable, good, chosen)
+    made = _pairs(usable, margin, chosen, held_out) if form == "pairs" else _chats(usable, good, chosen)
+    rows = [(row, row.conversation, is_held_out(row.unit, held_out)) for row in made]
+    rows.sort(key=lambda found: found[0].source)  # which keeps the order of the others
+    reserved = {conversation for _, conversation, out in rows if out}
     known: set[str] = set()
-    for row in sorted(rows, key=lambda row: row.source):  # which keeps the order of the others
-        if row.conversation in known:
+    for row, conversation, out in rows:
+        if not out and conversation in reserved:
+            chosen.left_out["a held-out conversation is the same"] += 1
+        elif conversation in known:
             chosen.left_out["asked before"] += 1
-            continue
-        known.add(row.conversation)
-        chosen.rows.append(row)
+        else:
+            known.add(conversation)
+            chosen.rows.append(row)
     return chosen
 
 
@@ -84,23 +92,27 @@ def _chats(usable: Sequence[interaction_pb2.Interaction], good: float, chosen: S
             chosen.left_out["not rated well, and not corrected"] += 1
 
 
-def _pairs(usable: Sequence[interaction_pb2.Interaction], margin: float, chosen: Selection) -> Iterator[Row]:
+def _pairs(
+    usable: Sequence[interaction_pb2.Interaction], margin: float, chosen: Selection, held_out: float
+) -> Iterator[Row]:
     """A corrected answer against the one that was given; else the best rated answer to a conversation against the
-    worst, where several were given, of two variants perhaps."""
-    asked: dict[str, list[interaction_pb2.Interaction]] = defaultdict(list)
+    worst, where several were given, of two variants perhaps. Both are of held-out units, or neither is."""
+    asked: dict[tuple[str, bool], list[interaction_pb2.Interaction]] = defaultdict(list)
     for one in usable:
         corrected = one.rating.corrected_text.strip()
         if corrected and corrected != one.answer.strip():
             yield _row(one, corrected, Source.CORRECTED, rejected=one.answer)
         elif one.rating.HasField("score"):
-            asked[_row(one, "", Source.PREFERRED).conversation].append(one)
+            side = is_held_out(unit_of(one), held_out)
+            asked[_row(one, "", Source.PREFERRED).conversation, side].append(one)
         else:
             chosen.left_out["no better answer is known"] += 1
     for answers in asked.values():
         best = max(answers, key=lambda one: one.rating.score)
         worst = min(answers, key=lambda one: one.rating.score)
         if best.rating.score - worst.rating.score >= margin and best.answer != worst.answer and best.answer.strip():
-            yield _row(best, best.answer, Source.PREFERRED, rejected=worst.answer)
+            row = _row(best, best.answer, Source.PREFERRED, rejected=worst.answer)
+            yield replace(row, rejected_unit=unit_of(worst))
         else:
             chosen.left_out["no better answer is known"] += len(answers)
 

@@ -11,22 +11,22 @@ from trivet.datasets.row import Row
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`repeated`: rows for training that are left out, for a held-out row asks the same."""
+    """Rows for training, and those that nothing is trained on."""
 
     training: tuple[Row, ...]
     held_out: tuple[Row, ...]
-    repeated: int
 
 
 def split(rows: Iterable[Row], share: float) -> Split:
-    """Hold out about this share of the units. The same unit is on the same side in each export."""
+    """Hold out about this share of the units. The same unit is on the same side in each export.
+
+    `rows`: as `select` gives them for this share, each conversation once.
+    """
     held_out: list[Row] = []
     training: list[Row] = []
     for row in rows:
         (held_out if is_held_out(row.unit, share) else training).append(row)
-    asked = {row.conversation for row in held_out}
-    kept = tuple(row for row in training if row.conversation not in asked)
-    return Split(kept, tuple(held_out), len(training) - len(kept))
+    return Split(tuple(training), tuple(held_out))
 
 
 def is_held_out(unit: str, share: float) -> bool:

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.datasets.test_selection import chats, said
+from tests.datasets.test_selection import chats, pairs, said
 from trivet.cli.data.arms import arms_of, schema_of
 from trivet.cli.data.prompts import messages_of
+from trivet.cli.data.suites import SOURCES, TRAINING, learned_by, source
 from trivet.config import Config
 from trivet.config.schema import ConfigFile
+from trivet.datasets.folder import write_folder
 from trivet.errors import ConfigError, FailedPrecondition
 from trivet.types.variant import VersionRef
 
@@ -74,3 +76,12 @@ def test_chats_begin_with_the_prompt_and_corrected_ones_weigh_more(tmp_path: Pat
     assert corrected.as_pair(failures=3)["prompt"] == asked
     with pytest.raises(ConfigError, match=r"2.md:1: has variables, and each request its own values of them"):
         messages_of(config, VersionRef("p", "2"))
+
+
+def test_who_gave_the_worse_answer_of_a_pair_was_learned_from_too(tmp_path: Path) -> None:
+    rows = pairs(said(1, "one", "good", "u1", score=1.0), said(2, "one", "bad", "u2", score=0.0)).rows
+    rows += pairs(said(3, "two", "bad", "u3", corrected_text="good")).rows
+    lines = [source(TRAINING, number, row) for number, row in enumerate(rows, start=1)]
+    assert [line.get("rejected_unit") for line in lines] == ["u2", None]
+    write_folder(tmp_path / "pairs", {TRAINING: [row.as_pair() for row in rows], SOURCES: lines}, {})
+    assert learned_by([tmp_path / "pairs"])[0].units == {"u1", "u2", "u3"}

@@ -114,9 +114,9 @@ def export(
                 margin=margin,
                 taken=asked.questions,
                 units=asked.units,
+                held_out=held_out,
             )
             parts = split(chosen.rows, held_out)
-            chosen.left_out["a held-out conversation is the same"] += parts.repeated
             settings = {"good": good} if form == "chats" else {"margin": margin}
             manifest |= {**settings, "held_out": held_out, "prompt": prompt, "failures": failures}
             manifest |= {"suites": asked.told, "read": chosen.read}

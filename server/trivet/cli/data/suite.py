@@ -87,7 +87,7 @@ def suite(
     wanted.rated = True
     with Client(target) as client:
         found = read(client, wanted)
-        chosen = select(found, "chats", good=good, margin=0, taken=known.questions)
+        chosen = select(found, "chats", good=good, margin=0, taken=known.questions, held_out=held_out)
     questions = as_questions(chosen.rows, held_out, learned, line_of(form), chosen.left_out)
     if not questions:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in chosen.left_out.most_common())

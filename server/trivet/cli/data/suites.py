@@ -62,7 +62,8 @@ def learned_by(exports: Iterable[Path]) -> tuple[Learned, list[dict[str, Any]]]:
             raise ConfigError(
                 [f"{folder}:1: has no {MANIFEST} and {TRAINING}, expected a folder of trivet data export"]
             )
-        units |= {str(line.get("unit", "")) for line in _lines(folder / SOURCES) if line.get("file") == TRAINING}
+        trained = [line for line in _lines(folder / SOURCES) if line.get("file") == TRAINING]
+        units |= {str(line[whose]) for line in trained for whose in ("unit", "rejected_unit") if line.get(whose)}
         chats = [line.get("messages") or line.get("prompt") or [] for line in _lines(folder / TRAINING)]
         questions |= {plain(message["content"]) for chat in chats for message in chat if message["role"] == "user"}
         told.append({"export": folder.name, "training": len(chats)})
@@ -78,6 +79,7 @@ def source(name: str, line: int, row: Row) -> dict[str, Any]:
         "unit": row.unit,
         "source": row.source.name.lower(),
         "score": row.score,
+        **({"rejected_unit": row.rejected_unit} if row.rejected_unit not in ("", row.unit) else {}),
     }
 
 
