@@ -105,7 +105,7 @@ def test_a_tenants_salt_and_the_adapter_each_have_their_blocks(lora: SimpleNames
     assert wrapped_by(module.generate_block_hash_extra_keys, alora.__name__)
     request = scheduled(lora, salt=prefix_salt.salt_after(4, "tenant"))
     own = ("lora", "a", lora.lora_path)
-    assert blocks(module, request) == [None, ((*own, 2), ("cache_salt", "tenant")), (own,)]
+    assert blocks(module, request) == [None, ((*own, 2), ("cache_salt", "@tenant")), (own,)]
 
 
 def test_a_prompt_that_grows_is_looked_at_again(lora: SimpleNamespace) -> None:

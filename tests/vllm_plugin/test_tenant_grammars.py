@@ -14,6 +14,7 @@ from trivet.vllm_plugin.tenant_grammars import OwnersBackends, active, by_owner,
 xgrammar = Later("xgrammar")  # imports PyTorch
 
 MIB = 1 << 20
+BYTES = tenant_grammars.LEAST_BYTES
 
 
 @pytest.fixture
@@ -37,11 +38,32 @@ def test_a_request_without_an_owner_has_vllms_own(common: Any) -> None:
 
 def test_each_owner_has_a_compiler_and_keeps_it(common: Any) -> None:
     create = by_owner(lambda manager, _request: manager.backend)
-    one, two, again = (compiled_by(common, owned_by(name, MIB), create) for name in ("one", "two", "one"))
+    one, two, again = (compiled_by(common, owned_by(name, BYTES), create) for name in ("one", "two", "one"))
     assert one is again
     assert len({id(backend.compiler) for backend in (common, one, two)}) == 3
     assert one.vocab_size == common.vocab_size
-    assert one.compiler.cache_limit_bytes == MIB
+    assert one.compiler.cache_limit_bytes == BYTES
+
+
+NO_OWNERS: tuple[Any, ...] = (
+    "acme",
+    1,
+    ["acme", BYTES],
+    {"name": "acme"},
+    {"name": 1, "bytes": BYTES},
+    *({"name": "acme", "bytes": size} for size in (1, 0, -1, "1", 1 << 40)),
+)
+
+
+@pytest.mark.parametrize("owner", NO_OWNERS)
+def test_what_a_servers_own_client_sends_in_its_place_is_no_owner(common: Any, owner: Any) -> None:
+    assert compiled_by(common, {**owned_by("acme", BYTES), "trivet_schema_owner": owner}) is common
+    assert compiled_by(common, {"trivet_schema_owner": owner, "trivet_schema_bytes": 1}) is common
+
+
+def test_another_library_than_xgrammar_compiles_for_all() -> None:
+    guidance = SimpleNamespace(vocab_size=96)
+    assert compiled_by(guidance, owned_by("acme", BYTES)) is guidance
 
 
 def test_nothing_that_one_compiles_is_in_anothers_cache(common: Any) -> None:

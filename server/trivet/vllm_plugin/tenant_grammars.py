@@ -6,6 +6,10 @@ in a fraction of the time: whoever measures that learns what others use, and a m
 hide it. So a request that names an owner in its `extra_args` is compiled by a compiler of that owner, with a cache of
 its own; requests without one, which carry the operator's schemas, by vLLM's.
 
+Where the engine is another server's, that server's own clients may set arguments too (`vllm_xargs`): texts, numbers and
+lists of them. The owner is in a mapping, which they cannot send, and anything else under its name is left alone. So is
+every request where vLLM's backend is not xgrammar's.
+
 On a version that it was not checked for nothing is replaced, and `active` says so. vLLM calls `register` in every
 process of its own (entry point group `vllm.general_plugins`).
 """
@@ -22,8 +26,8 @@ from typing import Any
 
 CHECKED_VERSIONS = ("0.32.0",)
 _OWNER = "trivet_schema_owner"
-_BYTES = "trivet_schema_bytes"
 ALL_BYTES = 512 << 20  # of all owners' caches together, what vLLM gives its one by default
+LEAST_BYTES = 16 << 20  # of one owner's, so that there are few
 _MOST_THREADS = 8  # as many as vLLM gives its one
 # For one compilation: it leaves half of the cores to the engine's steps and to other tenants' compilations.
 _THREADS = min(_MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))
@@ -55,7 +59,15 @@ def active(manager: Any) -> bool:
 
 def owned_by(owner: str, cache_bytes: int) -> dict[str, Any]:
     """The `extra_args` of a request whose schema is `owner`'s, whose compiler may cache so many bytes."""
-    return {_OWNER: owner, _BYTES: cache_bytes}
+    return {_OWNER: {"name": owner, "bytes": cache_bytes}}
+
+
+def owner_in(extra: Mapping[str, Any]) -> tuple[str, int] | None:
+    """What `owned_by` put into a request's `extra_args`; None where there is nothing, or anything else."""
+    match extra.get(_OWNER):
+        case {"name": str(name), "bytes": int(cache_bytes)} if LEAST_BYTES <= cache_bytes <= ALL_BYTES:
+            return name, cache_bytes
+    return None
 
 
 class OwnersBackends:
@@ -87,10 +99,10 @@ def by_owner(create: Create) -> Create:
     def _create_grammar(manager: Any, request: Any) -> Any:
         sampling = request.sampling_params
         extra: Mapping[str, Any] = (sampling and sampling.extra_args) or {}
-        if _OWNER not in extra:
+        owner = owner_in(extra)
+        if owner is None or not hasattr(manager.backend, "compiler"):
             return create(manager, request)
-        backend = owners.find(manager.backend, extra[_OWNER], extra[_BYTES])
-        return create(SimpleNamespace(backend=backend), request)
+        return create(SimpleNamespace(backend=owners.find(manager.backend, *owner)), request)
 
     return _create_grammar
 

@@ -87,6 +87,7 @@ def plugged_server(model: Path, folder: Path) -> Iterator[PluggedServer]:
     command += ["--dtype", "float32", "--block-size", "32", "--max-model-len", "1024", "--max-num-seqs", "64"]
     command += ["--kv-cache-memory-bytes", str(32 << 20), "--enforce-eager", "--enable-prefix-caching"]
     command += ["--enable-lora", "--max-loras", "2", "--max-cpu-loras", "8", "--max-lora-rank", "8"]
+    command += ["--structured-outputs-config.backend", "xgrammar"]
     environment = {
         "VLLM_PLUGINS": PLUGINS,
         "TRIVET_ENGINE_CONFIG": str(folder / "engine.yaml"),

@@ -13,6 +13,7 @@ from typing import Any
 from trivet.app.node.engine_node import EngineNode
 from trivet.app.node.logged_progress import LoggedProgress
 from trivet.backends.server_loras import ServerLoras
+from trivet.backends.vllm_settings import GRAMMAR_BACKEND
 from trivet.config import Environment
 from trivet.config.engine_node import load_engine_node
 from trivet.config.schema.backends import EmbeddedBackend
@@ -48,10 +49,17 @@ class EnginePlugin:
 
 
 def _engine(config: Any, args: Any) -> EmbeddedBackend:
-    """What the server's flags say, as an engine node's file would. Raises ConfigError for a model that is no folder."""
+    """What the server's flags say, as an engine node's file would.
+
+    Raises ConfigError for a model that is no folder, and for schemas that the server's clients could have compiled by
+    another library: what is then used stays, for everybody, and a gateway's schemas were not tried with it.
+    """
     model, lora = Path(config.model_config.model), config.lora_config
     if not (model / "config.json").is_file():
         raise ConfigError([f"--model {model} is no local folder, which the checks of adapters need"])
+    if config.structured_outputs_config.backend != GRAMMAR_BACKEND:
+        got = f"got {config.structured_outputs_config.backend}, expected {GRAMMAR_BACKEND} for everybody's schemas"
+        raise ConfigError([f"--structured-outputs-config.backend: {got}"])
     fields: dict[str, Any] = {"max_num_seqs": config.scheduler_config.max_num_seqs, "enable_lora": lora is not None}
     if lora is not None:
         # Those that the server was started with have places of the same memory.

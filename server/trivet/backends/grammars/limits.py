@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trivet.schemas.limits import DEFAULT_LIMITS, SchemaLimits
-from trivet.vllm_plugin.tenant_grammars import ALL_BYTES
-
-_LEAST_BYTES = 16 << 20
+from trivet.vllm_plugin.tenant_grammars import ALL_BYTES, LEAST_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +27,4 @@ class TrialLimits:
     @property
     def owner_bytes(self) -> int:
         """What the engine may keep of one owner's compiled grammars."""
-        return max(ALL_BYTES // self.owners, _LEAST_BYTES)
+        return max(ALL_BYTES // self.owners, LEAST_BYTES)
