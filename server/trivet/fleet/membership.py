@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import aclosing
 
+from trivet.fleet.backoff import Backoff
 from trivet.fleet.discovery import Discovery
 from trivet.fleet.endpoint import Endpoint
 from trivet.fleet.remote.agreement import Agreement
@@ -14,7 +16,9 @@ from trivet.fleet.remote.target import RemoteSettings
 from trivet.fleet.tasks import Tasks
 from trivet.types.generation import Replica
 
+logger = logging.getLogger(__name__)
 TOLD = 5  # nodes that a message names
+RETRY_FIRST, RETRY_MOST = 0.5, 30.0  # seconds until discovery begins again, where something unforeseen ended it
 
 
 class Membership:
@@ -93,7 +97,7 @@ class Membership:
             engine.connect()
         for address, endpoint in [*self.endpoints.items()]:
             endpoint.listed = address in addresses
-            if not endpoint.listed and endpoint.engine.view is None:
+            if not endpoint.listed and endpoint.engine.view is None and self.endpoints.get(address) is endpoint:
                 del self.endpoints[address]
                 await endpoint.engine.close()
         self.notice()
@@ -110,11 +114,25 @@ class Membership:
         self.endpoints.clear()
 
     async def _discover(self) -> None:
+        backoff = Backoff(RETRY_FIRST, RETRY_MOST)
+        while True:
+            try:
+                await self._follow(backoff)
+                return
+            except Exception as problem:  # without discovery no new node would ever be asked
+                self.problem = str(problem)
+                delay = backoff.next_delay()
+                told = "backend %s: discovery failed, it begins again in %.1f s"
+                logger.exception(told, self._remote.backend, delay)
+            await asyncio.sleep(delay)
+
+    async def _follow(self, backoff: Backoff) -> None:
         async with aclosing(self._discovery.watch()) as found:
             async for addresses in found:
                 self.problem = addresses.problem
                 if addresses.known is not None:
                     await self.list(addresses.known)
+                backoff.reset()
 
     def _heard(self, address: str) -> None:
         endpoint = self.endpoints.get(address)

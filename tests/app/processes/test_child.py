@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import gone
+from trivet.app.processes import child as child_module
 from trivet.app.processes.child import Child
+from trivet.app.supervision.supervisor import RestartSettings
 from trivet.errors import FailedPrecondition
 
 pytestmark = pytest.mark.process
@@ -48,6 +50,37 @@ async def test_one_that_is_killed_is_started_again(tmp_path: Path) -> None:
     assert gone(second)
     assert child.told[-1] is None
     assert child.restarts == 1
+
+
+async def test_one_whose_next_start_fails_is_started_again_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First nothing can be started, then what tells where it serves cannot be written."""
+    monkeypatch.setattr(child_module, "RESTARTS", RestartSettings(first_delay=0.05))
+    child = Watched(tmp_path, SERVES)
+    await child.start()
+    full = [OSError("no space is left"), OSError("no space is left")]
+    spawn, listen = child._spawn, child.told.append
+
+    async def spawned() -> None:
+        if len(full) == 2:
+            raise full.pop()
+        await spawn()
+
+    def told(said: Mapping[str, str]) -> None:
+        if full:
+            raise full.pop()
+        listen(said)
+
+    monkeypatch.setattr(child, "_spawn", spawned)
+    monkeypatch.setattr(child, "_on_up", told)
+    child.signal(signal.SIGKILL)
+    async with asyncio.timeout(60):
+        while child.told[1:].count({"listen": "here"}) == 0:
+            await asyncio.sleep(0.02)
+    assert child.told == [{"listen": "here"}, None, None, {"listen": "here"}]
+    assert child.restarts == 3
+    await child.stop(10)
 
 
 async def test_a_first_start_that_fails_is_told(tmp_path: Path) -> None:

@@ -91,9 +91,17 @@ class Child:
             if self._stopping.is_set():
                 return
             self.restarts += 1
+            await self._start_again()
+
+    async def _start_again(self) -> None:
+        """A start that fails, by a full disk or too many processes, is like a life that was short."""
+        try:
             await self._spawn()
             if await self._serves():
                 logger.warning("process %s serves again, as process id %s", self.name, self.pid)
+        except Exception:
+            logger.exception("process %s could not be started again", self.name)
+            self.signal(signal.SIGKILL)  # if it lives, somebody could not be told where
 
     async def _spawn(self) -> None:
         (self._folder / "server.json").unlink(missing_ok=True)
