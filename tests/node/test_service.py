@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,9 +13,12 @@ import pytest
 
 from tests.support.engine.served_node import KnownCopies, connected, remote_settings, serve_node
 from tests.support.gateway.certificates import self_signed
+from trivet.engine.v1 import engine_pb2
+from trivet.engine.wire import start_from_proto
 from trivet.errors import BackendUnavailable, Draining, FailedPrecondition, InvalidRequest, NotFound, Overloaded
 from trivet.fleet.remote.remote_engine import RemoteEngine
 from trivet.fleet.remote.target import NodeAccess, NodeTls
+from trivet.node import service
 from trivet.node.tally import Outcome
 from trivet.testing.backend import ScriptedBackend
 from trivet.types.adapter import StagedAdapter
@@ -68,6 +72,23 @@ async def test_an_answer_and_all_that_is_said_with_it(tmp_path: Path) -> None:
     got = backend.requests[0]
     assert replace(got, on_unread=wanted.on_unread, on_charge=wanted.on_charge) == wanted
     assert list(got.json_schema["properties"]) == ["b", "a"]  # type: ignore[index]
+
+
+async def test_large_tools_are_read_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where: list[bool] = []
+
+    def read(start: engine_pb2.Start) -> BackendRequest:
+        where.append(threading.current_thread() is threading.main_thread())
+        return start_from_proto(start)
+
+    monkeypatch.setattr(service, "start_from_proto", read)
+    backend = ScriptedBackend(["a"])
+    async with serve_node(backend, tmp_path) as node, connected(node) as engine:
+        for count in (1, 6):
+            tools = tuple(Tool(f"f{number}", "", {"description": "x" * 16_000}) for number in range(count))
+            await answer(engine, request(tools=tools))
+    assert where == [True, False]
+    assert [len(sent.tools) for sent in backend.requests] == [1, 6]
 
 
 async def test_what_the_node_is(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ class EmbeddedVllm:
             told = f"backend {self.name} cannot end thoughts, expected a reasoning_parser that tells where they end"
             raise InvalidRequest({"max_reasoning_tokens": told})
         loop = asyncio.get_running_loop()
-        parser = None if self._parsers is None else self._parsers.parser_for(request)
+        parser = None if self._parsers is None else await self._parsers.made_for(request)
         key = next(self._numbers)
         tell = None if self._meter is None else partial(self._meter.output, key)
         top = request.sampling.top_logprobs

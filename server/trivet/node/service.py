@@ -27,6 +27,7 @@ from trivet.types.variant import VersionRef
 ENGINE = engine_pb2.DESCRIPTOR.services_by_name["Engine"].full_name
 WATCH_INTERVAL = 1.0  # seconds
 _RETRY_AFTER = 1.0
+_SMALL_JSON = 64 << 10  # characters that are read on the event loop
 
 
 def serve_engine(listener: Listener, servicer: EngineServicer | StartingServicer) -> None:
@@ -176,7 +177,7 @@ class EngineServicer:
 
     async def _answer(self, answer: Answer, start: engine_pb2.Start) -> None:
         check_start(start, max(1, self._backend.context_tokens))
-        request = start_from_proto(start)
+        request = start_from_proto(start) if _is_small(start) else await asyncio.to_thread(start_from_proto, start)
         if self._closed:
             raise Draining("this engine node is stopping", _RETRY_AFTER)
         if self._running >= self._max_requests:
@@ -215,3 +216,9 @@ class EngineServicer:
             waiting=status.waiting,
             kv_use=status.kv_use,
         )
+
+
+def _is_small(start: engine_pb2.Start) -> bool:
+    """Whether its JSON is read in no time."""
+    tools = sum(len(tool.parameters) for tool in start.tools)
+    return tools + len(start.json_schema) + len(start.template_variables) <= _SMALL_JSON

@@ -104,6 +104,28 @@ async def test_calls_come_as_they_are_written(tokenizer: Any, reasoning: str | N
     assert sum(delta.index == 0 for delta in deltas) > 2
 
 
+async def test_tools_are_not_copied_for_each_request(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of them takes half a second, on the event loop."""
+    parsers = AnswerParsers(tokenizer, MODEL, "qwen3", "hermes")
+    copied: list[object] = []
+
+    class Watched(dict[str, Any]):
+        def __deepcopy__(self, memory: Any) -> Any:
+            copied.append(self)
+            return self
+
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+
+    asked = ChatCompletionRequest(messages=[{"role": "user", "content": ""}])
+    asked.chat_template_kwargs = Watched()
+    monkeypatch.setattr(parsers, "_made", lambda kind, *_: (kind(tokenizer, None, model_config=MODEL), asked))
+    made = parsers.parser_for(BackendRequest("1", (1, 2), Sampling()))
+    assert made is not None
+    assert made.keeps_markers
+    assert asked.skip_special_tokens
+    assert not copied
+
+
 async def test_required_calls_after_thoughts(tokenizer: Any) -> None:
     opened = tuple(tokenizer.encode("<think>\n", add_special_tokens=False))
     fields: dict[str, Any] = {"json_schema": {"type": "array"}, "required_calls": RequiredCalls({})}

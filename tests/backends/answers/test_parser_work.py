@@ -15,12 +15,13 @@ import pytest
 from trivet.backends.answers.coalescing import Coalescer
 from trivet.backends.answers.pacer import Pacer
 from trivet.backends.answers.pacing import LONGEST, SLOW, Pacing
-from trivet.backends.answers.parser import AnswerParser, Parsed
+from trivet.backends.answers.parser import AnswerParser, AnswerParsers, Parsed
 from trivet.backends.answers.reader import AnswerReader
-from trivet.types.generation import FinishReason
-from trivet.types.variant import StreamPace
+from trivet.types.generation import BackendRequest, FinishReason
+from trivet.types.request import Tool
+from trivet.types.variant import Sampling, StreamPace
 
-ASKED: Any = SimpleNamespace(model_copy=lambda deep: None)
+ASKED: Any = SimpleNamespace(model_copy=lambda: None)
 
 
 class Again:
@@ -58,7 +59,7 @@ def feed(parser: AnswerParser, text: str, ids: list[int], finished: bool) -> Par
 
 def parsed(parser: Again, tokens: int, pace: float = 0.01) -> str:
     """An answer of one letter for each token; what is said of it."""
-    asked = SimpleNamespace(model_copy=lambda deep: None)
+    asked = SimpleNamespace(model_copy=lambda: None)
     made = AnswerParser(parser, asked, (), pacing=Pacing(lambda: parser.now, lambda: parser.spent))
     said = []
     for position in range(tokens):
@@ -102,7 +103,7 @@ def thought(parser: Thinking) -> tuple[int, int | None]:
     """Of an answer of 100 letters: how many were told as thoughts, and how many count as such."""
     made = AnswerParser(
         parser,
-        SimpleNamespace(model_copy=lambda deep: None),
+        SimpleNamespace(model_copy=lambda: None),
         (),
         pacing=Pacing(lambda: parser.now, lambda: parser.spent),
     )
@@ -213,3 +214,15 @@ async def test_an_answer_ends_when_its_last_piece_is_taken_apart() -> None:
     assert sum(chunk.tokens for chunk in chunks) == 20
     assert [chunk.parser_gave_up for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
     assert chunks[-1].finish is FinishReason.STOP
+
+
+@pytest.mark.parametrize(("size", "on_loop"), [(4_000, True), (8_000, False)])
+async def test_a_parser_for_large_tools_is_made_in_a_thread(
+    size: int, on_loop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsers = AnswerParsers(None, None, None, None)
+    where: list[int] = []
+    monkeypatch.setattr(parsers, "parser_for", lambda _: where.append(threading.get_ident()))
+    tools = (Tool("one", size=size), Tool("other", size=size))
+    await parsers.made_for(BackendRequest("1", (1, 2), Sampling(), tools=tools))
+    assert (where == [threading.get_ident()]) is on_loop

@@ -6,6 +6,7 @@ vLLM has a parser for each family's way of marking these, by the names that its 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from trivet.types.generation import BackendRequest, CallDelta, RequestedCall
 
 logger = logging.getLogger(__name__)
 
+_LARGE_TOOLS = 10_000  # characters: some parsers lay out a grammar of them, which is nothing for the event loop
 _LAST_OF_PROMPT = 32  # tokens: where a template that has the model think opens its thoughts
 _THINKING = ("enable_thinking", "thinking")  # what templates call their switch
 
@@ -56,7 +58,8 @@ class AnswerParser:
         own server would have it. `required` reads calls that the answer has to be; `single_call`: the first one alone.
         `pool`: where it is read once it is slow; None for one of the event loop's own threads.
         """
-        told = None if parser is None else parser.adjust_request(asked.model_copy(deep=True))
+        # vLLM's parsers set fields of the request and change nothing within them: copying all tools would take long.
+        told = None if parser is None else parser.adjust_request(asked.model_copy())
         self.keeps_markers = told is not None and not told.skip_special_tokens
         self.thinks_first = thinks_first
         self.pool = pool
@@ -218,7 +221,14 @@ class AnswerParsers:
         self._both = self._parser_class(reasoning, tools)
         self._harmful = WeakSet[Pacing]()
         self._pool = ThreadPoolExecutor(1, "answer-parser")  # one: more would take more from the event loop
+        self._starts = ThreadPoolExecutor(1, "answer-parser-start")
         self._thoughts = self._parser_class(reasoning, None) if self.reasons else None
+
+    async def made_for(self, request: BackendRequest) -> AnswerParser | None:
+        """`parser_for`, in a thread where the request has large tools."""
+        if sum(tool.size for tool in request.tools) <= _LARGE_TOOLS:
+            return self.parser_for(request)
+        return await asyncio.get_running_loop().run_in_executor(self._starts, self.parser_for, request)
 
     def parser_for(self, request: BackendRequest) -> AnswerParser | None:
         """None where nothing is to be taken apart."""
