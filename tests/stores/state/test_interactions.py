@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
+from tests.support.stores.postgres_server import PostgresServer
 from trivet.errors import InvalidRequest
-from trivet.stores.state import StateStore
+from trivet.stores.state import StateStore, interactions
 from trivet.stores.state.bounds import INTERACTION_BYTES
 from trivet.types.interaction import InteractionCount, InteractionFilter, SealedInteraction
 from trivet.types.rollout_state import Feedback
@@ -107,6 +109,30 @@ async def test_what_was_erased_stays_so(state_store: StateStore) -> None:
     assert await state_store.erase_interactions("acme", [], [], everything=True) == 0
     assert await add(state_store, one("f", unit="u9"), age=60) == 0
     assert await ids(state_store) == []
+
+
+@pytest.mark.process
+async def test_an_erasure_waits_for_what_another_gateway_is_storing(postgres: PostgresServer) -> None:
+    place = postgres.new_database()
+    storing, erasing = StateStore.open(place), StateStore.open(place)
+    stored, go_on = threading.Event(), threading.Event()
+
+    def slowly(connection: Connection) -> None:
+        interactions.append(connection, [one("a", unit="u1")], [0.0])
+        stored.set()
+        assert go_on.wait(60)
+
+    adding = asyncio.create_task(storing._database.run(slowly))
+    await asyncio.to_thread(stored.wait, 60)
+    erased = asyncio.create_task(erasing.erase_interactions("acme", ["u1"]))
+    await asyncio.sleep(0.5)
+    assert not erased.done()
+    go_on.set()
+    await adding
+    assert await erased == 1
+    assert await ids(erasing) == []
+    storing.close()
+    erasing.close()
 
 
 async def test_what_was_said_of_a_forgotten_interaction_can_be_erased(state_store: StateStore) -> None:

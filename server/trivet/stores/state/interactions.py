@@ -24,9 +24,7 @@ def append(connection: Connection, new: Sequence[SealedInteraction], ages: Seque
 
     `ages`: how many seconds ago each was answered. What was erased since then is not stored.
     """
-    insert_missing(connection, counters, name="interaction", value=0)
-    locked = select(counters.c.value).where(counters.c.name == "interaction").with_for_update()
-    before = number = int(connection.execute(locked).scalar_one())
+    before = number = _locked(connection)
     at = now(connection)
     erased = _erased(connection, new)
     for one, age in zip(new, ages, strict=True):
@@ -84,6 +82,7 @@ def erase(
 
     How many were removed; to be called again until it is 0. What waits on its way to the store will not be stored.
     """
+    _locked(connection)  # what is being stored is there first and is found, or comes afterwards and finds the erasure
     which = or_(interactions.c.unit.in_(units), interactions.c.request_id.in_(request_ids))
     where = [interactions.c.tenant == tenant, *(() if everything else (which,))]
     names = [*(f"unit:{unit}" for unit in units), *(f"request:{id_}" for id_ in request_ids)]
@@ -104,6 +103,13 @@ def forget(connection: Connection, before: float) -> int:
     some = select(interactions.c.tenant, interactions.c.request_id).where(interactions.c.at < before)
     chosen = tuple_(interactions.c.tenant, interactions.c.request_id).in_(some.limit(_DELETED_ROWS))
     return connection.execute(delete(interactions).where(chosen)).rowcount
+
+
+def _locked(connection: Connection) -> int:
+    """The newest number. Nobody else stores or erases until the transaction ends."""
+    insert_missing(connection, counters, name="interaction", value=0)
+    locked = select(counters.c.value).where(counters.c.name == "interaction").with_for_update()
+    return int(connection.execute(locked).scalar_one())
 
 
 def _names(one: SealedInteraction) -> tuple[str, ...]:
