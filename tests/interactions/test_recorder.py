@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -20,10 +22,13 @@ from trivet.interactions.contents import MAX_CHARACTERS
 from trivet.interactions.recorder import InteractionRecorder
 from trivet.interactions.redaction import Redactor
 from trivet.interactions.sealing import Sealer
+from trivet.interactions.store import MOST_BYTES
 from trivet.stores.state import StateStore
+from trivet.stores.state.bounds import INTERACTION_BYTES
 from trivet.types.answer import Answer, Choice
-from trivet.types.generation import FinishReason
+from trivet.types.generation import FinishReason, Logprob, RequestedCall, TokenLogprob
 from trivet.types.interaction import InteractionFilter
+from trivet.types.passage import Passage
 from trivet.types.request import GenerateCall, Message
 from trivet.types.rollout_state import Feedback
 
@@ -139,7 +144,7 @@ async def test_they_wait_while_the_store_is_away_and_what_finds_no_room_is_count
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "_AGAIN", 0.01)
-    monkeypatch.setattr(recorder_module, "MOST_CHARACTERS", 1000)
+    monkeypatch.setattr(recorder_module, "MOST_CHARACTERS", 3 * 4500)  # 4,096 are counted beside each one's texts
     async with log(tmp_path) as kept:
         away = Away(kept.store)
         kept.recorder._store = away  # type: ignore[assignment]
@@ -153,6 +158,57 @@ async def test_they_wait_while_the_store_is_away_and_what_finds_no_room_is_count
             while kept.counts["stored"] < 3:
                 await asyncio.sleep(0.01)
         assert await kept.ids() == ["0", "1", "2"]
+
+
+async def test_nothing_waits_but_what_is_kept(tmp_path: Path) -> None:
+    class Large(str):
+        """A text that can be watched."""
+
+    texts = [Large("passage"), Large("second choice"), Large("thought"), Large("token")]
+    gone = [weakref.ref(text) for text in texts]
+    found = Passage("p", "d", "", texts[0], 0.5, 1)
+    choices = (
+        Choice("hi", FinishReason.STOP, texts[2], logprobs=(TokenLogprob(Logprob(texts[3], 0.0)),)),
+        Choice(texts[1], FinishReason.STOP),
+    )
+    async with log(tmp_path) as kept:
+        kept.recorder.offer(call("1"), Answer(choices, (found,), receipt(variant="stable")))
+        del texts, found, choices
+        assert [reference() for reference in gone] == [None] * 4
+        [one] = await kept.kept()
+    assert (one.interaction.answer, one.interaction.receipt) == ("hi", {"variant": "stable"})
+
+
+async def test_the_empty_ones_that_wait_are_bounded_too(tmp_path: Path) -> None:
+    async with log(tmp_path) as kept:
+        for number in range(5000):
+            kept.recorder.offer(call(str(number), ""), answer(""))
+        assert kept.counts == {"lost": 5000 - 4096}
+        kept.recorder._waiting.clear()
+
+
+async def test_calls_count_for_the_size(tmp_path: Path) -> None:
+    wanted = RequestedCall("f", "x" * MAX_CHARACTERS)
+    async with log(tmp_path) as kept:
+        choice = Choice("", FinishReason.STOP, tool_calls=(wanted,))
+        kept.recorder.offer(call("1"), Answer((choice,), (), receipt()))
+    assert kept.counts == {"too_large": 1}
+
+
+async def test_one_that_the_store_refuses_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MOST_BYTES == INTERACTION_BYTES
+    monkeypatch.setattr(recorder_module, "MOST_BYTES", 2000)
+    scattered = random.Random(1).randbytes(4000).hex()
+    async with log(tmp_path) as kept:
+        kept.recorder.offer(call("1"), answer())
+        kept.recorder.offer(call("x" * 200), answer())
+        kept.recorder.offer(call("large", scattered), answer())
+        kept.recorder.offer(call("1"), answer())
+        kept.recorder.offer(call("2"), answer())
+        assert await kept.ids() == ["1", "2"]
+    assert kept.counts == {"stored": 2, "repeated": 1, "failed": 1, "too_large": 1}
 
 
 async def test_a_stop_hands_over_what_waits(tmp_path: Path) -> None:

@@ -15,23 +15,27 @@ MAX_CHARACTERS = 256 << 10
 
 
 def size_of(call: GenerateCall, answer: Answer) -> int:
-    """Characters of what would be kept."""
-    return call.text_size + len(answer.text) + sum(map(len, call.variables.values()))
+    """Characters of the texts that would be kept."""
+    asked = sum(len(message.content) + sum(part.size for part in message.tool_calls) for message in call.messages)
+    wanted = sum(len(part.name) + len(part.arguments) for part in answer.tool_calls)
+    return asked + len(answer.text) + wanted + sum(map(len, call.variables.values()))
 
 
-def interaction_of(call: GenerateCall, answer: Answer, unit: str, receipt: Mapping[str, Any]) -> Interaction:
-    """What the client said and what it got. What a model thought, and the passages' texts, are left out."""
+def interaction_of(call: GenerateCall, answer: Answer) -> Interaction:
+    """What the client said and what it got, still without its unit's digest and its receipt.
+
+    What a model thought, the passages' texts, log probabilities and all choices but the first are left out.
+    """
     return Interaction(
         tenant=call.tenant,
         request_id=call.request_id,
         route=call.route,
         variant=answer.receipt.variant,
-        unit=unit,
+        unit="",
         messages=tuple(map(_message, call.messages)),
         answer=answer.text,
         variables=dict(call.variables),
         tool_calls=tuple({"name": item.name, "arguments": item.arguments} for item in answer.tool_calls),
-        receipt=dict(receipt),
     )
 
 

@@ -6,18 +6,18 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trivet.errors import InvalidRequest, StateUnavailable
 from trivet.interactions.contents import MAX_CHARACTERS, interaction_of, redacted, size_of
 from trivet.interactions.redaction import Redactor
 from trivet.interactions.sealing import Sealer
-from trivet.interactions.store import InteractionStore
+from trivet.interactions.store import MOST_BYTES, InteractionStore
 from trivet.types.answer import Answer
-from trivet.types.interaction import SealedInteraction
+from trivet.types.interaction import Interaction, SealedInteraction
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall
 
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 STORED, REPEATED, TOO_LARGE, LOST, FAILED = "stored", "repeated", "too_large", "lost", "failed"
 OUTCOMES = (STORED, REPEATED, TOO_LARGE, LOST, FAILED)
 MOST_CHARACTERS = 16 << 20  # that wait for the store
+_BESIDE = 4 << 10  # counted for each in addition: its receipt and all that is no text
 _BATCH = 64
 _EVERY = 1.0  # seconds between batches
 _AGAIN = 5.0  # seconds after the store could not be reached
@@ -35,8 +36,11 @@ _LAST = 3.0  # seconds that a stop waits for the store
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    call: GenerateCall
-    answer: Answer
+    """What is kept of a request, and nothing else: passages, log probabilities and other choices are not held."""
+
+    interaction: Interaction
+    unit_id: str
+    receipt: Receipt
     size: int
     answered: float  # by the monotonic clock
 
@@ -84,11 +88,12 @@ class InteractionRecorder:
         size = size_of(call, answer)
         if size > MAX_CHARACTERS:
             self._count(TOO_LARGE, 1)
-        elif self._size + size > MOST_CHARACTERS:
+        elif self._size + size + _BESIDE > MOST_CHARACTERS:
             self._count(LOST, 1)
         else:
-            self._waiting.append(_Waiting(call, answer, size, time.monotonic()))
-            self._size += size
+            kept = interaction_of(call, answer)
+            self._waiting.append(_Waiting(kept, call.unit_id, answer.receipt, size + _BESIDE, time.monotonic()))
+            self._size += size + _BESIDE
             if len(self._waiting) >= _BATCH:
                 self._wake.set()
 
@@ -145,37 +150,44 @@ class InteractionRecorder:
             sealed = await asyncio.to_thread(self._sealed, batch)
             now = time.monotonic()
             kept = [
-                (one, now - waiting.answered) for one, waiting in zip(sealed, batch, strict=True) if one is not None
+                (one, now - waiting.answered)
+                for one, waiting in zip(sealed, batch, strict=True)
+                if one is not None and len(one.data) <= MOST_BYTES
             ]
-            stored = await self._stored(kept)
+            outcomes = await self._stored(kept)
             for waiting in batch:
                 self._waiting.popleft()
                 self._size -= waiting.size
-            outcomes = {STORED: stored, REPEATED: len(kept) - stored, FAILED: len(batch) - len(kept)}
+            outcomes[FAILED] += sealed.count(None)
+            outcomes[TOO_LARGE] = len(batch) - len(kept) - sealed.count(None)
             for outcome, number in outcomes.items():
                 if number:
                     self._count(outcome, number)
             return len(batch)
 
-    async def _stored(self, kept: Sequence[tuple[SealedInteraction, float]]) -> int:
+    async def _stored(self, kept: Sequence[tuple[SealedInteraction, float]]) -> Counter[str]:
+        """How many came to which end. Of those that are refused together, each is tried alone."""
         try:
-            return await self._store.add_interactions([one for one, _ in kept], [age for _, age in kept])
+            stored = await self._store.add_interactions([one for one, _ in kept], [age for _, age in kept])
+            return Counter({STORED: stored, REPEATED: len(kept) - stored})
         except InvalidRequest as error:  # nothing of a request that was answered is
-            logger.error("interactions were refused by the state store: %s", error)
-            return 0
+            if len(kept) == 1:
+                logger.error("an interaction was refused by the state store: %s", error)
+                return Counter({FAILED: 1})
+        return sum([await self._stored([one]) for one in kept], Counter[str]())
 
     def _sealed(self, batch: Sequence[_Waiting]) -> list[SealedInteraction | None]:
         """In a thread. What cannot be redacted is not kept."""
         return [self._seal(waiting) for waiting in batch]
 
     def _seal(self, waiting: _Waiting) -> SealedInteraction | None:
-        call, answer = waiting.call, waiting.answer
+        one = waiting.interaction
         try:
-            unit = self._sealer.unit(call.tenant, call.unit_id)
-            kept = interaction_of(call, answer, unit, self._receipt_form(answer.receipt))
-            return self._sealer.seal(redacted(kept, self._redactor.redact))
+            unit = self._sealer.unit(one.tenant, waiting.unit_id)
+            whole = replace(one, unit=unit, receipt=dict(self._receipt_form(waiting.receipt)))
+            return self._sealer.seal(redacted(whole, self._redactor.redact))
         except Exception:
-            logger.exception("the interaction of request %s is not kept", call.request_id)
+            logger.exception("the interaction of request %s is not kept", one.request_id)
             return None
 
     def _say(self, *, away: bool) -> None:

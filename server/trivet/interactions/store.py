@@ -7,6 +7,8 @@ from typing import Protocol
 
 from trivet.types.interaction import InteractionCount, InteractionFilter, SealedInteraction, StoredInteraction
 
+MOST_BYTES = 1 << 20
+"""Of what is sealed, in one interaction."""
 MOST_ERASED = 1000
 """Units, and requests, that are erased at once."""
 
