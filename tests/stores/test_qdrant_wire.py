@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -175,6 +176,22 @@ async def test_writes_wait_and_are_ordered(recorder: tuple[Recorder, int], store
     for request in writes:
         assert request.wait
         assert request.ordering.type == proto.WriteOrderingType.Strong
+
+
+async def test_passages_are_made_some_at_a_time_beside_the_event_loop(
+    recorder: tuple[Recorder, int], store: QdrantStore
+) -> None:
+    made: list[tuple[int, int]] = []  # messages before it was made, and the thread
+
+    def records() -> Iterator[PassageRecord]:
+        for record in passages(revision(1), [0.0] * 150):
+            made.append((len(recorder[0].of("Upsert")), threading.get_ident()))
+            yield record
+
+    await store.stage("facts", records())
+    assert [len(request.points) for request in recorder[0].of("Upsert")] == [64, 64, 22]
+    assert [messages for messages, _ in made] == [*[0] * 64, *[1] * 64, *[2] * 22]
+    assert threading.get_ident() not in {thread for _, thread in made}
 
 
 async def test_every_call_has_the_key(recorder: tuple[Recorder, int], store: QdrantStore) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from trivet.retrieval.snapshot.search import search as search_snapshot
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores.collection_builder import CollectionBuilder
 from trivet.stores.qdrant.store import QdrantStore
+from trivet.stores.records import PassageRecord
 from trivet.stores.vector_process import VectorProcess
 from trivet.types.passage import BuildProgress, IndexStatus, Passage, SearchQuery
 
@@ -218,8 +219,8 @@ async def test_a_snapshot_with_missing_passages_does_not_become_live(
     live = (await status(service)).snapshot
     staging = store.stage
 
-    async def lossy(collection: str, passages: list[object]) -> None:
-        await staging(collection, passages[:-1] if collection.endswith("-2") else passages)  # type: ignore[arg-type]
+    async def lossy(collection: str, passages: Iterable[PassageRecord]) -> None:
+        await staging(collection, list(passages)[:-1] if collection.endswith("-2") else passages)
 
     monkeypatch.setattr(store, "stage", lossy)
     with pytest.raises(FailedPrecondition, match=r"has 15 passages and 0 .* expected 19"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from trivet.retrieval.snapshot.search import search
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.stores.document_log import DocumentLog
 from trivet.stores.log_entry import LogEntry
-from trivet.stores.records import PointKind
+from trivet.stores.records import DocumentHead, DocumentKey, PointKind
 from trivet.types.passage import SearchQuery
 
 _DEPTH = 10
@@ -34,16 +35,13 @@ class Question:
 async def check_counts(snapshot: Snapshot, index: str, log: DocumentLog) -> None:
     """Raise FailedPrecondition unless the snapshot has exactly the log's documents, and their passages."""
     heads = await snapshot.store.heads(snapshot.collection)
-    wanted = {entry.key: entry for entry in await log.all_newest(index)}
-    wrong = [
-        key
-        for key, entry in wanted.items()
-        if (head := heads.get(key)) is None or head.of != entry.of or head.deleted != entry.deleted
-    ]
-    if wrong or len(heads) != len(wanted):
+    entries = await log.all_newest(index)
+    wrong = await asyncio.to_thread(_differing, heads, entries)
+    if wrong or len(heads) != len(entries):
         some = ", ".join(repr(key.id) for key in wrong[:3])
         raise FailedPrecondition(
-            f"snapshot {snapshot.name} does not have the log's documents: {len(wrong)} of {len(wanted)} differ ({some})"
+            f"snapshot {snapshot.name} does not have the log's documents: {len(wrong)} of {len(entries)} differ "
+            f"({some})"
         )
     expected = sum(head.passages for head in heads.values())
     found = await snapshot.store.count(snapshot.collection, PointKind.PASSAGE)
@@ -77,6 +75,15 @@ def own_questions(file: Path | None, entries: Sequence[LogEntry]) -> list[Questi
     asked = [question for question in _read(file) if question.document_id in shared] if file is not None else []
     titled = [Question(entry.title, entry.document_id, entry.tenant) for entry in there if entry.title.strip()]
     return [*_some(draw, asked, _QUESTIONS), *_some(draw, titled, _TITLES)]
+
+
+def _differing(heads: Mapping[DocumentKey, DocumentHead], entries: Sequence[LogEntry]) -> list[DocumentKey]:
+    """The documents that the heads do not have as the log's newest entries do. Takes a while for many."""
+    return [
+        entry.key
+        for entry in entries
+        if (head := heads.get(entry.key)) is None or head.of != entry.of or head.deleted != entry.deleted
+    ]
 
 
 def _some(draw: random.Random, questions: list[Question], most: int) -> list[Question]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from trivet.errors import DocumentRejected, FailedPrecondition
@@ -147,9 +147,9 @@ class Snapshot:
             count = await self.store.count_passages(self.collection, head.of.key)
         return count == head.passages
 
-    def _records(self, entry: LogEntry, prepared: PreparedDocument) -> list[PassageRecord]:
-        return [
-            PassageRecord(
+    def _records(self, entry: LogEntry, prepared: PreparedDocument) -> Iterator[PassageRecord]:
+        for chunk, vector, terms in zip(prepared.chunks, prepared.vectors, prepared.terms, strict=True):
+            yield PassageRecord(
                 of=entry.of,
                 n=chunk.n,
                 title=chunk.title,
@@ -166,8 +166,6 @@ class Snapshot:
                 place=chunk.place,
                 fields=prepared.fields,
             )
-            for chunk, vector, terms in zip(prepared.chunks, prepared.vectors, prepared.terms, strict=True)
-        ]
 
 
 def free_name(base: str, taken: Collection[str]) -> str:

@@ -7,8 +7,10 @@ if its revision is its head's.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from qdrant_client import models
@@ -253,12 +255,15 @@ class QdrantStore:
         """How many passages there are of a document, staged ones too."""
         return await self._count(collection, points.passages_of(key))
 
-    async def stage(self, collection: str, passages: Sequence[PassageRecord]) -> None:
-        """Write passages so that no search finds them yet; those that are published already stay so."""
+    async def stage(self, collection: str, passages: Iterable[PassageRecord]) -> None:
+        """Write passages so that no search finds them yet; those that are published already stay so.
+
+        They are taken some at a time, in a thread: making many would hold up the event loop.
+        """
         await self._upsert(collection, passages, PointKind.STAGED, points.NOT_PUBLISHED)
 
-    async def restore(self, collection: str, passages: Sequence[PassageRecord]) -> None:
-        """Write passages of a revision that is published already."""
+    async def restore(self, collection: str, passages: Iterable[PassageRecord]) -> None:
+        """Write passages of a revision that is published already; they are taken as by `stage`."""
         await self._upsert(collection, passages, PointKind.PASSAGE, None)
 
     async def publish(self, collection: str, head: DocumentHead) -> None:
@@ -293,14 +298,14 @@ class QdrantStore:
             )
 
     async def _upsert(
-        self, collection: str, passages: Sequence[PassageRecord], kind: str, over: models.Filter | None
+        self, collection: str, passages: Iterable[PassageRecord], kind: str, over: models.Filter | None
     ) -> None:
-        made = [points.passage_point(passage, kind) for passage in passages]
-        for start in range(0, len(made), _UPSERT_POINTS):
+        left = iter(passages)
+        while made := await asyncio.to_thread(_some_points, left, kind):
             async with self._connection.call(self._timeout) as client:
                 await client.upsert(
                     collection,
-                    made[start : start + _UPSERT_POINTS],
+                    made,
                     wait=True,
                     ordering=models.WriteOrdering.STRONG,
                     update_filter=over,
@@ -334,3 +339,7 @@ class QdrantStore:
                 yield point.payload or {}
             if offset is None:
                 return
+
+
+def _some_points(left: Iterator[PassageRecord], kind: str) -> list[models.PointStruct]:
+    return [points.passage_point(passage, kind) for passage in islice(left, _UPSERT_POINTS)]
