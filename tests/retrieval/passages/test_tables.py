@@ -89,6 +89,14 @@ def test_a_header_that_takes_most_of_a_passage_is_not_repeated(settings: IndexSe
     assert all(chunk.n_tokens <= 100 for chunk in chunks)
 
 
+def test_a_header_of_one_endless_word_is_not_repeated(settings: IndexSettings) -> None:
+    """Each word is a token, however long it is."""
+    lines = ["| " + "x" * 5_000 + " | b |", "|---|---|", *["| 1 | 2 |"] * 500]
+    chunks = Splitter(replace(settings, chunk_tokens=180), WordTokens(), 254).split(markdown("wide", "\n".join(lines)))
+    assert len(chunks) > 100
+    assert sum("x" in chunk.text for chunk in chunks) <= 2
+
+
 HTML = """<h1>Lamps</h1><table><caption>All lamps</caption>
 <thead><tr><th rowspan=2>name</th><th colspan=2>weight</th></tr><tr><th>least</th><th>most</th></tr></thead>
 <tr><td rowspan=2>Orlo</td><td>1 g</td><td>2 g</td></tr><tr><td colspan=2>not known</td></tr>

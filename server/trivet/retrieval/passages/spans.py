@@ -45,8 +45,8 @@ class SpanCutter:
         *,
         code: bool = False,
     ) -> None:
-        """`cost`: how many tokens a header has. One that would take more than half of a passage is not repeated.
-        `code`: it has lines where other texts have sentences."""
+        """`cost`: how many tokens a header has. One that would take more than half of a passage, in tokens
+        or in characters, is not repeated. `code`: it has lines where other texts have sentences."""
         self._text = text
         self._counts = counts
         self._limit = limit
@@ -55,7 +55,11 @@ class SpanCutter:
         self._ends = [table.end for table in tables]
         self._row_ends: set[int] = set()  # where rows of tables that are cut end
         headers = [(table.header, cost(table.header) if table.header else 0) for table in tables]
-        self._headers = [(header, tokens) if 2 * tokens <= limit else ("", 0) for header, tokens in headers]
+        longest = _CHARACTERS_PER_TOKEN * limit // 2
+        self._headers = [
+            (header, tokens) if 2 * tokens <= limit and len(header) <= longest else ("", 0)
+            for header, tokens in headers
+        ]
 
     def spans(self, *, pack: bool) -> Iterator[Span]:
         """In order; nothing but blanks is between them. Unless they `pack`, each paragraph begins one."""
