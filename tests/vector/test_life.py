@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import textwrap
 import time
 from asyncio.subprocess import PIPE
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qdrant_client import AsyncQdrantClient
@@ -18,6 +20,7 @@ from qdrant_client import AsyncQdrantClient
 from tests.support.processes import gone
 from tests.support.retrieval.vector_client import connect, create, points
 from trivet.errors import DataFolderInUse, RetrievalUnavailable
+from trivet.stores.vector_child import VectorChild
 from trivet.stores.vector_process import VectorProcess
 
 pytestmark = pytest.mark.process
@@ -72,6 +75,23 @@ async def test_a_clean_stop_keeps_everything_and_frees_the_folder(tmp_path: Path
         await process.stop()
         assert not process.up
         assert process.restarts == 0
+
+
+async def test_a_restart_for_which_nothing_is_left_is_tried_again(
+    process: VectorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn, refused = VectorChild.spawn, [OSError(errno.EMFILE, "Too many open files"), ValueError("no JSON")]
+
+    async def busy(*arguments: Any, **options: Any) -> VectorChild:
+        if refused:
+            raise refused.pop()
+        return await spawn(*arguments, **options)
+
+    monkeypatch.setattr(VectorChild, "spawn", busy)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    await until_restarted(process)
+    assert process.up
 
 
 async def test_a_second_owner_is_refused_with_the_first_ones_pid(process: VectorProcess, tmp_path: Path) -> None:

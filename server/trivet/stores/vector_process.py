@@ -204,8 +204,9 @@ class VectorProcess:
                 backoff = min(backoff * 2, _BACKOFF_MOST)
                 try:
                     self._child = child = await self._spawn()
-                except (RetrievalUnavailable, DataFolderInUse) as error:
-                    _log.error("the vector process did not start: %s", error)
+                except (RetrievalUnavailable, DataFolderInUse, OSError, ValueError, KeyError) as error:
+                    # Of the system (no process, no file, no memory is left) or of what it said: both pass.
+                    _log.error("the vector process did not start: %r", error)
             self._restarts += 1
             self._on_restart()
 
