@@ -141,7 +141,9 @@ class IndexSettings:
 
     def in_way(self, way: Mapping[str, Any]) -> IndexSettings:
         """These settings, but chunking and embedding in that way."""
-        model = None if way["model"] is None else Path(way["model"])
+        model = way["model"]
+        if model is not None and not model.startswith("hub:"):  # as the settings have it: a model is opened once
+            model = Path(model)
         changes = {name: way[name] for name in _WAY if name in way}
         changes |= {"overlap": way.get("overlap", 0), "headings": way.get("headings", True)}
         fields = {name: FieldType(type_) for name, type_ in way.get("fields", {}).items()}

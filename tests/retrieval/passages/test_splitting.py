@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.support.retrieval.word_tokens import WordTokens
 from trivet.errors import DocumentRejected, FailedPrecondition
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.passages.splitting import Splitter
-from trivet.retrieval.settings import IndexSettings
+from trivet.retrieval.settings import EmbeddingSettings, IndexSettings
 from trivet.types.passage import Document, DocumentFormat
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
@@ -119,3 +120,10 @@ async def test_a_snapshot_without_overlap_and_with_headings_keeps_its_name(setti
     assert not other.in_way(other.way()).headings
     back = other.in_way({**settings.way(), "model": None})
     assert (back.overlap, back.headings) == (0, True)
+
+
+@pytest.mark.parametrize("model", [None, "hub:org/name@v1", Path("/models/own")])
+async def test_a_way_names_the_model_as_the_settings_do(settings: IndexSettings, model: Path | str | None) -> None:
+    """Otherwise it would be opened twice."""
+    configured = replace(settings, embedding=EmbeddingSettings(model))
+    assert configured.in_way(configured.way()).embedding == configured.embedding
