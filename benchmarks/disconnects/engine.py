@@ -58,7 +58,7 @@ async def _measure(workload: Workload, times: int, others: int) -> list[float]:
 def _settings(workload: Workload, folder: Path) -> EmbeddedSettings:
     return EmbeddedSettings(
         name="scripted", model=workload.model, cache_folder=folder / "cache", log_file=folder / "engine.log",
-        block_size=32, kv_cache_memory_bytes=64 << 20, max_model_len=2048, dtype="float32",
+        block_size=32, kv_cache_memory_bytes=64 << 20, max_model_len=1024, dtype="float32",
     )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ class _Load:
         while True:
             number = next(self._numbers)
             self.begun += 1
-            sampling = Sampling(max_tokens=1900, temperature=1.0)
+            sampling = Sampling(max_tokens=900, temperature=1.0)
             request = BackendRequest(f"beside-{number}", (*PROMPT, 105 + number % 100), sampling)
             async with aclosing(self._backend.generate(request)) as chunks:
                 async for _ in chunks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -69,7 +70,7 @@ async def _measure(world: World, cost: Cost, seconds: float) -> None:
         await world.adapter(f"{cost.kind}-{cost.adapters}-{number}", cost.kind, seed + number)
         for number in range(cost.adapters)
     ]
-    prefix, numbers = tokens(seed, PREFIX), iter(range(seed * 1000, (seed + 1) * 1000))
+    prefix, numbers = tokens(seed, PREFIX), itertools.count(seed * 100_000)
 
     def said() -> Ids:
         return (*prefix, *tokens(next(numbers), QUESTION))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 from grpc_health.v1 import health_pb2
 
@@ -46,6 +47,6 @@ async def _told(health: Health, wanted: int) -> bool:
 
 
 async def _status(health: Health, service: str) -> int:
-    unused: Any = None
-    answer = await health.servicer.Check(health_pb2.HealthCheckRequest(service=service), unused)
+    context: Any = Mock(**{"invocation_metadata.return_value": (), "time_remaining.return_value": None})
+    answer = await health.servicer.Check(health_pb2.HealthCheckRequest(service=service), context)
     return int(answer.status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -57,6 +58,8 @@ async def test_one_that_does_not_read_is_given_up(served: Gateway) -> None:
     await reader.readuntil(b"\r\n\r\n")
     await soon(lambda: served.backend.aborted == 1, 10)
     await soon(lambda: served.metric("requests_total", route="plain", variant="plain", code="ABORTED") == 1)
+    rest = await asyncio.wait_for(_end(reader), 60)
+    assert not rest.endswith(b"0\r\n\r\n"), "the connection was given up: what it has not read is not kept for it"
     writer.close()
 
 
@@ -130,3 +133,21 @@ async def test_stopping_ends_what_is_still_running_after_the_grace() -> None:
         await asyncio.wait_for(serving.stop(0.2), 5)
         with pytest.raises(httpx.HTTPError):
             await request
+
+
+async def test_trailers_are_bounded_in_bytes_and_in_time(served: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those of a request that was answered long ago."""
+    begun = b"POST /health HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
+    monkeypatch.setattr(listener, "HEAD_TIMEOUT", 0.3)
+    for more in (b"x: " + b"y" * 1000 + b"\r\n", b"x: y\r\n"):
+        reader, writer = await connect(served)
+        writer.write(begun)
+        await reader.readuntil(b"\r\n\r\n")
+        reading = asyncio.create_task(_end(reader))
+        async with asyncio.timeout(60):
+            while not reading.done():
+                with suppress(ConnectionError):
+                    writer.write(more)
+                    await writer.drain()
+                await asyncio.sleep(0.001 if len(more) > 100 else 0.02)
+        writer.close()

@@ -53,6 +53,7 @@ CASES: tuple[tuple[dict[str, Any], int, str, str | None], ...] = (
     (chat(model="open", n=9), 400, "invalid_request", "n"),
     (chat(top_p=0.5), 400, "invalid_request", "top_p"),
     (chat(messages=[SYSTEM, USER]), 400, "invalid_request", "messages[0].role"),
+    (chat(chat_template_kwargs={"a": 10**400}), 400, "invalid_request", "chat_template_kwargs"),
     (chat(chat_template_kwargs={"enable_thinking": True}), 400, "invalid_request", "chat_template_kwargs"),
     (chat(model="open", top_p=2), 400, "invalid_request", "top_p"),
     (chat(model="open", messages=[USER, SYSTEM, USER]), 400, "invalid_request", "messages[1].role"),

@@ -123,3 +123,22 @@ async def test_without_keys_a_host_of_another_name_is_refused(host: bytes, own: 
         assert (await answer(address, sent)).startswith(b"HTTP/1.1 200" if own else b"HTTP/1.1 403")
     async with listening() as address:
         assert (await answer(address, sent)).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost:3000", b"200"),
+        ("http://127.0.0.1", b"200"),
+        ("http://[::1]:8080", b"200"),
+        ("https://evil.example", b"403"),
+        ("http://localhost.evil.example", b"403"),
+        ("null", b"403"),
+    ],
+)
+async def test_without_keys_pages_of_other_origins_are_refused(origin: str, status: bytes) -> None:
+    sent = HEALTH.replace(b"\r\n\r\n", f"\r\norigin: {origin}\r\nconnection: close\r\n\r\n".encode())
+    async with listening(HttpSettings(only_loopback=True)) as address:
+        assert (await answer(address, sent)).split()[1] == status
+    async with listening() as address:
+        assert (await answer(address, sent)).split()[1] == b"200", "with keys a page has none"

@@ -206,6 +206,25 @@ async def test_a_tenant_that_fills_the_queue_keeps_no_other_out() -> None:
     assert admission.in_flight == 0
 
 
+async def test_a_tenant_whose_requests_all_step_aside_keeps_no_other_out() -> None:
+    admission, release, log = make(running=2, queued=4, tokens=1000), asyncio.Event(), list[str]()
+
+    async def step_aside() -> None:
+        async with admission.enter(tokens=1, tenant="loud") as place, place.aside():
+            await release.wait()
+
+    loud = [asyncio.create_task(step_aside()) for _ in range(8)]
+    for _ in range(8):
+        await asyncio.sleep(0)
+    assert (admission.running, admission.in_flight) == (0, 6)
+    assert sum(one.done() for one in loud) == 2, "and no more of its own"
+    await asyncio.gather(*(stay(admission, "quiet", log) for _ in range(2)))
+    assert log == ["quiet"] * 2
+    release.set()
+    await asyncio.gather(*loud, return_exceptions=True)
+    assert admission.in_flight == 0
+
+
 async def test_many_prompt_tokens_of_one_tenant_give_way_to_few_of_another() -> None:
     admission, release, log = make(running=1, queued=10, tokens=100), asyncio.Event(), list[str]()
     first = asyncio.create_task(hold(admission, release, [], "first"))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -168,3 +169,40 @@ async def test_an_old_connection_is_told_to_go_and_the_client_comes_back() -> No
             assert await check(channel) == 1  # and a new one works
     finally:
         await listener.stop(0)
+
+
+class Unread:
+    """As gRPC's context of a call whose client takes nothing off the wire."""
+
+    def __init__(self) -> None:
+        self.writing = asyncio.Event()
+
+    async def write(self, _message: object) -> None:
+        self.writing.set()
+        await asyncio.Event().wait()
+
+    def invocation_metadata(self) -> tuple[()]:
+        return ()
+
+    def time_remaining(self) -> None:
+        return None
+
+
+async def test_a_watcher_that_reads_nothing_keeps_health_from_nobody() -> None:
+    health, stuck = Health(), Unread()
+    await health.set_ready(False)
+    context: Any = stuck
+    watching = asyncio.create_task(health.servicer.Watch(health_pb2.HealthCheckRequest(), context))
+    await stuck.writing.wait()
+    async with asyncio.timeout(60):
+        await health.set_ready(True)
+    listener = Listener(LIMITS, health)
+    address = await listener.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        await health.set_ready(False)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await listener.stop(0)

@@ -15,8 +15,10 @@ from tests.support.gateway.admin_stub import admin_channel
 from tests.support.gateway.harness import LIMITS, failure, gateway, request
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.rpc.reading import accepted_bytes
+from trivet.rpc.request.effort import crowded_field
 
 LIMIT = LIMITS.max_message_bytes
+GENERATE = inference_pb2.DESCRIPTOR.services_by_name["Inference"].methods_by_name["Generate"]
 
 
 def methods(service: Any) -> list[Any]:
@@ -89,3 +91,27 @@ async def test_far_above_the_limit_grpc_itself_refuses(tmp_path: Path) -> None:
             await served.stub.Generate(request(text="x" * accepted_bytes(LIMIT)))
         assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "grpc-status-details-bin" not in dict(error.value.trailing_metadata())
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        (b"\x12\x00" * 100_000, "messages"),
+        (b"\x12\xc0\xb8\x02" + b"\x22\x00" * 20_000, None),
+        (b"\x12\x80\xf1\x04" + b"\x22\x00" * 40_000, "messages.tool_calls"),
+        (b"\x0a\x80\x80\x40" + b"a" * (1 << 20), None),
+    ],
+    ids=["empty messages", "some calls", "calls in a message", "a long text"],
+)
+def test_fields_are_counted_before_anything_is_made_of_them(data: bytes, field: str | None) -> None:
+    descriptor: Any = inference_pb2.GenerateRequest.DESCRIPTOR
+    assert crowded_field(data, descriptor) == field
+
+
+async def test_a_message_of_many_fields_is_refused_without_being_read(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as served, grpc.aio.insecure_channel(served.address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await first(channel, GENERATE, b"\x12\x00" * 50_000)
+        said = failure(error.value)
+        assert (said.code, said.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+        assert said.fields == {"messages": "the message has more than 40,000 values"}

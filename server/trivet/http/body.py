@@ -31,9 +31,11 @@ _NAME = 64  # characters of a name that the client chose
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
-async def read_body(request: Request, model: type[_Body], limit: int, timeout: float) -> _Body:
-    """The body as `model`. Raises InvalidRequest that names the wrong fields, MessageTooLarge, DeadlineExceeded for a
-    client that does not send it within `timeout` seconds, CancelledError for one that has gone."""
+async def read_body(request: Request, model: type[_Body], limit: int, timeout: float) -> tuple[_Body, bool]:
+    """The body as `model`, and whether it is large: what is made of it then takes long, too.
+
+    Raises InvalidRequest that names the wrong fields, MessageTooLarge, DeadlineExceeded for a client that does not send
+    it within `timeout` seconds, CancelledError for one that has gone."""
     content = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if content != "application/json" and not content.endswith("+json"):
         raise InvalidRequest({"content-type": f"expected application/json, got {shortened(content, 64)}"})
@@ -45,8 +47,8 @@ async def read_body(request: Request, model: type[_Body], limit: int, timeout: f
     except ClientDisconnect as error:
         raise asyncio.CancelledError from error
     if len(data) <= LARGE:
-        return _parsed(model, data)
-    return await asyncio.to_thread(_parsed, model, data)
+        return _parsed(model, data), False
+    return await asyncio.to_thread(_parsed, model, data), True
 
 
 def _parsed(model: type[_Body], data: bytes) -> _Body:

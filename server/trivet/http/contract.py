@@ -4,6 +4,7 @@ JSON form (https://protobuf.dev/programming-guides/json), with the fields' own n
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any, TypeVar
 
 from google.protobuf import json_format
@@ -68,7 +69,8 @@ class ContractCalls:
 
 async def read_message(exchange: Exchange, empty: _Request) -> _Request:
     """The body as this message, within its bounds; InvalidRequest."""
-    fill_message((await exchange.body(JsonObject)).root, empty)
+    body = (await exchange.body(JsonObject)).root
+    await exchange.made(partial(fill_message, body, empty))
     check_bounds(empty)
     return empty
 

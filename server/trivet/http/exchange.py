@@ -21,7 +21,9 @@ from trivet.http.call import HttpCall
 from trivet.http.failure import Failure, failure_of
 
 logger = logging.getLogger(__name__)
+ABORT = "trivet.abort"  # of a request's scope: gives its connection up, where the listener can
 _Body = TypeVar("_Body", bound=BaseModel)
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,20 @@ class Exchange:
         self.call = HttpCall(request.headers)
         self.begun = False
         self.read = asyncio.Event()  # the body is; from then on all that can come is that the client goes
+        self._large = False
         self._send = send
         self._limits = limits
 
     async def body(self, model: type[_Body]) -> _Body:
         """The request's body; see `read_body`."""
         limits = self._limits
-        found = await read_body(self.request, model, limits.max_body_bytes, limits.body_timeout)
+        found, self._large = await read_body(self.request, model, limits.max_body_bytes, limits.body_timeout)
         self.read.set()
         return found
+
+    async def made(self, make: Callable[[], _Made]) -> _Made:
+        """What `make` makes of the body: beside the event loop, if the body is large."""
+        return await asyncio.to_thread(make) if self._large else make()
 
     async def respond(self, content: bytes, media_type: str = "application/json") -> None:
         """Answer with this content at once."""
@@ -79,7 +86,13 @@ class Exchange:
             async with asyncio.timeout(timeout):
                 await work
         except TimeoutError as error:
+            self._abort()  # or what it has not read keeps the connection
             raise SlowReader(f"the client did not read its response for {timeout:g} s") from error
+
+    def _abort(self) -> None:
+        abort = self.request.scope.get(ABORT)
+        if abort is not None:
+            abort()
 
 
 Endpoint = Callable[[Exchange], Coroutine[Any, Any, None]]

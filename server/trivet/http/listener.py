@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from trivet.http.exchange import ABORT
 from trivet.rpc.server import TlsFiles, ssl_context
 
 MOST_HEAD_BYTES = 64 << 10
@@ -51,6 +52,8 @@ class BoundedProtocol(HttpToolsProtocol):
     settings = HttpSettings()
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _unread_bytes = 0  # that came after a head and were no body
+    _reading = False  # a message whose head is there
     _rest_timer: asyncio.TimerHandle | None = None
     _refused = False
 
@@ -63,24 +66,29 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT, transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        """Count what comes while a head is read."""
+        """Count what comes while a head is read, and what comes after it and is no body, such as trailers."""
         if self._refused:
             return
         if self._head_timer is not None:
             self._head_bytes += len(data)
+        elif self._reading:
+            self._unread_bytes += len(data)
+            self._bound_rest()
         super().data_received(data)
-        if self._head_timer is not None and self._head_bytes > MOST_HEAD_BYTES:
+        if max(self._head_bytes, self._unread_bytes) > MOST_HEAD_BYTES:  # the first is 0 when the head has ended
             self.transport.abort()
 
     def on_message_begin(self) -> None:
         """A head begins; the first one's time runs already."""
         super().on_message_begin()
+        self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]
         if self._head_timer is None and not self._refused:
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self.transport.abort)
 
     def on_headers_complete(self) -> None:
         """The head is there."""
         self._end_head()
+        self._reading, self._unread_bytes = True, 0
         if self._refused:
             return
         hosts = [value for name, value in self.headers if name == b"host"]
@@ -90,6 +98,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(
                 403, "without keys only a Host of this machine is served, such as localhost", code="wrong_host"
             )
+        elif self.settings.only_loopback and not all(
+            _is_loopback_origin(value) for name, value in self.headers if name == b"origin"
+        ):
+            self._refuse(403, "without keys no page of another origin is served", code="wrong_origin")
         elif len(self.pipeline) >= MOST_PIPELINED:
             self.transport.abort()
             self._refused = True
@@ -98,19 +110,31 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Of a request that is served. What still comes of one that is answered has its time too."""
+        self._unread_bytes = 0
         if self._refused:
             return
-        if self.cycle.response_complete and self._rest_timer is None:
-            self._rest_timer = self.loop.call_later(HEAD_TIMEOUT, self.transport.abort)
+        self._bound_rest()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The same."""
+        self._reading, self._unread_bytes = False, 0
         if self._rest_timer is not None:
             self._rest_timer.cancel()
             self._rest_timer = None
         if not self._refused:
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """A connection that ends after it is not kept by a client that does not read what is still to be sent."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._abort_soon()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """The same."""
+        super().timeout_keep_alive_handler()
+        self._abort_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
@@ -118,6 +142,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._rest_timer is not None:
             self._rest_timer.cancel()
         super().connection_lost(exc)
+
+    def _bound_rest(self) -> None:
+        """What still comes of a request that is answered has its time."""
+        if self.cycle is not None and self.cycle.response_complete and self._rest_timer is None:
+            self._rest_timer = self.loop.call_later(HEAD_TIMEOUT, self.transport.abort)
+
+    def _abort_soon(self) -> None:
+        self.loop.call_later(HEAD_TIMEOUT, self.transport.abort)
 
     def _end_head(self) -> None:
         if self._head_timer is not None:
@@ -133,6 +165,7 @@ class BoundedProtocol(HttpToolsProtocol):
         head += "retry-after: 1\r\n" if status == 503 else ""
         self.transport.write(head.encode() + b"\r\n" + said)
         self.transport.close()
+        self._abort_soon()
 
 
 def is_loopback(host: bytes) -> bool:
@@ -148,6 +181,12 @@ def is_loopback(host: bytes) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _is_loopback_origin(origin: bytes) -> bool:
+    """Whether an Origin header names a page of this machine: browsers send it with every request that changes anything,
+    also with those that a page may make without asking (https://fetch.spec.whatwg.org/#origin-header)."""
+    return is_loopback(origin.partition(b"://")[2])
 
 
 class HttpListener:

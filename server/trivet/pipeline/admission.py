@@ -31,7 +31,8 @@ class Permit:
     async def aside(self) -> AsyncIterator[None]:
         """Let others have the place while this request waits for something else; then it returns before all others.
 
-        Meanwhile it counts among those that wait for a permit.
+        Meanwhile it counts among those that wait for a permit, but for other tenants if its own tenant has more than
+        half of the queue aside: these give way to nobody, so that others could not wait at all.
         """
         self._admission.step_aside(self)
         try:
@@ -61,7 +62,8 @@ class Admission:
         self._running = 0
         self._queued = 0
         self._queued_tokens = 0
-        self._aside = 0  # of those queued; they wait for something else than a permit
+        self._aside = Counter[str]()  # of those queued, by tenant; they wait for something else than a permit
+        self._aside_tokens = Counter[str]()
         self._permits: Counter[str] = Counter()  # by tenant
         self._queue = FairQueue()
         self._returning: deque[Waiter] = deque()  # they had a place before, and go ahead of all others
@@ -131,15 +133,20 @@ class Admission:
 
     def step_aside(self, permit: Permit) -> None:
         """See `Permit.aside`, which calls these three in turn."""
+        tenant = permit.tenant
         permit.held = False
-        self._free_permit(permit.tenant)
-        self._aside += 1
+        self._free_permit(tenant)
+        self._aside[tenant] += 1
+        self._aside_tokens[tenant] += permit.tokens
         self._enter_queue(permit.tokens)
         self._admit_next()
 
     def step_up(self, permit: Permit) -> None:
         """What it waited for is there, or will not be."""
-        self._aside -= 1
+        self._aside[permit.tenant] -= 1
+        self._aside_tokens[permit.tenant] -= permit.tokens
+        if not self._aside[permit.tenant]:
+            del self._aside[permit.tenant], self._aside_tokens[permit.tenant]
         self._leave_queue(permit.tokens)
 
     async def return_to(self, permit: Permit) -> None:
@@ -161,12 +168,14 @@ class Admission:
     def _make_room(self, tenant: str, tokens: int) -> None:
         """Let those give way who take up more of the queue; raises Overloaded if that is not enough."""
         victims = 0
-        while self.in_flight >= self._max_running + self._max_queued:
+        beyond = _beyond(self._aside, self._max_queued // 2, tenant)
+        while self.in_flight - beyond >= self._max_running + self._max_queued:
             victim = self._queue.fuller_than(tenant)
             if victim is None:
                 raise self._too_many_requests()
             self._turn_away(victim, self._too_many_requests())
-        while self._queued_tokens + tokens > self._max_queued_tokens:
+        beyond = _beyond(self._aside_tokens, self._max_queued_tokens // 2, tenant)
+        while self._queued_tokens - beyond + tokens > self._max_queued_tokens:
             victim = self._queue.longer_than(tenant, tokens) if victims < MAX_VICTIMS else None
             if victim is None:
                 raise self._too_many_tokens()
@@ -252,3 +261,8 @@ class Admission:
     def _leave_queue(self, tokens: int) -> None:
         self._queued -= 1
         self._queued_tokens -= tokens
+
+
+def _beyond(aside: Counter[str], share: int, tenant: str) -> int:
+    """What other tenants have aside beyond their share."""
+    return sum(max(0, count - share) for other, count in aside.items() if other != tenant)

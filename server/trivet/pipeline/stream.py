@@ -235,7 +235,7 @@ def _request_of(call: GenerateCall, prompt: AssembledPrompt, account: Account) -
         sampling=Sampling(),
         activated_from=prompt.activated_from,
         unsalted_tokens=prompt.prefix_tokens,
-        priority=call.priority,
+        priority=1 if account.shadow else 0,  # a client's own orders its tenant's requests before the engine alone
         account=MachineAccount.SHADOW if account.shadow else MachineAccount.REQUESTS,
         tools=call.tools,
         template_variables=prompt.template_variables,

@@ -14,10 +14,12 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from trivet.errors import MalformedMessage, MessageTooLarge, TrivetError
+from trivet.errors import InvalidRequest, MalformedMessage, MessageTooLarge, TrivetError
 from trivet.rpc.bounds import check_bounds
+from trivet.rpc.request.effort import MOST_FIELDS, crowded_field
 
 _MARGIN = 64 << 10
+_LARGE = 32 << 10  # bytes: fewer hold too few fields to matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,13 @@ class _Registration:
 
 
 def _deserializer(parse: Callable[[bytes], Message], limit: int) -> Callable[[bytes], Message | Unreadable]:
+    descriptor = parse.__self__.DESCRIPTOR  # type: ignore[attr-defined]  # of the message class that it is a method of
+
     def read(data: bytes) -> Message | Unreadable:
         if len(data) > limit:
             return Unreadable(MessageTooLarge(len(data), limit))
+        if len(data) > _LARGE and (field := crowded_field(data, descriptor)) is not None:
+            return Unreadable(InvalidRequest({field: f"the message has more than {MOST_FIELDS:,} values"}))
         try:
             return parse(data)
         except (DecodeError, UnicodeDecodeError):

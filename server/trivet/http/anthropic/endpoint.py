@@ -34,7 +34,7 @@ class Messages:
             asked = await exchange.body(MessageRequest)
             route = asked.model
             _check_form(asked)
-            message = asked.message()
+            message = await exchange.made(asked.message)
             check_bounds(message)
         except BaseException as error:
             self._intake.refused(exchange.call, tenant, route, error)

@@ -81,15 +81,17 @@ class Turn(Form):
             yield inference_pb2.Message(role=self.role, content=self.content)
             return
         said = inference_pb2.Message(role=self.role)
+        texts, thoughts = list[str](), list[str]()
         for block in self.content:
             if isinstance(block, TextBlock):
-                said.content += block.text
+                texts.append(block.text)
             elif isinstance(block, ThinkingBlock):
-                said.reasoning += block.thinking
+                thoughts.append(block.thinking)
             elif isinstance(block, ToolUseBlock):
                 said.tool_calls.add(id=block.id, name=block.name, arguments=json.dumps(block.input, ensure_ascii=False))
             else:
                 yield inference_pb2.Message(role="tool", content=_text(block.content), tool_call_id=block.tool_use_id)
+        said.content, said.reasoning = "".join(texts), "".join(thoughts)
         if said.content or said.reasoning or said.tool_calls or not self.content:
             yield said
 

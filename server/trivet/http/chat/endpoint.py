@@ -35,7 +35,7 @@ class ChatCompletions:
             asked = await exchange.body(ChatCompletionRequest)
             route = asked.model.partition(":")[0]
             _check_form(asked)
-            message = asked.message()
+            message = await exchange.made(asked.message)
             check_bounds(message)
         except BaseException as error:
             self._intake.refused(exchange.call, tenant, route, error)

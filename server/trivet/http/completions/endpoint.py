@@ -95,7 +95,7 @@ class Completions:
             for name in ("top_logprobs", "parallel_tool_calls"):
                 problems.expect(getattr(asked, name) is None, name, "expected in a chat completion alone")
             problems.refuse()
-            messages = asked.messages()
+            messages = await exchange.made(asked.messages)
             for message in messages:
                 check_bounds(message)
         except BaseException as error:

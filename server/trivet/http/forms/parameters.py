@@ -154,7 +154,7 @@ def _parse(values: dict[str, Any], into: Struct, field: str) -> None:
     """Raises InvalidRequest."""
     try:
         ParseDict(values, into, max_recursion_depth=16)
-    except ParseError as error:
+    except (ParseError, ValueError, OverflowError) as error:
         raise InvalidRequest({field: str(error)[:200]}) from None
 
 

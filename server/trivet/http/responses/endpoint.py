@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from trivet.api.v1 import inference_pb2
 from trivet.http.answer_stream import respond
 from trivet.http.exchange import Exchange
@@ -35,7 +37,7 @@ class Responses:
             asked.check()
             conversation = asked.conversation_asked()
             exchange.names = {**conversation.names, **exchange.names}
-            message = asked.message(conversation)
+            message = await exchange.made(partial(asked.message, conversation))
             check_bounds(message)
         except BaseException as error:
             self._intake.refused(exchange.call, tenant, route, error)

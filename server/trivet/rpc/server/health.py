@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from trivet.api.v1 import admin_pb2, inference_pb2
-from trivet.rpc.call import Context, rpc_call
+from trivet.errors import NotFound, Overloaded
+from trivet.excerpt import quote
+from trivet.rpc.call import Context, rpc_call, write_bounded
 from trivet.rpc.reading import Unreadable
 
 INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["Inference"].full_name
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["Admin"].full_name
 LIVENESS = "liveness"
+MOST_WATCHERS = 1000
+WRITE_SECONDS = 30.0  # for a watcher to read what it is told
+RETRY_AFTER = 5.0
 
 
 class Health:
@@ -31,22 +37,54 @@ class Health:
         serving = health_pb2.HealthCheckResponse.SERVING
         status = serving if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in ("", *self._services):
-            await self.servicer.set(service, status)
-        await self.servicer.set(LIVENESS, serving)
+            self.servicer.set(service, status)
+        self.servicer.set(LIVENESS, serving)
 
 
-class _HealthServicer(health.aio.HealthServicer):
-    """gRPC's own, except that a message that cannot be read is refused as everywhere else."""
+class _HealthServicer(health_pb2_grpc.HealthServicer):
+    """gRPC's own writes to a watcher while nobody else may change a status: one that reads nothing would stop all."""
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, int] = {"": health_pb2.HealthCheckResponse.SERVING}
+        self._changed = asyncio.Event()
+        self._watchers = 0
+
+    def set(self, service: str, status: int) -> None:
+        """From now on; watchers are told."""
+        self._statuses[service] = status
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def Check(self, request: health_pb2.HealthCheckRequest | Unreadable, context: Context) -> Any:
-        if isinstance(request, Unreadable):
-            return await _refuse(request, context)
-        return await super().Check(request, context)
+        """The status now."""
+        async with rpc_call(context, request):
+            assert not isinstance(request, Unreadable)
+            status: Any = self._statuses.get(request.service)
+            if status is None:
+                raise NotFound(f"no service {quote(request.service)}")
+            return health_pb2.HealthCheckResponse(status=status)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest | Unreadable, context: Context) -> None:
-        if isinstance(request, Unreadable):
-            return await _refuse(request, context)
-        return await super().Watch(request, context)
+        """The status now, and each one that it changes to."""
+        async with rpc_call(context, request):
+            assert not isinstance(request, Unreadable)
+            if self._watchers >= MOST_WATCHERS:
+                raise Overloaded("watchers of health", MOST_WATCHERS, RETRY_AFTER)
+            self._watchers += 1
+            try:
+                await self._follow(request.service, context)
+            finally:
+                self._watchers -= 1
+
+    async def _follow(self, service: str, context: Context) -> None:
+        told: Any = None
+        while True:
+            changed = self._changed
+            status: Any = self._statuses.get(service, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+            if status != told:
+                await write_bounded(context, health_pb2.HealthCheckResponse(status=status), WRITE_SECONDS)
+                told = status
+            await changed.wait()
 
 
 class Reflection(reflection.aio.ReflectionServicer):
@@ -63,8 +101,3 @@ async def _read(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         if isinstance(request, Unreadable):
             raise request.error
         yield request
-
-
-async def _refuse(request: Unreadable, context: Context) -> None:
-    async with rpc_call(context):
-        raise request.error
