@@ -14,8 +14,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 from tests.support.gateway.admin_stub import admin_channel
 from tests.support.gateway.harness import LIMITS, failure, gateway, request
 from trivet.api.v1 import admin_pb2, inference_pb2
+from trivet.rpc.bounds import crowded_field
 from trivet.rpc.reading import accepted_bytes
-from trivet.rpc.request.effort import crowded_field
 
 LIMIT = LIMITS.max_message_bytes
 GENERATE = inference_pb2.DESCRIPTOR.services_by_name["Inference"].methods_by_name["Generate"]

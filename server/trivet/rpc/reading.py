@@ -15,8 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from trivet.errors import InvalidRequest, MalformedMessage, MessageTooLarge, TrivetError
-from trivet.rpc.bounds import check_bounds
-from trivet.rpc.request.effort import MOST_FIELDS, crowded_field
+from trivet.rpc.bounds import MOST_FIELDS, check_bounds, crowded_field
 
 _MARGIN = 64 << 10
 _LARGE = 32 << 10  # bytes: fewer hold too few fields to matter
