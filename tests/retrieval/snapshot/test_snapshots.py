@@ -186,6 +186,26 @@ async def test_writes_while_a_snapshot_is_made_and_swapped_are_in_both(service: 
         assert f"Writer {name} has come to number {number}." in found
 
 
+async def test_a_rollback_while_a_snapshot_is_made_holds(service: IndexService) -> None:
+    await fill(service)
+    first = (await status(service)).snapshot
+    await rebuilt(service)
+    second = (await status(service)).snapshot
+
+    async def build() -> None:
+        async for progress in service.build("handbook", rebuild=True):
+            if isinstance(progress, BuildProgress) and (progress.stage, progress.done) == ("check", 0):
+                await service.rollback("handbook")
+
+    with pytest.raises(FailedPrecondition, match=f"snapshot {first} was made live while .* was made"):
+        await build()
+    now = await status(service)
+    assert (now.snapshot, now.retained) == (first, (second,))
+    await service.upsert("handbook", markdown("late", "This came afterwards."))
+    await rebuilt(service)
+    assert (await status(service)).snapshot not in (first, second)
+
+
 async def test_a_snapshot_that_answers_less_does_not_become_live(
     make_service: MakeService, settings: IndexSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,7 +61,7 @@ class Renewal:
     async def renew(self, way: Mapping[str, Any], *, keep: bool = True) -> AsyncIterator[BuildProgress]:
         """Make a snapshot in this way and let it serve; `keep` the one before for a rollback.
 
-        Raises FailedPrecondition if it does not pass the check.
+        Raises FailedPrecondition if it does not pass the check, or another one was made live meanwhile.
         """
         if self._busy.locked():
             raise FailedPrecondition(f"a new snapshot of index {self._index!r} is being made already")
@@ -72,6 +72,7 @@ class Renewal:
     async def _renew(self, way: Mapping[str, Any], keep: bool) -> AsyncIterator[BuildProgress]:
         await self._live.current()
         await self._live.refresh()
+        before = _state(self._live.snapshot)
         record = await self._begin(way)
         async with self._stores.builder.making(record.collection) as store:
             making = await self._open_in(record, store)
@@ -88,15 +89,18 @@ class Renewal:
         yield BuildProgress("check", 0, 1)
         readable = await self._check(made)
         yield BuildProgress("check", 1, 1)
-        await self.swap(made, keep=keep and readable)
+        await self.swap(made, keep=keep and readable, instead_of=before)
         yield BuildProgress("swap", 1, 1)
 
-    async def swap(self, snapshot: Snapshot, *, keep: bool = True) -> None:
-        """Let a snapshot that follows the log serve, and `keep` the live one for a rollback."""
-        swapping = asyncio.create_task(self._swap(snapshot, keep))
+    async def swap(self, snapshot: Snapshot, *, keep: bool = True, instead_of: tuple[str, int] | None = None) -> None:
+        """Let a snapshot that follows the log serve, and `keep` the live one for a rollback.
+
+        Raises FailedPrecondition if that is not the one it is to serve `instead_of`: its name and `changes`.
+        """
+        swapping = asyncio.create_task(self._swap(snapshot, keep, instead_of))
         await asyncio.shield(swapping)  # half of it must not happen
 
-    async def _swap(self, snapshot: Snapshot, keep: bool) -> None:
+    async def _swap(self, snapshot: Snapshot, keep: bool, instead_of: tuple[str, int] | None) -> None:
         """Whatever dies in between, the catalogue decides which one is live, and the other one is as it was."""
         coordination = self._stores.coordination
         await self._retained.follow(snapshot)
@@ -104,6 +108,11 @@ class Renewal:
             await coordination.close_writes(self._index)
             try:
                 await self._live.refresh()
+                if instead_of not in (None, _state(self._live.snapshot)):  # by a rollback, which shall hold
+                    raise FailedPrecondition(
+                        f"index {self._index!r}: snapshot {self._live.snapshot.name} was made live while "
+                        f"{snapshot.name} was made, and stays; build again if the new one is to serve"
+                    )
                 await self._retained.follow(snapshot, to_the_end=True)
                 await check_counts(snapshot, self._index, self._stores.log)
                 await self._live.tenure.end(self._live.snapshot)
@@ -159,3 +168,7 @@ class Renewal:
             _log.warning("snapshot %s is not compared with the live one: %s", made.name, error)
             return False
         return True
+
+
+def _state(snapshot: Snapshot) -> tuple[str, int]:
+    return snapshot.name, snapshot.changes
