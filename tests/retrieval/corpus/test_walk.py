@@ -9,7 +9,8 @@ import pytest
 
 from trivet.errors import DocumentRejected, FailedPrecondition
 from trivet.retrieval.corpus import walk as walk_module
-from trivet.retrieval.corpus.corpus import documents_of_corpus
+from trivet.retrieval.corpus.corpus import documents_of_corpus, read_file
+from trivet.retrieval.corpus.files import FoundDocument, RefusedPart
 from trivet.retrieval.corpus.report import MAX_NAMED, CorpusReportBuilder
 from trivet.retrieval.corpus.walk import Walk
 from trivet.retrieval.settings import CorpusSelection, IndexSettings
@@ -33,6 +34,23 @@ def test_files_come_in_the_order_of_their_paths_and_hidden_ones_do_not(
     names, findings = walked(tmp_path)
     assert names == ["a.txt", "b.md", "c.md", "d.md", "sub/a/z.md", "sub/c.HTML", "z.md"]
     assert findings.report().skipped == 0
+
+
+@pytest.mark.parametrize("swapped", ["sub/a.md", "sub"])
+def test_a_link_that_takes_a_file_s_place_after_the_walk_is_not_followed(tmp_path: Path, swapped: str) -> None:
+    corpus, outside = tmp_path / "corpus", tmp_path / "outside"
+    for folder in (corpus / "sub", outside):
+        folder.mkdir(parents=True)
+        (folder / "a.md").write_text(f"In {folder.name}.")
+    assert walked(corpus)[0] == ["sub/a.md"]
+    (corpus / swapped).rename(tmp_path / "before")
+    (corpus / swapped).symlink_to(outside if swapped == "sub" else outside / "a.md")
+    (found,) = read_file(IndexSettings("handbook", corpus), "sub/a.md")
+    assert isinstance(found, RefusedPart)
+    assert found.problem.startswith("is a link out of the corpus folder")
+    (found,) = read_file(IndexSettings("handbook", corpus, selection=CorpusSelection(follow_links=True)), "sub/a.md")
+    assert isinstance(found, FoundDocument)
+    assert found.document.content == b"In outside."
 
 
 def test_an_ignored_folder_is_not_walked(tmp_path: Path) -> None:

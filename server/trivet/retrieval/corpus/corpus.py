@@ -15,7 +15,8 @@ from trivet.types.passage import Document
 
 def read_file(settings: IndexSettings, name: str) -> Iterator[FoundDocument | RefusedPart]:
     """The documents in a corpus file; `name` is its path relative to the corpus. Blocking."""
-    reader = FileReader(settings.max_document_bytes, settings.encoding)
+    inside = None if settings.selection.follow_links else settings.corpus
+    reader = FileReader(settings.max_document_bytes, settings.encoding, inside)
     return documents_of_file(settings.corpus / name, PurePosixPath(name), reader)
 
 

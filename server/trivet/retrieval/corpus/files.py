@@ -30,10 +30,12 @@ _ABOUT = 64 << 10  # and what a line says besides, in bytes
 
 @dataclass(frozen=True, slots=True)
 class FileReader:
-    """How files are read. `max_bytes`: of one document. `encoding`: of text that is not UTF-8; None to guess it."""
+    """How files are read. `max_bytes`: of one document. `encoding`: of text that is not UTF-8; None to guess it.
+    `inside`: the folder that they must lie in, wherever links lead; None if they may lie anywhere."""
 
     max_bytes: int = LARGEST_DOCUMENT
     encoding: str | None = None
+    inside: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def documents_of_file(
         lines = format_ is DocumentFormat.JSON_LINES
         if not lines:
             key = DocumentKey("", id_of_file(name))
-        with opened(path) as file:
+        with opened(path, reader.inside) as file:
             if many := lines and _names_documents(file, where, reader.max_bytes):
                 yield from _documents_of_lines(file, where, reader.max_bytes)
             else:

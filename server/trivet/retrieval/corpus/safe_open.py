@@ -11,13 +11,14 @@ from typing import BinaryIO
 
 from trivet.errors import DocumentRejected
 
+LEADS_OUT = "is a link out of the corpus folder, expected `follow_links: true` in index.yaml"
 _PIECE = 1 << 20
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """A regular file, to read; DocumentRejected, without the file's name, if it is none or cannot be read, or if what
-    was read in between is not one state of it."""
+def opened(path: Path, inside: Path | None = None) -> Iterator[BinaryIO]:
+    """A regular file, to read; DocumentRejected, without the file's name, if it is none or cannot be read, if it does
+    not lie in the folder that it has to be `inside`, or if what was read in between is not one state of it."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DocumentRejected("is not a regular file")
@@ -27,6 +28,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
                 raise DocumentRejected("is not a regular file")
+            # A link may have been put on its path since the folder was walked; what is open does not change any more.
+            if inside is not None and not _place(descriptor, path).is_relative_to(inside.resolve()):
+                raise DocumentRejected(LEADS_OUT)
             yield file
             after = os.fstat(descriptor)
     except OSError as error:
@@ -46,3 +50,11 @@ def read_at_most(file: BinaryIO, most: int) -> bytes | None:
     while piece := file.read(min(_PIECE, most + 1 - len(content))):
         content += piece
     return bytes(content) if len(content) <= most else None
+
+
+def _place(descriptor: int, path: Path) -> Path:
+    """Where an open file lies; where the system does not say it, where its path leads by now."""
+    try:
+        return Path(f"/proc/self/fd/{descriptor}").readlink()
+    except FileNotFoundError:
+        return path.resolve()

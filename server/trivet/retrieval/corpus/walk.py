@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 
 from trivet.errors import FailedPrecondition
 from trivet.retrieval.corpus.report import CorpusReportBuilder
+from trivet.retrieval.corpus.safe_open import LEADS_OUT
 from trivet.retrieval.documents.documents import FORMATS
 from trivet.retrieval.documents.ids import printable
 from trivet.retrieval.settings import CorpusSelection
 from trivet.types.text.path_pattern import PathPattern
 
 _SORTED_AT_ONCE = 10_000
-_LINK = "is a link out of the corpus folder, expected `follow_links: true` in index.yaml"
 _FOLDER_LINK = "is a link to a folder, expected `follow_links: true` in index.yaml"
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -137,7 +137,7 @@ class Walk:
         if not self._selection.follow_links:
             if kind == stat.S_IFDIR:
                 return _FOLDER_LINK
-            return "" if Path(entry.path).resolve().is_relative_to(self._root) else _LINK
+            return "" if Path(entry.path).resolve().is_relative_to(self._root) else LEADS_OUT
         status = entry.stat()
         cycle = kind == stat.S_IFDIR and (status.st_dev, status.st_ino) in {folder.identity for folder in folders}
         return "is a link to a folder that it is in" if cycle else ""
