@@ -98,6 +98,41 @@ async def test_a_schema_whose_tokens_take_long_is_refused(vocabulary: Path) -> N
         await process.stop()
 
 
+def hidden(first: Any) -> dict[str, Any]:
+    """What is expensive, lists of texts that many patterns may go on with, comes after `first`."""
+    patterns = [f"^.*[a-{chr(98 + number % 25)}]{{{number // 25}}}$" for number in range(150)]
+    texts = [{"anyOf": [{"$ref": "#/$defs/lists"}, {"type": "string", "pattern": pattern}]} for pattern in patterns]
+    return {
+        "type": "object",
+        "properties": {"a": first, "b": {"$ref": "#/$defs/lists"}},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+        "$defs": {"lists": {"anyOf": [{"type": "array", "items": text} for text in texts]}},
+    }
+
+
+@pytest.mark.parametrize(
+    "first", [{"const": "x" * 400}, {"type": "string"}, {"type": "string", "minLength": 200}, {"type": "integer"}]
+)
+async def test_tokens_that_take_long_do_not_hide_behind_others(tmp_path: Path, first: Any) -> None:
+    """With a vocabulary of pairs, as is usual, many of which end a text and go on."""
+    import xgrammar
+
+    letters = '"[],abcdefghijklmnopqrstuvwxyz'
+    made = [*VOCABULARY[:-1], *(one + other for one in letters for other in letters), VOCABULARY[-1]]
+    path = tmp_path / "vocabulary.json"
+    path.write_text(
+        xgrammar.TokenizerInfo(made, xgrammar.VocabType.RAW, stop_token_ids=[len(made) - 1]).serialize_json()
+    )
+    process = CompilerProcess(path, TrialLimits(cpu_seconds=30, step_seconds=4e-4))
+    try:
+        assert (await tried(process, hidden(first))).outcome is Outcome.TOO_SLOW
+        plain = {"type": "object", "properties": {"a": first}, "required": ["a"], "additionalProperties": False}
+        assert (await tried(process, plain)).outcome is Outcome.ACCEPTED
+    finally:
+        await process.stop()
+
+
 async def test_a_process_that_is_killed_is_started_again(process: CompilerProcess) -> None:
     await process.start()
     assert process.pid is not None

@@ -13,8 +13,9 @@ class TrialLimits:
     """Bounds on the compiling of schemas that are new.
 
     `cpu_seconds` for one, since the engine spends as much again; `step_seconds` of the engine's main thread for the
-    mask of one token, on average; `memory_bytes` of the compiling process beyond its own; `max_waiting` schemas at
-    once. `owners`: how many there may be whose schemas are kept apart. `schema`: what may be compiled at all.
+    mask of one token, on average over the worst few; `memory_bytes` of the compiling process beyond its own;
+    `max_waiting` schemas at once. `owners`: how many there may be whose schemas are kept apart. `schema`: what may be
+    compiled at all.
     """
 
     cpu_seconds: float = 0.5
