@@ -147,9 +147,9 @@ def test_what_is_left_out_is_counted() -> None:
 
 
 def test_units_of_earlier_steps_are_no_new_ones() -> None:
-    tally = StepTally(0, (Guardrail(GuardrailKind.ERROR),), known_units=frozenset({"unit-0", "unit-1"}))
+    tally = StepTally(1, (Guardrail(GuardrailKind.ERROR),), first_steps={"unit-0": 0, "unit-1": 0})
     for number in range(5):
-        tally.add(observation(number))
+        tally.add(observation(number, step=1))
     found = tally.statistics(share=0.05, now=0.0)
     assert (found.units[Arm.STABLE], found.new_units[Arm.STABLE]) == (5, 3)
 

@@ -127,7 +127,10 @@ def test_units_of_the_shadow_are_new_to_the_first_step() -> None:
     found = observation_of(copy_of(pair("eight")), ROLLOUT, 1.0)
     assert found is not None
     tally.add(found)
-    assert tally.known_units == frozenset()
+    assert tally.first_steps == {}
+    first = StepTally(0, SHADOWING.guardrails, first_steps=tally.first_steps)
+    first.arrive("eight", Arm.CANDIDATE)
+    assert first.statistics(share=0.5, now=1.0).new_units[Arm.CANDIDATE] == 1
 
 
 def test_pairs_are_told_to_the_leader_and_earlier_batches_can_still_be_read() -> None:

@@ -118,3 +118,28 @@ def test_late_and_early_feedback_come_to_the_same() -> None:
     late.add_feedback("unit-1", observation(1).request_id, 0.3)
     early.add(observation(1, feedback=0.3))
     assert late.statistics(share=0.5, now=1.0) == early.statistics(share=0.5, now=1.0)
+
+
+def test_a_step_takes_over_who_was_seen_without_a_copy_and_begins_anew_with_its_own() -> None:
+    error = (Guardrail(GuardrailKind.ERROR),)
+    first = StepTally(0, error)
+    for unit in ("a", "b"):
+        first.arrive(unit, Arm.STABLE)
+    second = StepTally(1, error, first_steps=first.first_steps)
+    again = StepTally(1, error, first_steps=second.first_steps)
+    assert again.first_steps is first.first_steps
+    for tally in (second, again):
+        for unit, arm in (("b", Arm.STABLE), ("c", Arm.STABLE), ("c", Arm.CANDIDATE), ("c", Arm.STABLE)):
+            tally.arrive(unit, arm)
+        assert tally.statistics(share=0.5, now=1.0).new_units == {Arm.STABLE: 1, Arm.CANDIDATE: 1}
+    third = StepTally(2, error, first_steps=again.first_steps)
+    third.arrive("c", Arm.CANDIDATE)
+    assert third.statistics(share=0.5, now=1.0).new_units == {Arm.STABLE: 0, Arm.CANDIDATE: 0}
+
+
+def test_a_step_that_is_over_is_freed_bit_by_bit() -> None:
+    tally = StepTally(0, SPEC.guardrails)
+    for number in range(30):
+        tally.add(observation(number, at=float(number)))
+    left = [tally.shed(20) for _ in range(5)]  # 30 requests, 30 units, and that they arrived
+    assert left == [True, True, True, True, False]

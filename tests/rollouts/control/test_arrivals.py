@@ -5,12 +5,17 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
+
 from tests.support.rollout_observations import observation as made
 from tests.support.rollout_world import EQUAL, ROUTE, SPEC, Gateway, World, started
-from trivet.rollouts.control.batches import unpack
+from trivet.rollouts.control import replay as replay_module
+from trivet.rollouts.control.batches import StepReport, pack, unpack
 from trivet.rollouts.control.recorder import MOST_ARRIVED, Recorder
+from trivet.rollouts.control.replay import Replay
 from trivet.rollouts.control.timing import Timing
 from trivet.rollouts.observation import Exclusion, Observation
+from trivet.rollouts.tallying.tally import StepTally
 from trivet.types.rollout import Arm
 from trivet.types.rollout_state import ObservationBatch, StoredBatch
 
@@ -77,3 +82,26 @@ async def test_units_that_arrive_are_told_once_and_never_without_bound() -> None
     assert ("counted", Arm.STABLE) not in told
     assert sum(report.lost for report in reports) == 4
     assert max(len(batch.data) for batch in batches) < 100_000
+
+
+def test_at_a_change_of_steps_nothing_is_copied_and_nothing_freed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_module, "_SHED", 20)
+    replay = Replay(SMALL)
+
+    def take(step: int, *observations: Observation) -> StepTally:
+        number = replay.number + 1
+        data = pack(StepReport(observations), float(number))
+        replay.take(StoredBatch(number, float(number), ObservationBatch("r", step, "g", "e", number, data)))
+        return replay._tally
+
+    first = take(0, *(made(number) for number in range(30)))
+    second = take(1, *(made(number, step=1) for number in range(20, 40)))
+    assert second.first_steps is first.first_steps
+    assert second.statistics(share=0.5, now=1.0).new_units[Arm.STABLE] == 10
+    assert len(first._units) == 30
+    sizes = []
+    for _ in range(5):
+        take(1)
+        sizes.append(len(first._requests) + len(first._units) + len(first._arrived))
+    assert sizes == [70, 50, 30, 10, 0]
+    assert not replay._over

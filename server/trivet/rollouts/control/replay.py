@@ -14,6 +14,8 @@ from trivet.rollouts.tallying.thresholds import Thresholds
 from trivet.types.rollout import Arm
 from trivet.types.rollout_state import StoredBatch
 
+_SHED = 5000  # units and requests of a step that is over, which are freed at once
+
 
 class Replay:
     """Takes a rollout's batches, each once and in order, and is told where the rollout was when.
@@ -33,6 +35,7 @@ class Replay:
         self._step = -1
         self._last = (-1, 0.0)
         self._to_begin: deque[tuple[int, float]] = deque()
+        self._over: deque[StepTally] = deque()  # that are being freed, a few units with each batch
 
     @property
     def thresholds(self) -> Thresholds:
@@ -67,6 +70,8 @@ class Replay:
         if stored.number != self.number + 1:
             raise ValueError(f"batch {stored.number}, expected batch {self.number + 1}")
         self.number = stored.number
+        if self._over and not self._over[0].shed(_SHED):
+            self._over.popleft()
         try:
             report = unpack(stored)
         except ValueError as problem:
@@ -110,6 +115,6 @@ class Replay:
         before = self._tally
         if step >= len(self._spec.steps):
             self._stable_before = before.statistics(share=self._spec.steps[-1], now=at)
-        known = before.units_before if step == self._step else before.known_units
-        self._tally = StepTally(step, self._spec.guardrails, before.thresholds, known)
+        self._tally = StepTally(step, self._spec.guardrails, before.thresholds, before.first_steps)
+        self._over.append(before)
         self._step = step

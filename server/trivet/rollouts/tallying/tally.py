@@ -74,8 +74,8 @@ class _Counted:
 class StepTally:
     """Adds up one step's observations, in the order in which they finished.
 
-    Memory grows with the units of the step, not with its requests; the tally of all earlier steps' units is the
-    caller's (`known_units`).
+    Memory grows with the units of the step, not with its requests. `first_steps`, by unit the step that it was first
+    seen in, grows with those of the rollout: the next step's tally takes the same one, for a copy would hold up others.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class StepTally:
         step: int,
         guardrails: tuple[Guardrail, ...],
         thresholds: Thresholds | None = None,
-        known_units: frozenset[str] = frozenset(),
+        first_steps: dict[str, int] | None = None,
     ) -> None:
         self._step = step
         self._guardrails = guardrails
         self._kinds = frozenset(guardrail.kind for guardrail in guardrails)
-        self._before = known_units
+        self.first_steps: dict[str, int] = {} if first_steps is None else first_steps
         self._blocks = StableBlocks(thresholds)
         self._retries = RetryWindow()
         self._units: dict[tuple[str, Arm], _Unit] = {}
@@ -107,17 +107,6 @@ class StepTally:
     def thresholds(self) -> Thresholds:
         """What the next request is measured against."""
         return self._blocks.thresholds
-
-    @property
-    def units_before(self) -> frozenset[str]:
-        """Those of the steps before this one."""
-        return self._before
-
-    @property
-    def known_units(self) -> frozenset[str]:
-        """Those of this step and of all before it. Before the first step nobody was drawn: all units are new to it,
-        however many were seen, or copied, while the rollout warmed or was in its shadow."""
-        return self._before | {unit for unit, _ in self._arrived} if self._step >= 0 else self._before
 
     def add(self, observation: Observation) -> Exclusion | None:
         """Counts a request, or says why not. Raises ValueError for one of another step."""
@@ -139,7 +128,9 @@ class StepTally:
         """A unit is there, whether or not a request of its counts: what the ratio of new units is judged by."""
         if (unit, arm) not in self._arrived:
             self._arrived.add((unit, arm))
-            if unit not in self._before:
+            if self._step >= 0:  # before the first step nobody was drawn: all units are new to it
+                self.first_steps.setdefault(unit, self._step)
+            if self._is_new(unit):
                 self._new_counts[arm] += 1
 
     def add_feedback(self, unit: str, request_id: str, score: float | None) -> bool:
@@ -182,6 +173,18 @@ class StepTally:
             last_counted=dict(self._last),
         )
 
+    def shed(self, most: int) -> bool:
+        """Free some of what was kept, for all at once takes long; whether any is left. For a step that is over."""
+        self._open.clear()
+        for kept in (self._requests, self._units):
+            while kept and most > 0:
+                kept.popitem()
+                most -= 1
+        while self._arrived and most > 0:
+            self._arrived.pop()
+            most -= 1
+        return bool(self._requests or self._units or self._arrived)
+
     def _count(self, observation: Observation) -> Exclusion | None:
         unit = self._unit(observation)
         if unit.requests == FIRST_REQUESTS:
@@ -205,9 +208,13 @@ class StepTally:
             unit = self._units[key] = _Unit(observation.arm, observation.at, {})
             self._unit_counts[observation.arm] += 1
             self.arrive(*key)
-            if observation.unit not in self._before:
+            if self._is_new(observation.unit):
                 self._open.append(unit)
         return unit
+
+    def _is_new(self, unit: str) -> bool:
+        """No earlier step has seen it. Where a step begins anew, its own units are new once more."""
+        return self.first_steps.get(unit, self._step) >= self._step
 
     def _change(self, counted: _Counted, kind: GuardrailKind, more: int, by: int) -> None:
         """The unit of a request has `more` numbers for a guardrail, and their sum is greater `by` this."""
