@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import random
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +14,12 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tests.support.processes import gone
 from tests.support.sources.s3_server import s3_server
 from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.settings import CorpusSelection, CorpusSource, IndexSettings
-from trivet.retrieval.sources.remote import mirror_name
+from trivet.retrieval.sources.git import GitRepository
+from trivet.retrieval.sources.remote import SourceError, mirror_name
 from trivet.retrieval.sources.sync import sync
 from trivet.types.corpus import SyncReport
 from trivet.types.passage import BuildProgress
@@ -42,6 +48,7 @@ async def synced(folder: Path, source: CorpusSource) -> SyncReport:
 
 
 def files(folder: Path) -> dict[str, str]:
+    assert not (folder / ".scratch").exists()
     found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): path.read_text() for path in found}
 
@@ -77,6 +84,54 @@ async def test_a_repository_at_a_revision(tmp_path: Path, caplog: pytest.LogCapt
     with pytest.raises(RetrievalUnavailable, match="git: "):
         await synced(mirror, CorpusSource(f"git+file://{repository}@nothing"))
     assert files(mirror) == {"a.md": "A", "b.rst": "B"}
+
+
+@pytest.mark.parametrize("filters", ["true", "false"])
+def test_what_is_too_large_is_not_fetched_where_the_server_can_leave_it_out(tmp_path: Path, filters: str) -> None:
+    repository, scratch = tmp_path / "repository", tmp_path / "scratch"
+    repository.mkdir()
+    git(repository, "init", "--quiet", "--initial-branch=main")
+    git(repository, "config", "uploadpack.allowFilter", filters)
+    (repository / "large.md").write_bytes(random.randbytes(300_000))
+    (repository / "exact.md").write_bytes(b"x" * 1000)
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "one")
+    url = f"git+file://{repository}@main"
+    remote = GitRepository(url, scratch, max_files=9, max_bytes=1000, private=False, timeout=60)
+    exact, large = remote.files()
+    with pytest.raises(SourceError, match=r"large\.md: more than 1,000 bytes"):
+        remote.fetch(large, tmp_path / "fetched", "")
+    assert remote.fetch(exact, tmp_path / "fetched", "") is not None
+    fetched = sum(path.stat().st_size for path in scratch.rglob("*") if path.is_file())
+    assert (fetched < 300_000) is (filters == "true")
+
+
+async def test_a_git_that_is_too_slow_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Its helper, a process of git's own, waits for a server that says nothing."""
+    (tmp_path / ".scratch").mkdir()
+    (tmp_path / ".scratch" / "left").touch()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        source = CorpusSource(f"git+https://{host}/manuals@main", timeout=60, allow_private=True)
+        syncing = asyncio.create_task(synced(tmp_path, source))
+        async with asyncio.timeout(60):
+            while len(fetching := fetchers(host)) < 2:
+                await asyncio.sleep(0.05)
+        assert not (tmp_path / ".scratch" / "left").exists()
+        syncing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await syncing
+        assert all([await asyncio.to_thread(gone, pid) for pid in fetching])
+
+
+def fetchers(host: str) -> list[int]:
+    """Processes with a host in their command line."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if host.encode() in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return found
 
 
 async def test_what_lies_below_a_prefix(tmp_path: Path, bucket: tuple[str, object]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,8 +12,10 @@ from urllib.parse import urlsplit
 from trivet.retrieval.documents.documents import FORMATS
 from trivet.retrieval.sources.addresses import address_of
 from trivet.retrieval.sources.remote import Fetched, RemoteFile, SourceError, mirror_name
+from trivet.vector.lifeline import die_with_parent
 
 _REGULAR = ("100644", "100755")
+_CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 # Only what is asked for is spoken, and nothing of the repository or of the machine's settings is run.
 _SAFE = ("protocol.allow=never", "protocol.https.allow=always", "protocol.file.allow=always",
          "http.followRedirects=false", "core.hooksPath=/dev/null", "core.fsmonitor=false", "credential.helper=",
@@ -51,8 +52,11 @@ class GitAddress:
 class GitRepository:
     """Implements Remote."""
 
-    def __init__(self, url: str, *, max_files: int, max_bytes: int, private: bool, timeout: float) -> None:
-        """`max_bytes`: of a file. `timeout`: in seconds, of one call of git."""
+    def __init__(
+        self, url: str, scratch: Path, *, max_files: int, max_bytes: int, private: bool, timeout: float
+    ) -> None:
+        """`scratch`: a folder for what git fetches; it is made. `max_bytes`: of a file. `timeout`: in seconds, of one
+        call of git."""
         self._address = GitAddress.parse(url)
         self._max_files = max_files
         self._max_bytes = max_bytes
@@ -63,13 +67,18 @@ class GitRepository:
             host, port = parts.hostname or "", parts.port or 443
             address = address_of(host, port, private=private)
             self._settings.append(f"http.curloptResolve={host}:{port}:{address}")  # and not asked for again
-        self._folder = tempfile.TemporaryDirectory(prefix="trivet-git-")
+        self._folder = scratch
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._too_large: set[str] = set()  # by their paths
 
     def files(self) -> Iterator[RemoteFile]:
         """The documents at the revision; their versions are git's own digests."""
         self._git("init", "--quiet", "--bare", ".")
+        # A server that does not know filters sends everything.
         self._git("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules",
+                  f"--filter=blob:limit={self._max_bytes + 1}",
                   self._address.repository, self._address.revision)  # fmt: skip
+        (self._folder / "config").write_text(_CONFIG)  # git must not fetch what was left out, one by one
         below = self._address.folder
         listed = self._git(
             "ls-tree", "-r", "-z", "--full-tree", "--long", "FETCH_HEAD", "--", *([below] if below else [])
@@ -83,29 +92,35 @@ class GitRepository:
             path = raw.decode("utf-8", "replace")
             if mode in _REGULAR and PurePosixPath(path).suffix.lower() in FORMATS:  # no links
                 name = mirror_name(path.removeprefix(f"{below}/") if below else path)
-                where = f"{path} ({size} bytes)" if int(size) > self._max_bytes else path
-                yield RemoteFile(name, where, digest)
+                if not size.isdigit() or int(size) > self._max_bytes:  # "BAD" if it was left out
+                    self._too_large.add(path)
+                yield RemoteFile(name, path, digest)
 
     def fetch(self, file: RemoteFile, to: Path, known: str) -> Fetched | None:
         """A file, if its digest is another."""
         if file.version == known:
             return None
-        if file.where.endswith(" bytes)"):
+        if file.where in self._too_large:
             raise SourceError(f"{file.where}: more than {self._max_bytes:,} bytes")
         to.write_bytes(self._git("cat-file", "blob", file.version))
         return Fetched(file.name, file.version)
 
     def _git(self, *arguments: str) -> bytes:
         settings = [part for setting in self._settings for part in ("-c", setting)]
-        return _run(["git", *settings, *arguments], self._folder.name, self._timeout)
+        return _run(["git", *settings, *arguments], self._folder, self._timeout)
 
 
-def _run(command: Sequence[str], folder: str, timeout: float) -> bytes:
-    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HOME": folder}
+def _run(command: Sequence[str], folder: Path, timeout: float) -> bytes:
+    quiet = {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "HOME": str(folder),
+    }
     try:
         done = subprocess.run(
             command, cwd=folder, env={"PATH": os.defpath, **quiet}, capture_output=True, timeout=timeout, check=False,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,
         )  # fmt: skip
     except FileNotFoundError:
         raise SourceError("there is no git on this machine, which a `git+` source needs") from None

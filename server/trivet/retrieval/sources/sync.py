@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
+import signal
 import sys
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
@@ -64,8 +67,17 @@ async def sync(settings: IndexSettings) -> AsyncGenerator[BuildProgress | SyncRe
         ) from None
     finally:
         if process.returncode is None:
-            process.kill()
+            _kill(process)
         await process.wait()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """It and what it has started: git, and git's own helpers."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has no group of its own yet, and nothing was started
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
 
 async def _lines(process: asyncio.subprocess.Process, asked: bytes) -> AsyncGenerator[dict[str, Any]]:

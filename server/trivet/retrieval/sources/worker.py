@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from dataclasses import asdict
@@ -23,12 +24,14 @@ from trivet.retrieval.sources.website import Website
 from trivet.vector.lifeline import die_with_parent
 
 _NICENESS = 10
+_SCRATCH = ".scratch"  # hidden: no build takes it
 _BETWEEN_REPORTS = 0.2  # seconds
 
 
 def main() -> int:
     """0 when the mirror is what the place is, but for what is told as failed."""
     die_with_parent()
+    os.setpgid(0, 0)  # whoever kills it kills what it has started, too
     os.nice(_NICENESS)
     asked = json.loads(sys.stdin.read())
     source = CorpusSource(**{**asked["source"], "allow": tuple(asked["source"]["allow"])})
@@ -47,22 +50,33 @@ def main() -> int:
             last = time.monotonic()
             say(done=done, name=name)
 
+    folder = Path(asked["folder"])
+    scratch = folder / _SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)  # of one that was killed
     try:
-        remote = open_remote(source, asked["max_files"], asked["max_bytes"])
-        mirror = Mirror(Path(asked["folder"]), max_bytes=source.max_bytes)
-        say(report=asdict(mirror.bring(remote, source.url, progress)))
+        remote = open_remote(source, scratch, asked["max_files"], asked["max_bytes"])
+        mirror = Mirror(folder, max_bytes=source.max_bytes)
+        told: dict[str, Any] = {"report": asdict(mirror.bring(remote, source.url, progress))}
     except SourceError as error:
-        say(error=str(error))
-        return 1
-    return 0
+        told = {"error": str(error)}
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    say(**told)  # the last thing: who reads it kills this process
+    return int("error" in told)
 
 
-def open_remote(source: CorpusSource, max_files: int, max_bytes: int) -> Remote:
-    """What a source's URL stands for. `max_bytes`: of a file. Raises SourceError."""
+def open_remote(source: CorpusSource, scratch: Path, max_files: int, max_bytes: int) -> Remote:
+    """What a source's URL stands for. `scratch`: a folder that is not there, for what it has to keep meanwhile.
+    `max_bytes`: of a file. Raises SourceError."""
     scheme = source.url.partition("://")[0]
     if scheme.startswith("git+"):
         return GitRepository(
-            source.url, max_files=max_files, max_bytes=max_bytes, private=source.allow_private, timeout=source.timeout
+            source.url,
+            scratch,
+            max_files=max_files,
+            max_bytes=max_bytes,
+            private=source.allow_private,
+            timeout=source.timeout,
         )
     if scheme in ("https", "http"):
         private = source.allow_private
