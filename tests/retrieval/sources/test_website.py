@@ -51,6 +51,23 @@ def test_pages_are_fetched_and_only_changes_again(served: Site, tmp_path: Path) 
     assert files(tmp_path) == {"guide.html": "<p>Guide</p>", "a.md": "# B"}
 
 
+def test_what_a_killed_run_left_is_removed(served: Site, tmp_path: Path) -> None:
+    """Its files were there before its state was noted: with no state, all that is there is such a file."""
+    for name in ("kept", "gone", "away"):
+        served.page(f"/sub/{name}", f"<p>{name}</p>")
+    served.sitemap("/sub/kept", "/sub/gone", "/sub/away")
+    brought(served, tmp_path)
+    (tmp_path / ".mirror.json").unlink()
+    del served.pages["/sub/away"]
+    served.sitemap("/sub/kept", "/sub/away")
+    report = brought(served, tmp_path)
+    assert (report.unchanged, report.missing) == (1, 1)
+    assert files(tmp_path) == {"sub/kept.html": "<p>kept</p>", "sub/away.html": "<p>away</p>"}, "away may come back"
+    served.sitemap("/sub/kept")
+    brought(served, tmp_path)
+    assert files(tmp_path) == {"sub/kept.html": "<p>kept</p>"}
+
+
 def test_a_sitemap_of_sitemaps_is_followed(served: Site, tmp_path: Path) -> None:
     served.page("/x.html", "<p>X</p>")
     served.sitemap("/x.html")

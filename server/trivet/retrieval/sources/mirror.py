@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from trivet.retrieval.sources.remote import Fetched, Remote, RemoteFile, SourceError
 
@@ -60,13 +61,15 @@ class Mirror:
         folder.mkdir(parents=True, exist_ok=True)
         self._about = ""  # the place that it mirrors
         self._known = self._read()
+        self._missing: set[str] = set()  # names of files that could not be fetched and of which nothing is known
         self._bytes = sum(known.size for known in self._known.values())
 
     def bring(self, remote: Remote, about: str, progress: Callable[[int, str], None]) -> MirrorReport:
         """Fetch what is needed; `about` names the place: with another one everything is fetched again.
 
-        A file that cannot be fetched stays as it was. Raises SourceError if the place cannot be listed, lists nothing
-        where something was, or is larger than it may be; then nothing is removed.
+        A file that cannot be fetched stays as it was; any other that is in the folder and not there is removed. Raises
+        SourceError if the place cannot be listed, lists nothing where something was, or is larger than it may be; then
+        nothing is removed.
         """
         report = MirrorReport()
         before = dict(self._known)
@@ -88,7 +91,19 @@ class Mirror:
             self._bytes -= gone.size
             report.removed += 1
         self._write()
+        self._sweep()
         return report
+
+    def _sweep(self) -> None:
+        """Remove what a run that was killed has left: files that nothing is known of. One of which nothing could be
+        fetched now may be what an earlier run had of it."""
+        names = {known.name for known in self._known.values()}
+        for at, folders, files in os.walk(self._folder):
+            here = PurePosixPath(at).relative_to(self._folder)
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in (here / file for file in files if not file.startswith(".")):
+                if str(name) not in names and self._missing.isdisjoint({str(name), str(name.with_suffix(""))}):
+                    (self._folder / name).unlink(missing_ok=True)
 
     def _one(self, remote: Remote, file: RemoteFile, known: _Known | None, report: MirrorReport) -> None:
         if known is not None and not (self._folder / known.name).is_file():
@@ -104,6 +119,8 @@ class Mirror:
             there = self._known.get(file.where)
             missing = there is None or not (self._folder / there.name).is_file()
             report.fail(file, str(error), missing=missing)
+            if missing:
+                self._missing.add(file.name)
         finally:
             incoming.unlink(missing_ok=True)
 
