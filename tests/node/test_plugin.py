@@ -3,14 +3,16 @@ load and unload over HTTP keeps to the places."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.backends.test_isolation import test_hot_swap_under_load, test_mixed_batches
-from tests.support.engine.fixtures import staged
+from tests.support.engine.fixtures import request, staged
 from tests.support.engine.served_node import remote_settings
 from tests.support.engine.tiny_model import adapter_files
 from tests.support.nodes.plugged_server import PluggedEngine, PluggedServer, plugged_server
@@ -18,6 +20,7 @@ from trivet.errors import AdapterRejected
 from trivet.model_hub.fingerprints import tokenizer_fingerprint
 from trivet.testing.adapters import write_adapter
 from trivet.types.adapter import StagedAdapter
+from trivet.types.generation import FinishReason
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 __all__ = ["test_hot_swap_under_load", "test_mixed_batches"]
@@ -100,3 +103,18 @@ async def test_unloading_frees_the_place_and_loading_in_place_is_refused(
     for _ in range(PLACES + 1):  # each of which would keep its place
         assert server.post("/v1/load_lora_adapter", lora_name="gone", lora_path=missing)[0] >= 400
     assert server.resident() == before
+
+
+async def test_a_server_that_is_told_to_end_finishes_what_gateways_have_asked(
+    engine: PluggedEngine, server: PluggedServer
+) -> None:
+    """The last test of it."""
+    async with aclosing(engine.generate(request(range(40), max_tokens=800))) as chunks:
+        await anext(chunks)
+        server.terminate()
+        rest = [(chunk, engine.draining) async for chunk in chunks]
+    assert rest[-1][0].finish is FinishReason.LENGTH
+    assert rest[-1][1], "gateways were told to bring nothing new"
+    async with asyncio.timeout(60):
+        while engine.ready:
+            await asyncio.sleep(0.02)

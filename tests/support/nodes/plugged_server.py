@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from trivet.types.adapter import StagedAdapter
 
 PLUGINS = (
     "trivet_engine,trivet_prefix_salt,trivet_tenant_grammars,trivet_grammar_threads,trivet_eager_ranks,trivet_cpu_lora,"
-    "trivet_cpu_seeds"
+    "trivet_cpu_seeds,trivet_thinking_budgets"
 )
 START_SECONDS = 500.0  # on a busy machine
 
@@ -37,6 +37,11 @@ class PluggedServer:
     node: str
     http: str
     adapters: Path
+    pid: int = 0
+
+    def terminate(self) -> None:
+        """As whoever runs it would."""
+        os.kill(self.pid, signal.SIGTERM)
 
     def post(self, path: str, **body: Any) -> tuple[int, str]:
         """Status and text of what its HTTP port answers."""
@@ -104,7 +109,7 @@ def plugged_server(model: Path, folder: Path) -> Iterator[PluggedServer]:
         )
     try:
         _wait_until_ready(server, process, folder / "log")
-        yield server
+        yield replace(server, pid=process.pid)
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):

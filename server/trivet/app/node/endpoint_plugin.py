@@ -7,6 +7,10 @@ they are; what its clients load over HTTP is bounded (see `ServerLoras`). Source
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from trivet.config.engine_node import load_engine_node
 from trivet.config.schema.backends import EmbeddedBackend
 from trivet.errors import ConfigError, FailedPrecondition
 
+logger = logging.getLogger(__name__)
 DEFAULT_CONFIG = Path("engine.yaml")
 
 
@@ -46,6 +51,29 @@ class EnginePlugin:
             ServerLoras(state.openai_serving_models, engine_client, self.node.adapters)
         except FailedPrecondition as problem:
             raise ConfigError([str(problem)]) from problem
+        stop_before(engine_client, self.node.stop)
+
+
+def stop_before(engine_client: Any, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Have the engine shut down once the node has stopped, when the server is told to end.
+
+    The interface of plugins has no end, and the app's own comes after the engine's. vLLM then calls
+    `AsyncLLM.shutdown` in a thread, and serves its own clients meanwhile; in the event loop's thread it calls it for an
+    engine that is dead, or of a server that did not start, where there is nothing to wait for.
+    """
+    loop, shutdown, stopping = asyncio.get_running_loop(), engine_client.shutdown, threading.Event()
+    of_loop = threading.get_ident()
+
+    def stop_and_shutdown(*arguments: Any, **options: Any) -> Any:
+        if threading.get_ident() != of_loop and loop.is_running() and not stopping.is_set():
+            stopping.set()
+            try:
+                asyncio.run_coroutine_threadsafe(stop(), loop).result()
+            except Exception:
+                logger.exception("the engine node did not stop in good order")
+        return shutdown(*arguments, **options)
+
+    engine_client.shutdown = stop_and_shutdown
 
 
 def _engine(config: Any, args: Any) -> EmbeddedBackend:
