@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -71,7 +71,7 @@ async def test_a_node_whose_link_is_lost_while_another_one_leaves() -> None:
     tasks = Tasks("test")
     found = members(tasks)
     await found.list(frozenset({"a:1", "b:1"}))
-    first, second = (found.endpoints[address].engine for address in ("a:1", "b:1"))
+    first, second = (cast("Any", found.endpoints[address].engine) for address in ("a:1", "b:1"))
     await found.list(frozenset())  # both have a link yet, so both stay
     assert set(found.endpoints) == {"a:1", "b:1"}
     first.view, first.meanwhile = None, second.lose

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.process  # it imports vLLM
 START, END = [5, 6], [7, 8, 9]
 
 
-class Mended(ThinkingBudgetStateHolder):  # type: ignore[misc]
+class Mended(ThinkingBudgetStateHolder):
     """With the plugin; vLLM's own stays as it is."""
 
     looked_at = 0
