@@ -327,7 +327,7 @@ def _sampling_params(request: BackendRequest, keeps_markers: bool) -> Any:
     sampling = request.sampling
     return SamplingParams(
         max_tokens=sampling.max_tokens,
-        temperature=max(sampling.temperature, _LEAST_TEMPERATURE) if sampling.temperature else 0.0,
+        temperature=_LEAST_TEMPERATURE if 0 < sampling.temperature < _LEAST_TEMPERATURE else sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k or 0,
         min_p=sampling.min_p,
