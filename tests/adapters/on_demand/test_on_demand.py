@@ -418,3 +418,14 @@ async def test_random_traffic_gets_the_right_bytes_and_stays_in_all_bounds(house
     await asyncio.gather(*map(client, range(1, 6)))
     assert house.on_demand.copied_bytes <= 5.5 * size
     assert len(house.staged()) <= 5
+
+
+async def test_a_tenant_that_walks_through_many_leaves_others_their_few(house: OnDemandHouse) -> None:
+    await house.ask(own("a"))
+    for name in "bcdbcd":
+        await house.ask(own(name), "greedy")
+    assert house.on_demand.at_hand(own("a"))
+    assert house.on_demand.at_hand(own("d"))
+    for name in "efef":
+        await house.ask(own(name))  # each has one: the one used longest ago goes
+    assert not house.on_demand.at_hand(own("a"))

@@ -17,6 +17,7 @@ class AdapterEntry:
 
     `incarnation`: the life of the engine that it was added to; 0 if it is in no engine. One that is ready and in no
     engine is cold: its copy is sound, and it is added again for the request that needs it.
+    `chosen_by`: the tenant of the request that chose it last.
     `engine` is held while it is added to the engine or taken out; `changes` orders everything else that changes it.
     """
 
@@ -26,6 +27,7 @@ class AdapterEntry:
     problem: str = ""
     incarnation: int = 0
     leases: int = 0
+    chosen_by: str = ""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     changes: SerialExecutor = field(default_factory=SerialExecutor)
     engine: asyncio.Lock = field(default_factory=asyncio.Lock)

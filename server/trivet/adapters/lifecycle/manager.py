@@ -136,8 +136,8 @@ class AdapterManager:
         return await asyncio.shield(self._submit(self._entry(ref), "unload", self._unload))
 
     @asynccontextmanager
-    async def acquire(self, ref: VersionRef | None) -> AsyncIterator[AdapterLease | None]:
-        """Hold an adapter for one request; None, for the base model, holds nothing.
+    async def acquire(self, ref: VersionRef | None, chosen_by: str = "") -> AsyncIterator[AdapterLease | None]:
+        """Hold an adapter for one request, of the tenant that chose it; None, for the base model, holds nothing.
 
         One that gave way to others is added to the engine again first. Raises NotFound if nobody asked for it to be
         loaded, BackendUnavailable if it is not ready now.
@@ -147,6 +147,7 @@ class AdapterManager:
             return
         entry = self._available(ref)
         entry.leases += 1
+        entry.chosen_by = chosen_by
         try:
             await self._make_resident(entry)
             assert entry.staged is not None
@@ -155,15 +156,17 @@ class AdapterManager:
             entry.release()
             self._residency.touch(entry)
 
-    async def arrive(self, ref: VersionRef) -> AdapterStatus:
-        """Fetch, check and copy one that a request chose, if it is not ready; it stays until it is dismissed.
+    async def arrive(self, ref: VersionRef, chosen_by: str = "") -> AdapterStatus:
+        """Fetch, check and copy one that a tenant's request chose, if it is not ready; it stays until it is dismissed.
 
         Raises NotFound, AdapterRejected, AdapterSourceUnavailable, BackendUnavailable, StateUnavailable; then nothing
         of it is kept but, while the engine is away, its copy.
         """
         await self._open()
         self._expectations.on_demand.add(ref)
-        return await asyncio.shield(self._submit(self._entry(ref), "arrive", self._arrive))
+        entry = self._entry(ref)
+        entry.chosen_by = chosen_by
+        return await asyncio.shield(self._submit(entry, "arrive", self._arrive))
 
     async def dismiss(self, ref: VersionRef) -> None:
         """Requests do not keep it any more: when those that use it have finished it goes, unless it is wanted."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.entry import AdapterEntry
@@ -24,7 +24,8 @@ class Residency:
     """At most `places` adapters in the engine, more only while all of them are in use.
 
     Then the engine reads the copies again as it needs them: slower, and never wrong. Those that requests chose give
-    way first, then those that no variant wants; of them the one used longest ago; pinned ones never do.
+    way first, of these one of the tenant that has the most, then those that no variant wants; of them the one used
+    longest ago; pinned ones never do.
     """
 
     def __init__(self, backend: Backend, places: int, demand: AdapterDemand) -> None:
@@ -98,7 +99,8 @@ class Residency:
                         await self._backend.unload_adapter(victim.staged.engine_name)
 
     def _victim(self, newcomer: AdapterEntry | None = None) -> AdapterEntry | None:
-        """The one used longest ago, of those that are wanted least."""
+        """The one used longest ago, of those that are wanted least, and if requests chose them, of the tenant that has
+        the most: one that walks through many leaves others their few."""
         idle = [
             entry
             for entry in self._held.values()
@@ -108,7 +110,13 @@ class Residency:
             and not entry.engine.locked()
             and entry.ref not in self._demand.pinned
         ]
-        found = min(idle, key=lambda entry: self._rank(entry.ref), default=None)
+        chosen = Counter(one.chosen_by for one in self._held.values() if self._rank(one.ref) == _CHOSEN)
+
+        def last(entry: AdapterEntry) -> tuple[int, int]:
+            rank = self._rank(entry.ref)
+            return rank, -chosen[entry.chosen_by] if rank == _CHOSEN else 0
+
+        found = min(idle, key=last, default=None)
         stranger = newcomer is not None and self._rank(newcomer.ref) == _CHOSEN
         return None if found is not None and stranger and self._rank(found.ref) == _WANTED else found
 

@@ -105,7 +105,7 @@ class OnDemandAdapters:
                     with self._observed():
                         await held.enter_async_context(self._arrivals.joined(ref, tenant))
                 await held.enter_async_context(self._places.hold(ref))
-                lease = await held.enter_async_context(self._manager.acquire(ref))
+                lease = await held.enter_async_context(self._manager.acquire(ref, tenant))
                 assert lease is not None
                 self._require_pinned(ref, lease.digest)
                 yield lease
@@ -128,9 +128,9 @@ class OnDemandAdapters:
         self._failures.raise_known(tenant, ref)  # it may have failed since this began to wait
         await self._open()
         try:
-            await self._bring_in(ref)
+            await self._bring_in(ref, tenant)
             await held.enter_async_context(self._places.hold(ref))
-            lease = await held.enter_async_context(self._manager.acquire(ref))
+            lease = await held.enter_async_context(self._manager.acquire(ref, tenant))
             assert lease is not None
             self._require_pinned(ref, lease.digest)
         except (NotFound, AdapterRejected) as problem:
@@ -144,10 +144,10 @@ class OnDemandAdapters:
             raise
         self._suspects.pop(ref, None)
 
-    async def _bring_in(self, ref: VersionRef) -> None:
+    async def _bring_in(self, ref: VersionRef, tenant: str) -> None:
         """Ready in its copy, pinned, and within the disk's bytes."""
         try:
-            status = await self._manager.arrive(ref)
+            status = await self._manager.arrive(ref, tenant)
         except (NotFound, AdapterRejected):
             await asyncio.to_thread(self._staging.forget_download, ref)
             self._copies.gone(ref)
