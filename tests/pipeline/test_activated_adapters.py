@@ -44,7 +44,7 @@ class Resident(AdapterManager):
         return False
 
     @asynccontextmanager
-    async def acquire(self, ref: VersionRef | None) -> AsyncIterator[AdapterLease | None]:
+    async def acquire(self, ref: VersionRef | None, chosen_by: str = "") -> AsyncIterator[AdapterLease | None]:
         if ref is None:
             yield None
             return

@@ -49,7 +49,7 @@ class Resident(AdapterManager):
         return self.delay > 0
 
     @asynccontextmanager
-    async def acquire(self, ref: VersionRef | None) -> AsyncIterator[AdapterLease | None]:
+    async def acquire(self, ref: VersionRef | None, chosen_by: str = "") -> AsyncIterator[AdapterLease | None]:
         self.used += 1
         try:
             await asyncio.sleep(self.delay)
