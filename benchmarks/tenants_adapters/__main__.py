@@ -12,8 +12,8 @@ How it is measured
   answers again. An answer is wrong unless its text is the adapter's alone and its receipt has the adapter's name and
   the digest of the files.
 - A light tenant asks one request after the other, of a warm adapter, then each time of one that was not used for long;
-  first alone, then beside a heavy one whose eight loops walk through 64 adapters. A warm adapter may give way to the
-  heavy tenant's between two requests: how many had to wait for it is told.
+  first alone, then beside a heavy one whose eight loops walk through 64 adapters. How many had to wait for
+  their adapter is told: for a slot of the batch, of which there are fewer than loops, or because it had given way.
 
 What it does not show
 - Sources over a network: the files are local, and in the page cache.
