@@ -395,3 +395,10 @@ async def test_health_of_every_service(served: Gateway) -> None:
             for service in ("", "trivet.api.v1.Inference", "trivet.api.v1.Admin"):
                 assert (await health.Check(health_pb2.HealthCheckRequest(service=service))).status == expected
             assert (await health.Check(health_pb2.HealthCheckRequest(service="liveness"))).status == 1
+
+
+async def test_a_clients_priority_is_not_the_engines(served: Gateway) -> None:
+    """There it would count against other tenants; before it, it orders its own requests."""
+    for priority in ("0", "9"):
+        await served.stub.Generate(request(), metadata=[("x-trivet-priority", priority)])
+    assert [asked.priority for asked in served.backend.requests] == [0, 0]
