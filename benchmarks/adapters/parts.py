@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from trivet.client import Client
 Say = Callable[[str], None]
 STREAMS = 8
 SLOTS = 2
+WINDOW = 8.0  # seconds of streams with swaps, and without
 
 
 @contextmanager
@@ -40,7 +42,8 @@ def spread(seconds: list[float]) -> dict[str, float]:
 def loads(world: AdapterWorld, times: int, rounds: int, say: Say) -> dict[str, Any]:
     """How long a load takes, idle and beside streams, and what swaps do to those streams.
 
-    Windows with and without swaps take turns; the ratio of the streams' inter-token times is taken in each round.
+    Windows of eight seconds with and without swaps take turns; the ratio of the streams' inter-token times is taken in
+    each round.
     """
     fresh = world.names[4 : 4 + times]
     result: dict[str, Any] = {"idle": [], "under load": [], "rounds": []}
@@ -48,15 +51,16 @@ def loads(world: AdapterWorld, times: int, rounds: int, say: Say) -> dict[str, A
         served(world, "loads", world.names[:4], max_loras=4, max_cpu_loras=16) as server,
         Client(server.target) as client,
     ):
-        result["idle"] = _swaps(client, fresh, time.monotonic() + 600)
+        result["idle"] = list(_swaps(client, fresh))
         say(f"loads, idle: {spread(result['idle'])}")
         routes = [BASE] * 4 + world.names[:4]
         for turn in range(rounds):
             with Streams(server.target, routes, MAX_TOKENS) as streams:
                 time.sleep(1)
-                quiet = streams.during(8)
+                quiet = streams.during(WINDOW)
                 begun = time.perf_counter()
-                swapped = _swaps(client, fresh, time.monotonic() + 8)
+                again_and_again = _swaps(client, itertools.cycle(fresh))
+                swapped = list(itertools.takewhile(lambda _: time.perf_counter() < begun + WINDOW, again_and_again))  # noqa: B023
                 busy = streams.between(begun, time.perf_counter())
             result["under load"] += swapped
             gaps = {"quiet": _gaps(quiet), "swapping": _gaps(busy)}
@@ -65,17 +69,14 @@ def loads(world: AdapterWorld, times: int, rounds: int, say: Say) -> dict[str, A
     return {**result, "idle": spread(result["idle"]), "under load": spread(result["under load"])}
 
 
-def _swaps(client: Client, names: list[str], until: float) -> list[float]:
+def _swaps(client: Client, names: Iterable[str]) -> Iterator[float]:
     """Load and unload one after the other; the seconds of each load."""
-    taken = []
     for name in names:
-        if time.monotonic() > until:
-            break
         begun = time.perf_counter()
         client.load_adapter(f"{name}@1")
-        taken.append(time.perf_counter() - begun)
+        taken = time.perf_counter() - begun
         client.unload_adapter(f"{name}@1")
-    return taken
+        yield taken
 
 
 def _gaps(seen: list[Seen]) -> list[float]:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from benchmarks.measuring.percentiles import percentile
 from benchmarks.measuring.repository import ROOT
 from benchmarks.measuring.tables import table
 from benchmarks.measuring.workload import Workload
+from benchmarks.path.plan import progress_from_now
 
 GOAL = 100.0  # ms
 
@@ -47,13 +47,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=100, help="clients of each kind (default: 100)")
     given = parser.parse_args()
-    described, begin = machine.describe(ROOT), time.monotonic()
+    described, progress = machine.describe(ROOT), progress_from_now()
     with tempfile.TemporaryDirectory() as folder:
-        results = measure(
-            Workload(Path(folder)),
-            given.times,
-            lambda text: print(f"[{time.monotonic() - begin:5.0f} s] {text}", file=sys.stderr, flush=True),
-        )
+        results = measure(Workload(Path(folder)), given.times, progress)
         for others in (0, BESIDE):
             results.engine[others] = of_engine(Workload(Path(folder)), given.times, others)
     print("\n".join([report(described, results), *method(__doc__), ""]))

@@ -32,7 +32,6 @@ class Results:
 
 def measure(workload: Workload, times: int, say: Say) -> Results:
     """So many clients."""
-    workload.folder.mkdir(parents=True, exist_ok=True)
     workload.make()
     results, chance = Results(), random.Random(5)
     with TrivetServer(workload) as server:

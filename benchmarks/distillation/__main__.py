@@ -4,7 +4,7 @@
 
 How it is measured
 
-- `trivet distill`: the teacher is what the demo's route `tickets` serves, a prompt of some 230 tokens (the queues, what
+- `trivet distill`: the teacher is the candidate of the demo's route `tickets`, a prompt of 230 tokens (the queues, what
   each is for, three worked examples) with the adapter `ticket-sorter@2`. The student is told "Answer the question.",
   begins with the teacher's adapter (with `--bare`: with none) and learns from the teacher's answers alone: tickets that
   models/demo makes up go without their queues, and an answer is kept if it is one of the queues. 120 chats of reading

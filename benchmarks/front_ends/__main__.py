@@ -1,6 +1,7 @@
 """Processor time for 1,000 tokens, by kind of process: one gateway with its engine, and several front ends over it.
 
     python -m benchmarks.front_ends
+    python -m benchmarks.front_ends --profile --processes 2 --streams 32     where the time goes, by function's owner
 
 The demo's model and adapter, short answers, so many connections with one request each at a time. The busiest single
 Python process is the ceiling that several processes are for: its seconds for 1,000 tokens say how many tokens a second
@@ -16,14 +17,16 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
 import yaml
 
 from benchmarks.fleet.nodes import ENGINE, ROOT
+from benchmarks.front_ends.profile import sample, sampled
 from benchmarks.measuring.machine import command, describe, machine_lines
 from benchmarks.measuring.processes import descendants
 from tests.support.processes import cpu_seconds
@@ -57,21 +60,27 @@ def main() -> None:
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--streams", type=int, nargs="+", default=[8, 32, 128])
     parser.add_argument("--answers", type=int, default=256, help="in each of two windows, all streams together")
+    parser.add_argument("--profile", action="store_true", help="sample the processes instead")
     given = parser.parse_args()
     machine = machine_lines(describe(ROOT))
     rows: dict[tuple[int, int], list[Window]] = defaultdict(list)
-    with postgres_server() as database, tempfile.TemporaryDirectory() as folder:
+    with postgres_server() as database, tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        if given.profile:
+            stack.enter_context(sampled(Path(folder)))
         for processes in given.processes:
             place = Path(folder) / str(processes)
             config = _config(place, processes, database.new_database(), max(given.streams))
             with ServerProcess(config, place / "data", output=place / "log") as server:
                 for streams in given.streams:
                     asyncio.run(_load(server.target.address, streams, 1))
+                    if given.profile:
+                        print(*_profile(Path(folder), server, streams, given.answers // streams), sep="\n", flush=True)
+                        continue
                     for _ in range(WINDOWS):
                         window = _window(server, streams, max(1, given.answers // streams))
                         rows[processes, streams].append(window)
                         print(processes, streams, window, file=sys.stderr, flush=True)
-    print(*table(rows), "", *machine, f"- `{command('front_ends')}`", sep="\n")
+    print(*(table(rows) if rows else ()), "", *machine, f"- `{command('front_ends')}`", sep="\n")
 
 
 def table(rows: Mapping[tuple[int, int], list[Window]]) -> list[str]:
@@ -85,6 +94,12 @@ def table(rows: Mapping[tuple[int, int], list[Window]]) -> list[str]:
         cells.append(", ".join(f"{window.tokens / window.seconds:.0f}" for window in windows))
         lines.append(f"| {processes} | {streams} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _profile(folder: Path, server: ServerProcess, streams: int, requests: int) -> list[str]:
+    kinds = {pid: kind for pid, (kind, _) in _used(server.pid).items()}
+    work = partial(_load, server.target.address, streams, max(1, requests))
+    return [f"{streams} streams", *sample(folder, kinds, lambda: asyncio.run(work()))]
 
 
 def _told(each: list[float]) -> str:

@@ -29,7 +29,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -39,13 +38,14 @@ from benchmarks.measuring import machine
 from benchmarks.measuring.machine import machine_lines
 from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
+from benchmarks.path.plan import progress_from_now
 
 BIG = Scale(
     tiny=False, streams=(32, 256), rounds=2, seconds=6.0,
     engine={"dtype": "bfloat16", "block_size": 16, "max_num_seqs": 256, "kv_cache_memory_bytes": 8 << 30,
             "enforce_eager": False},
 )  # fmt: skip
-TINY = Scale(tiny=True, streams=(4,), rounds=1, seconds=1.0, engine={})
+TINY = Scale(tiny=True, streams=(4,), rounds=1, seconds=3.0, engine={})
 PARTS: dict[str, Callable[..., str]] = {
     "Front ends": front_ends, "Isolation": isolation, "Swaps under load": swaps, "Prefix cache": prefix_cache,
     "What LoRA costs": lora_cost,
@@ -55,11 +55,8 @@ PARTS: dict[str, Callable[..., str]] = {
 def main() -> int:
     """Run the parts and write the page."""
     given = _arguments()
-    begin, failed = time.monotonic(), False
+    say, failed = progress_from_now(), False
     scale = TINY if given.tiny else BIG
-
-    def say(text: str) -> None:
-        print(f"[{time.monotonic() - begin:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     lines = ["# Checked on a GPU" if not given.tiny else "# The check of a GPU, tried on a CPU", ""]
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:

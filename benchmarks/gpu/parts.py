@@ -75,7 +75,11 @@ def front_ends(scale: Scale, folder: Path, rust: Path | None, say: Say) -> str:
     workload = Workload(folder / "peers")
     workload.make()
     systems = [BARE, GRPC, VLLM, *([RUST] if rust else [])]
-    found = measure_peers(PeersPlan(workload, systems, scale.streams, scale.rounds, scale.seconds, rust, say))
+    plan = PeersPlan(
+        workload=workload, streams=scale.streams, rounds=scale.rounds, seconds=scale.seconds, progress=say,
+        systems=systems, rust=rust,
+    )  # fmt: skip
+    found = measure_peers(plan)
     rows = []
     for streams in scale.streams:
         for system in systems:

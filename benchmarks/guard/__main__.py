@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,6 +32,7 @@ from benchmarks.measuring.repository import ROOT
 from benchmarks.measuring.servers import TrivetServer, engine_environment, process_groups
 from benchmarks.measuring.workload import PLAIN_ROUTE, Workload
 from benchmarks.path.load.worker import Worker
+from benchmarks.path.plan import progress_from_now
 
 EXPECTED = Path(__file__).with_name("expected.json")
 GROWTH = 1.15
@@ -43,13 +43,9 @@ STRIDE = 400  # prompts between the beginnings of two windows
 def main() -> int:
     """Measure, compare, say what has grown."""
     given = _arguments()
-    begin = time.monotonic()
-
-    def progress(text: str) -> None:
-        print(f"[{time.monotonic() - begin:5.0f} s] {text}", file=sys.stderr, flush=True)
+    progress = progress_from_now()
 
     workload = Workload(given.folder.resolve())
-    workload.folder.mkdir(parents=True, exist_ok=True)
     workload.make()
     found = {
         streams: median(ratios) for streams, ratios in _measure(workload, given.rounds, given.seconds, progress).items()

@@ -13,7 +13,8 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from benchmarks.hostile.kinds import REFUSED, SERVED, Kind, kinds
+from benchmarks.hostile.kind import REFUSED, SERVED, Kind
+from benchmarks.hostile.kinds import kinds
 from benchmarks.measuring.wire import ADMIN
 from trivet.api.v1 import admin_pb2
 

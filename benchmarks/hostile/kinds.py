@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
-from google.protobuf.message import Message as ProtoMessage
-
+from benchmarks.hostile.documents import documents
+from benchmarks.hostile.kind import BAD, BUSY, HARMLESS, LATE, SERVED, TOO_LONG, UNREADABLE, Kind, same
 from benchmarks.hostile.schemas import ENDLESS, SCHEMAS
 from benchmarks.measuring.wire import ADMIN, INFERENCE, schema_struct
 from benchmarks.measuring.workload import INDEX, PLAIN_ROUTE, SEARCH_ROUTE
-from tests.support.retrieval.office_files import ENTITIES, archive, changed, docx, odt, xlsx
-from trivet.api.v1 import admin_pb2, inference_pb2
-
-SERVED = "OK"
-HARMLESS = "harmless"
-BAD = "INVALID_REQUEST"
-TOO_LONG = "PROMPT_TOO_LONG"
-UNREADABLE = "MALFORMED_MESSAGE"
-BUSY = "RETRIEVAL_UNAVAILABLE"  # on a machine that is at its limit a search has a second and a half
-REFUSED = "refused in its acknowledgement"  # of a document
-Payload = Callable[[int], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of request. `payload` gives the bytes of the n-th of its kind.
-
-    `answers`: what it may be answered with: the reason of its ErrorInfo, the bare code's name where gRPC itself
-    answers, or "OK". `seconds`: the client's deadline. With `abandon` the client goes away as soon as it has sent it.
-    """
-
-    name: str
-    method: str
-    payload: Payload
-    answers: frozenset[str]
-    seconds: float = 10.0
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    abandon: bool = False
-
-    @property
-    def streams(self) -> bool:
-        """Requests and responses are streams (`UpsertDocuments`)."""
-        return self.method.endswith("UpsertDocuments")
+from trivet.api.v1 import inference_pb2
 
 
 def kinds() -> list[Kind]:
@@ -58,7 +25,7 @@ def kinds() -> list[Kind]:
         *_schemas(),
         *_searches(),
         *_wire(),
-        *_documents(),
+        *documents(),
         *_times(),
     ]
 
@@ -67,12 +34,7 @@ def _generate(name: str, *answers: str, content: str = "Hello.", **fields: Any) 
     """A request that is legal but for what `fields` change."""
     messages = fields.pop("messages", [inference_pb2.Message(role="user", content=content)])
     request = inference_pb2.GenerateRequest(**{"route": PLAIN_ROUTE, "messages": messages, "max_tokens": 4, **fields})
-    return Kind(name, f"/{INFERENCE}/Generate", _same(request), frozenset(answers))
-
-
-def _same(request: ProtoMessage) -> Payload:
-    encoded = bytes(request.SerializeToString())
-    return lambda _: encoded
+    return Kind(name, f"/{INFERENCE}/Generate", same(request), frozenset(answers))
 
 
 def _routes() -> Iterator[Kind]:
@@ -96,6 +58,8 @@ def _lists() -> Iterator[Kind]:
     for tags in (300_000, 20_000):
         yield _generate(f"a filter of {tags:,} tags", BAD, retrieval=_filter([f"t{i}" for i in range(tags)]))
     yield _generate("a tag of 1 MB in the filter", BAD, retrieval=_filter(["t" * (1 << 20)]))
+    yield _generate("a condition on 100,000 values", BAD, retrieval=_where({"field": "x", "in": ["v"] * 100_000}))
+    yield _generate("conditions nested 30 deep", BAD, retrieval=_where(_negated(30)))
     turn = inference_pb2.Message(role="user", content="")
     yield _generate("100,000 empty messages", BAD, messages=[turn] * 100_000)
     yield _generate("257 messages", BAD, messages=[inference_pb2.Message(role="user", content="x")] * 257)
@@ -105,6 +69,17 @@ def _lists() -> Iterator[Kind]:
 
 def _filter(tags: list[str]) -> inference_pb2.RetrievalOptions:
     return inference_pb2.RetrievalOptions(filter=tags)
+
+
+def _where(where: dict[str, Any]) -> inference_pb2.RetrievalOptions:
+    return inference_pb2.RetrievalOptions(where=where)
+
+
+def _negated(depth: int) -> dict[str, Any]:
+    where: dict[str, Any] = {"field": "x", "exists": True}
+    for _ in range(depth):
+        where = {"not": where}
+    return where
 
 
 def _texts() -> Iterator[Kind]:
@@ -158,7 +133,7 @@ def _schemas() -> Iterator[Kind]:
 
 def _retrieve(name: str, *answers: str, **fields: Any) -> Kind:
     request = inference_pb2.RetrieveRequest(**{"route": SEARCH_ROUTE, **fields})
-    return Kind(name, f"/{INFERENCE}/Retrieve", _same(request), frozenset(answers))
+    return Kind(name, f"/{INFERENCE}/Retrieve", same(request), frozenset(answers))
 
 
 def _searches() -> Iterator[Kind]:
@@ -190,9 +165,9 @@ def _wire() -> Iterator[Kind]:
     odd = {"x-request-id": "../" * 500, "x-trivet-priority": "0"}
     yield Kind("a request id of odd characters", generate, legal, frozenset({SERVED, BAD}), metadata=odd)
     unknown = inference_pb2.GetReceiptRequest(request_id="not-there")
-    yield Kind("a receipt that does not exist", receipt, _same(unknown), frozenset({"NOT_FOUND"}))
+    yield Kind("a receipt that does not exist", receipt, same(unknown), frozenset({"NOT_FOUND"}))
     long = inference_pb2.GetReceiptRequest(request_id="r" * (1 << 20))
-    yield Kind("a receipt's id of 1 MB", receipt, _same(long), bad)
+    yield Kind("a receipt's id of 1 MB", receipt, same(long), bad)
     routes = f"/{ADMIN}/ListRoutes"
     yield Kind("an operator's call", routes, lambda _: b"", frozenset({"PERMISSION_DENIED"}))
 
@@ -209,44 +184,9 @@ def _nested(depth: int) -> bytes:
     return _generate("", json_schema=schema_struct({"enum": value})).payload(0)
 
 
-def _documents() -> Iterator[Kind]:
-    """A client may change its own tenant's documents."""
-
-    def document(name: str, *answers: str, **fields: Any) -> Kind:
-        given = {"id": "hostile", "content": b"Hello.", "format": admin_pb2.DOCUMENT_FORMAT_TEXT, **fields}
-        request = admin_pb2.UpsertDocumentsRequest(index=INDEX, document=admin_pb2.Document(**given))
-        return Kind(name, f"/{ADMIN}/UpsertDocuments", _same(request), frozenset(answers or {REFUSED}))
-
-    html = admin_pb2.DOCUMENT_FORMAT_HTML
-    yield document("document: an id of 1 MB", REFUSED, BAD, id="i" * (1 << 20))
-    yield document("document: a title of 1 MB", REFUSED, BAD, title="t" * (1 << 20))
-    yield document("document: 10,000 tags", REFUSED, BAD, tags=[f"t{i}" for i in range(10_000)])
-    yield document("document: another tenant's", REFUSED, BAD, tenant="neighbour")
-    yield document("document: a broken declaration in HTML", REFUSED, SERVED, content=b"<![ x", format=html)
-    yield document(
-        "document: PDF in name only", content=b"%PDF-1.7\n" + b"x" * 1000, format=admin_pb2.DOCUMENT_FORMAT_PDF
-    )
-    word, sheets = docx(headings={"A": "x"}), xlsx({"A": [["x"]]})
-    bomb = changed(word, {"word/document.xml": b"<x>" + b" " * (64 << 20) + b"</x>"})
-    yield document("document: Word that unpacks to 64 MiB", content=bomb, format=admin_pb2.DOCUMENT_FORMAT_DOCX)
-    entities = changed(sheets, {"xl/workbook.xml": f"{ENTITIES}<x>&b;</x>"})
-    yield document("document: a workbook with entities", content=entities, format=admin_pb2.DOCUMENT_FORMAT_XLSX)
-    deep = changed(odt("<text:p>x</text:p>"), {"content.xml": "<x>" * 100_000 + "</x>" * 100_000})
-    yield document("document: OpenDocument, 100,000 deep", content=deep, format=admin_pb2.DOCUMENT_FORMAT_ODF)
-    nested = archive({"a.zip": archive({"b.zip": archive({"c.txt": "x"})})})
-    yield document("document: archives in an archive", content=nested, format=admin_pb2.DOCUMENT_FORMAT_EPUB)
-    yield document(
-        "document: a notebook, 100,000 deep", content=b"[" * 100_000, format=admin_pb2.DOCUMENT_FORMAT_NOTEBOOK
-    )
-    yield document("document: zero bytes", content=b"\0" * 1000)
-    yield document("document: not UTF-8", content=b"\xff\xfe\xfd" * 1000)
-    ids = admin_pb2.DeleteDocumentsRequest(index=INDEX, ids=[f"d{i}" for i in range(100_000)])
-    yield Kind("deletion of 100,000 ids", f"/{ADMIN}/DeleteDocuments", _same(ids), frozenset({BAD}))
-
-
 def _times() -> Iterator[Kind]:
     legal = _generate("", content="Tell me a story.", max_tokens=64).payload
-    generate, late = f"/{INFERENCE}/Generate", frozenset({"DEADLINE_EXCEEDED"})
+    generate, late = f"/{INFERENCE}/Generate", frozenset({LATE})
     yield Kind("a deadline of 1 ms", generate, legal, late, seconds=0.001)
     yield Kind("a deadline of 30 ms", generate, legal, late | {SERVED}, seconds=0.03)
     yield Kind("a client that goes away", generate, legal, frozenset({"CANCELLED"}), abandon=True)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.hostile.kinds import Kind
+from benchmarks.hostile.kind import Kind
 from benchmarks.measuring.machine import command
 from benchmarks.measuring.percentiles import percentile
 

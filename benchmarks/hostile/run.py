@@ -14,7 +14,8 @@ from pathlib import Path
 import yaml
 
 from benchmarks.hostile.client import Outcome, Where, in_own_process, send
-from benchmarks.hostile.kinds import HARMLESS, Kind, kinds
+from benchmarks.hostile.kind import HARMLESS, Kind
+from benchmarks.hostile.kinds import kinds
 from benchmarks.hostile.loop_lag import lag_counts, late
 from benchmarks.hostile.streams import Streams
 from benchmarks.measuring.cpu_time import cpu_seconds

@@ -7,7 +7,8 @@ How it is measured
 - Texts: see `benchmarks/languages/texts.py`. Each document is cut, embedded, indexed and searched by the server's own
   service, in a vector process, with the default embedding model, which knows English.
 - Questions: `benchmarks/languages/questions`, written from the documents' titles and committed before anything was run.
-  Right is any passage of the one document that a question was written for.
+  Right is any passage of the one document that a question was written for. Questions whose document is not in the
+  version of the package that the mirror has are not asked; how many were is said above.
 - With `--terms` the half by terms is asked alone and in this process: BM25 with the server's term vectors over passages
   of at most 600 characters (250 in Chinese and Japanese). Nothing is embedded.
 - hit@k: share of the questions with a right passage among the first k, with 95% intervals (Wilson). "hybrid" is
@@ -57,7 +58,7 @@ Ranks = dict[str, list[int | None]]  # by mode, of each question
 def main() -> None:
     """Fetch, index, ask, report."""
     arguments = _arguments()
-    begin = time.monotonic()
+    begin, load = time.monotonic(), machine.describe(ROOT)["load_average"]
     try:
         read = {language: texts(language, arguments.folder / "sources") for language in arguments.languages}
     except Unavailable as error:
@@ -74,7 +75,8 @@ def main() -> None:
     before = json.loads(arguments.before.read_text()) if arguments.before else {}
     described = {
         **machine.describe(ROOT),
-        **{language: SOURCES[language].package for language in arguments.languages},
+        "load_average": load,
+        **{language: _described(language, read[language], arguments.folder / "sources") for language in read},
         "seconds": round(time.monotonic() - begin),
         "command": machine.command("languages"),
     }
@@ -89,19 +91,32 @@ def _terms_alone(arguments: argparse.Namespace, language: str, documents: Sequen
     """The same without an index: what the server's term vectors find."""
     ways = {"own": "english"} if arguments.english else {"own": language, "auto": "auto"}
     search = {name: TermSearch(vectors_of(way), language, documents) for name, way in ways.items()}
-    return {name: {TERMS: one.ranks(_questions(language), DEPTH)} for name, one in search.items()}
+    return {name: {TERMS: one.ranks(_questions(language, documents), DEPTH)} for name, one in search.items()}
 
 
-def _questions(language: str) -> list[dict[str, str]]:
+def _questions(language: str, documents: Sequence[Text]) -> list[dict[str, str]]:
+    """Those whose document is there: another version of a package may not have it."""
+    there = {one.id for one in documents}
+    return [one for one in _all_questions(language) if one["document"] in there]
+
+
+def _all_questions(language: str) -> list[dict[str, str]]:
     lines = (Path(__file__).parent / "questions" / f"{language}.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+def _described(language: str, documents: Sequence[Text], sources: Path) -> str:
+    package = SOURCES[language].package
+    file = next((path.name for path in sources.glob(f"{package}_*.deb")), package)
+    asked, all_ = len(_questions(language, documents)), len(_all_questions(language))
+    return f"{file}, {len(documents)} documents, {asked} of {all_} questions"
 
 
 async def _measure(arguments: argparse.Namespace, language: str, documents: Sequence[Text]) -> dict[str, Ranks]:
     """By the index's `language`, the rank of the first right passage of each question, None beyond the first ones."""
     ways = dict(zip(("own", "auto"), (language, "auto"), strict=True)) if not arguments.english else {"own": "english"}
     settings = {f"{language}-{name}": f"language: {way}\nrebuild_after: 0\n" for name, way in ways.items()}
-    questions = _questions(language)
+    questions = _questions(language, documents)
     async with indexes_in(arguments.folder / arguments.data, settings) as service:
         found = {}
         for name in ways:

@@ -44,10 +44,15 @@ def engine_environment(folder: Path) -> dict[str, str]:
 
 
 def process_groups(front: int) -> dict[str, list[int]]:
-    """Process ids of a server by what they are: `front`, `engine`, and `vector` where there is one."""
+    """Process ids of a server by what they are: `front`, `engine`, and `vector` where there is one.
+
+    vLLM's Rust front end is a process that a Python one starts, which goes on to watch it.
+    """
     groups: dict[str, list[int]] = {"front": [front], "engine": [], "vector": []}
     for pid in descendants(front):
-        groups["vector" if "trivet.vector" in command_line(pid) else "engine"].append(pid)
+        line = command_line(pid)
+        kind = "vector" if "trivet.vector" in line else "front" if "vllm-rs" in line else "engine"
+        groups[kind].append(pid)
     return groups
 
 

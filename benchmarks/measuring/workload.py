@@ -80,6 +80,7 @@ class Workload:
 
     def make(self) -> None:
         """Write everything anew; the same bytes each time. A model that is a link is somebody else's and stays."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         if not self.model.is_symlink():
             corpus = [path.read_text() for path in sorted((ROOT / "indexes" / INDEX / "corpus").rglob("*.*"))]
             make_model(self.model, corpus, CONTEXT)

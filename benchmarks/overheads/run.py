@@ -18,8 +18,8 @@ from benchmarks.measuring.servers import TrivetServer
 from benchmarks.measuring.workload import MODEL_NAME, PLAIN_ROUTE, SEARCH_ROUTE, Workload
 from benchmarks.overheads.features import ENGINE, SCRIPTED, Comparison, names
 from benchmarks.path.load.worker import Worker
+from benchmarks.path.plan import Progress
 
-Progress = Callable[[str], None]
 LATE_WORK = 0.3  # seconds: lines of the log, after the last answer
 EXPORTED = 1.3  # and spans, which are sent once a second
 SHARES = (0.0, 0.1, 1.0)  # of the requests that are traced
@@ -81,7 +81,6 @@ def tracing_alone(folder: Path, rounds: int, progress: Progress) -> dict[float, 
 def with_engine(folder: Path, batch: Batch, progress: Progress) -> list[list[Pair]]:
     """The same of whole servers with engines of their own; the processor's time is the gateway process's alone."""
     workload = Workload(folder / "workload")
-    workload.folder.mkdir()
     workload.make()
     with ExitStack() as stack:
         endpoint = stack.enter_context(collector())

@@ -1,19 +1,20 @@
 """`trivet` over a paced engine: `PACED_TOKENS_PER_SECOND=N python -m benchmarks.paced.served ARGUMENTS...`.
 
-All of the gateway is the real one, vLLM's input side included; only the process behind vLLM's client is another.
+All of the process is the real one, vLLM's input side included; only the process behind vLLM's client is another. It is
+`trivet serve` of one process, or the engine process of several front ends.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
+import runpy
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from benchmarks.paced.engine import run
-from trivet.backends import vllm_launch
+from trivet.backends.vllm_launch import Launch
 
 
 def client_class() -> type[Any]:
@@ -72,8 +73,8 @@ def client_class() -> type[Any]:
     return PacedClient
 
 
-def start(config: Any, settings: Any, on_cpu: bool) -> Any:
-    """In the place of `trivet.backends.vllm_launch._start`."""
+def start(_: Launch, config: Any, on_cpu: bool) -> Any:
+    """In the place of `Launch._start`: neither vLLM's own child process nor one that is forked from a host."""
     from vllm.v1.engine.async_llm import AsyncLLM
     from vllm.v1.engine.core_client import EngineCoreClient
     from vllm.v1.metrics.loggers import PrometheusStatLogger
@@ -86,12 +87,9 @@ def start(config: Any, settings: Any, on_cpu: bool) -> Any:
 
 
 def main() -> None:
-    """Run `trivet`."""
-    vllm_launch._start = start
-    from trivet.cli.main import main as trivet
-
-    sys.argv = ["trivet", *sys.argv[1:]]
-    trivet()
+    """Run `trivet` as a child that dies with its parent."""
+    with patch.object(Launch, "_start", start):
+        runpy.run_module("trivet.cli.child", run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.measuring import machine
@@ -38,6 +37,7 @@ from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
 from benchmarks.parsers.report import report
 from benchmarks.parsers.run import measure, names
+from benchmarks.path.plan import progress_from_now
 
 
 def main() -> int:
@@ -48,20 +48,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="begin with no parser after that (default: 60)")
     parser.add_argument("--jobs", type=int, default=1, help="parsers at once (default: 1)")
     given = parser.parse_args()
-    described, begin = machine.describe(ROOT), time.monotonic()
+    described, progress = machine.describe(ROOT), progress_from_now()
     wanted = [
         (kind, name)
         for kind, name in names()
         if given.kind in (None, kind) and (given.only is None or name in given.only)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(
-            Path(folder),
-            wanted,
-            given.jobs,
-            given.minutes,
-            lambda text: print(f"[{time.monotonic() - begin:5.0f} s] {text}", file=sys.stderr, flush=True),
-        )
+        found = measure(Path(folder), wanted, given.jobs, given.minutes, progress)
     print("\n".join([report(described, found), *method(__doc__), ""]))
     return 0
 

@@ -10,13 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from benchmarks.fleet.nodes import Node
+from benchmarks.fleet.run import Event
 from benchmarks.fleet.served import scrape
 from benchmarks.partitions.gateways import KINDS, Gateway
 from benchmarks.partitions.hosts import Host
@@ -31,19 +31,6 @@ SWAP_EVERY = 4.0
 STORE_SECONDS = 10.0
 # After these one of the accounts lacks something, or has what was computed for nobody.
 BLURRED = {"stop", "both", "to", "fro", "node", "gateway", "halt"}
-
-
-@dataclass
-class Event:
-    """One thing that was done: when every gateway had noticed and all was ready again, in seconds, and what it cost."""
-
-    name: str
-    noticed: float | None = None
-    back: float | None = None
-    in_flight: int = 0
-    lost: int = 0
-    retried: int = 0
-    unexplained: list[str] = field(default_factory=list)
 
 
 class Run:

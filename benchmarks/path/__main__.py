@@ -33,8 +33,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +42,7 @@ from benchmarks.measuring.repository import ROOT
 from benchmarks.measuring.workload import BLOCK_SIZE, MAX_NUM_SEQS, MAX_TOKENS, Workload
 from benchmarks.path.parts import Plan, measure_overload, measure_retrieval, measure_starts, stand
 from benchmarks.path.patience import Patience
+from benchmarks.path.plan import progress_from_now
 from benchmarks.path.profile import profile
 from benchmarks.path.report import report
 from benchmarks.path.systems import measure_path
@@ -61,14 +60,10 @@ EXAMPLES = """examples:
 def main() -> None:
     """Run the parts that are asked for, and print the report."""
     arguments = _arguments()
-    begin = time.monotonic()
-
-    def progress(text: str) -> None:
-        print(f"[{time.monotonic() - begin:5.0f} s] {text}", file=sys.stderr, flush=True)
+    progress = progress_from_now()
 
     described = machine.describe(ROOT)
     workload = Workload(arguments.folder.resolve())
-    workload.folder.mkdir(parents=True, exist_ok=True)
     workload.make()
     plan = Plan(
         workload=workload,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -10,29 +10,24 @@ from itertools import count
 from typing import Any
 
 from benchmarks.measuring.servers import TrivetServer, process_groups
-from benchmarks.measuring.workload import INDEX, MAX_QUEUED, MAX_RUNNING, PLAIN_ROUTE, SEARCH_ROUTE, Workload
+from benchmarks.measuring.workload import INDEX, MAX_QUEUED, MAX_RUNNING, PLAIN_ROUTE, SEARCH_ROUTE
 from benchmarks.path.load.worker import Worker
 from benchmarks.path.patience import Patience
+from benchmarks.path.plan import WindowPlan
 from trivet.client import Client
 
 RETRIEVAL_STREAMS = 8
 OVERLOAD = 10
 BURSTS = 3
 REPEATED = "What is the weight of the Orlo Hub?"
-Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to run."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(WindowPlan):
+    """What to run. `stream_interval`: tokens per event of vLLM's server."""
 
-    workload: Workload
-    streams: tuple[int, ...]
-    rounds: int
-    seconds: float
     stream_interval: int
     patience: Patience
-    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)

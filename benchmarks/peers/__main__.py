@@ -33,13 +33,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 
 from benchmarks.measuring import machine
 from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
-from benchmarks.measuring.workload import BLOCK_SIZE, MAX_NUM_SEQS, MAX_TOKENS, Workload
+from benchmarks.path.plan import window_arguments, windows
 from benchmarks.peers.report import report
 from benchmarks.peers.running import SYSTEMS, PeersPlan, measure_peers
 
@@ -47,22 +46,9 @@ from benchmarks.peers.running import SYSTEMS, PeersPlan, measure_peers
 def main() -> int:
     """Measure and print the page."""
     given = _arguments()
-    rounds, seconds = (1, 2.0) if given.quick else (given.rounds, given.seconds)
-    begin = time.monotonic()
-
-    def progress(text: str) -> None:
-        print(f"[{time.monotonic() - begin:5.0f} s] {text}", file=sys.stderr, flush=True)
-
     described = machine.describe(ROOT)
-    workload = Workload(given.folder.resolve())
-    workload.folder.mkdir(parents=True, exist_ok=True)
-    workload.make()
-    plan = PeersPlan(workload, given.systems, given.streams, rounds, seconds, given.rust, progress)
-    found = measure_peers(plan)
-    settings = {
-        "rounds": rounds, "seconds of a window": seconds, "output tokens": MAX_TOKENS,
-        "input tokens": len(workload.prompts()[0].ids), "block size": BLOCK_SIZE, "max num seqs": MAX_NUM_SEQS,
-    }  # fmt: skip
+    plan = PeersPlan(**windows(given), systems=given.systems, rust=given.rust)
+    found, settings = measure_peers(plan), plan.settings()
     print("\n".join([report(described, settings, found), *method(__doc__)]))
     if given.json:
         given.json.write_text(json.dumps({"machine": described, "settings": settings, **found}, default=str))
@@ -71,15 +57,10 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--quick", action="store_true", help="one round of windows of two seconds")
-    add("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="default: all")
-    add("--streams", nargs="+", type=int, default=[1, 8, 32], help="closed loops (default: 1 8 32)")
-    add("--rounds", type=int, default=3, help="how often each system is measured at each number (default: 3)")
-    add("--seconds", type=float, default=4.0, help="of a measured window (default: 4)")
-    add("--rust", type=Path, metavar="FILE", help="vllm-rs of vLLM's wheel for GPUs; without it that one is left out")
-    add("--json", type=Path, metavar="FILE", help="write every measurement to a file")
-    add("--folder", type=Path, default=ROOT / ".data" / "benchmark", help="model, caches, logs (.data/benchmark)")
+    window_arguments(parser, 4.0)
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="default: all")
+    rust = "vllm-rs of vLLM's wheel for GPUs; without it that one is left out"
+    parser.add_argument("--rust", type=Path, metavar="FILE", help=rust)
     return parser.parse_args()
 
 

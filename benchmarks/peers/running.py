@@ -15,6 +15,7 @@ from benchmarks.measuring.servers import HttpServer, TrivetServer, VllmServer, e
 from benchmarks.measuring.workload import INDEX, MODEL_NAME, PLAIN_ROUTE, SEARCH_ROUTE, Workload
 from benchmarks.path.http.litellm import KEY, LiteLlmProxy
 from benchmarks.path.load.worker import Worker
+from benchmarks.path.plan import WindowPlan
 from benchmarks.peers.servers import GlueService, RustFrontEnd, Smg
 from trivet.client import Client
 
@@ -25,17 +26,12 @@ STRIDE = 400  # prompts between the beginnings of two windows
 Cell = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class PeersPlan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeersPlan(WindowPlan):
     """What to run. `rust`: the binary of vLLM's Rust front end, None for none."""
 
-    workload: Workload
     systems: Sequence[str]
-    streams: Sequence[int]
-    rounds: int
-    seconds: float
     rust: Path | None
-    progress: Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -85,7 +81,8 @@ def _window(plan: PeersPlan, up: Running, load: Worker, name: str, streams: int,
         return up.bare.ask(
             do="measure", streams=streams, seconds=plan.seconds, offset=STRIDE * number, processes=up.groups[name]()
         )
-    fresh = {"texts": f"fresh:{name}.{time.time():.0f}.{number}"} if name in {SEARCH, GLUE} else {}
+    # No longer than it has to be, for it is embedded with the question: each system has a cache of its own, in memory.
+    fresh = {"texts": f"fresh:w{number}"} if name in {SEARCH, GLUE} else {}
     processes = {**up.groups[name](), "load": [load.pid]}
     return load.ask(
         do="measure", target=up.targets[name], streams=streams, seconds=plan.seconds, offset=STRIDE * number,

@@ -61,12 +61,13 @@ def _table(results: Mapping[str, Mapping[str, Ranks]], chosen: Sequence[int]) ->
     for precision, modes in results.items():
         for mode in MODES:
             values = scores([modes[mode][n] for n in chosen])
-            cells = [_with_interval(bootstrap, values[:, column]) for column in range(len(SCORES))]
+            cells = [with_interval(bootstrap, values[:, column]) for column in range(len(SCORES))]
             lines.append(f"| {precision if mode != TERMS else ''} | {mode} | {' | '.join(cells)} |")
     return lines
 
 
-def _with_interval(bootstrap: Bootstrap, values: Floats) -> str:
+def with_interval(bootstrap: Bootstrap, values: Floats) -> str:
+    """The mean with its 95% interval."""
     interval = percentile_interval(bootstrap.means(values))
     assert interval is not None
     return f"{values.mean():.3f} ({interval.low:.3f} to {interval.high:.3f})"
@@ -91,12 +92,13 @@ def _goals(queries: Sequence[Query], results: Mapping[str, Mapping[str, Ranks]])
                 met = "yes" if hybrid.mean() >= other.mean() - GOAL else "NO"
                 lines.append(
                     f"| {kind} | {precision} | {name} | {hybrid.mean():.3f} | {better} {other.mean():.3f} | "
-                    f"{_difference(bootstrap, hybrid - other)} | {met} |"
+                    f"{difference(bootstrap, hybrid - other)} | {met} |"
                 )
     return lines
 
 
-def _difference(bootstrap: Bootstrap, values: Floats) -> str:
+def difference(bootstrap: Bootstrap, values: Floats) -> str:
+    """The mean of paired differences with its 95% interval."""
     interval = percentile_interval(bootstrap.means(values))
     assert interval is not None
     return f"{values.mean():+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"

@@ -18,7 +18,7 @@ import yaml
 
 from benchmarks.fleet.nodes import ENGINE, ROOT, Node
 from tests.support.engine.served_node import remote_settings
-from trivet.errors import BackendUnavailable
+from trivet.errors import BackendUnavailable, Overloaded
 from trivet.fleet.discovery import FixedList
 from trivet.fleet.endpoint import Endpoint
 from trivet.fleet.fleet import Fleet, FleetSettings
@@ -36,11 +36,12 @@ PREFIX, QUESTION, ANSWER, BLOCK = 448, 24, 8, 32  # tokens
 KV_BYTES = 24 << 20  # of each node: some 13 prefixes, of 36
 FIRST_ID, LAST_ID = 300, 1500  # plain tokens of the demo's vocabulary
 ZIPF = 1.1
+PLACE_AGAIN = 0.01  # seconds until round robin asks again for a place
 RULES = ("round robin", "fleet")
 
 
 class RoundRobin(Placement):
-    """The next node, whatever it has; what it lacks it is given first."""
+    """The next node, whatever it has; what it lacks it is given first, once a place is free there."""
 
     _next = 0
 
@@ -51,8 +52,11 @@ class RoundRobin(Placement):
             raise BackendUnavailable(self._membership.why_none, 1.0)
         chosen = sorted(eligible, key=lambda one: one.address)[self._next % len(eligible)]
         self._next += 1
-        if not self._warm(chosen, request.adapter, key):
-            await asyncio.shield(self._preparation.warm_up(chosen, request, key))
+        while not self._warm(chosen, request.adapter, key):
+            try:
+                await asyncio.shield(self._preparation.warm_up(chosen, request, key))
+            except Overloaded:
+                await asyncio.sleep(PLACE_AGAIN)
         return chosen
 
 

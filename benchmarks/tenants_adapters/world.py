@@ -32,7 +32,6 @@ def make(folder: Path, tenants: int) -> tuple[Workload, Workload, dict[str, str]
         digests[f"{name}@{version}"] = write_adapter(root / name / version, seed, rank=4)
     chosen, fixed = Workload(folder / "chosen"), Workload(folder / "fixed")
     for workload in (chosen, fixed):
-        workload.folder.mkdir()
         workload.make()
     _write(chosen, root, _choosing(), [*(tenant(number) for number in range(tenants)), HEAVY, LIGHT])
     _write(fixed, root, {tenant(n): {"adapter": f"{tenant(n)}@1"} for n in range(tenants)}, [])

@@ -12,7 +12,9 @@ How it is measured
 - Objectives: the shipped model with `ticket-sorter@1`, trained on from there by DPO (the right queue against the wrong
   one that this adapter gave, else against one drawn by chance) and by GRPO (the reward: whether the queue is right).
   Scored on tickets with phrasings and names that no training has, against the adapter that it began with; paired
-  differences with 95% bootstrap intervals. Held-out pairs have a wrong queue drawn by chance; "right": greedy answers.
+  differences with 95% bootstrap intervals. Held-out pairs have a wrong queue drawn by chance. "Reward of drawn answers"
+  is GRPO's own objective: the mean over a group of answers to each held-out ticket, at the training's temperature.
+  "Right": greedy answers.
 
 What it does not show
 
@@ -90,8 +92,8 @@ def _found(name: str, found: Found) -> Iterator[str]:
         what, gain = "right queue preferred, of pairs", f"loss fell by {_mean(held_out['fell'])}"
         before, after = (f"{one['share']:.3f}" for one in (held_out["base"], held_out))
     else:
-        what, gain = "reward", f"gained {_mean(held_out['gained'])}"
-        before, after = (_mean(one["reward"]) for one in (held_out["base"], held_out))
+        what, gain = "reward of drawn answers", f"gained {_mean(held_out['drawn_gained'])}"
+        before, after = (_mean(one["drawn"]) for one in (held_out["base"], held_out))
     told = {key: value for key, value in recipe.items() if key in SETTINGS}
     yield f"{', '.join(f'{key} {value}' for key, value in told.items())}; {metrics['loss']:.4f} the last loss."
     yield ""

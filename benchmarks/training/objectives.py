@@ -33,7 +33,7 @@ START = ROOT / "adapters" / "ticket-sorter" / "1"
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "dpo": {"steps": 300, "lr": 0.001, "batch_tokens": 4096, "beta": 0.1},
     "grpo": {
-        "steps": 200,
+        "steps": 600,
         "lr": 0.001,
         "batch_tokens": 16384,
         "group": 16,

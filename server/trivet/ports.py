@@ -163,6 +163,14 @@ class IndexModels(Protocol):
         ...
 
 
+class SearchExplainer(Protocol):
+    """Tells of searches."""
+
+    async def explain(self, query: SearchQuery) -> SearchExplanation:
+        """How a search comes about; raises what the search raises."""
+        ...
+
+
 class IndexAdministration(Protocol):
     """What changes an index."""
 
@@ -189,10 +197,6 @@ class IndexAdministration(Protocol):
 
         One report of what was found in the folder; if `strict`, DocumentRejected instead of one with skipped files.
         """
-        ...
-
-    async def explain(self, query: SearchQuery) -> SearchExplanation:
-        """How a search comes about; raises what the search raises."""
         ...
 
     def documents(self, index: str) -> AsyncGenerator[Sequence[DocumentSummary]]:

@@ -94,6 +94,7 @@ async def test_metrics_are_served_while_an_engine_starts(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(components, "_expose", exposing)
     monkeypatch.setattr(components, "_start_indexes", never)
+    monkeypatch.setattr(Engines, "open_host", _no_host)
     monkeypatch.setattr(Engines, "start", never)
     starting = asyncio.create_task(gateway.start())
     await asyncio.wait_for(reached.wait(), 60)
@@ -105,6 +106,10 @@ async def test_metrics_are_served_while_an_engine_starts(tmp_path: Path, monkeyp
     await asyncio.wait_for(gateway.stop(), 10)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(*exposed[0].split(":"))
+
+
+async def _no_host(*_: Any) -> None:
+    """This process is not one to be forked."""
 
 
 def scraped(address: str) -> str:

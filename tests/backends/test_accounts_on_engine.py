@@ -183,7 +183,11 @@ async def test_the_engines_own_times_and_the_gateways_add_up_to_the_total(
     whole = list(desk.receipts)
     for part, engine_sum in engine_seconds(tiny_engine).items():
         told = sum(getattr(receipt, part) or 0.0 for receipt in whole) / 1000
-        assert abs(told - (engine_sum - before[part])) < 1e-3, part
+        more = told - (engine_sum - before[part])
+        if part == "engine_queue_ms":  # from the hand-over on: the engine ends its step before it counts a request
+            assert more > 0
+        else:
+            assert abs(more) < 1e-3, part
     assert max(receipt.engine_queue_ms or 0.0 for receipt in whole) > 1.0
     cut = [
         asyncio.create_task(desk.ask(100 + number, 400, timeout=0.03 * number, max_tokens=300)) for number in range(20)

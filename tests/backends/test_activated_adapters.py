@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.support.engine.activated import activated, gap
+from tests.support.engine.activated import activated, gap, in_peft
 from tests.support.engine.fixtures import SESSION_ENGINE, collect, request, staged, text, tiny_settings
-from tests.support.engine.listening import Ids, heard, listen
+from tests.support.engine.listening import Ids, heard, heard_engine
 from tests.support.engine.tiny_model import adapter_files
 from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import AdapterRejected, InvalidRequest
@@ -68,30 +68,8 @@ async def world(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> A
         max_num_seqs=REQUESTS,
         engine_args={"max_num_batched_tokens": STEP},
     )
-    engine = EmbeddedVllm(settings)
-    with pytest.MonkeyPatch.context() as patch:
-        listen(patch)
-        await engine.start()
-        try:
-            for adapter in adapters.values():
-                await engine.load_adapter(adapter)
-            yield World(engine, tiny_model, adapters)
-        finally:
-            await engine.close()
-
-
-def reference(world: World) -> Any:
-    """All adapters in PEFT."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    base = AutoModelForCausalLM.from_pretrained(world.model, dtype=torch.float32)
-    first, *others = world.adapters
-    model = PeftModel.from_pretrained(base, world.adapters[first].path, adapter_name=first)
-    for name in others:
-        model.load_adapter(world.adapters[name].path, adapter_name=name)
-    return model.eval()
+    async with heard_engine(settings, adapters.values()) as engine:
+        yield World(engine, tiny_model, adapters)
 
 
 @pytest.mark.timeout(400)
@@ -102,7 +80,7 @@ async def test_answers_are_those_of_peft_in_chunks_and_after_preemptions(world: 
     answers = await asyncio.gather(*(asyncio.create_task(world.ask(*case, max_tokens=64)) for case in cases))
     assert sum(chunk.times.preemptions for _, chunks in answers for chunk in chunks[-1:] if chunk.times)
     assert any(chunks[0].cached_tokens for _, chunks in answers)
-    model = reference(world)
+    model = in_peft(world.model, world.adapters)
     worst: dict[tuple[str, int], float] = {}
     for (name, number), (given, _) in zip(cases, answers, strict=True):
         tokens, start = world.prompt(name, number)
@@ -142,7 +120,7 @@ async def test_a_next_turn_takes_what_was_an_answer_for_the_bases(world: World) 
     again, chunks = await heard(world.engine, asked)
     assert start is not None
     assert chunks[0].cached_tokens == start // BLOCK * BLOCK
-    model = reference(world)
+    model = in_peft(world.model, world.adapters)
     model.set_adapter("ask")
     assert gap(model, second, again, len(second) - 2) < TIE
 
@@ -150,7 +128,7 @@ async def test_a_next_turn_takes_what_was_an_answer_for_the_bases(world: World) 
 async def test_where_it_begins_within_a_block_tells_blocks_apart(world: World) -> None:
     """The same tokens of the same adapter, which acts from one token or another of one block."""
     tokens = (*range(50, 50 + BLOCK), *range(70, 70 + 2 * BLOCK), 5)
-    model = reference(world)
+    model = in_peft(world.model, world.adapters)
     model.set_adapter("ask")
     counts: list[int | None] = []
     for start in (BLOCK + 4, BLOCK + 20, BLOCK + 4):

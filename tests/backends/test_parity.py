@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.support.engine.demo_chats import ROOT, questions
 from tests.support.engine.fixtures import SESSION_ENGINE, request, tiny_settings
-from tests.support.engine.listening import Ids, heard, heard_of, listen
+from tests.support.engine.listening import Ids, heard, heard_engine, heard_of
 from tests.support.engine.served_node import over_the_wire
 from trivet.adapters.settings import AdapterSettings
 from trivet.adapters.staging.staging import AdapterStaging
@@ -81,29 +81,21 @@ async def answers(
 ) -> AsyncIterator[dict[str, list[Ids]]]:
     """What vLLM answers, by model: everything at once and in no order, so that batches mix base and adapters."""
     settings = tiny_settings(WEIGHTS, tmp_path_factory.mktemp("parity"), name="parity", max_lora_rank=16)
-    backend = EmbeddedVllm(settings)
     cases: list[tuple[str, int]] = [(model, number) for model in (BASE, *adapters) for number in range(len(prompts))]
     random.Random(SEED).shuffle(cases)
 
-    async def ask(model: str, number: int) -> Ids:
+    async def ask(backend: EmbeddedVllm, model: str, number: int) -> Ids:
         prompt, adapter = prompts[number], adapters.get(model)
         start = None if adapter is None or not adapter.invocation else last_occurrence(prompt, adapter.invocation)
         return (await heard(backend, request(prompt, adapter, TOKENS, activated_from=start)))[0]
 
-    with pytest.MonkeyPatch.context() as patch:
-        listen(patch)
-        await backend.start()
-        try:
-            for adapter in adapters.values():
-                await backend.load_adapter(adapter)
-            given = await asyncio.gather(*(asyncio.create_task(ask(*case)) for case in cases))
-            async with over_the_wire(backend, tmp_path_factory.mktemp("node"), ()) as remote:
-                wanted = [
-                    request(prompt, None, TOKENS, request_id=f"wire-{number}") for number, prompt in enumerate(prompts)
-                ]
-                sent = await asyncio.gather(*(heard_of(remote, one) for one in wanted))
-        finally:
-            await backend.close()
+    async with heard_engine(settings, adapters.values()) as backend:
+        given = await asyncio.gather(*(asyncio.create_task(ask(backend, *case)) for case in cases))
+        async with over_the_wire(backend, tmp_path_factory.mktemp("node"), ()) as remote:
+            wanted = [
+                request(prompt, None, TOKENS, request_id=f"wire-{number}") for number, prompt in enumerate(prompts)
+            ]
+            sent = await asyncio.gather(*(heard_of(remote, one) for one in wanted))
     by_case = dict(zip(cases, given, strict=True))
     found = {model: [by_case[model, number] for number in range(len(prompts))] for model in (BASE, *adapters)}
     yield {**found, OVER_THE_WIRE: list(sent)}

@@ -151,11 +151,11 @@ async def test_a_pushback_alone_is_enough() -> None:
 
 
 async def test_a_wait_that_is_too_long_fails_at_once() -> None:
-    for retry, timeout in ((Retry(longest_wait=1.0), 10.0), (Retry(), 0.5)):
-        busy, began = Busy(1, wait=2.0), time.monotonic()
+    for retry, timeout in ((Retry(longest_wait=1.0), 60.0), (Retry(), 10.0)):
+        busy, began = Busy(1, wait=30.0), time.monotonic()
         await fails(busy, retry, timeout)
         assert len(busy.calls) == 1
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 5
 
 
 async def test_all_attempts_share_one_deadline() -> None:
@@ -188,7 +188,7 @@ async def test_a_stream_is_never_tried_again_after_its_first_chunk(asyncio_clien
 
 
 async def test_cancelling_while_waiting_ends_the_wait() -> None:
-    busy, began = Busy(9, wait=5.0), time.monotonic()
+    busy, began = Busy(9, wait=60.0), time.monotonic()
     async with serving(busy) as target:
 
         def use() -> None:
@@ -200,7 +200,7 @@ async def test_cancelling_while_waiting_ends_the_wait() -> None:
 
         loop = asyncio.get_running_loop()
         await asyncio.to_thread(use)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
     assert len(busy.calls) == 1
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from trivet.app.indexes import index_settings
+from trivet.app.indexes import index_settings, splitting_limits
 from trivet.config import load_config
-from trivet.errors import ConfigError
+from trivet.errors import ConfigError, FailedPrecondition
+from trivet.retrieval.passages.limits import DocumentLimits
 
 FILE = """
 version: 1
@@ -43,6 +44,18 @@ def test_the_corpus_settings_arrive(folder: Path) -> None:
     assert [one.text for one in selection.ignore] == ["drafts/**", "*.bak"]
     assert (selection.follow_links, selection.max_files) == (True, 9)
     assert (settings.encoding, settings.max_document_bytes) == ("cp1252", 32 << 20)
+
+
+def test_text_recognition_is_off_unless_it_is_asked_for(folder: Path) -> None:
+    (folder / "facts" / "index.yaml").write_text("version: 1\n")
+    path = folder / "trivet.yaml"
+    assert splitting_limits(load_config(path)) == DocumentLimits()
+    path.write_text(f"{FILE}documents: {{ocr: {{command: no-such-program}}}}\n")
+    with pytest.raises(FailedPrecondition, match="no command 'no-such-program' here"):
+        splitting_limits(load_config(path))
+    path.write_text(f"{FILE}documents: {{ocr: {{languages: ['eng -x']}}}}\n")
+    with pytest.raises(ConfigError, match="a language as Tesseract names it"):
+        load_config(path)
 
 
 @pytest.mark.parametrize(

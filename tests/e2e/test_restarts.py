@@ -17,7 +17,7 @@ import yaml
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.gateway.serving import children, engine, metrics, page, until
+from tests.support.gateway.serving import below, engine, metrics, page, until
 from tests.support.processes import gone
 from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.cli.server.process import ServerProcess
@@ -30,7 +30,7 @@ BACK = 300.0  # seconds until an engine is back, on a busy machine
 TICKET = "The parcel came with a broken lid."
 ENGINE = {
     "kind": "embedded", "model": str(ROOT / "models/demo/weights"), "dtype": "float32", "block_size": 32,
-    "max_model_len": 2048, "max_num_seqs": 8, "kv_cache_memory_bytes": 64 << 20, "restart": {"first_delay": 0.2},
+    "max_model_len": 2048, "max_num_seqs": 8, "kv_cache_memory_bytes": 64 << 20, "restart": {"first_delay": 2},
 }  # fmt: skip
 
 
@@ -173,16 +173,16 @@ def test_a_death_is_told_to_its_own_requests_alone_and_everything_comes_back(
         for _ in asked:
             assert begun.acquire(timeout=30)
         os.kill(engine(server, "tuned"), signal.SIGKILL)
-        *failed, other = [stream.result(120) for stream in streams]
-        for error in failed:
-            expect_unavailable(error)
-        assert other is None
+        *killed, other = streams
+        for stream in killed:
+            expect_unavailable(stream.result(120))
         with pytest.raises(CallFailed, match="UNAVAILABLE") as refused:
             client.generate(request("base"))
         assert refused.value.retry_after
         assert ready(client) == {"tickets": False, "base": False, "other": True}
         assert metrics(server)['trivet_engine_up{backend="tuned"}'] == 0
         assert client.generate(request("other", max_tokens=4)).text
+        assert other.result(120) is None
         until_ready(client, "base", "tickets")
     assert health.told == ["SERVING"]
 
@@ -245,8 +245,8 @@ def test_sigterm_while_engines_restart_ends_everything(server: ServerProcess) ->
     for pid in engines:
         os.kill(pid, signal.SIGKILL)
     engine(server, "tuned", other_than=engines[0], seconds=BACK)
-    below = [item.pid for item in children(server.pid)]
+    processes = [item.pid for item in below(server.pid)]
     os.kill(server.pid, signal.SIGTERM)
     assert server.wait() == 0
-    assert all(gone(pid) for pid in below)
+    assert all(gone(pid) for pid in processes)
     assert not (server.data_dir / "server.json").exists()

@@ -63,6 +63,21 @@ def test_each_leg_brings_its_part(client: Client) -> None:
     assert len(strict.receipt.adapter_digest) == 64
 
 
+def test_several_answers_vote_and_thoughts_are_no_part_of_any(client: Client) -> None:
+    one = client.generate(request())
+    *deltas, last = client.generate_stream(request("reasoned", seed=7))
+    answer = last.final
+    assert answer.text == "".join(event.delta.text for event in deltas) == "tres"
+    assert answer.reasoning == "".join(event.delta.reasoning for event in deltas) == "0 "
+    receipt = answer.receipt
+    assert receipt.samples == 5
+    assert receipt.agreement > 0.5
+    assert receipt.input_tokens == 5 * one.receipt.input_tokens
+    assert receipt.output_tokens > 4 * one.receipt.output_tokens
+    again = client.generate(request("reasoned", seed=7))
+    assert (again.text, again.receipt.agreement) == (answer.text, receipt.agreement)
+
+
 @pytest.mark.parametrize("name", ["", "open_ticket"])
 def test_required_calls_with_an_adapter_and_passages_in_one_request(client: Client, name: str) -> None:
     required = inference_pb2.TOOL_CHOICE_REQUIRED
@@ -131,8 +146,8 @@ def test_a_route_without_a_rollout_says_so(client: Client) -> None:
 
 def test_routes_tell_their_variants_and_that_they_are_warm(client: Client) -> None:
     routes = {route.name: route for route in client.list_routes().routes}
-    assert {name for name in routes if not name.startswith("eval-")} == {
-        "raw", "support", "support-form", "support-json", "support-private", "tickets",
+    assert {name for name in routes if not name.startswith(("eval-", "follow-up", "rewrite"))} == {
+        "raw", "reasoned", "support", "support-form", "support-json", "support-private", "tickets",
     }  # fmt: skip
     (variant,) = routes["support-json"].variants
     assert variant.ready

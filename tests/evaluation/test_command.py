@@ -15,12 +15,13 @@ from click.testing import CliRunner, Result
 from tests.support.evaluation_suites import SCHEMA, make_suite, write_suite
 from tests.support.gateway import harness as gateway_harness
 from tests.support.gateway.harness import Gateway, gateway, variant
-from trivet.cli.evaluation.config import derive, ingredients
+from trivet.cli.evaluation.config import arm_problems, derive, ingredients
 from trivet.cli.evaluation.stuffing import insert
 from trivet.cli.main import main
 from trivet.config import Config, load_config
 from trivet.errors import ConfigError
-from trivet.types.variant import Route
+from trivet.evaluation.runner import Question, request_of
+from trivet.types.variant import RewriteSettings, Route, VersionRef
 
 MODEL = Path(__file__).parents[2] / "models" / "demo" / "weights"
 PLAIN = {"prompt": "answers@1"}
@@ -134,6 +135,38 @@ def test_each_arm_becomes_a_route(config: Config, tmp_path: Path) -> None:
     assert rag.on_retrieval_failure.value == "fail"
     # The same prompt, asked by a twin a moment ago, must not make the other one look cheap.
     assert rag.cache is not made.routes["eval-rag-schema"].cache
+
+
+def test_an_arm_may_write_follow_up_questions_anew(config: Config, tmp_path: Path) -> None:
+    rewrite = {"prompt": "anew@1", "max_tokens": 32, "fuse": True}
+    arms = {
+        "plain": {"prompt": "answers@1", "retrieval": {"index": "facts"}},
+        "anew": {"prompt": "answers@1", "retrieval": {"index": "facts", "rewrite": rewrite}},
+    }
+    lines = [{"question": "And its colour?", "answer": "red", "earlier": ["How heavy is the hub?", "410 grams."]}]
+    suite = make_suite(tmp_path / "suite", lines, correct=["exact_match"], arms=arms, prompts="prompts")
+    assert arm_problems(config, suite) == [
+        f"{suite.path}:1: arms.anew.retrieval.rewrite.prompt: anew@1 is in none of {config.prompts} and "
+        f"{suite.prompts}, expected in one"
+    ]
+    with pytest.raises(ConfigError, match="anew@1 is in none of"):
+        derive(config, suite, tmp_path / "out")
+    before = ingredients(config, suite)
+    (tmp_path / "suite" / "prompts" / "anew").mkdir(parents=True)
+    (tmp_path / "suite" / "prompts" / "anew" / "1.md").write_text("Write it anew.")
+    assert ingredients(config, suite) != before
+    made = load_config(derive(config, suite, tmp_path / "out").path).routes
+    settings = made["eval-anew"].variants["eval-anew"].rewrite
+    assert settings == RewriteSettings(VersionRef("anew", "1"), max_tokens=32, fuse=True)
+    assert made["eval-plain"].variants["eval-plain"].rewrite is None
+    plain, anew = suite.main.arms
+    assert "rewrite" not in plain.asked
+    assert anew.asked["rewrite"] == ("anew@1", 32, True)
+    (example,) = suite.main.examples
+    said = request_of(Question(anew, example), suite).messages
+    assert [(one.role, one.content) for one in said] == [
+        ("user", "How heavy is the hub?"), ("assistant", "410 grams."), ("user", "And its colour?"),
+    ]  # fmt: skip
 
 
 def test_two_versions_of_an_adapter_are_two_arms_that_can_be_compared(config: Config, tmp_path: Path) -> None:

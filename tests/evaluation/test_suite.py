@@ -10,7 +10,7 @@ import pytest
 from tests.support.evaluation_suites import SCHEMA, make_suite, write_suite
 from trivet.errors import ConfigError
 from trivet.evaluation.data import read_examples
-from trivet.evaluation.suite import load_suite
+from trivet.evaluation.suite import Suite, load_suite
 
 ROOT = Path(__file__).parents[2]
 LINES: list[dict[str, Any]] = [
@@ -100,6 +100,22 @@ def test_an_id_given_twice_and_an_empty_file_are_refused(tmp_path: Path) -> None
         read_examples(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_examples(tmp_path / "none.jsonl")
+
+
+def test_earlier_turns_are_read_and_asked_with(tmp_path: Path) -> None:
+    suites: list[Suite] = []
+    for earlier in ([], ["It is red.", "Well."], ["It is blue.", "Well."]):
+        line = {"question": "Why?", "answer": "x", "earlier": earlier}
+        suites.append(make_suite(tmp_path / str(len(suites)), [line], correct=["exact_match"]))
+    assert [suite.main.examples[0].earlier for suite in suites][1] == ("It is red.", "Well.")
+    without = make_suite(tmp_path / "none", [{"question": "Why?", "answer": "x"}], correct=["exact_match"])
+    digests = [suite.digest({}) for suite in (*suites, without)]
+    assert len(set(digests)) == 3
+    assert digests[0] == digests[3]
+    path = tmp_path / "odd.jsonl"
+    path.write_text('{"question": "Why?", "earlier": ["It is red."]}\n')
+    with pytest.raises(ConfigError, match=r"odd\.jsonl:1: earlier: .*odd number of turns"):
+        read_examples(path)
 
 
 def test_the_digest_follows_what_is_asked_and_not_what_is_judged(tmp_path: Path) -> None:

@@ -202,6 +202,7 @@ async def test_a_full_node_sends_on(world: World) -> None:
         with pytest.raises(Overloaded) as refused:
             await answer(fleet, request(9))
         assert refused.value.retry_after > 0
+        assert refused.value.limit == 2
         for one in running:
             one.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -334,6 +335,32 @@ async def test_more_adapters_than_places(world: World) -> None:
             assert await answer(fleet, request(number, (RED, GREEN, BLUE)[number % 3]))
         await fleet.unload_adapter(GREEN.engine_name)
         assert not any(GREEN.engine_name in backend.resident for backend in world.backends)
+
+
+async def test_an_adapter_is_loaded_where_a_place_is_free(world: World) -> None:
+    """A node all of whose places are in use sends on, whichever is the first in order; where all are, it is told."""
+    for _ in range(2):
+        await world.add(ScriptedBackend(["x "] * 400, interval=0.05), places=1)
+
+    def one(number: int, adapter: StagedAdapter, tokens: int = 1) -> BackendRequest:
+        sampling = Sampling(max_tokens=tokens)
+        return request(number, adapter, token_ids=(number, 1), unsalted_tokens=1, sampling=sampling)
+
+    async with world.fleet() as fleet:
+        await all_eligible(fleet)
+        for adapter in (RED, GREEN, BLUE):
+            await fleet.load_adapter(adapter)
+        long = [asyncio.create_task(answer(fleet, one(100, BLUE, 400)))]
+        await until(lambda: sum(backend.in_flight for backend in world.backends) == 1)
+        for number in range(12):  # the other node's only place goes from one to the other
+            assert await answer(fleet, one(number, (RED, GREEN)[number % 2]))
+        long.append(asyncio.create_task(answer(fleet, one(101, GREEN, 400))))
+        await until(lambda: [backend.in_flight for backend in world.backends] == [1, 1])
+        with pytest.raises(Overloaded, match="adapter places"):
+            await answer(fleet, one(12, RED))
+        for task in long:
+            task.cancel()
+        await asyncio.gather(*long, return_exceptions=True)
 
 
 async def test_an_adapter_that_no_node_takes(world: World) -> None:

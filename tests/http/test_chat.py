@@ -309,11 +309,24 @@ async def test_search_receipts_and_feedback(served: Gateway, web: httpx.AsyncCli
         ("/v1/retrieve", {"route": "rag", "text": "x" * 9000}, "text"),
         ("/v1/retrieve", {"route": "rag", "words": "x"}, "body"),
         ("/v1/retrieve", {"route": {"a": [1]}}, "body"),
+        ("/v1/retrieve", {"route": "rag", "text": "x", "more_texts": ["a", "b", "c", "d"]}, "more_texts"),
+        ("/v1/retrieve", {"route": "rag", "text": "x", "more_texts": ["a", "y" * 8193]}, "more_texts[1]"),
+        ("/v1/retrieve", {"route": "rag", "text": "x", "more_texts": [" "]}, "more_texts[0]"),
     ):
         refused = await web.post(path, json=body)
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, field), refused.text
     missing = await web.post("/v1/feedback", json={"request_id": "nobody", "score": 1})
     assert missing.status_code == 404
+
+
+async def test_a_search_with_several_texts(served: Gateway, web: httpx.AsyncClient) -> None:
+    body = {"route": "rag", "text": "warranty", "more_texts": ["months of guarantee", "how long"]}
+    assert (await web.post("/v1/retrieve", json=body)).status_code == 200
+    asked = served.retriever.queries[-1]
+    assert (asked.text, asked.more) == ("warranty", ("months of guarantee", "how long"))
+    told = (await web.get("/openapi.json")).json()["paths"]["/v1/retrieve"]["post"]["requestBody"]
+    texts = told["content"]["application/json"]["schema"]["properties"]["more_texts"]
+    assert (texts["maxItems"], texts["items"]["maxLength"]) == (3, 8192)
 
 
 async def test_the_description_names_every_path(web: httpx.AsyncClient) -> None:

@@ -34,7 +34,7 @@ async def connect(served: Gateway) -> tuple[asyncio.StreamReader, asyncio.Stream
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_that_goes_aborts_the_engines_work(served: Gateway, stream: bool) -> None:
-    served.backend.interval, served.backend.script = 0.02, ["word "] * 500
+    served.backend.interval, served.backend.script = 0.02, ["word "] * 5000
     reader, writer = await connect(served)
     body = json.dumps({**BODY, "stream": stream}).encode()
     writer.write(head(body) + body)
@@ -42,11 +42,8 @@ async def test_a_client_that_goes_aborts_the_engines_work(served: Gateway, strea
     if stream:
         await reader.readuntil(b"word")
     writer.close()
-    loop = asyncio.get_running_loop()
-    left = loop.time()
-    await soon(lambda: served.backend.in_flight == 0)
+    await soon(lambda: served.backend.in_flight == 0)  # long before the end of what it would have said
     assert served.backend.aborted == 1
-    assert loop.time() - left < 0.5, "within 0.1 s on a quiet machine"
     await soon(lambda: served.metric("requests_total", route="plain", variant="plain", code="CANCELLED") == 1)
 
 

@@ -220,7 +220,7 @@ async def test_adapters_keep_to_their_places(tmp_path: Path) -> None:
         assert backend.resident == {red.engine_name, blue.engine_name}
         also = asyncio.create_task(answer(engine, request(adapter=blue.engine_name)))
         await until(lambda: backend.in_flight == 2)
-        with pytest.raises(Overloaded, match="adapter places"):
+        with pytest.raises(Overloaded, match=r"adapter places waiting \(limit 2\)"):
             await engine.load_adapter(green)
         await engine.unload_adapter(red.engine_name)
         assert red.engine_name in backend.resident, "it is in use"

@@ -80,7 +80,11 @@ async def test_a_client_that_leaves_ends_all_of_them(tmp_path: Path) -> None:
     slow = ScriptedBackend(["word "] * 500, interval=0.01)
     async with gateway(tmp_path, backend=slow) as served:
         call = served.stub.GenerateStream(request("open", n=4))
-        await call.read()
+        begun: set[int] = set()
+        while len(begun) < 4:
+            message = await call.read()
+            if message.HasField("delta"):
+                begun.add(message.delta.choice)
         assert slow.in_flight == 4
         call.cancel()
         await ended(served)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -326,9 +325,7 @@ async def test_a_rollback_waits_for_nobodys_load(world: World) -> None:
     async with asyncio.timeout(60):
         while "tone@3" not in world.copies():
             await asyncio.sleep(0.01)
-    started = time.perf_counter()
     world.route_updater.steer({"ask": rolling("rolled_back", 0.0)}, {"ask": 6})
-    assert time.perf_counter() - started < 0.1
     assert not reloading.done()
     assert (weights(world), world.table.routes["ask"].revision) == ({"old": 1.0, "new": 0.0}, 6)
     world.readiness.require(*world.choice())
@@ -417,14 +414,14 @@ async def test_back_from_all_units_is_at_once_though_the_engine_had_to_make_room
     async with world.adapters.acquire(THREE):
         pass
     assert {"tone@1", "tone@2"} <= set(world.resident())
-    started = time.perf_counter()
+    world.backend.gate.clear()  # nothing can be loaded
     world.route_updater.steer({"ask": rolling("rolled_back", 0.0)}, {"ask": 6})
     route, chosen = world.choice()
     world.readiness.require(route, chosen)
     assert not world.adapters.gave_way(ONE)
-    async with world.adapters.acquire(chosen.adapter):
+    async with asyncio.timeout(60), world.adapters.acquire(chosen.adapter):
         pass
-    assert time.perf_counter() - started < 1.0
+    world.backend.gate.set()
     assert chosen.name == "old"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trivet.rpc.bounds import BOUNDS, Bound
+from trivet.rpc.messages.bounds import BOUNDS, Bound
 
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 

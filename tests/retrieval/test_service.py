@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -239,7 +239,8 @@ async def test_a_search_can_be_cancelled(service: IndexService) -> None:
     for delay in (0, 0.0005, 0.001, 0.002, 0.004):
         searching = asyncio.create_task(search(service, f"a question asked at {delay}"))
         await asyncio.sleep(delay)
-        searching.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        done = not searching.cancel()  # a fast machine has found it by then
+        assert delay or not done
+        with nullcontext() if done else pytest.raises(asyncio.CancelledError):
             await searching
     assert len(await texts(service, "leave")) == 5

@@ -160,7 +160,7 @@ async def test_examples_and_passages_of_a_request_are_the_tenants_own(
 
     async def seen(tenant: str) -> str:
         call = GenerateCall("id", tenant, "r", (Message("user", "What is the secret of the lamp?"),), arrived=0.0)
-        found = await context.find(call, route, wanted)
+        found = await context.find(call, route, wanted, asyncio.get_running_loop().time() + 60, None)
         assert not found.degraded
         assert {one.answer for one in found.examples} == {"The secret of everybody.", f"The secret of {tenant}."}
         assert len({one.id for one in found.examples}) == len(found.examples)

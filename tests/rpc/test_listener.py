@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -32,6 +35,40 @@ async def listening(tls: TlsFiles) -> AsyncIterator[str]:
     listener = Listener(replace(LIMITS, tls=tls), health)
     try:
         yield await listener.start("127.0.0.1:0")
+    finally:
+        await listener.stop(0)
+
+
+async def test_calls_that_come_faster_than_they_are_taken_up_are_all_answered(tmp_path: Path) -> None:
+    """A stalled event loop takes up none; gRPC's core would cancel some by chance from 1,000 that wait on."""
+    health = Health()
+    await health.set_ready(True)
+    listener = Listener(LIMITS, health)
+    address = await listener.start("127.0.0.1:0")
+    connected, stalled, sent = threading.Event(), threading.Event(), threading.Event()
+
+    def ask() -> Counter[str]:
+        channels = [grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) for _ in range(25)]
+        stubs = [health_pb2_grpc.HealthStub(channel) for channel in channels]
+        for stub in stubs:
+            stub.Check(health_pb2.HealthCheckRequest(), timeout=60)
+        connected.set()
+        assert stalled.wait(60)
+        asked = [stub.Check.future(health_pb2.HealthCheckRequest(), timeout=60) for stub in stubs for _ in range(80)]
+        time.sleep(1)  # for the core, which has threads of its own, to be given all of them
+        sent.set()
+        codes = Counter(str(one.code()) for one in asked)
+        for channel in channels:
+            channel.close()
+        return codes
+
+    try:
+        asking = asyncio.create_task(asyncio.to_thread(ask))
+        while not connected.is_set():
+            await asyncio.sleep(0.001)
+        stalled.set()
+        sent.wait(60)  # nothing else may run
+        assert await asking == {"StatusCode.OK": 2000}
     finally:
         await listener.stop(0)
 

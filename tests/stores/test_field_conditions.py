@@ -3,127 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.retrieval.field_conditions import DOCUMENTS, TENANTS, TYPES, VALUES, documents, keeps, wheres
 from tests.support.retrieval.qdrant_engines import DIMENSION, K, passages, put, vector
 from trivet.retrieval.settings import RecencySettings
 from trivet.retrieval.snapshot.recency import with_recency
 from trivet.stores.qdrant.store import QdrantStore
-from trivet.stores.records import DocumentKey, Revision, SparseVector, Visibility
+from trivet.stores.records import AskedVectors, DocumentKey, Revision, SparseVector, Visibility
 from trivet.stores.vector_process import VectorProcess
-from trivet.types.metadata.fields import FieldType, field_value, field_values
+from trivet.types.metadata.fields import field_values
 from trivet.types.metadata.where import bound, parse_where
-
-TYPES = {
-    "name": FieldType.TEXT,
-    "price": FieldType.NUMBER,
-    "day": FieldType.DATE,
-    "open": FieldType.BOOL,
-    "parts": FieldType.LIST,
-}
-TENANTS = ("", "acme", "bolt")
-DOCUMENTS = 40
-NAMES = ("Ab", "Abel", "ab", "a", "Äpfel", "ab-7", "Ab 7", "*", "")
-PRICES = (-1, 0, 0.1, 0.5, 3, 3.0000001, 2**53)
-DAYS = ("1969-12-31", "2026-01-31", "2026-01-31T00:00:00Z", "2026-01-31T01:00:00+01:00", "2026-02-01")
-PARTS = ("Ab", "Abel", "b", "c d")
-VALUES: Mapping[str, tuple[Any, ...]] = {
-    "name": NAMES[:-1],
-    "price": PRICES,
-    "day": DAYS,
-    "open": (True, False),
-    "parts": PARTS,
-}
-
-names = st.sampled_from(sorted(TYPES))
-
-
-@st.composite
-def conditions(draw: st.DrawFn) -> dict[str, Any]:
-    """One that goes with its field's type."""
-    name = draw(names)
-    values = st.sampled_from(VALUES[name])
-    kinds = ["equals", "in", "exists"]
-    kinds += ["prefix"] if name in ("name", "parts") else []
-    kinds += ["range", "range"] if name in ("price", "day") else []
-    kind = draw(st.sampled_from(kinds))
-    if kind == "in":
-        return {"field": name, "in": draw(st.lists(values, min_size=1, max_size=3))}
-    if kind == "exists":
-        return {"field": name, "exists": draw(st.booleans())}
-    if kind == "prefix":
-        return {"field": name, "prefix": draw(values)[: draw(st.integers(1, 4))]}
-    if kind == "range":
-        sides = draw(st.sampled_from([("gt",), ("gte",), ("lt",), ("lte",), ("gt", "lte"), ("gte", "lt")]))
-        return {"field": name, **{side: draw(values) for side in sides}}
-    return {"field": name, "equals": draw(values)}
-
-
-def wheres(depth: int = 3) -> st.SearchStrategy[dict[str, Any]]:
-    """Conditions inside of all, any and not."""
-    if depth == 0:
-        return conditions()
-    inner = wheres(depth - 1)
-    several = st.lists(inner, min_size=1, max_size=2)
-    return st.one_of(
-        conditions(),
-        several.map(lambda parts: {"all": parts}),
-        several.map(lambda parts: {"any": parts}),
-        inner.map(lambda part: {"not": part}),
-    )
-
-
-def keeps(where: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
-    """The plain filter: what the conditions mean, told without the code that is tested but for reading a date."""
-    if "all" in where:
-        return all(keeps(part, fields) for part in where["all"])
-    if "any" in where:
-        return any(keeps(part, fields) for part in where["any"])
-    if "not" in where:
-        return not keeps(where["not"], fields)
-    name = where["field"]
-    if "exists" in where:
-        return (name in fields) == where["exists"]
-    if name not in fields:
-        return False
-
-    def plain(value: Any) -> Any:
-        return field_value(FieldType.DATE, value) if name == "day" else value
-
-    found = [plain(value) for value in (fields[name] if name == "parts" else [fields[name]])]
-    if "prefix" in where:
-        return any(one.startswith(where["prefix"]) for one in found)
-    if "equals" in where or "in" in where:
-        wanted = [plain(value) for value in where.get("in", [where.get("equals")])]
-        return any(one in wanted for one in found)
-    (one,) = found
-    return all(
-        {"gt": one > plain(value), "gte": one >= plain(value), "lt": one < plain(value), "lte": one <= plain(value)}[
-            side
-        ]
-        for side, value in where.items()
-        if side != "field"
-    )
-
-
-def documents() -> dict[tuple[str, str], dict[str, Any]]:
-    """The fields of each, drawn once: some have none."""
-    drawn = random.Random(20)
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for number in range(DOCUMENTS):
-        fields: dict[str, Any] = {}
-        for name, values in VALUES.items():
-            if drawn.random() < 0.7:
-                fields[name] = drawn.sample(values, drawn.randint(1, 3)) if name == "parts" else drawn.choice(values)
-        found[drawn.choice(TENANTS), f"d{number}"] = fields
-    return found
 
 
 @pytest.mark.process
@@ -142,7 +37,9 @@ async def test_what_is_found_is_what_a_plain_filter_keeps_of_what_the_tenant_may
     async def search(where: dict[str, Any], tenant: str) -> set[tuple[str, str]]:
         who = Visibility(tenant, (), 1000.0, bound(parse_where(where), TYPES))
         terms = SparseVector([100], [1.0])
-        found = await store.search(collection, vector(0.0), terms, who, limit=DOCUMENTS, candidates=DOCUMENTS, rrf_k=K)
+        found = await store.search(
+            collection, [AskedVectors(vector(0.0), terms)], who, limit=DOCUMENTS, candidates=DOCUMENTS, rrf_k=K
+        )
         return {(one.of.key.tenant, one.of.key.id) for one in found}
 
     @given(wheres(), st.sampled_from(TENANTS))
@@ -153,6 +50,11 @@ async def test_what_is_found_is_what_a_plain_filter_keeps_of_what_the_tenant_may
         assert found == {key for key, fields in visible.items() if keeps(where, fields)}
 
     await asyncio.to_thread(run)
+    # As long a list as may be asked for goes to the engine as a whole.
+    for name in ("name", "parts"):
+        many = {"field": name, "in": [*VALUES[name][:2], *(f"other {number}" for number in range(14))]}
+        expected = {key for key, fields in there.items() if key[0] in ("", "acme") and keeps(many, fields)}
+        assert await search(many, "acme") == expected != set()
     # Nothing that can be asked for is without the tenant's condition: what is true of everything finds its own alone.
     everything = {"any": [{"field": "name", "exists": True}, {"field": "name", "exists": False}]}
     assert {key[0] for key in await search(everything, "acme")} == {"", "acme"}

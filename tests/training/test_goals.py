@@ -82,8 +82,10 @@ def test_rewards_are_scored_and_a_training_goes_on_from_another(base: Path, tmp_
     manifest = run(job, Watch())
     assert manifest["recipe"]["rewarded"] == {**REWARDS, "value": "answer"}
     found = manifest["metrics"]["held_out"]
-    assert set(found) == {"n", "digest", "reward", "gained", "base"}
-    assert found["gained"]["mean"] == pytest.approx(found["reward"]["mean"] - found["base"]["reward"]["mean"], abs=2e-4)
+    assert set(found) == {"n", "digest", "reward", "drawn", "gained", "drawn_gained", "base"}
+    for name, gained in (("reward", "gained"), ("drawn", "drawn_gained")):
+        difference = found[name]["mean"] - found["base"][name]["mean"]
+        assert found[gained]["mean"] == pytest.approx(difference, abs=2e-4)
     assert {"reward", "telling", "loss"} <= set(manifest["metrics"])
     other = job_of(base, tmp_path, GRPO | {"start": "adapters/sums/1", "rank": 8}, version="3")
     with pytest.raises(FailedPrecondition, match=r"cannot be trained on by this recipe: r is 4, the recipe has 8"):

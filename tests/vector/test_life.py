@@ -169,7 +169,7 @@ async def test_stopping_does_not_wait_for_ever_for_a_process_that_hangs(tmp_path
     os.kill(pid, signal.SIGSTOP)
     started = time.monotonic()
     await process.stop()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
     assert gone(pid)
 
 

@@ -33,40 +33,25 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from importlib.metadata import version
-from pathlib import Path
 
 from benchmarks.measuring import machine
 from benchmarks.measuring.method import method
 from benchmarks.measuring.repository import ROOT
-from benchmarks.measuring.workload import BLOCK_SIZE, MAX_NUM_SEQS, MAX_TOKENS, Workload
 from benchmarks.path.http.litellm import REQUIREMENTS
 from benchmarks.path.http.report import report
 from benchmarks.path.http.systems import HttpPlan, measure_http
 from benchmarks.path.patience import Patience
+from benchmarks.path.plan import window_arguments, windows
 
 
 def main() -> int:
     """Measure and print the page."""
     given = _arguments()
-    rounds, seconds = (1, 2.0) if given.quick else (given.rounds, given.seconds)
-    begin = time.monotonic()
-
-    def progress(text: str) -> None:
-        print(f"[{time.monotonic() - begin:5.0f} s] {text}", file=sys.stderr, flush=True)
-
-    described = machine.describe(ROOT)
-    workload = Workload(given.folder.resolve())
-    workload.folder.mkdir(parents=True, exist_ok=True)
-    workload.make()
-    plan = HttpPlan(workload, tuple(given.streams), rounds, seconds, Patience(given.patience, progress), progress)
+    described, fields = machine.describe(ROOT), windows(given)
+    plan = HttpPlan(**fields, patience=Patience(given.patience, fields["progress"]))
     cells = measure_http(plan)
-    settings = {
-        "rounds": rounds, "seconds of a window": seconds, "output tokens": MAX_TOKENS,
-        "input tokens": len(workload.prompts()[0].ids), "prefix tokens": workload.prefix_tokens(),
-        "block size": BLOCK_SIZE, "max num seqs": MAX_NUM_SEQS,
-    }  # fmt: skip
+    settings = {**plan.settings(), "prefix tokens": plan.workload.prefix_tokens()}
     if given.json:  # first: they took minutes
         given.json.write_text(json.dumps({"machine": described, "settings": settings, "cells": cells}))
     compared = {"uvicorn": version("uvicorn"), "compared with": REQUIREMENTS.read_text().splitlines()[-1]}
@@ -76,14 +61,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--quick", action="store_true", help="one round of windows of two seconds")
-    add("--streams", nargs="+", type=int, default=[1, 8, 32], help="closed loops (default: 1 8 32)")
-    add("--rounds", type=int, default=3, help="how often each system is measured at each number (default: 3)")
-    add("--seconds", type=float, default=5.0, help="of a measured window (default: 5)")
-    add("--patience", type=float, default=0.0, metavar="SECONDS", help="for measuring again what others disturbed")
-    add("--json", type=Path, metavar="FILE", help="write every measurement to a file")
-    add("--folder", type=Path, default=ROOT / ".data" / "benchmark", help="model, caches, logs (.data/benchmark)")
+    window_arguments(parser, 5.0)
+    patience = "for measuring again what others disturbed"
+    parser.add_argument("--patience", type=float, default=0.0, metavar="SECONDS", help=patience)
     return parser.parse_args()
 
 

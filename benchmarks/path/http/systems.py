@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,23 +14,18 @@ from benchmarks.measuring.workload import MODEL_NAME, PLAIN_ROUTE, Workload
 from benchmarks.path.http.litellm import KEY, LiteLlmProxy
 from benchmarks.path.load.worker import Worker
 from benchmarks.path.patience import Patience
+from benchmarks.path.plan import WindowPlan
 
 GRPC, HTTP, VLLM, LITELLM = "grpc", "http", "vllm", "litellm"
 SYSTEMS = (GRPC, HTTP, VLLM, LITELLM)
 STRIDE = 400  # prompts between the beginnings of two windows
-Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class HttpPlan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpPlan(WindowPlan):
     """What to run."""
 
-    workload: Workload
-    streams: tuple[int, ...]
-    rounds: int
-    seconds: float
     patience: Patience
-    progress: Progress
 
 
 def measure_http(plan: HttpPlan) -> list[dict[str, Any]]:

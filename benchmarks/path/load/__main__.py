@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.measuring.workload import PLAIN_ROUTE, SEARCH_ROUTE, Prompt, Workload, fresh_texts
 from benchmarks.path.load.chat_client import ChatClient
-from benchmarks.path.load.closed_loop import ClosedLoop, Send, measure
+from benchmarks.path.load.closed_loop import STAGGER, ClosedLoop, Send, measure
 from benchmarks.path.load.trivet_client import TrivetClient
 from benchmarks.path.load.vllm_client import VllmClient
 from benchmarks.path.load.worker import serve, take_stdout
@@ -54,11 +54,12 @@ class LoadGenerator:
         offset: int = 0,
         processes: dict[str, list[int]] | None = None,
         texts: str | None = None,
+        stagger: float = STAGGER,
     ) -> dict[str, Any]:
         """A closed loop; `texts`: see `_texts`, None for the workload's prompts from `offset` on."""
         prompts = islice(cycle(self._prompts), offset, None) if texts is None else _texts(texts)
         async with _sender(target) as send:
-            return await measure(ClosedLoop(send, prompts, streams), seconds, processes or {})
+            return await measure(ClosedLoop(send, prompts, streams, stagger), seconds, processes or {})
 
     async def beside(
         self, target: dict[str, Any], streams: int, seconds: float, texts: str, processes: dict[str, list[int]]
@@ -97,7 +98,7 @@ def _texts(kind: str) -> Iterator[Prompt]:
 @asynccontextmanager
 async def _sender(target: dict[str, Any]) -> AsyncIterator[Send]:
     """`target`: `vllm` (host, port), `chat` (what a `ChatClient` takes), or `trivet` (address) with `route` and perhaps
-    `max_tokens`."""
+    `max_tokens`, `connections` and `again`."""
     client: VllmClient | ChatClient | TrivetClient
     if "vllm" in target:
         client = VllmClient(*target["vllm"])
@@ -106,7 +107,7 @@ async def _sender(target: dict[str, Any]) -> AsyncIterator[Send]:
         client = ChatClient(**target["chat"])
         send = client.send
     else:
-        client = TrivetClient(target["trivet"])
+        client = TrivetClient(target["trivet"], target.get("connections", 1), again=target.get("again", False))
         send = partial(client.send, route=target["route"], max_tokens=target.get("max_tokens"))
     try:
         yield send

@@ -19,7 +19,7 @@ WARM_UP = 0.5  # seconds after that which are not measured
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answered request. Times: `time.perf_counter()`. `receipt` is Trivet's, as a plain mapping. `gaps`: seconds
-    between its messages, where the client tells them."""
+    between its messages, where the client tells them. `cancelled`: how often it had to be sent again."""
 
     sent: float
     first: float
@@ -29,6 +29,7 @@ class Answer:
     text: str = ""
     receipt: Mapping[str, Any] = field(default_factory=dict)
     gaps: Sequence[float] = ()
+    cancelled: int = 0
 
     def tokens_until(self, moment: float) -> float:
         """How many tokens it had by then, if they came evenly from the first to the last."""
@@ -43,20 +44,22 @@ Send = Callable[[Prompt], Awaitable[Answer]]
 
 
 class ClosedLoop:
-    """`streams` streams that send `prompts` in turn, from `start` to `stop`."""
+    """`streams` streams that send `prompts` in turn, from `start` to `stop`; they start over `stagger` seconds."""
 
-    def __init__(self, send: Send, prompts: Iterator[Prompt], streams: int) -> None:
+    def __init__(self, send: Send, prompts: Iterator[Prompt], streams: int, stagger: float = STAGGER) -> None:
         self.answers: list[Answer] = []
         self._send = send
         self._prompts = prompts
         self._streams = streams
+        self._stagger = stagger
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Return when all streams are under way. Raises what a request failed with."""
-        self._tasks = [asyncio.create_task(self._stream(i * STAGGER / self._streams)) for i in range(self._streams)]
-        await self.run_for(STAGGER + WARM_UP)
+        delays = [i * self._stagger / self._streams for i in range(self._streams)]
+        self._tasks = [asyncio.create_task(self._stream(delay)) for delay in delays]
+        await self.run_for(self._stagger + WARM_UP)
 
     async def run_for(self, seconds: float) -> None:
         """Let the streams go on. Raises what a request failed with."""
@@ -81,6 +84,8 @@ async def measure(loop: ClosedLoop, seconds: float, processes: Mapping[str, Sequ
     A request that lies across an end of the window counts with the tokens that it had inside. On a machine that is busy
     with other work the window is as many times as long, `MOST_TIMES` at most, until a request was sent and answered in
     it. Raises RuntimeError if none was.
+
+    `outside_ms` of the result: how much longer the client waited for an answer than its receipt says.
     """
     await loop.start()
     begin, cpu_before, busy_before = time.perf_counter(), cpu_of_groups(processes), machine_seconds()
@@ -100,11 +105,17 @@ async def measure(loop: ClosedLoop, seconds: float, processes: Mapping[str, Sequ
         "seconds": end - begin,
         "tokens": tokens,
         "requests": len(whole),
+        "cancelled": sum(answer.cancelled for answer in whole),
         "ttft_ms": [1000 * (answer.first - answer.sent) for answer in inside],
         "cpu_seconds": cpu,
         "others_cpu_seconds": busy_after - busy_before - sum(cpu.values()),
         "output_tokens": sorted({answer.tokens for answer in loop.answers}),
         "cached_tokens": [answer.cached_tokens for answer in whole if answer.cached_tokens is not None],
+        "outside_ms": [
+            1000 * (answer.end - answer.sent) - answer.receipt["total_ms"]
+            for answer in whole
+            if "total_ms" in answer.receipt
+        ],
         "gaps_ms": [1000 * gap for answer in whole for gap in answer.gaps],
         "receipts": [dict(answer.receipt) for answer in whole if answer.receipt],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,8 @@ from benchmarks.path.load.closed_loop import Answer
 from trivet.api.v1 import inference_pb2, receipt_pb2
 
 METHOD = "/trivet.api.v1.Inference/GenerateStream"
+OWN = [("grpc.use_local_subchannel_pool", 1)]  # a connection of its own
+BACKOFF = 0.1  # seconds
 DETAILS_TRAILER = "grpc-status-details-bin"
 
 
@@ -30,36 +32,38 @@ class Refusal:
 
 
 class TrivetClient:
-    """One channel, as a service would have."""
+    """One channel, as a service would have, or several with a connection each: a request goes to the one with the
+    fewest open ones."""
 
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address)
-        self._method: Any = self._channel.unary_stream(METHOD)  # bytes in, bytes out
+    def __init__(self, address: str, connections: int = 1, *, again: bool = False) -> None:
+        """`again`: what the server's gRPC cancels before it was answered is sent once more."""
+        options = OWN if connections > 1 else None
+        self._channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(connections)]
+        methods: list[Any] = [channel.unary_stream(METHOD) for channel in self._channels]  # bytes in, bytes out
+        self._method = methods[0]
+        self._open = dict.fromkeys(methods, 0)
+        self._again = again
 
     async def close(self) -> None:
-        """Close the channel."""
-        await self._channel.close()
+        """Close the channels."""
+        for channel in self._channels:
+            await channel.close()
 
     async def send(self, prompt: Prompt, route: str, max_tokens: int | None = None) -> Answer:
         """One streamed request, read to its end; only the last message is parsed. Raises grpc.aio.AioRpcError."""
-        request = _request(prompt.text, route, max_tokens)
-        sent = time.perf_counter()
-        call = self._method(request)
-        came, last = [], b""
-        while (message := await call.read()) is not grpc.aio.EOF:
-            came.append(time.perf_counter())
-            last = message
-        end = time.perf_counter()
-        final = inference_pb2.GenerateStreamResponse.FromString(last).final
-        if await call.code() is not grpc.StatusCode.OK or not final.HasField("receipt"):
-            raise RuntimeError(f"the stream ended with {await call.code()} {await call.details()}")
-        receipt = final.receipt
-        gaps = [
-            after - before for before, after in pairwise(came[:-1])
-        ]  # without the final message, which follows at once
-        return Answer(
-            sent, came[0], end, receipt.output_tokens, receipt.cached_tokens, final.text, _plain(receipt), gaps
-        )
+        request, sent, cancelled = _request(prompt.text, route, max_tokens), time.perf_counter(), 0
+        while True:
+            method = min(self._open, key=self._open.__getitem__)
+            self._open[method] += 1
+            try:
+                return replace(await _read(method(request), sent), cancelled=cancelled)
+            except grpc.aio.AioRpcError as error:
+                if not self._again or error.code() is not grpc.StatusCode.CANCELLED:
+                    raise
+                cancelled += 1
+            finally:
+                self._open[method] -= 1
+            await asyncio.sleep(BACKOFF)
 
     async def burst(self, prompt: Prompt, route: str, number: int) -> tuple[list[Refusal], int]:
         """Send `number` requests at once; returns those that were refused and how many were answered."""
@@ -86,6 +90,20 @@ class TrivetClient:
         return Refusal(code.name, client_ms, None)
 
 
+async def _read(call: Any, sent: float) -> Answer:
+    came, last = [], b""
+    while (message := await call.read()) is not grpc.aio.EOF:
+        came.append(time.perf_counter())
+        last = message
+    end = time.perf_counter()
+    final = inference_pb2.GenerateStreamResponse.FromString(last).final
+    if await call.code() is not grpc.StatusCode.OK or not final.HasField("receipt"):
+        raise RuntimeError(f"the stream ended with {await call.code()} {await call.details()}")
+    receipt = final.receipt
+    gaps = [after - before for before, after in pairwise(came[:-1])]  # without the final message, which follows at once
+    return Answer(sent, came[0], end, receipt.output_tokens, receipt.cached_tokens, final.text, _plain(receipt), gaps)
+
+
 def _request(text: str, route: str, max_tokens: int | None) -> bytes:
     request = inference_pb2.GenerateRequest(
         route=route, messages=[inference_pb2.Message(role="user", content=text)], max_tokens=max_tokens
@@ -103,4 +121,8 @@ def _server_ms(details: bytes) -> float | None:
 
 def _plain(receipt: receipt_pb2.Receipt) -> dict[str, Any]:
     plain: dict[str, Any] = json_format.MessageToDict(receipt, preserving_proto_field_name=True)
-    return {name: plain[name] for name in ("gateway_ms", "retrieval_ms", "queue_ms", "degraded") if name in plain}
+    return {
+        name: plain[name]
+        for name in ("gateway_ms", "retrieval_ms", "queue_ms", "total_ms", "degraded")
+        if name in plain
+    }

@@ -17,6 +17,7 @@ from trivet.app.remote.fleets import Fingerprints, open_fleet
 from trivet.app.supervision.supervisor import Supervisor
 from trivet.app.supervision.warmup import Warmup
 from trivet.backends.grammars.verdict import Outcome
+from trivet.backends.launch.host import EngineHost, open_host
 from trivet.backends.openai import OpenAiEndpoint
 from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
 from trivet.config import Config, schema
@@ -49,6 +50,7 @@ class Engines:
         self._folder = folder
         self._metrics = metrics
         self._warmups = warmups
+        self._host: EngineHost | None = None
         self._on_change: Callable[[], None] = _nothing
         self._supervising: list[asyncio.Task[None]] = []
         self.fleets: dict[str, Fleet] = {}
@@ -72,6 +74,18 @@ class Engines:
     def registries(self) -> list[CollectorRegistry]:
         """Of the engines' own metrics; those of nodes are the nodes' own."""
         return [backend.metrics.registry for backend in self.embedded.values()]
+
+    async def open_host(self, progress: Progress) -> None:
+        """Make what embedded engines are forked from on a CPU. Nothing else may be at work in this process meanwhile:
+        what another thread holds at the fork is never given back in the new process."""
+        if self.embedded:
+            stage = "import of vLLM"
+            progress.begin(stage)
+            settings = [embedded_settings(self._config, self._folder, name) for name in self.embedded]
+            self._host = await open_host(settings, [self._folder.lock])
+            for backend in self.embedded.values():
+                backend.host = self._host
+            progress.done(stage)
 
     async def start(self, warmup: Warmup, progress: Progress, on_change: Callable[[], None]) -> list[str]:
         """Start every engine and prepare what it serves; what could not be made ready, in words, is tried again later.
@@ -112,6 +126,8 @@ class Engines:
     async def close(self) -> None:
         """End the engines, whose supervision has ended; what is in flight fails."""
         await asyncio.gather(*(backend.close() for backend in self.backends.values()))
+        if self._host is not None:
+            self._host.close()
 
     def _stage(self, name: str) -> str:
         if name in self.endpoints:

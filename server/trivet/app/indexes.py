@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -14,6 +15,7 @@ from trivet.metering.metrics import Metrics
 from trivet.retrieval.embedding.cache import EmbeddingCache
 from trivet.retrieval.embedding.embedders import Embedders
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
+from trivet.retrieval.passages.formats.pages.recognition import check_recognition
 from trivet.retrieval.passages.limits import DocumentLimits
 from trivet.retrieval.passages.process.pool import SplittingPool
 from trivet.retrieval.service import IndexService
@@ -49,7 +51,10 @@ async def open_indexes(
 
     The live snapshot of the index named `replace_unusable` is made anew if its embedding model is gone.
     """
-    settings = {name: index_settings(name, index, folder.sources) for name, index in config.indexes.items()}
+    images = config.file.documents.ocr is not None
+    settings = {
+        name: index_settings(name, index, folder.sources, images=images) for name, index in config.indexes.items()
+    }
     async with AsyncExitStack() as stack:
         documents = await open_documents(stack, config, folder)
         store, builder = await stack.enter_async_context(_engine(config, folder, metrics))
@@ -57,7 +62,8 @@ async def open_indexes(
         stack.push_async_callback(vectors.close)
         embedders = Embedders(partial(OnnxEmbedder.open, cache=folder.cache / "embedding", vectors=vectors))
         stack.callback(embedders.close)
-        splitting = splitting_pool(config)
+        limits, pool = await asyncio.to_thread(splitting_limits, config), config.file.documents
+        splitting = SplittingPool(limits, processes=pool.processes, max_queued=pool.max_queued)
         stack.callback(splitting.close)
         stores = IndexResources(
             vectors=store,
@@ -85,18 +91,23 @@ def passage_cache(config: Config, folder: DataFolder) -> EmbeddingCache:
     return EmbeddingCache(folder.cache / "passages.sqlite", max_bytes=config.file.server.passage_cache_bytes)
 
 
-def splitting_pool(config: Config) -> SplittingPool:
-    """The processes that split documents, none started yet."""
+def splitting_limits(config: Config) -> DocumentLimits:
+    """What a document may take. Blocking where text is recognized: Tesseract is asked for its languages.
+
+    Raises FailedPrecondition if it is not there, or has not all of them.
+    """
     documents = config.file.documents
-    limits = DocumentLimits(
+    languages = "" if documents.ocr is None else "+".join(documents.ocr.languages)
+    return DocumentLimits(
         seconds=documents.max_seconds,
         memory=documents.max_memory_bytes,
         pages=documents.max_pages,
         characters=documents.max_characters,
         passages=documents.max_passages,
         unpacked=documents.max_unpacked_bytes,
+        ocr_command="" if documents.ocr is None else check_recognition(documents.ocr.command, languages),
+        ocr_languages=languages,
     )
-    return SplittingPool(limits, processes=documents.processes, max_queued=documents.max_queued)
 
 
 @asynccontextmanager
@@ -143,8 +154,9 @@ async def _engine(
         )
 
 
-def index_settings(name: str, index: IndexConfig, sources: Path) -> IndexSettings:
-    """The settings of one index, from its `index.yaml`. `sources`: where corpora that lie elsewhere are mirrored."""
+def index_settings(name: str, index: IndexConfig, sources: Path, *, images: bool = False) -> IndexSettings:
+    """The settings of one index, from its `index.yaml`. `sources`: where corpora that lie elsewhere are mirrored.
+    `images`: pictures are documents, too."""
     file = index.file
     return IndexSettings(
         name=name,
@@ -167,10 +179,12 @@ def index_settings(name: str, index: IndexConfig, sources: Path) -> IndexSetting
             ignore=tuple(PathPattern.parse(pattern) for pattern in file.ignore),
             follow_links=file.follow_links,
             max_files=file.max_files,
+            images=images,
         ),
         encoding=None if file.encoding is None else codec_of(file.encoding),
         fields={name: FieldType(type_) for name, type_ in file.fields.items()},
         recency=_recency(file.recency),
+        correct_spelling=file.correct_spelling,
     )
 
 

@@ -54,18 +54,18 @@ class ServedPrompts:
         Raises ConfigError for prompts that do not fit, and for a version that was served with other bytes.
         """
         library = PromptLibrary.load(config.prompts)
-        named = {variant.prompt for _, variant in variants_of(config)}
+        named = {ref for _, variant in variants_of(config) for ref in variant.prompts}
         sources = {ref: library.get(ref) for ref in sorted(named)}
         digests = {ref: hashlib.sha256(source.path.read_bytes()).hexdigest() for ref, source in sources.items()}
         changed = [ref for ref, digest in digests.items() if self._digests.get(ref, digest) != digest]
         if changed:
             told = "changed since it is served, expected a new version: versions are immutable"
             raise ConfigError([f"{sources[ref].path}:1: {told}" for ref in changed])
-        new = sorted({(variant.backend, variant.prompt) for _, variant in variants_of(config)} - self.assemblers.keys())
+        new = sorted(_named(config) - self.assemblers.keys())
         found, problems = _assemblers(config, {key: sources[key[1]] for key in new})
         if not problems:
             everything = {**self.assemblers, **found}
-            problems = [*_variable_problems(config, everything), *_mixed_problems(config, sources)]
+            problems = _problems(config, everything, sources)
         if problems:
             raise ConfigError(problems)
         return PromptSet(found, digests)
@@ -117,15 +117,14 @@ def prompt_problems(config: Config) -> list[str]:
     Variants and models that are not there are told by the configuration's own check.
     """
     library, problems = PromptLibrary.load_partly(config.prompts)
-    named = sorted({(variant.backend, variant.prompt) for _, variant in variants_of(config)})
+    named = sorted(_named(config))
     fitting = {
         (backend, ref): library.get(ref)
         for backend, ref in named
         if ref in library.refs and _has_model(config, backend)
     }
     found, wrong = _assemblers(config, fitting)
-    mixed = _mixed_problems(config, {ref: library.get(ref) for ref in library.refs})
-    told = [*problems, *wrong, *_variable_problems(config, found), *mixed]
+    told = [*problems, *wrong, *_problems(config, found, {ref: library.get(ref) for ref in library.refs})]
     return [masked(without(line, [config.file.prompts])) for line in told]
 
 
@@ -142,6 +141,11 @@ def uneven_prompts(config: Config) -> list[str]:
         if all(variant.prompt in library.refs for variant in route.variants.values())
     }
     return list(uneven_variables(whole, variables_of))
+
+
+def _named(config: Config) -> set[tuple[str, VersionRef]]:
+    """By backend, the prompts that variants name."""
+    return {(variant.backend, ref) for _, variant in variants_of(config) for ref in variant.prompts}
 
 
 def _has_model(config: Config, backend: str) -> bool:
@@ -183,6 +187,23 @@ def _unheeded(config: Config, backend: str, source: PromptSource) -> Iterator[st
         yield f"{source.path}:1: {told}"
     if source.raw and _may_be_messages(config, backend):
         yield f"{source.path}:1: is raw, which backend {backend} can be asked with token_ids: true alone"
+
+
+def _problems(config: Config, assemblers: Assemblers, sources: Mapping[VersionRef, PromptSource]) -> list[str]:
+    """What is wrong with how variants use prompts that are right in themselves."""
+    problems = [*_variable_problems(config, assemblers), *_mixed_problems(config, sources)]
+    for ref in sorted({variant.rewrite.prompt for _, variant in variants_of(config) if variant.rewrite is not None}):
+        source = sources.get(ref)
+        if source is None:
+            continue
+        if source.raw:
+            problems.append(
+                f"{source.path}:1: is raw, expected a prompt that takes a user's message: it rewrites questions"
+            )
+        if open_ := [name for name, variable in source.variables.items() if variable.default is None]:
+            told = f"requires {', '.join(open_)}, which nobody gives a value to: it rewrites questions"
+            problems.append(f"{source.path}:1: {told}")
+    return problems
 
 
 def _variable_problems(config: Config, assemblers: Assemblers) -> list[str]:

@@ -6,8 +6,15 @@ vLLM registers them in the process's registry, and each engine that it starts th
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import TimeoutError as LoopBusy
+
 from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+_PATIENCE = 1.0  # seconds that a scrape waits for the event loop
 
 
 class EngineMetrics:
@@ -17,9 +24,15 @@ class EngineMetrics:
         self.registry = CollectorRegistry()
         self._held: list[Collector] = []
 
-    def adopt(self) -> None:
-        """Take over what the engine that has just started registered, in place of the former one's."""
+    def adopt(self, tell: Callable[[], None]) -> None:
+        """Take over what the engine that has just started registered, in place of the former one's.
+
+        `tell` is called on the event loop before they are read: it counts what has not been counted yet.
+        """
         self.drop()
+        first = _Telling(asyncio.get_running_loop(), tell)
+        self.registry.register(first)
+        self._held.append(first)
         for collector in list(REGISTRY._collector_to_names):
             if getattr(collector, "_name", "").startswith("vllm:"):
                 REGISTRY.unregister(collector)
@@ -39,3 +52,36 @@ class EngineMetrics:
         for collector in self._held:
             self.registry.unregister(collector)
         self._held.clear()
+
+
+class _Telling(Collector):
+    """Without metrics of its own: what is registered before the others is read before them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
+        self._loop = loop
+        self._tell = tell
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """From the scrape's thread or on the event loop; if that is busy, the others are as they were told last."""
+        if _running_loop() is self._loop:
+            self._tell()
+            return ()
+        asked = asyncio.run_coroutine_threadsafe(self._on_loop(), self._loop)
+        try:
+            asked.result(_PATIENCE)
+        except LoopBusy:
+            asked.cancel()
+        return ()
+
+    async def _on_loop(self) -> None:
+        self._tell()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

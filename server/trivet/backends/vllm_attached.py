@@ -44,14 +44,7 @@ class AttachedVllm(EmbeddedVllm):
         engine = _AttachedEngine(
             self._llm, VllmOutputs(self._llm), self._settings.hang_timeout, self._settings.trials.owner_bytes
         )
-        try:
-            await engine.warm_up()
-            parsers = await engine.answer_parsers(self._settings.reasoning_parser, self._settings.tool_parser)
-            trials = await self._new_trials(engine)
-        except BaseException:
-            await engine.stop()
-            raise
-        return engine, trials, parsers
+        return await self._warmed_up(engine)
 
 
 class _AttachedEngine(VllmEngine):

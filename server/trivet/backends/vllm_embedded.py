@@ -22,6 +22,7 @@ from trivet.backends.grammars.engine_turns import EngineTurns
 from trivet.backends.grammars.process import CompilerProcess, write_vocabulary
 from trivet.backends.grammars.trials import OnTrial, SchemaTrials
 from trivet.backends.launch.failure import log_size, told_failure
+from trivet.backends.launch.host import EngineHost
 from trivet.backends.lora_registry import LoraRegistry
 from trivet.backends.outputs.reader import outputs_of
 from trivet.backends.vllm_engine import RETRY_AFTER, EngineStats, VllmEngine
@@ -66,8 +67,10 @@ class EmbeddedVllm:
         on_state: Callable[[EngineState], None] | None = None,
         on_trial: OnTrial = lambda _seconds, _outcome: None,
         meter: MachineMeter | None = None,
+        host: EngineHost | None = None,
     ) -> None:
-        """`meter`, with `settings.count_steps`, shares out the machine's time."""
+        """`meter`, with `settings.count_steps`, shares out the machine's time. `host` starts the engine on a CPU,
+        unless it has ended."""
         self.block_size = settings.block_size or 16
         self.context_tokens = settings.max_model_len or 0
         self.salts_after_prefix = False
@@ -75,6 +78,7 @@ class EmbeddedVllm:
         self.incarnation = 0
         self.state = EngineState.STOPPED
         self.metrics = EngineMetrics()
+        self.host = host
         self._settings = settings
         self._sockets = EngineSockets(settings.cache_folder, settings.name)
         self._on_state = on_state
@@ -282,7 +286,7 @@ class EmbeddedVllm:
 
         if self._abandoned is not None:  # two starts at a time would both want the memory
             await asyncio.wait({self._abandoned})
-        start = Launch(self._settings, self._sockets, loading)
+        start = Launch(self._settings, self._sockets, loading, self.host)
         running = in_background(start.run, "vllm-start")
         try:
             llm = await asyncio.shield(running)
@@ -293,7 +297,11 @@ class EmbeddedVllm:
             raise
         outputs = outputs_of(llm, self._stepped if self._settings.count_steps else None)
         engine = VllmEngine(llm, outputs, self._settings.hang_timeout, self._settings.trials.owner_bytes)
-        self.metrics.adopt()
+        self.metrics.adopt(outputs.tell)
+        return await self._warmed_up(engine)
+
+    async def _warmed_up(self, engine: VllmEngine) -> tuple[VllmEngine, SchemaTrials, AnswerParsers]:
+        """It, with what it answers with; stopped if it does not come so far."""
         try:
             await engine.warm_up()
             parsers = await engine.answer_parsers(self._settings.reasoning_parser, self._settings.tool_parser)

@@ -135,6 +135,7 @@ class VllmEngine:
         try:
             self._outputs.enter(prepared, collector)
             await self._llm.engine_core.add_request_async(prepared)
+            collector.handed_over = time.monotonic()
         except BaseException as problem:
             await self.release(ticket)
             if _is_engine_death(problem):
@@ -321,8 +322,7 @@ def _vocabulary(config: Any) -> str:
 
 
 def _sampling_params(request: BackendRequest, keeps_markers: bool) -> Any:
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
+    from vllm.sampling_params import RequestOutputKind, SamplingParams
 
     sampling = request.sampling
     return SamplingParams(

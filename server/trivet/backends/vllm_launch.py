@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from trivet.backends.engine_process import write_logging_config
 from trivet.backends.engine_sockets import EngineSockets
 from trivet.backends.launch.arguments import engine_arguments
 from trivet.backends.launch.cpu_memory import take_share
+from trivet.backends.launch.environment import know_architecture, prepare_cpu, prepare_import
+from trivet.backends.launch.host import EngineHost, HostedProcess, order_of
 from trivet.backends.vllm_settings import EmbeddedSettings
 
 CPU_LORA_PLUGIN = "trivet.vllm_plugin.cpu_lora"
@@ -26,23 +26,37 @@ class LaunchAbandonedError(Exception):
 class Launch:
     """One start of an engine. `run` blocks for as long as that takes, so it belongs in a thread."""
 
-    def __init__(self, settings: EmbeddedSettings, sockets: EngineSockets, loading: Callable[[], None]) -> None:
-        """`loading` is called in `run`'s thread when the imports are done and the engine's process is to start."""
+    def __init__(
+        self,
+        settings: EmbeddedSettings,
+        sockets: EngineSockets,
+        loading: Callable[[], None],
+        host: EngineHost | None = None,
+    ) -> None:
+        """`loading` is called in `run`'s thread when the imports are done and the engine's process is to start. `host`:
+        what it is forked from on a CPU, instead of importing everything again."""
         self._settings = settings
         self._sockets = sockets
         self._loading = loading
+        self._host = host
         self._others = frozenset(multiprocessing.active_children())
+        self._hosted: HostedProcess | None = None
         self._abandoned = False
 
     def run(self) -> Any:
         """Start the engine and return its `AsyncLLM`; raises whatever vLLM raises (more is in the log file)."""
         logging_config = write_logging_config(self._settings.log_file)
-        _prepare_environment(self._settings.cache_folder, self._sockets.make(), logging_config)
+        prepare_import(self._settings.cache_folder, logging_config)
+        from vllm import envs
         from vllm.platforms import current_platform
+
+        envs.disable_envs_cache()
+        os.environ["VLLM_RPC_BASE_PATH"] = str(self._sockets.make())
 
         on_cpu = bool(current_platform.is_cpu())
         if on_cpu:
-            _prepare_cpu(self._settings)
+            prepare_cpu(self._settings.cpu_threads)
+            know_architecture(self._settings.model)
         preload, temporary = os.environ.get("LD_PRELOAD"), os.environ.get("TMPDIR")
         tempfile.gettempdir()  # which this process keeps from here on
         try:
@@ -54,7 +68,7 @@ class Launch:
             self._check()
             self._loading()
             os.environ["TMPDIR"] = os.environ["VLLM_RPC_BASE_PATH"]
-            llm = _start(config, self._settings, on_cpu)
+            llm = self._start(config, on_cpu)
         finally:
             # vLLM preloads its allocator into all later children; it is meant for the engine alone, and so is its
             # temporary folder.
@@ -63,61 +77,40 @@ class Launch:
         if self._abandoned:
             llm.shutdown(timeout=0)
         self._check()
+        envs.enable_envs_cache()  # until the next start: each request reads five, which takes 1% of the gateway's time
         return llm
 
     def abandon(self) -> None:
         """Make `run` fail soon; its engine process is killed. Call it from another thread."""
         self._abandoned = True
+        if self._hosted is not None:
+            self._hosted.kill()
         for child in multiprocessing.active_children():
             if child not in self._others and child.name.startswith("EngineCore"):
                 child.kill()
 
+    def _start(self, config: Any, on_cpu: bool) -> Any:
+        host = self._host
+        order = order_of(config, self._settings) if on_cpu and host is not None and host.alive else None
+        if host is None or order is None:
+            return _start(config, self._settings, on_cpu)
+        engines = host.start(order, self._forked)
+        try:
+            llm = _front_end(config, client_addresses=order.sockets)
+        except BaseException:
+            engines.shutdown(0)
+            raise
+        llm.engine_core.resources.engine_manager = engines
+        return llm
+
+    def _forked(self, process: HostedProcess) -> None:
+        self._hosted = process
+        if self._abandoned:
+            process.kill()
+
     def _check(self) -> None:
         if self._abandoned:
             raise LaunchAbandonedError
-
-
-def _prepare_environment(folder: Path, sockets: Path, logging_config: Path) -> None:
-    """Vendors' caches go below the cache folder `folder`. Must run before vLLM is imported for the first time.
-
-    The environment is the whole process's, so engines start one after another.
-    """
-    os.environ.update(
-        VLLM_CACHE_ROOT=str(folder / "vllm"),
-        VLLM_RPC_BASE_PATH=str(sockets),
-        VLLM_CONFIG_ROOT=str(folder / "vllm-config"),
-        HF_HOME=str(folder / "huggingface"),
-        HF_MODULES_CACHE=str(folder / "huggingface" / "modules"),
-        TORCHINDUCTOR_CACHE_DIR=str(folder / "inductor"),
-        TRITON_CACHE_DIR=str(folder / "triton"),
-        FLASHINFER_WORKSPACE_BASE=str(folder / "flashinfer"),
-        VLLM_LOGGING_CONFIG_PATH=str(logging_config),
-        VLLM_NO_USAGE_STATS="1",
-        HF_HUB_OFFLINE="1",
-        TOKENIZERS_PARALLELISM="false",
-        TORCH_LOGS="-all",
-    )
-
-
-def _prepare_cpu(settings: EmbeddedSettings) -> None:
-    os.environ.update(
-        # More threads than cores are free cost far more than they bring: two on two busy cores, a 17th of the speed.
-        OMP_NUM_THREADS=str(settings.cpu_threads),
-        # Keeps the worker inside the engine's process: one process less to import everything.
-        VLLM_ENABLE_V1_MULTIPROCESSING="0",
-    )
-    _know_architecture(settings)
-
-
-def _know_architecture(settings: EmbeddedSettings) -> None:
-    """Import the model's class here, where vLLM would start a process (as long as an import) to look at it."""
-    from vllm.model_executor.models.registry import ModelRegistry
-
-    architectures = json.loads((settings.model / "config.json").read_text()).get("architectures") or []
-    for name in architectures:
-        lazy = ModelRegistry.models.get(name)
-        if lazy is not None:
-            ModelRegistry.register_model(name, lazy.load_model_cls())
 
 
 def _require_mended_lora() -> None:
@@ -132,15 +125,20 @@ def _require_mended_lora() -> None:
 
 
 def _start(config: Any, settings: EmbeddedSettings, on_cpu: bool) -> Any:
-    from vllm.v1.engine.async_llm import AsyncLLM
-    from vllm.v1.executor import Executor
-    from vllm.v1.metrics.loggers import PrometheusStatLogger
-
+    """With vLLM's own child process."""
     if on_cpu and settings.start_method == "fork":
         import torch
 
         torch.set_num_threads(settings.cpu_threads)  # a forked child does not read OMP_NUM_THREADS any more
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"  # the CPU platform sets "spawn" in the configuration step
+    return _front_end(config)
+
+
+def _front_end(config: Any, **where: Any) -> Any:
+    from vllm.v1.engine.async_llm import AsyncLLM
+    from vllm.v1.executor import Executor
+    from vllm.v1.metrics.loggers import PrometheusStatLogger
+
     return AsyncLLM(
         config,
         executor_class=Executor.get_class(config),
@@ -148,6 +146,7 @@ def _start(config: Any, settings: EmbeddedSettings, on_cpu: bool) -> Any:
         # Prometheus alone: the default loggers would also compute and print a line of averages.
         log_stats=False,
         stat_loggers=[PrometheusStatLogger],
+        **where,
     )
 
 

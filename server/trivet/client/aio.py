@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import grpc
 from google.protobuf.message import Message
 
-from trivet.api.v1 import inference_pb2, inference_pb2_grpc
+from trivet.api.v1 import admin_pb2, admin_pb2_grpc, inference_pb2, inference_pb2_grpc
 from trivet.client.failure import CallFailed, failures
 from trivet.client.health import CHECK, is_serving
 from trivet.client.retry import ONCE, Attempts, Retry
@@ -27,7 +27,7 @@ class AsyncClient:
 
     `timeout`: the deadline of each call in seconds, its retries included; a call's own takes its place.
     Without `retry`, each call is tried once. Cancelling a task cancels its call. A connection belongs to the event loop
-    that it was made in, so one client may be used in several.
+    that it was made in, so one client may be used in several. What looks into indexes calls the target's admin address.
     """
 
     def __init__(self, target: Target, *, timeout: float = 120.0, retry: Retry = ONCE) -> None:
@@ -35,7 +35,7 @@ class AsyncClient:
         self._timeout = timeout
         self._retry = retry
         self._metadata = target.metadata()
-        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = WeakKeyDictionary()
+        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, grpc.aio.Channel]] = WeakKeyDictionary()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -46,9 +46,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close this event loop's connection."""
-        channel = self._channels.pop(asyncio.get_running_loop(), None)
-        if channel is not None:
+        """Close this event loop's connections."""
+        for channel in self._channels.pop(asyncio.get_running_loop(), {}).values():
             await channel.close()
 
     async def generate(
@@ -95,7 +94,25 @@ class AsyncClient:
 
     async def serving(self) -> bool:
         """Whether the server says that it serves requests: it does not while it starts or stops."""
-        return is_serving(await self._safe(self._channel().unary_unary(CHECK), b""))
+        return is_serving(await self._safe(self._channel(self._target.address).unary_unary(CHECK), b""))
+
+    async def explain_search(
+        self, request: admin_pb2.ExplainSearchRequest, *, timeout: float | None = None
+    ) -> admin_pb2.ExplainSearchResponse:
+        """How a search comes about."""
+        return await self._safe(self._admin().ExplainSearch, request, timeout)
+
+    async def list_documents(self, index: str) -> AsyncIterator[admin_pb2.DocumentSummary]:
+        """Every document of an index. Without a time limit."""
+        request = admin_pb2.ListDocumentsRequest(index=index)
+        call = self._admin().ListDocuments(request, metadata=self._metadata)
+        try:
+            with failures():
+                async for response in call:
+                    for document in response.documents:
+                        yield document
+        finally:
+            call.cancel()
 
     async def _safe(
         self,
@@ -114,16 +131,18 @@ class AsyncClient:
                 await asyncio.sleep(attempts.wait_after(failure))
 
     def _stub(self) -> Any:
-        return inference_pb2_grpc.InferenceStub(self._channel())
+        return inference_pb2_grpc.InferenceStub(self._channel(self._target.address))
 
-    def _channel(self) -> grpc.aio.Channel:
-        loop = asyncio.get_running_loop()
-        if loop not in self._channels:
-            address, options = self._target.address, self._target.options()
-            credentials = self._target.credentials()
-            self._channels[loop] = (
+    def _admin(self) -> Any:
+        return admin_pb2_grpc.AdminStub(self._channel(self._target.admin_address))
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        channels = self._channels.setdefault(asyncio.get_running_loop(), {})
+        if address not in channels:
+            options, credentials = self._target.options(), self._target.credentials()
+            channels[address] = (
                 grpc.aio.insecure_channel(address, options=options)
                 if credentials is None
                 else grpc.aio.secure_channel(address, credentials, options=options)
             )
-        return self._channels[loop]
+        return channels[address]

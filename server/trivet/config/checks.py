@@ -310,9 +310,16 @@ def _variant(
     if variant.json_schema is not None:
         for problem in schema_problems(variant.json_schema, schema_limits(file.schemas)):
             yield document.problem((*at, "json_schema"), f"at {problem}")
-    prompt = folder / file.prompts / (variant.prompt.replace("@", "/") + ".md")
-    if not prompt.is_file():
-        yield document.problem((*at, "prompt"), without(f"no file {prompt}", [file.prompts]))
+    rewrite = None if variant.retrieval is None else variant.retrieval.rewrite
+    named = {(*at, "prompt"): variant.prompt}
+    if rewrite is not None:
+        named[*at, "retrieval", "rewrite", "prompt"] = rewrite.prompt
+        if rewrite.model == "adapter" and variant.adapter is None:
+            yield document.problem((*at, "retrieval", "rewrite", "model"), "is adapter, and the variant has none")
+    for where, ref in named.items():
+        prompt = folder / file.prompts / (ref.replace("@", "/") + ".md")
+        if not prompt.is_file():
+            yield document.problem(where, without(f"no file {prompt}", [file.prompts]))
     if variant.one_adapter is not None:
         yield from _variant_adapter(document, file, folder, at, variant.one_adapter)
 

@@ -332,4 +332,5 @@ def _retrieval(section: VariantRetrieval) -> RetrievalSettings:
         confidence=None if confidence is None else ConfidenceFloor(confidence.below, confidence.answer),
         few_shot=None if few_shot is None else FewShotSettings(few_shot.index, few_shot.k, few_shot.token_budget),
         where=None if section.where is None else parse_where(section.where),
+        rewrite=None if section.rewrite is None else section.rewrite.settings(),
     )

@@ -12,6 +12,7 @@ from trivet import errors
 
 _DETAILS = "grpc-status-details-bin"
 _RETRY_AFTER = 1.0
+_LONGEST = 20  # digits of a number that is read
 # Those that a node may mean; what else it says is none of the request's fault, and none of its business.
 _BY_REASON: Mapping[str, type[errors.TrivetError]] = {
     error.reason: error
@@ -48,11 +49,11 @@ def _status(raw: bytes) -> status_pb2.Status:
 
 
 def _error(status: status_pb2.Status, message: str, code: str, node: str) -> errors.TrivetError:
-    reason, fields, retry_after, subject = _details(status)
+    reason, fields, retry_after, (subject, limit) = _details(status)
     if reason == errors.InvalidRequest.reason:
         return errors.InvalidRequest(fields or {"request": message})
     if reason == errors.Overloaded.reason:
-        return errors.Overloaded(subject or "requests", 0, retry_after or _RETRY_AFTER)
+        return errors.Overloaded(subject or "requests", limit, retry_after or _RETRY_AFTER)
     if reason in (errors.Unauthenticated.reason, errors.PermissionDenied.reason):
         return errors.BackendUnavailable(f"engine node {node} does not let this gateway in: {message}", _RETRY_AFTER)
     if reason == errors.Draining.reason:
@@ -69,9 +70,9 @@ def _error(status: status_pb2.Status, message: str, code: str, node: str) -> err
     return errors.BackendUnavailable(f"engine node {node} cannot be reached ({code}: {message[:300]})", _RETRY_AFTER)
 
 
-def _details(status: status_pb2.Status) -> tuple[str, dict[str, str], float | None, str]:
-    """Reason, wrong fields, seconds until a retry, what is used up."""
-    reason, fields, subject = "", {}, ""
+def _details(status: status_pb2.Status) -> tuple[str, dict[str, str], float | None, tuple[str, int]]:
+    """Reason, wrong fields, seconds until a retry, what is used up and how much of it there is."""
+    reason, fields, subject, limit = "", {}, "", 0
     retry_after: float | None = None
     for detail in status.details:
         info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
@@ -79,6 +80,8 @@ def _details(status: status_pb2.Status) -> tuple[str, dict[str, str], float | No
         try:
             if detail.Unpack(info):
                 reason = info.reason
+                told = info.metadata.get("limit", "")
+                limit = int(told) if told.isdecimal() and len(told) < _LONGEST else 0
             elif detail.Unpack(bad):
                 fields = {item.field: item.description for item in bad.field_violations}
             elif detail.Unpack(retry):
@@ -87,4 +90,4 @@ def _details(status: status_pb2.Status) -> tuple[str, dict[str, str], float | No
                 subject = quota.violations[0].subject
         except DecodeError:
             continue
-    return reason, fields, retry_after, subject
+    return reason, fields, retry_after, (subject, limit)

@@ -20,12 +20,21 @@ class SuiteSection(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class RewriteSection(SuiteSection):
+    """Follow-up questions are written anew with this prompt before an arm searches."""
+
+    prompt: Ref
+    max_tokens: Annotated[int, Field(ge=1, le=256)] = 64
+    fuse: bool = False
+
+
 class RetrievalSection(SuiteSection):
     """How an arm searches."""
 
     index: Name
     top_k: Annotated[int, Field(ge=1, le=100)] = 3
     token_budget: Count = 1024
+    rewrite: RewriteSection | None = None
 
 
 class ThoughtSection(SuiteSection):
@@ -61,7 +70,8 @@ class ArmSection(SuiteSection):
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One bundle that answers. `constrained`: each request carries the suite's JSON schema. `samples` answers are drawn
-    at this `temperature`; `thought`: the marks around what is no part of an answer."""
+    at this `temperature`; `thought`: the marks around what is no part of an answer. `rewrite`: the prompt, the most
+    tokens, and whether the question is searched with as it was asked, too."""
 
     name: str
     prompt: str
@@ -76,11 +86,12 @@ class Arm:
     samples: int = 1
     temperature: float = 0.0
     thought: tuple[str, str] | None = None
+    rewrite: tuple[str, int, bool] | None = None
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What decides its answers; how it reasons only if it does, so that other arms' answers stay theirs."""
-        plain = {"samples": 1, "temperature": 0.0, "thought": None}
+        """What decides its answers; how it reasons or rewrites only if it does: other arms' answers stay theirs."""
+        plain = {"samples": 1, "temperature": 0.0, "thought": None, "rewrite": None}
         return {name: value for name, value in asdict(self).items() if name not in plain or value != plain[name]}
 
     @property
@@ -92,6 +103,11 @@ class Arm:
     def route(self) -> str:
         """The route of the server that is this arm."""
         return "eval-" + self.name.replace("+", "-").replace("/", "-").replace("@", "-")
+
+    @property
+    def own_prompt(self) -> str:
+        """The prompt that is written for this arm alone, where `prompt` does not do as it stands."""
+        return f"{self.route}@1"
 
 
 def arms_of(sections: Mapping[str, ArmSection], max_tokens: int) -> Iterator[Arm]:
@@ -110,8 +126,14 @@ def arms_of(sections: Mapping[str, ArmSection], max_tokens: int) -> Iterator[Arm
                 stuffed=section.stuffed,
                 constrained=constrained,
                 backend=section.backend,
+                rewrite=_rewrite(found),
                 **_reasoning(section.reasoning),
             )
+
+
+def _rewrite(section: RetrievalSection | None) -> tuple[str, int, bool] | None:
+    found = None if section is None else section.rewrite
+    return None if found is None else (found.prompt, found.max_tokens, found.fuse)
 
 
 def _reasoning(section: ReasoningSection | None) -> dict[str, Any]:

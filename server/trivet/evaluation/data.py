@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from trivet.errors import ConfigError
 
 MAX_BYTES = 256 << 20
+MOST_EARLIER = 32  # turns before a question
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -21,7 +23,7 @@ class Example:
 
     `answers` are the accepted ones: empty if nothing answers the question, None if the suite has no answers (labels,
     say). `documents` are those of which one has to be cited. `canaries` are what the answer must not hold. `id` is
-    unique among the suite's.
+    unique among the suite's. `earlier`: what was said before the question, by the user and the assistant in turn.
     """
 
     id: str
@@ -30,6 +32,12 @@ class Example:
     documents: tuple[str, ...] = ()
     label: str | None = None
     canaries: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
+
+    def judged_by(self, line: Mapping[str, Any]) -> Example:
+        """The same, with what a line of a suite says is right: `answer` (None: nothing answers it) and `label`."""
+        answers = None if "answer" not in line else () if line["answer"] is None else (line["answer"],)
+        return replace(self, answers=answers, label=line.get("label"))
 
 
 class _Line(BaseModel):
@@ -41,6 +49,14 @@ class _Line(BaseModel):
     label: Text | None = None
     canary: Text | Annotated[list[Text], Field(min_length=1)] | None = None
     id: Text | None = None
+    earlier: Annotated[list[Text], Field(max_length=MOST_EARLIER)] = []
+
+    @field_validator("earlier")
+    @classmethod
+    def _in_turns(cls, value: list[str]) -> list[str]:
+        if len(value) % 2:
+            raise ValueError("has an odd number of turns, expected the user's and the assistant's in turn")
+        return value
 
 
 def read_examples(path: Path) -> tuple[Example, ...]:
@@ -48,7 +64,7 @@ def read_examples(path: Path) -> tuple[Example, ...]:
 
     The fields: `question`; `answer` (a string, a list of accepted ones, or null: nothing answers it); `document` (an id
     or several); `label`; `canary` (a string or several that the answer must not hold); `id` (the line's number if it is
-    not given).
+    not given); `earlier` (a list of turns before the question, the user's and the assistant's in turn).
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -95,6 +111,7 @@ def _example(number: int, text: str) -> Example:
         documents=_several(line.document),
         label=line.label,
         canaries=_several(line.canary),
+        earlier=tuple(line.earlier),
     )
 
 

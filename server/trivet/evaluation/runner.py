@@ -120,7 +120,10 @@ def request_of(item: Question, suite: Suite) -> inference_pb2.GenerateRequest:
     answers; all others are greedy."""
     request = inference_pb2.GenerateRequest(
         route=item.arm.route,
-        messages=[inference_pb2.Message(role="user", content=item.example.question)],
+        messages=[
+            inference_pb2.Message(role="assistant" if number % 2 else "user", content=text)
+            for number, text in enumerate((*item.example.earlier, item.example.question))
+        ],
         unit_id=item.example.id,
         max_tokens=item.arm.max_tokens,
         temperature=item.arm.temperature,
@@ -134,7 +137,7 @@ def request_of(item: Question, suite: Suite) -> inference_pb2.GenerateRequest:
 def check_bundle(arm: Arm, receipt: receipt_pb2.Receipt) -> None:
     """FailedPrecondition unless what answered is what the arm says: a running server may have other routes."""
     expected = {"adapter": arm.adapter or "", "index": arm.index or ""}
-    if arm.stuffed is None:
+    if arm.stuffed is None and receipt.prompt != arm.own_prompt:
         expected["prompt"] = arm.prompt
     for field, wanted in expected.items():
         found = getattr(receipt, field)

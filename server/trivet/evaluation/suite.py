@@ -94,12 +94,21 @@ class Suite:
         """All arms of all parts; their names are unique."""
         return tuple(arm for part in self.parts for arm in part.arms)
 
+    def arm(self, name: str) -> Arm:
+        """One of its own questions' arms; ConfigError names those that it has."""
+        found = next((arm for arm in self.main.arms if arm.name == name), None)
+        if found is None:
+            known = ", ".join(arm.name for arm in self.main.arms)
+            raise ConfigError([f"{self.path}:1: arms: no arm {name!r}; known: {known}"])
+        return found
+
     def digest(self, ingredients: Mapping[str, str]) -> str:
         """What decides the answers, as 16 hexadecimal digits: questions, arms, schema, and the `ingredients` (digests
         of prompts, adapters, indexes, the model). What only judges them is no part of it, so a suite can be judged
         anew without asking again."""
         asked = [
-            [[(one.id, one.question) for one in part.examples], [arm.asked for arm in part.arms]] for part in self.parts
+            [[(one.id, one.question, *one.earlier) for one in part.examples], [arm.asked for arm in part.arms]]
+            for part in self.parts
         ]
         known = json.dumps([asked, self.form.json_schema, dict(ingredients)], sort_keys=True)
         return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()[:16]

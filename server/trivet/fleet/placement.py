@@ -13,6 +13,8 @@ from trivet.fleet.membership import Membership
 from trivet.fleet.preparation import RETRY_AFTER, Preparation, as_unavailable
 from trivet.types.generation import BackendRequest
 
+_MOST_FULL = 3  # nodes that are asked for a place, one after the other, while the request waits
+
 
 class Placement:
     """Chooses with `choice.choose`. `bound`: see there. Call everything from one event loop."""
@@ -37,23 +39,30 @@ class Placement:
     async def place(self, request: BackendRequest, key: bytes, tried: Collection[Endpoint]) -> Endpoint:
         """The node to ask. One that lacks what the request needs is made ready for those that come after it.
 
-        Raises BackendUnavailable if there is none.
+        Raises BackendUnavailable if there is none, and Overloaded if the adapter is nowhere and those nodes that were
+        asked for a place have none.
         """
         eligible = [one for one in self._membership.endpoints.values() if one.eligible and one not in tried]
         if not eligible:
             raise BackendUnavailable(self._membership.why_none, RETRY_AFTER)
-        chosen = self._choose(eligible, request.adapter, key)
-        if self._warm(chosen, request.adapter, key):
-            return chosen
-        warming = self._preparation.warm_up(chosen, request, key)
-        warm = [one for one in eligible if self._warm(one, request.adapter, key)]
-        if warm:  # meanwhile
-            return self._choose(warm, request.adapter, key)
-        try:
-            await asyncio.shield(warming)
-        except TrivetError as problem:
-            raise as_unavailable(problem) from problem
-        return chosen
+        full: list[Endpoint] = []
+        while True:
+            chosen = self._choose([one for one in eligible if one not in full], request.adapter, key)
+            if self._warm(chosen, request.adapter, key):
+                return chosen
+            warming = self._preparation.warm_up(chosen, request, key)
+            warm = [one for one in eligible if self._warm(one, request.adapter, key)]
+            if warm:  # meanwhile
+                return self._choose(warm, request.adapter, key)
+            try:
+                await asyncio.shield(warming)
+                return chosen
+            except Overloaded:  # all its places for adapters are in use; another node may have one
+                full.append(chosen)
+                if len(full) == min(len(eligible), _MOST_FULL):
+                    raise
+            except TrivetError as problem:
+                raise as_unavailable(problem) from problem
 
     def blame(self, endpoint: Endpoint, request: BackendRequest, problem: TrivetError) -> None:
         """A request failed there with this."""

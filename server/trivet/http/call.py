@@ -9,8 +9,8 @@ import secrets
 from starlette.datastructures import Headers
 
 from trivet.errors import InvalidRequest
-from trivet.rpc.bounds import METADATA
 from trivet.rpc.call import REQUEST_ID
+from trivet.rpc.messages.bounds import METADATA
 from trivet.types.receipt import Receipt
 
 TIMEOUT_HEADER = "x-trivet-timeout"

@@ -18,8 +18,8 @@ from trivet.http.exchange import Exchange
 from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.pipeline.search import SearchPipeline
-from trivet.rpc.bounds import check_bounds
 from trivet.rpc.intake import RequestIntake
+from trivet.rpc.messages.bounds import check_bounds
 from trivet.rpc.request.calls import feedback_of
 from trivet.rpc.wire import receipt_to_proto, search_to_proto
 

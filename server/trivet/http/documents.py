@@ -16,9 +16,9 @@ from trivet.http.exchange import Exchange
 from trivet.ports import IndexAdministration
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin_wire import index_to_proto
-from trivet.rpc.bounds import check_bounds
 from trivet.rpc.document_changes import delete_documents, received_document, upsert
 from trivet.rpc.intake import RequestIntake
+from trivet.rpc.messages.bounds import check_bounds
 
 changes = logging.getLogger(f"{__name__}.changes")
 """Who changed what."""

@@ -63,55 +63,57 @@ def description() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Trivet", "version": __version__},
         "security": [{"key": []}],
-        "paths": {
-            "/v1/chat/completions": _post(
-                "Answer a conversation.",
-                {"$ref": f"{_COMPONENTS}/ChatCompletionRequest"},
-                "ChatCompletion",
-                "Event",
-            ),
-            "/v1/responses": _post(
-                "Answer a conversation in the form of the Responses API; nothing is stored.",
-                {"$ref": f"{_COMPONENTS}/ResponseRequest"},
-                "Response",
-                "ResponseEvent",
-            ),
-            "/v1/completions": _post(
-                "Continue texts.",
-                {"$ref": f"{_COMPONENTS}/CompletionRequest"},
-                "Completion",
-                "CompletionEvent",
-            ),
-            "/v1/embeddings": _post(
-                "Turn texts into vectors.", {"$ref": f"{_COMPONENTS}/EmbeddingRequest"}, "EmbeddingList"
-            ),
-            "/v1/rerank": _post("Score texts for a question.", {"$ref": f"{_COMPONENTS}/RerankRequest"}, "Ranking"),
-            "/v1/messages": _post(
-                "Answer a conversation in Anthropic's form.", {"$ref": f"{_COMPONENTS}/MessageRequest"}, None
-            ),
-            "/v1/models": _get("List the routes.", "ModelList"),
-            "/v1/models/{model}": _get("Show one route.", "Model", "model"),
-            "/v1/retrieve": _post(
-                "Search without answering; the body is a `RetrieveRequest` of the contract.", _RETRIEVE, "Retrieved"
-            ),
-            "/v1/feedback": _post(
-                "Rate an answer; the body is a `SubmitFeedbackRequest` of the contract.", _RATE, None
-            ),
-            "/v1/receipts/{request_id}": _get("Show the account of an earlier request.", "Receipt", "request_id"),
-            "/v1/documents": _post(
-                "Add or replace one document: an `UpsertDocumentsRequest` of the contract, `text` for `content` too.",
-                _UPSERT,
-                "Acknowledged",
-            ),
-            "/v1/documents/delete": _post(
-                "Delete documents; the body is a `DeleteDocumentsRequest` of the contract.", _DELETE, "Deleted"
-            ),
-            "/v1/indexes": _get("List the indexes; needs an operator key.", "IndexList"),
-            "/health": _open("Tell that the process lives."),
-            "/ready": _open("Tell whether requests are answered (200) or not yet (503)."),
-        },
+        "paths": _paths(),
         "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }
+
+
+def _paths() -> dict[str, Any]:
+    return {
+        "/v1/chat/completions": _post(
+            "Answer a conversation.",
+            _ref("ChatCompletionRequest"),
+            "ChatCompletion",
+            "Event",
+        ),
+        "/v1/responses": _post(
+            "Answer a conversation in the form of the Responses API; nothing is stored.",
+            _ref("ResponseRequest"),
+            "Response",
+            "ResponseEvent",
+        ),
+        "/v1/completions": _post(
+            "Continue texts.",
+            _ref("CompletionRequest"),
+            "Completion",
+            "CompletionEvent",
+        ),
+        "/v1/embeddings": _post("Turn texts into vectors.", _ref("EmbeddingRequest"), "EmbeddingList"),
+        "/v1/rerank": _post("Score texts for a question.", _ref("RerankRequest"), "Ranking"),
+        "/v1/messages": _post("Answer a conversation in Anthropic's form.", _ref("MessageRequest"), None),
+        "/v1/models": _get("List the routes.", "ModelList"),
+        "/v1/models/{model}": _get("Show one route.", "Model", "model"),
+        "/v1/retrieve": _post(
+            "Search without answering; the body is a `RetrieveRequest` of the contract.", _RETRIEVE, "Retrieved"
+        ),
+        "/v1/feedback": _post("Rate an answer; the body is a `SubmitFeedbackRequest` of the contract.", _RATE, None),
+        "/v1/receipts/{request_id}": _get("Show the account of an earlier request.", "Receipt", "request_id"),
+        "/v1/documents": _post(
+            "Add or replace one document: an `UpsertDocumentsRequest` of the contract, `text` for `content` too.",
+            _UPSERT,
+            "Acknowledged",
+        ),
+        "/v1/documents/delete": _post(
+            "Delete documents; the body is a `DeleteDocumentsRequest` of the contract.", _DELETE, "Deleted"
+        ),
+        "/v1/indexes": _get("List the indexes; needs an operator key.", "IndexList"),
+        "/health": _open("Tell that the process lives."),
+        "/ready": _open("Tell whether requests are answered (200) or not yet (503)."),
+    }
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"{_COMPONENTS}/{name}"}
 
 
 def _post(summary: str, body: dict[str, Any], answer: str | None, event: str | None = None) -> dict[str, Any]:
@@ -128,16 +130,16 @@ def _get(summary: str, answer: str, *parameters: str) -> dict[str, Any]:
 
 def _open(summary: str) -> dict[str, Any]:
     """For everybody, without a key."""
-    schema = {"application/json": {"schema": {"$ref": f"{_COMPONENTS}/State"}}}
+    schema = {"application/json": {"schema": _ref("State")}}
     responses = {"200": {"description": "Yes.", "content": schema}, "503": {"description": "No.", "content": schema}}
     return {"get": {"summary": summary, "security": [], "responses": responses}}
 
 
 def _responses(answer: str | None, event: str | None = None) -> dict[str, Any]:
-    form = _ANY if answer is None else {"$ref": f"{_COMPONENTS}/{answer}"}
+    form = _ANY if answer is None else _ref(answer)
     answered: dict[str, Any] = {"application/json": {"schema": form}}
     if event is not None:
-        answered["text/event-stream"] = {"schema": {"$ref": f"{_COMPONENTS}/{event}"}}
+        answered["text/event-stream"] = {"schema": _ref(event)}
     error = {"application/json": {"schema": {"$ref": f"{_COMPONENTS}/Error"}}}
     return {
         "responses": {

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from trivet.rpc.bounds import BOUNDS, Bound
+from trivet.rpc.messages.bounds import BOUNDS, Bound
 
 _INTEGER, _NUMBER = ["integer", "string", "null"], ["number", "string", "null"]
 _TYPES = {

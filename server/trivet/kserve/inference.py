@@ -15,7 +15,7 @@ from trivet.kserve.v2 import open_inference_pb2 as pb
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.rpc.call import Call, Context, write_bounded
 from trivet.rpc.intake import IncomingCall, RequestIntake
-from trivet.rpc.reading import Unreadable
+from trivet.rpc.messages.reading import Unreadable
 from trivet.rpc.status import GONE
 from trivet.types.answer import Answer
 from trivet.types.generation import CallDelta, TokenLogprob

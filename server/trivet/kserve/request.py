@@ -12,7 +12,7 @@ from trivet.excerpt import quote
 from trivet.kserve.parameters import apply_parameters, read_parameters, schema_of, timeout_of
 from trivet.kserve.tensors import MOST_TENSORS, OUTPUTS, read_inputs
 from trivet.kserve.v2 import open_inference_pb2 as pb
-from trivet.rpc.bounds import check_bounds
+from trivet.rpc.messages.bounds import check_bounds
 
 VERSION = "1"
 MOST_MODEL_NAME = 256  # characters: a route's and an adapter's

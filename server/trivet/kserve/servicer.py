@@ -16,7 +16,7 @@ from trivet.kserve.v2 import open_inference_pb2_grpc
 from trivet.routing.table import RouteTable
 from trivet.rpc.call import Call, Context, rpc_call
 from trivet.rpc.intake import RequestIntake
-from trivet.rpc.reading import Unreadable
+from trivet.rpc.messages.reading import Unreadable
 from trivet.types.variant import Route, Variant
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name

@@ -57,7 +57,7 @@ class Metrics:
         )
         self.overhead = histogram("gateway_overhead_seconds", "The gateway's own time, by stage.", "stage")
         self.queue = histogram("queue_seconds", "Waiting for admission.")
-        self.engine_queue = histogram("engine_queue_seconds", "In the engine's own queue.", "backend")
+        self.engine_queue = histogram("engine_queue_seconds", "From the hand-over until it was worked on.", "backend")
         self.prefill = histogram("prefill_seconds", "In the engine, to the first token.", "backend")
         self.decode = histogram("decode_seconds", "In the engine, from the first token on.", "backend")
         self.preemptions = counter("preemptions_total", "Times that the engine computed a request again.", "backend")

@@ -17,7 +17,7 @@ from trivet.node.answer import Answer
 from trivet.node.outbox import Outbox
 from trivet.node.tally import Tally
 from trivet.rpc.call import REQUEST_ID, Context
-from trivet.rpc.reading import Unreadable
+from trivet.rpc.messages.reading import Unreadable
 from trivet.rpc.status import status_of
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from trivet.node.tally import Tally
 from trivet.ports import Backend
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.call import Call, Context, rpc_call, write_bounded
-from trivet.rpc.reading import Unreadable
+from trivet.rpc.messages.reading import Unreadable
 from trivet.rpc.server import Listener, StartingServicer
 from trivet.types.variant import VersionRef
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from trivet.metering.account import Account
 from trivet.pipeline.context import Context
-from trivet.pipeline.stream import sampling_of
+from trivet.pipeline.stream import wanted_tokens
 from trivet.pipeline.variables import route_variables
 from trivet.ports import Backend
 from trivet.prompts.assembly.assembler import PromptAssembler
@@ -72,7 +72,7 @@ class PromptAssembly:
             invocation=invocation,
         )
         prompt = await self._run(assemble, is_long(call, context) or self._assembler(variant).renews)
-        wanted = sampling_of(call, variant).max_tokens
+        wanted = wanted_tokens(call, variant)
         room = self._backends[variant.backend].context_tokens - len(prompt.token_ids)
         reasons = {
             # What stands around them is there as far as there is room: without it nothing is missing.
@@ -83,7 +83,7 @@ class PromptAssembly:
         account.degraded += [reason for reason, holds in reasons.items() if holds]
         account.example_ids = tuple(example.id for example in prompt.examples)
         account.passage_ids = tuple(passage.id for passage in prompt.passages)
-        return prompt, replace(call, max_tokens=min(wanted, room))
+        return prompt, replace(call, max_tokens=room) if wanted > room else call
 
     def _assembler(self, variant: Variant) -> PromptAssembler:
         return self._prompts[variant.backend, variant.prompt]
@@ -93,7 +93,7 @@ class PromptAssembly:
         variant = resolution.variant
         return {
             "context_tokens": self._backends[variant.backend].context_tokens,
-            "max_tokens": min(sampling_of(call, variant).max_tokens, variant.sampling.max_tokens),
+            "max_tokens": min(wanted_tokens(call, variant), variant.sampling.max_tokens),
             "variables": call.variables,
             "also_known": route_variables(resolution.route, self._variables_of) if call.variables else (),
             "template_variables": variant.template_variables,

@@ -55,14 +55,18 @@ class ContextRetrieval:
     def __init__(self, retriever: BoundedRetriever) -> None:
         self._retriever = retriever
 
-    async def find(self, call: GenerateCall, route: Route, settings: RetrievalSettings) -> Context:
-        """Passages and examples, searched for at the same time.
+    async def find(
+        self, call: GenerateCall, route: Route, settings: RetrievalSettings, until: float, rewritten: str | None
+    ) -> Context:
+        """Passages and examples, searched for at the same time, `until` that time of the event loop's clock.
 
-        What could not be had is missing and said in `degraded`, or raises RetrievalUnavailable where the route's policy
-        is to fail. A long message is searched with by its first QUERY_CHARACTERS, and that is said too.
+        `rewritten`: the question as a model wrote it, to search with it instead, or with both. What could not be had is
+        missing and said in `degraded`, or raises RetrievalUnavailable where the route's policy is to fail. A long
+        message is searched with by its first QUERY_CHARACTERS, and that is said too.
         """
-        text = call.question
-        options = call.retrieval
+        text = rewritten or call.question
+        asked_too = rewritten is not None and settings.rewrite is not None and settings.rewrite.fuse
+        options, loop = call.retrieval, asyncio.get_running_loop()
         queries = [
             query_of(
                 settings,
@@ -72,13 +76,14 @@ class ContextRetrieval:
                 tags=options.tags,
                 expansion=options.expansion,
                 where=options.where,
+                more=(call.question,) if asked_too else (),
             )
         ]
         if settings.few_shot is not None:
             examples = RetrievalSettings(settings.few_shot.index, top_k=settings.few_shot.k)
             queries.append(query_of(examples, text, call.tenant))
         searches = [
-            self._retriever.search(query, own_deadline=route.retrieval_deadline, client_deadline=call.deadline)
+            self._retriever.search(query, own_deadline=until - loop.time(), client_deadline=call.deadline)
             for query in queries
         ]
         results = await asyncio.gather(*searches, return_exceptions=True)

@@ -25,6 +25,7 @@ def query_of(
     tags: Sequence[str] = (),
     expansion: Expansion | None = None,
     where: Where | None = None,
+    more: Sequence[str] = (),
 ) -> SearchQuery:
     """The search of a variant; the others are the request's own, its tags and conditions beside the variant's."""
     return SearchQuery(
@@ -39,7 +40,13 @@ def query_of(
         collapse=settings.collapse,
         expansion=settings.expansion if expansion is None else expansion,
         where=tuple(one for one in (settings.where, where) if one is not None),
+        more=tuple(more),
     )
+
+
+def retrieval_ends(now: float, own_deadline: float, client_deadline: float | None) -> float:
+    """Until when all of a request's retrieval may last: its own deadline, or half of what the client left."""
+    return now + (own_deadline if client_deadline is None else min(own_deadline, (client_deadline - now) / 2))
 
 
 class BoundedRetriever:

@@ -33,6 +33,7 @@ ANSWERED = (FinishReason.STOP, FinishReason.LENGTH)
 OPERATOR = ""  # whose a variant's schema is
 MOST_LOGPROBS = 50_000  # of a request's answers: about two megabytes as a message
 _RETRY_AFTER = 1.0
+_ASKED = tuple(field.name for field in fields(Sampling) if field.name != "stop")  # a request's stop strings are added
 
 
 class Place(Protocol):
@@ -81,25 +82,17 @@ class AnswerStream:
         if schema is not None and not backend.schema_known(schema, owner):
             with _as_tools(call.required_calls is not None):
                 await self._admit_schema(backend, schema, owner, place, account)
-        sampling = sampling_of(call, variant)
-        _require_few_logprobs(sampling, call.n)
-        salt = cache_salt(resolution.route, call.tenant)
-        request = replace(
-            _request_of(call, prompt, account),
-            sampling=sampling,
-            adapter=adapter,
-            cache_salt=salt,
-            json_schema=schema,
-            schema_owner=owner,
-            pace=pace_of(call, resolution.route),
-        )
+        request = _request_of(call, resolution, prompt, adapter, schema, owner, account)
+        _require_few_logprobs(request.sampling, call.n)
         if variant.samples > 1 and comparable(request):
             account.samples = variant.samples
         # What stands before an activated LoRA's invocation, and so the whole prefix, is the base model's.
         whose = adapter if prompt.activated_from is None else None
         async with self._slot(variant.backend, adapter, place, account):
             account.shareable_tokens = shareable(prompt, backend.block_size)
-            prefixes = [ExpectedPrefix(self._ledger, backend, salt, whose, prompt, one) for one in account.choices]
+            prefixes = [
+                ExpectedPrefix(self._ledger, backend, request.cache_salt, whose, prompt, one) for one in account.choices
+            ]
             account.submit(asyncio.get_running_loop().time())
             writer = _Writer(sink)
 
@@ -227,12 +220,25 @@ def _numbered(request: BackendRequest, number: int, account: ChoiceAccount, pref
     )
 
 
-def _request_of(call: GenerateCall, prompt: AssembledPrompt, account: Account) -> BackendRequest:
-    """What the engine is given whatever the variant: the prompt, what takes the answer apart, and whom to tell."""
+def _request_of(
+    call: GenerateCall,
+    resolution: Resolution,
+    prompt: AssembledPrompt,
+    adapter: str | None,
+    schema: Mapping[str, Any] | None,
+    owner: str,
+    account: Account,
+) -> BackendRequest:
+    """What the engine is given: the prompt, how to answer, and what takes the answer apart."""
     return BackendRequest(
         request_id=call.request_id,
         token_ids=prompt.token_ids,
-        sampling=Sampling(),
+        sampling=sampling_of(call, resolution.variant),
+        adapter=adapter,
+        cache_salt=cache_salt(resolution.route, call.tenant),
+        json_schema=schema,
+        schema_owner=owner,
+        pace=pace_of(call, resolution.route),
         activated_from=prompt.activated_from,
         unsalted_tokens=prompt.prefix_tokens,
         priority=1 if account.shadow else 0,  # a client's own orders its tenant's requests before the engine alone
@@ -300,8 +306,12 @@ def pace_of(call: GenerateCall, route: Route) -> StreamPace:
     return StreamPace(own.max_tokens if tokens is None else tokens, own.max_ms if ms is None else ms)
 
 
+def wanted_tokens(call: GenerateCall, variant: Variant) -> int:
+    """How long an answer may be: as the request asks, else as the variant has it."""
+    return variant.sampling.max_tokens if call.max_tokens is None else call.max_tokens
+
+
 def sampling_of(call: GenerateCall, variant: Variant) -> Sampling:
     """The variant's sampling with what the request asks for."""
-    names = (field.name for field in fields(Sampling) if field.name != "stop")
-    asked = {name: value for name in names if (value := getattr(call, name)) is not None}
+    asked = {name: value for name in _ASKED if (value := getattr(call, name)) is not None}
     return replace(variant.sampling, **asked, stop=(*variant.sampling.stop, *call.stop))

@@ -25,6 +25,7 @@ from trivet.stores.snapshot_catalogue import SNAPSHOT_CATALOGUE_SCHEMA
 from trivet.stores.sqlite import Database
 from trivet.types.corpus import CorpusReport
 from trivet.types.passage import (
+    MOST_TEXTS,
     Acknowledgement,
     BuildProgress,
     Document,
@@ -88,8 +89,13 @@ class IndexService:
         return self._opened
 
     async def explain(self, query: SearchQuery) -> SearchExplanation:
-        """How a search comes about; raises what the search raises, and InvalidRequest for an empty question."""
+        """How a search comes about; raises what the search raises, and InvalidRequest for an empty question.
+
+        FailedPrecondition with `query.rerank`: that is told by who has the cross-encoders.
+        """
         _check(query)
+        if query.rerank:
+            raise FailedPrecondition("cross-encoders are open in a running server alone, expected no --offline")
         if not query.asked.strip():
             raise InvalidRequest({"text": "is empty"})
         return await self._index(query.index).explain(query)
@@ -214,6 +220,10 @@ def _check(query: SearchQuery) -> None:
     """Raises InvalidRequest for what is out of bounds."""
     if not 1 <= query.top_k <= MAX_TOP_K:
         raise InvalidRequest({"top_k": f"expected 1 to {MAX_TOP_K}, got {query.top_k}"})
+    if len(query.more) >= MOST_TEXTS:
+        raise InvalidRequest({"more_texts": f"expected at most {MOST_TEXTS - 1} more texts, got {len(query.more)}"})
+    if not all(text.strip() for text in query.more):
+        raise InvalidRequest({"more_texts": "has an empty text, expected others that ask the same"})
     if len(query.tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARACTERS for tag in query.tags):
         told = f"expected at most {MAX_TAGS} tags of at most {MAX_TAG_CHARACTERS} characters"
         raise InvalidRequest({"filter": f"{told}, got {len(query.tags)}"})

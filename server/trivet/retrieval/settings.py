@@ -14,7 +14,7 @@ from trivet.types.metadata.fields import FieldType, FieldTypes
 from trivet.types.text.path_pattern import PathPattern
 
 DEFAULT_DOCUMENT_BYTES = 4 << 20
-_CHUNKING = 3  # grows when the same settings would give other passages than before
+_CHUNKING = 4  # grows when the same settings would give other passages than before
 _TERMS = 3  # grows when the same passage would give other terms than before
 _WAY = ("chunk_tokens", "pack", "language")
 
@@ -56,13 +56,14 @@ class CorpusSelection:
 
     `include`: those that one of these patterns fits, or all of a folder that one fits; empty for all. `ignore`: but for
     those, and all of a folder that one fits. `follow_links`: also through symbolic links out of the folder and to
-    folders. `max_files`: files and folders that are looked at, and documents that are in them.
+    folders. `max_files`: files and folders that are looked at, and documents that are in them. `images`: pictures, too.
     """
 
     include: tuple[PathPattern, ...] = ()
     ignore: tuple[PathPattern, ...] = ()
     follow_links: bool = False
     max_files: int = 250_000
+    images: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class IndexSettings:
     folder mirrors; None if it is the user's own. `overlap`: where a section is cut, so many tokens at most of the
     passage before are repeated. `headings`: a passage is embedded, and found, with its document's title and the
     headings above it. `fields`: of documents, by name, that searches may filter by. `recency`: whether newer documents
-    come first.
+    come first. `correct_spelling`: words that no passage has are searched for as the nearest ones, too.
     """
 
     name: str
@@ -124,6 +125,7 @@ class IndexSettings:
     headings: bool = True
     fields: FieldTypes = field(default_factory=dict, hash=False)
     recency: RecencySettings | None = None
+    correct_spelling: bool = False
 
     def way(self) -> dict[str, Any]:
         """The way of chunking and embedding: what makes a snapshot. What only matters to a search is not in it."""

@@ -26,11 +26,12 @@ def assign(salt: str, unit: str, weights: Mapping[str, float]) -> str:
 
     Weights are on any scale. Raises ValueError for a negative or infinite weight, or if none is positive.
     """
-    uniform = {
-        variant: _uniform(salt, unit, variant) for variant, weight in weights.items() if _counts(variant, weight)
-    }
-    if not uniform:
+    weighted = [variant for variant, weight in weights.items() if _counts(variant, weight)]
+    if not weighted:
         raise ValueError("no variant has a positive weight, expected at least one")
+    if len(weighted) == 1:
+        return weighted[0]
+    uniform = {variant: _uniform(salt, unit, variant) for variant in weighted}
     scores = {variant: -math.log(u) / weights[variant] for variant, u in uniform.items()}
     bound = min(scores.values()) * (1 + _TOO_CLOSE)
     close = [variant for variant, score in scores.items() if score <= bound]

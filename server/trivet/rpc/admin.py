@@ -15,7 +15,7 @@ from trivet.excerpt import quote
 from trivet.interactions.archive import InteractionArchive
 from trivet.pipeline.routes.readiness import Readiness
 from trivet.pipeline.routes.route_update import RouteChange
-from trivet.ports import FleetAdministration, IndexAdministration
+from trivet.ports import FleetAdministration, IndexAdministration, SearchExplainer
 from trivet.rollouts.ports.operations import RolloutControl
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin_wire import (
@@ -49,6 +49,7 @@ class AdminServicer(RolloutCalls, InteractionCalls, admin_pb2_grpc.AdminServicer
         routes: RouteTable,
         adapters: AdapterManager,
         indexes: IndexAdministration,
+        searches: SearchExplainer,
         readiness: Readiness,
         reload: Callable[[], Awaitable[RouteChange]],
         keys: Authenticator,
@@ -65,6 +66,7 @@ class AdminServicer(RolloutCalls, InteractionCalls, admin_pb2_grpc.AdminServicer
         self._routes = routes
         self._adapters = adapters
         self._indexes = indexes
+        self._searches = searches
         self._readiness = readiness
         self._reload = reload
         self._uploads = uploads
@@ -179,7 +181,7 @@ class AdminServicer(RolloutCalls, InteractionCalls, admin_pb2_grpc.AdminServicer
         """How a search comes about."""
         async with rpc_call(context, request) as call:
             call.require_operator(self._keys)
-            return explanation_to_proto(await self._indexes.explain(explained_query(request)))
+            return explanation_to_proto(await self._searches.explain(explained_query(request)))
 
     async def ListDocuments(self, request: admin_pb2.ListDocumentsRequest, context: Context) -> None:
         """Every document of an index."""

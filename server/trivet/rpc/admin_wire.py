@@ -48,6 +48,7 @@ _FORMATS = {
     admin_pb2.DOCUMENT_FORMAT_RST: DocumentFormat.RST,
     admin_pb2.DOCUMENT_FORMAT_NOTEBOOK: DocumentFormat.NOTEBOOK,
     admin_pb2.DOCUMENT_FORMAT_CODE: DocumentFormat.CODE,
+    admin_pb2.DOCUMENT_FORMAT_IMAGE: DocumentFormat.IMAGE,
 }
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # 0001-01-01 and 9999-12-31, as Timestamp has it
 _FORMAT_NUMBERS = {format_: number for number, format_ in _FORMATS.items()}

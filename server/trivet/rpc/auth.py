@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from trivet.errors import PermissionDenied, Unauthenticated
 from trivet.excerpt import quote
-from trivet.rpc.bounds import METADATA
+from trivet.rpc.messages.bounds import METADATA
 from trivet.types.request import PUBLIC_TENANT, Caller, KeyRole
 
 

@@ -17,8 +17,8 @@ from trivet.api.v1 import receipt_pb2
 from trivet.current_request import CURRENT_REQUEST
 from trivet.errors import SlowReader, TrivetError
 from trivet.rpc.auth import Authenticator
-from trivet.rpc.bounds import METADATA
-from trivet.rpc.reading import Unreadable, check_message
+from trivet.rpc.messages.bounds import METADATA
+from trivet.rpc.messages.reading import Unreadable, check_message
 from trivet.rpc.status import GONE, status_of, trailers_of
 from trivet.rpc.wire import receipt_to_proto
 from trivet.types.receipt import Receipt

@@ -8,7 +8,7 @@ from trivet.ports import IndexAdministration
 from trivet.retrieval.documents.documents import check_tenant
 from trivet.retrieval.documents.ids import MAX_ID
 from trivet.rpc.admin_wire import acknowledgement_to_proto, document_from_proto
-from trivet.rpc.bounds import check_bounds
+from trivet.rpc.messages.bounds import check_bounds
 from trivet.rpc.status import code_name_of
 from trivet.types.passage import Document
 from trivet.types.request import Caller, KeyRole

@@ -99,6 +99,8 @@ def status_of(error: BaseException, request_id: str, receipt: receipt_pb2.Receip
     metadata = {"request_id": request_id}
     if isinstance(error, errors.Conflict):
         metadata["revision"] = str(error.revision)
+    if isinstance(error, errors.Overloaded):
+        metadata["limit"] = str(error.limit)
     _add(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
     if isinstance(error, errors.Overloaded | errors.QuotaExceeded | errors.BudgetExceeded):
         violation = error_details_pb2.QuotaFailure.Violation(subject=error.subject, description=str(error))

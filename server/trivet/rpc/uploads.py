@@ -14,7 +14,7 @@ from trivet.errors import DeadlineExceeded, DocumentRejected, InvalidRequest, Ov
 from trivet.ports import IndexAdministration
 from trivet.retrieval.documents.documents import check_about, too_large
 from trivet.rpc.document_changes import DOCUMENTS_FAULTS, received_document, refusal, upsert
-from trivet.rpc.reading import check_message
+from trivet.rpc.messages.reading import check_message
 from trivet.types.passage import Document
 from trivet.types.request import Caller
 

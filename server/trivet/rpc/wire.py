@@ -134,6 +134,7 @@ def receipt_to_proto(receipt: Receipt) -> receipt_pb2.Receipt:
         prompt=receipt.prompt,
         index=receipt.index,
         use=receipt.use,
+        rewritten=receipt.rewritten,
         snapshot=receipt.snapshot,
         passage_ids=receipt.passage_ids,
         code=receipt.code,

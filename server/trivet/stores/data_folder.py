@@ -58,6 +58,11 @@ class DataFolder:
         os.close(self._descriptor)
 
     @property
+    def lock(self) -> int:
+        """The descriptor that holds the lock. A forked process closes it, or holds the lock too."""
+        return self._descriptor
+
+    @property
     def receipts(self) -> Path:
         """The request log."""
         return self.root / "receipts.jsonl"

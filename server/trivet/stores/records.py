@@ -134,10 +134,20 @@ class PassageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedVectors:
+    """One text as it is searched with. `dense` is normalised; `weights`: of the dense and of the term search."""
+
+    dense: Sequence[float]
+    terms: SparseVector
+    weights: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
 class FoundPassage:
     """One passage found, with its fused rank score.
 
-    `similarity`: cosine of its vector with the query's. `moment`: of the field that was asked for, seconds since 1970.
+    `similarity`: cosine of its vector with the query's, the highest of several. `moment`: of the field that was asked
+    for, seconds since 1970.
     `counts`: its content is the one that its document's head named after the search.
     """
 

@@ -68,16 +68,24 @@ def _preferences(training: Training, material: Material, watcher: Watcher) -> Ma
 
 
 def _rewards(training: Training, objective: Rewarding, material: Material, watcher: Watcher) -> Mapping[str, Any]:
-    """`reward`: the mean of the likeliest answers'. `gained`: against the model that the training began with."""
+    """`reward`: the mean of the likeliest answers'. `drawn`: that of answers that are drawn, which is the objective.
+    `gained` and `drawn_gained`: against the model that the training began with."""
 
-    def rewarded(stage: str) -> Any:
-        teller = _teller(watcher, stage, len(material.held_out))
-        return np.array(objective.rewards(training.model, material.held_out, teller))
+    def rewarded(stage: str) -> Mapping[str, Any]:
+        teller = _teller(watcher, stage, 2 * len(material.held_out))
+        likeliest = objective.rewards(training.model, material.held_out, teller)
+        drawn = objective.drawn_rewards(training.model, material.held_out, teller)
+        return {"reward": np.array(likeliest), "drawn": np.array(drawn)}
 
     after = rewarded("scoring the adapter")
     with training.at_start():
         before = rewarded("scoring what it began with")
-    return {"reward": mean_of(after), "gained": mean_of(after - before), "base": {"reward": mean_of(before)}}
+    return {
+        **{name: mean_of(values) for name, values in after.items()},
+        "gained": mean_of(after["reward"] - before["reward"]),
+        "drawn_gained": mean_of(after["drawn"] - before["drawn"]),
+        "base": {name: mean_of(values) for name, values in before.items()},
+    }
 
 
 def mean_of(values: Any) -> Mapping[str, float]:

@@ -142,6 +142,7 @@ class RetrieveCall:
     index: str = ""
     expansion: Expansion | None = None
     where: Where | None = None
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

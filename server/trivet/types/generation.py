@@ -106,9 +106,9 @@ class BackendRequest:
 class EngineTimes:
     """What the engine says of one request, by its own clock; seconds.
 
-    `queue`: until the engine first scheduled it, with the wait for its turn to have a schema compiled. `prefill`: from
-    then to its first token. `decode`: from that to its last token so far. `preemptions`: how often it lost its blocks
-    to others, and was computed again.
+    `queue`: from the hand-over until the engine first scheduled it, with the wait for its turn to have a schema
+    compiled. `prefill`: from then to its first token. `decode`: from that to its last token so far. `preemptions`: how
+    often it lost its blocks to others, and was computed again.
     """
 
     queue: float

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
 from trivet.types.metadata.where import Where
 
+MOST_TEXTS = 4  # of one search
 QUERY_CHARACTERS = 2048  # embedding models see some hundred words, and the work of a search grows with its text
 
 
@@ -30,6 +31,7 @@ class DocumentFormat(Enum):
     RST = "rst"
     NOTEBOOK = "notebook"
     CODE = "code"
+    IMAGE = "image"
 
     @property
     def is_text(self) -> bool:
@@ -45,7 +47,7 @@ class DocumentFormat(Enum):
 _ARCHIVES = frozenset(
     (DocumentFormat.DOCX, DocumentFormat.PPTX, DocumentFormat.XLSX, DocumentFormat.ODF, DocumentFormat.EPUB)
 )
-_NO_TEXTS = _ARCHIVES | {DocumentFormat.PDF, DocumentFormat.MAIL}
+_NO_TEXTS = _ARCHIVES | {DocumentFormat.PDF, DocumentFormat.MAIL, DocumentFormat.IMAGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class SearchQuery:
     fields, each of which has to be met. `max_per_document`: how many passages of one document at most, 0 for any
     number. `rerank`: let the index's cross-encoder order the candidates. `collapse`: only the best of passages that say
     the same. `expansion`: what of their documents comes along, beyond `top_k`.
+    `more`: other texts that ask the same, each searched with too; what all of them find is fused by rank.
     `deadline`: when the caller stops waiting, by the event loop's clock.
     """
 
@@ -134,11 +137,21 @@ class SearchQuery:
     expansion: Expansion = Expansion.NONE
     deadline: float | None = None
     where: tuple[Where, ...] = ()
+    more: tuple[str, ...] = ()
 
     @property
     def asked(self) -> str:
         """What is searched with."""
-        return self.text if len(self.text) <= QUERY_CHARACTERS else self.text.lstrip()[:QUERY_CHARACTERS]
+        return _first_characters(self.text)
+
+    @property
+    def all_asked(self) -> tuple[str, ...]:
+        """The same and of each other text, once each."""
+        return tuple(dict.fromkeys((self.asked, *map(_first_characters, self.more))))
+
+
+def _first_characters(text: str) -> str:
+    return text if len(text) <= QUERY_CHARACTERS else text.lstrip()[:QUERY_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +188,44 @@ class SearchResult:
         return max(known, default=None)
 
 
+class LeftOut(StrEnum):
+    """Why a search does not return a passage, for people."""
+
+    REPLACED = "its document was replaced or deleted a moment ago"
+    FILTERED = "it does not meet the filter"
+    COPY = "it says the same as a passage before it"
+    BELOW = "its score is below min_score"
+    FULL = "its document has as many passages before it as may be"
+    BEYOND = "others come before it: raise top_k to see it"
+    UNREAD = "the cross-encoder does not read it: raise rerank.candidates in index.yaml"
+
+
 @dataclass(frozen=True, slots=True)
 class ExplainedPassage:
     """A candidate of a search. Ranks begin with 1, 0 where a half did not hand it on; `recency` is a part of the
-    passage's score. `left_out`: why a search does not return it, empty if it does."""
+    passage's score. `left_out`: None if a search returns it. `rerank_score`: by the
+    cross-encoder, None where it did not read it."""
 
     passage: Passage
     meaning_rank: int
     terms_rank: int
     recency: float
-    left_out: str
+    left_out: LeftOut | None
+    rerank_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A word of a question that no passage has, and the nearest words of the index that it is searched for as, too."""
+
+    word: str
+    instead: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SearchExplanation:
-    """How a search came about. `weights`: of the searches by meaning and by terms; `terms`: of the question."""
+    """How a search came about. `weights`: of the searches by meaning and by terms; `terms`: of the question.
+    `reranked`: how many passages the cross-encoder has read."""
 
     snapshot: str
     weights: tuple[float, float]
@@ -197,6 +233,8 @@ class SearchExplanation:
     candidates: int
     terms: int
     passages: tuple[ExplainedPassage, ...]
+    reranked: int = 0
+    corrections: tuple[Correction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

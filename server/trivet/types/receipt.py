@@ -96,6 +96,7 @@ class Receipt:
     were nearly used up when it came. `prompt_token_weight`: by which a machine's time was charged. `trace_id`,
     `samples`: how many answers were drawn, all of whose tokens and costs are in here, and `agreement`, what share of
     them has the value of the one that was given; absent where one was asked for.
+    `rewritten`: the question was searched with as a model wrote it anew; the tokens of that are in here.
     `parent_span_id`, `trace_sampled`: see `trivet.types.request.TraceContext`.
     """
 
@@ -154,3 +155,4 @@ class Receipt:
     samples: int | None = None
     agreement: float | None = None
     use: str = ""
+    rewritten: bool = False

@@ -101,6 +101,24 @@ class FewShotSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RewriteSettings:
+    """How the last question of a conversation is written anew so that it stands alone, before it is searched with.
+
+    `prompt`: of the rewriting. `by_adapter`: by the variant's adapter, else by the base model. `max_tokens`: of the new
+    question. `max_turns`: before the question, at most, of `max_characters` together. `deadline`: seconds; None for
+    half of retrieval's. `fuse`: the question is searched with as it was asked, too.
+    """
+
+    prompt: VersionRef
+    by_adapter: bool = False
+    max_tokens: int = 64
+    max_turns: int = 6
+    max_characters: int = 4000
+    deadline: float | None = None
+    fuse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RetrievalSettings:
     """How a variant searches its index.
 
@@ -122,6 +140,7 @@ class RetrievalSettings:
     confidence: ConfidenceFloor | None = None
     few_shot: FewShotSettings | None = None
     where: Where | None = None
+    rewrite: RewriteSettings | None = None
 
 
 class AdapterBy(Enum):
@@ -220,6 +239,16 @@ class Variant:
     reasoning: Reasoning | None = None
 
     @property
+    def rewrite(self) -> RewriteSettings | None:
+        """How follow-up questions are written anew, if they are."""
+        return None if self.retrieval is None else self.retrieval.rewrite
+
+    @property
+    def prompts(self) -> tuple[VersionRef, ...]:
+        """All that its backend is asked with."""
+        return (self.prompt,) if self.rewrite is None else (self.prompt, self.rewrite.prompt)
+
+    @property
     def samples(self) -> int:
         """How many answers a request of text may be worth."""
         several = None if self.reasoning is None else self.reasoning.several
@@ -283,4 +312,4 @@ def without_defaults(variant: dict[str, Any]) -> dict[str, Any]:
     return variant
 
 
-_LATER: Mapping[str, Any] = {"where": None, "expansion": Expansion.NONE}
+_LATER: Mapping[str, Any] = {"where": None, "expansion": Expansion.NONE, "rewrite": None}

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trivet.vllm_plugin.activation import NEVER, start_of
+from trivet.vllm_plugin.versions import is_checked, running
 from trivet.vllm_plugin.wrapping import wrapped_by, wraps
 
 CHECKED_VERSIONS = ("0.32.0",)
@@ -33,12 +34,10 @@ Keys = tuple[tuple[Any, ...] | None, int]
 
 def register() -> None:
     """Put our functions in the places of vLLM's, or, on a version that was not checked, say so where it refuses."""
-    import vllm
     from vllm.lora.peft_helper import PEFTHelper
 
-    version = str(vllm.__version__).partition("+")[0]
-    if version not in CHECKED_VERSIONS:
-        explain(PEFTHelper, version)
+    if not is_checked(CHECKED_VERSIONS):
+        explain(PEFTHelper, running())
         return
     from vllm.platforms import current_platform
     from vllm.v1.core import block_pool, kv_cache_utils

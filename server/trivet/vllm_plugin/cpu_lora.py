@@ -22,6 +22,7 @@ from itertools import accumulate
 from typing import Any
 
 from trivet.vllm_plugin import cpu_lora_groups
+from trivet.vllm_plugin.versions import is_checked, running
 
 CHECKED_VERSIONS = ("0.32.0",)
 MANY = 24  # rows; with fewer, sorting them out takes as long as the copies
@@ -30,7 +31,6 @@ RUNS = 8  # of rows of one adapter in a step; with more, all rows of an adapter 
 
 def register() -> None:
     """Mend the CPU operators, or, on a version that was not checked, refuse to serve LoRA on a CPU."""
-    import vllm
     from vllm.platforms import current_platform
 
     if not current_platform.is_cpu():
@@ -38,12 +38,11 @@ def register() -> None:
     from vllm.lora.ops.torch_ops import lora_ops
     from vllm.lora.punica_wrapper import punica_cpu
 
-    version = str(vllm.__version__).partition("+")[0]
-    if version in CHECKED_VERSIONS:
+    if is_checked(CHECKED_VERSIONS):
         mend(lora_ops, punica_cpu)
         cpu_lora_groups.mend(punica_cpu.PunicaWrapperCPU)
     else:
-        refuse(punica_cpu, version)
+        refuse(punica_cpu, running())
 
 
 def mend(*modules: Any) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from trivet.vllm_plugin.versions import is_checked_cpu
 from trivet.vllm_plugin.wrapping import wrapped_by, wraps
 
 CHECKED_VERSIONS = ("0.32.0",)
@@ -24,10 +25,7 @@ CHECKED_VERSIONS = ("0.32.0",)
 
 def register() -> None:
     """Wrap two methods of the model runner, on a CPU and a version that was checked."""
-    import vllm
-    from vllm.platforms import current_platform
-
-    if not current_platform.is_cpu() or str(vllm.__version__).partition("+")[0] not in CHECKED_VERSIONS:
+    if not is_checked_cpu(CHECKED_VERSIONS):
         return
     from vllm.v1.worker.gpu_model_runner import GPUModelRunner  # the CPU's own is derived from it
 

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from trivet.vllm_plugin.versions import is_checked_cpu
+
 CHECKED_VERSIONS = ("0.32.0",)
 
 
 def register() -> None:
     """Put the plain function into the sampler's place for it, on a CPU and a version that was checked."""
-    import vllm
-    from vllm.platforms import current_platform
-
-    if not current_platform.is_cpu() or str(vllm.__version__).partition("+")[0] not in CHECKED_VERSIONS:
+    if not is_checked_cpu(CHECKED_VERSIONS):
         return
     from vllm.v1.sample import sampler
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from trivet.vllm_plugin.versions import is_checked
+
 CHECKED_VERSIONS = ("0.32.0",)
 THREADS = 2
 _FEW_CORES = 2  # so many, or fewer, and vLLM has one thread
@@ -21,9 +23,7 @@ _FEW_CORES = 2  # so many, or fewer, and vLLM has one thread
 
 def register() -> None:
     """Mend vLLM's manager of schemas, on a version that was checked and on few cores."""
-    import vllm
-
-    if str(vllm.__version__).partition("+")[0] not in CHECKED_VERSIONS or (os.cpu_count() or 1) > _FEW_CORES:
+    if not is_checked(CHECKED_VERSIONS) or (os.cpu_count() or 1) > _FEW_CORES:
         return
     from vllm.v1.structured_output import StructuredOutputManager
 

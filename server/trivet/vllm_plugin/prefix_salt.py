@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from trivet.vllm_plugin.versions import is_checked
 from trivet.vllm_plugin.wrapping import wrapped_by, wraps
 
 CHECKED_VERSIONS = ("0.32.0",)
@@ -31,9 +32,7 @@ Keys = tuple[tuple[Any, ...] | None, int]
 
 def register() -> None:
     """Put our function in the place of vLLM's, on a version that was checked."""
-    import vllm
-
-    if str(vllm.__version__).partition("+")[0] not in CHECKED_VERSIONS:
+    if not is_checked(CHECKED_VERSIONS):
         return
     from vllm.v1.core import block_pool, kv_cache_utils
 

@@ -24,6 +24,8 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from trivet.vllm_plugin.versions import is_checked
+
 CHECKED_VERSIONS = ("0.32.0",)
 _OWNER = "trivet_schema_owner"
 ALL_BYTES = 512 << 20  # of all owners' caches together, what vLLM gives its one by default
@@ -37,9 +39,7 @@ Create = Callable[[Any, Any], Any]
 
 def register() -> None:
     """Put our function in the place of vLLM's, on a version that was checked."""
-    import vllm
-
-    if str(vllm.__version__).partition("+")[0] not in CHECKED_VERSIONS:
+    if not is_checked(CHECKED_VERSIONS):
         return
     from vllm.v1.structured_output import StructuredOutputManager
 

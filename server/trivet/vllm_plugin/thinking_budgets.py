@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trivet.vllm_plugin.versions import is_checked
 from trivet.vllm_plugin.wrapping import wrapped_by, wraps
 
 CHECKED_VERSIONS = ("0.32.0",)
@@ -21,9 +22,7 @@ REPLACED = 64  # tokens at the end of an answer that may be others at the next s
 
 def register() -> None:
     """Wrap a method of the state of budgets, on a version that was checked."""
-    import vllm
-
-    if str(vllm.__version__).partition("+")[0] not in CHECKED_VERSIONS:
+    if not is_checked(CHECKED_VERSIONS):
         return
     from vllm.v1.sample.thinking_budget_state import ThinkingBudgetStateHolder
 

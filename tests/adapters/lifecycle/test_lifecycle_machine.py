@@ -38,7 +38,7 @@ from trivet.types.variant import VersionRef
 REFS = tuple(VersionRef(name, "1") for name in "abcde")
 PLACES = 2
 EXPECTED = (AdapterRejected, BackendUnavailable, FailedPrecondition, NotFound, StateUnavailable)
-LOG = logging.getLogger("trivet.adapters.lifecycle.retry")  # it tells of every attempt
+LOG = logging.getLogger("trivet.adapters.lifecycle.changes.retry")  # it tells of every attempt
 Result = TypeVar("Result")
 refs = st.sampled_from(REFS)
 pauses = st.sampled_from([0.0, 0.005, 0.01, 0.02, 0.05, 0.3])  # seconds

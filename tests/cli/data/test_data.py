@@ -127,7 +127,10 @@ class Terminal:
 
     def expect(self, text: str) -> None:
         while text not in self.seen:
-            piece = os.read(self.descriptor, 4096)  # an error once the command is gone: the test fails
+            try:
+                piece = os.read(self.descriptor, 4096)
+            except OSError:
+                raise AssertionError(f"the command has ended: {self.seen}") from None
             self.seen += piece.decode(errors="replace")
 
 

@@ -53,6 +53,15 @@ def test_a_link_that_takes_a_file_s_place_after_the_walk_is_not_followed(tmp_pat
     assert found.document.content == b"In outside."
 
 
+def test_pictures_are_files_of_the_corpus_where_their_text_is_recognized(tmp_path: Path) -> None:
+    for name in ("scan.TIFF", "photo.jpg", "page.md", "film.gif"):
+        (tmp_path / name).write_text(name)
+    names, findings = walked(tmp_path)
+    assert (names, findings.report().ignored) == (["page.md"], 3)
+    names, findings = walked(tmp_path, CorpusSelection(images=True))
+    assert (names, findings.report().ignored) == (["page.md", "photo.jpg", "scan.TIFF"], 1)
+
+
 def test_an_ignored_folder_is_not_walked(tmp_path: Path) -> None:
     (tmp_path / "node_modules" / "deep").mkdir(parents=True)
     for number in range(50):

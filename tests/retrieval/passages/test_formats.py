@@ -10,7 +10,8 @@ from tests.support.retrieval.documents import search
 from tests.support.retrieval.pdf_files import pdf
 from trivet.errors import DocumentRejected
 from trivet.prompts.template.examples import example_of
-from trivet.retrieval.passages.formats.pdf import read_pdf
+from trivet.retrieval.passages.formats.pages.pdf import read_pdf
+from trivet.retrieval.passages.limits import DocumentLimits
 from trivet.retrieval.service import IndexService
 from trivet.types.passage import Document, DocumentFormat
 from trivet.types.prompt import WorkedExample
@@ -29,7 +30,7 @@ async def test_a_pdf_is_found_and_cited_by_its_range(service: IndexService) -> N
     assert done.passages == 2
     found = (await search(service, "what is the weight of the lamp")).passages
     assert (found[0].title, found[0].text) == ("Manual", "The lamp weighs\n12 grams.")
-    text = read_pdf(content, pages=10, characters=1000).text
+    text = read_pdf(content, DocumentLimits(pages=10, characters=1000)).text
     assert [text[one.start : one.end] for one in found] == [one.text for one in found]
     with pytest.raises(DocumentRejected, match="document 'manual': it is damaged"):
         await service.upsert("handbook", Document("manual", content[:80], DocumentFormat.PDF))

@@ -21,7 +21,7 @@ RUNS = [
     "<a>x", "<div>x", "<div>", "</x>", "<table>x", "<table><tr><td>x", "<b id=1><p>x", "<ul><li>x", "<td rowspan=9>x",
     "<!--", "<![ x", "&amp", "[", "*", "`", "`` x", "#", "# x\n", "|", "|a|b|\n", " ", "\n", "x\n\n", "> x\n", "- x\n",
     "x\n=\n", "~~~\n", "\r", "\u0301", "w", "0a9f", "漢", "漢。", ".", '."', '"', "a-\n", "A b c d. ", "\\",
-    "<sup>1", "<",
+    "<sup>1", "<", "<dl><dt>x<dd>y", "<dt>x<dd>y", "<dl><dt>x</dl>", "<p>x:<ul><li>y</ul>", "x:\n- y\n\n",
 ]  # fmt: skip
 SIZE = 5_000  # repetitions
 MOST = 2.5 * 2.5  # times the work for four times the input

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.retrieval.office_files import archive, changed, docx, epub, odt, pptx, xlsx
 from trivet.errors import DocumentRejected
+from trivet.retrieval.passages.formats.listings import Table
 from trivet.retrieval.passages.formats.sections import ParsedDocument
 from trivet.retrieval.passages.limits import DEFAULT_LIMITS
 from trivet.retrieval.passages.parsing import read_bytes
@@ -53,7 +54,9 @@ def test_a_sheet_is_a_table_whose_cells_have_names() -> None:
     parsed = read(xlsx(sheets), DocumentFormat.XLSX)
     first, second = parsed.sections
     assert (first.path, first.text) == (("Price list",), "Item | Price | Since\nLamp | 7.5 | 2026-01-02\nBulb | 1")
-    assert (first.tables[0].header, second.text) == ("Item | Price | Since", "TRUE")
+    (table,) = first.blocks
+    assert isinstance(table, Table)
+    assert (table.header, second.text) == ("Item | Price | Since", "TRUE")
     assert places(parsed) == ["'Price list'!A1:C4", "B!B1:B1"]
     assert parsed.places is not None
     bulb = first.text.index("Bulb")

@@ -10,10 +10,11 @@ from pypdf import PdfReader, PdfWriter
 
 from tests.support.retrieval.pdf_files import pdf, pdf_of_streams
 from trivet.errors import DocumentRejected
-from trivet.retrieval.passages.formats.pdf import read_pdf
-from trivet.retrieval.passages.formats.pdf_layout import Piece, page_text
+from trivet.retrieval.passages.formats.pages.pdf import read_pdf
+from trivet.retrieval.passages.formats.pages.pdf_layout import Piece, page_text
+from trivet.retrieval.passages.limits import DocumentLimits
 
-BOUNDS = {"pages": 100, "characters": 100_000}
+BOUNDS = DocumentLimits(pages=100, characters=100_000)
 
 
 def placed(*texts: tuple[int, int, str]) -> bytes:
@@ -24,7 +25,7 @@ def placed(*texts: tuple[int, int, str]) -> bytes:
 
 def test_text_and_title_of_a_pdf() -> None:
     content = pdf([["The lamp (Orlo) weighs", "12 grams."], ["Second page."]], title="The  lamp")
-    read = read_pdf(content, **BOUNDS)
+    read = read_pdf(content, BOUNDS)
     assert (read.title, read.text) == ("The lamp", "The lamp (Orlo) weighs\n12 grams.\n\nSecond page.")
 
 
@@ -34,7 +35,7 @@ def test_a_password_of_the_owner_alone_keeps_nobody_from_reading(algorithm: str)
     writer.encrypt("", "owner", algorithm=algorithm)
     out = io.BytesIO()
     writer.write(out)
-    read = read_pdf(out.getvalue(), **BOUNDS)
+    read = read_pdf(out.getvalue(), BOUNDS)
     assert (read.title, read.text) == ("", "not secret")
 
 
@@ -45,7 +46,7 @@ def test_one_that_asks_for_a_password_is_refused(algorithm: str) -> None:
     out = io.BytesIO()
     writer.write(out)
     with pytest.raises(DocumentRejected, match="it is encrypted: it asks for a password"):
-        read_pdf(out.getvalue(), **BOUNDS)
+        read_pdf(out.getvalue(), BOUNDS)
 
 
 def test_columns_are_read_one_after_the_other_though_written_line_by_line() -> None:
@@ -56,7 +57,7 @@ def test_columns_are_read_one_after_the_other_though_written_line_by_line() -> N
             (330, 690 - 14 * n, f"right line {n} of it all"),
         ]
     lines.append((72, 540, "A last line that goes over both of the columns of this page"))
-    text = read_pdf(pdf_of_streams([placed(*lines)]), **BOUNDS).text
+    text = read_pdf(pdf_of_streams([placed(*lines)]), BOUNDS).text
     left = "\n".join(f"left line {n} of a text in columns" for n in range(8))
     right = "\n".join(f"right line {n} of it all" for n in range(8))
     assert text == f"{lines[0][2]}\n\n{left}\n\n{right}\n\n{lines[-1][2]}"
@@ -64,13 +65,13 @@ def test_columns_are_read_one_after_the_other_though_written_line_by_line() -> N
 
 def test_a_table_is_read_row_by_row() -> None:
     cells = [(72 + 120 * m, 700 - 14 * n, f"cell {n}.{m}") for m in range(3) for n in range(5)]
-    text = read_pdf(pdf_of_streams([placed(*cells)]), **BOUNDS).text
+    text = read_pdf(pdf_of_streams([placed(*cells)]), BOUNDS).text
     assert text == "\n".join(f"cell {n}.0 cell {n}.1 cell {n}.2" for n in range(5))
 
 
 def test_a_gap_between_lines_ends_a_paragraph() -> None:
     content = placed((72, 700, "One"), (72, 686, "two"), (72, 672, "three."), (72, 640, "Four"), (72, 626, "five."))
-    assert read_pdf(pdf_of_streams([content]), **BOUNDS).text == "One\ntwo\nthree.\n\nFour\nfive."
+    assert read_pdf(pdf_of_streams([content]), BOUNDS).text == "One\ntwo\nthree.\n\nFour\nfive."
 
 
 def test_words_that_a_line_end_broke_are_whole_unless_the_hyphen_is_theirs() -> None:
@@ -83,7 +84,7 @@ def test_words_that_a_line_end_broke_are_whole_unless_the_hyphen_is_theirs() -> 
         "3 thing, pages 3 -",
         "5.",
     ]
-    text = read_pdf(pdf([lines]), **BOUNDS).text
+    text = read_pdf(pdf([lines]), BOUNDS).text
     assert text == "A well-known example of hyphenation, a well-known Anglo-Saxon type-3 thing, pages 3 -\n5."
 
 
@@ -93,17 +94,17 @@ def test_damaged_ones_are_refused() -> None:
     assert loop != whole
     for damaged in (b"%PDF-1.4\n" + os.urandom(4000), whole[:60], loop):
         with pytest.raises(DocumentRejected, match=r"it is damaged|no text"):
-            read_pdf(damaged, **BOUNDS)
+            read_pdf(damaged, BOUNDS)
 
 
 def test_pages_characters_and_missing_text() -> None:
     content = pdf([["one"], ["two"], ["three"]])
     with pytest.raises(DocumentRejected, match="it has 3 pages, expected at most 2"):
-        read_pdf(content, pages=2, characters=100)
+        read_pdf(content, DocumentLimits(pages=2, characters=100))
     with pytest.raises(DocumentRejected, match="more than 5 characters"):
-        read_pdf(content, pages=3, characters=5)
+        read_pdf(content, DocumentLimits(pages=3, characters=5))
     with pytest.raises(DocumentRejected, match="there is no text in it"):
-        read_pdf(pdf([[]]), **BOUNDS)
+        read_pdf(pdf([[]]), BOUNDS)
 
 
 def test_pieces_of_a_line_are_words_where_a_gap_is_between_them() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.retrieval.office_files import mail
 from trivet.errors import DocumentRejected
+from trivet.retrieval.passages.formats.listings import Table
 from trivet.retrieval.passages.formats.sections import ParsedDocument
 from trivet.retrieval.passages.limits import DEFAULT_LIMITS
 from trivet.retrieval.passages.parsing import read, read_bytes
@@ -28,7 +29,9 @@ def test_records_are_rows_with_their_header(delimiter: str) -> None:
     )
     parsed = read(content, DocumentFormat.CSV)
     assert parsed.text.split("\n")[:2] == ["Item | Price", "Lamp, new; big | 7"]
-    assert parsed.sections[0].tables[0].header == "Item | Price"
+    (table,) = parsed.sections[0].blocks
+    assert isinstance(table, Table)
+    assert table.header == "Item | Price"
     assert places(parsed) == ["rows 1-4"]
 
 

@@ -99,7 +99,8 @@ AROUND = [
     '<p style="color: red; DISPLAY : none">x</p>', '<p aria-hidden="true">x</p>', '<div role="navigation">x</div>',
     '<div class="big cookie-banner">x</div>', '<div id="onetrust-consent-sdk">x</div>', "<dialog>x</dialog>",
     "<select><option>x</select>", '<a class="skip-link" href="#main">Skip</a>', "<template>x</template>",
-    "<script>x</script>",
+    "<script>x</script>", '<div class="navheader"><table><tr><td>Prev<td>Next</table></div>',
+    '<div class="nav-panel">x</div>', '<ol class="small breadcrumb"><li>x</ol>',
 ]  # fmt: skip
 
 
@@ -108,6 +109,16 @@ def test_what_is_hidden_or_around_the_text_of_a_page_is_left_out(around: str) ->
     assert texts(
         f"{around}<main><p>Text.</p>{around if 'er>' not in around and 'aside' not in around else ''}</main>"
     ) == ["Text."]
+
+
+@pytest.mark.parametrize("name", ["navheaders", "my-navbar", "navbar-brand", "unbreadcrumb"])
+def test_a_class_that_is_only_like_that_of_a_bar_of_links_is_text(name: str) -> None:
+    assert texts(f'<div class="{name}">Text.</div>') == ["Text."]
+
+
+@pytest.mark.parametrize("tag", ["html", "body", "main", "article"])
+def test_a_class_of_what_holds_the_text_takes_nothing_away(tag: str) -> None:
+    assert texts(f'<{tag} class="navbar breadcrumbs"><p>Text.</p></{tag}>') == ["Text."]
 
 
 @pytest.mark.parametrize("tag", ["nav", "NAV", "header", "footer", "aside"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -15,10 +16,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from PIL import Image, ImageDraw, ImageFont
 
 from tests.support.processes import cpu_seconds, gone
 from tests.support.retrieval.documents import markdown
 from tests.support.retrieval.pdf_files import pdf, pdf_of_streams
+from tests.support.retrieval.tesseract import NotHere, tesseract
 from trivet.errors import DocumentRejected, Overloaded, RetrievalUnavailable
 from trivet.retrieval.embedding.embedding import OnnxEmbedder
 from trivet.retrieval.passages.limits import DEFAULT_LIMITS, DocumentLimits
@@ -167,6 +170,38 @@ async def test_a_cancelled_one_ends_at_once_and_so_does_its_process(make: Make) 
     assert await running(pool) != pid
 
 
+async def test_a_scanned_page_is_recognized_within_the_bounds(make: Make, tmp_path: Path) -> None:
+    try:
+        limits = replace(DEFAULT_LIMITS, ocr_command=await asyncio.to_thread(tesseract, tmp_path), ocr_languages="eng")
+    except NotHere as error:
+        pytest.skip(str(error))
+    page, scanned = Image.new("L", (1240, 400), 255), io.BytesIO()
+    ImageDraw.Draw(page).text((100, 100), "The lantern weighs 412 grams.", fill=0, font=ImageFont.load_default(40))
+    page.save(scanned, "PDF", resolution=150)
+    _, split = make(limits)
+    (chunk,) = await split(Document("scan", scanned.getvalue(), DocumentFormat.PDF))
+    assert (chunk.text, chunk.place) == ("The lantern weighs 412 grams.", "page 1")
+
+
+async def test_a_program_that_recognizes_text_ends_with_the_process_that_started_it(make: Make, tmp_path: Path) -> None:
+    endless = tmp_path / "endless"
+    endless.write_text("#!/bin/sh\nexec /bin/sleep 600\n")
+    endless.chmod(0o755)
+    pool, split = make(replace(DEFAULT_LIMITS, ocr_command=str(endless), ocr_languages="eng"))
+    picture = io.BytesIO()
+    Image.new("L", (100, 100), 255).save(picture, "PNG")
+    busy = split(Document("scan", picture.getvalue(), DocumentFormat.IMAGE))
+    pid = await running(pool)
+    started: list[str] = []
+    async with asyncio.timeout(60):
+        while not started:
+            await asyncio.sleep(0.01)
+            started = _children(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert gone(int(started[0]))
+    busy.cancel()
+
+
 async def test_one_that_is_cancelled_while_it_waits_is_not_split(make: Make) -> None:
     pool, split = make()
     pid, busy = await at_work(pool, split)
@@ -285,6 +320,10 @@ def _noting(order: list[str], tenant: str) -> Callable[[asyncio.Task[list[Chunk]
 
 def _environment(pid: int) -> str:
     return Path(f"/proc/{pid}/environ").read_text().strip("\0")
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def _chunks() -> Sequence[Chunk]:

@@ -9,10 +9,9 @@ import pytest
 from trivet.errors import InvalidRequest, RetrievalUnavailable
 from trivet.retrieval.service import IndexService
 from trivet.retrieval.settings import RecencySettings
-from trivet.retrieval.snapshot.explain import BEYOND, COPY, FILTERED
 from trivet.types.metadata.fields import FieldType
 from trivet.types.metadata.where import parse_where
-from trivet.types.passage import Document, DocumentFormat, SearchQuery
+from trivet.types.passage import Document, DocumentFormat, LeftOut, SearchQuery
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
 FIELDS = {"price": FieldType.NUMBER, "day": FieldType.DATE}
@@ -39,7 +38,11 @@ async def test_what_is_told_is_what_the_search_did(make_service: Callable[..., A
     assert [one.passage.id for one in told.passages if not one.left_out] == [one.id for one in answer]
     first, second = sorted(("lamp", "lamp2"), key=lambda id_: bool(of[id_].left_out))
     assert of[first].passage.score == pytest.approx(answer[0].score)
-    assert (of[second].left_out, of["hub"].left_out, of["plug"].left_out) == (COPY, BEYOND, FILTERED)
+    assert (of[second].left_out, of["hub"].left_out, of["plug"].left_out) == (
+        LeftOut.COPY,
+        LeftOut.BEYOND,
+        LeftOut.FILTERED,
+    )
     assert {of["lamp"].meaning_rank, of["lamp2"].meaning_rank} == {1, 2}
 
     with pytest.raises(InvalidRequest, match="colour"):

@@ -82,7 +82,7 @@ async def test_a_number_that_no_passage_has_does_not_keep_its_question_from_bein
         question = f"Who rides for nothing by {asked_for}?"
         assert len((await service.search(SearchQuery("handbook", question, "", 3))).passages) == 3
         asked = [leg_weights(question), leg_weights("Who rides for nothing?")][:rounds]
-        assert [call.kwargs["weights"] for call in searched.call_args_list] == asked
+        assert [call.args[1][0].weights for call in searched.call_args_list] == asked
         searched.reset_mock()
 
 

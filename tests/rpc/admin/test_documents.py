@@ -122,6 +122,17 @@ async def test_a_refused_document_is_acknowledged_as_such_and_the_stream_goes_on
     assert "format 77" in answers[2].error.message
 
 
+async def test_a_large_document_out_of_bounds_is_acknowledged_as_refused_too(
+    stub: admin_pb2_grpc.AdminStub, memory: MemoryIndexes
+) -> None:
+    crowded = request("a", content=b"x" * 400_000, tags=["t"] * 65)
+    call = stub.UpsertDocuments(iter([crowded, request("b")]), metadata=key("staff"))
+    answers = [answer async for answer in call]
+    assert [answer.HasField("error") for answer in answers] == [True, False]
+    assert "expected at most 64, got 65" in answers[0].error.message
+    assert set(memory.kept) == {("", "b")}
+
+
 @pytest.mark.parametrize(("index", "content", "code"), [("nope", b"x", "NOT_FOUND"), ("", b"down", "UNAVAILABLE")])
 async def test_what_is_no_documents_fault_ends_the_stream(
     stub: admin_pb2_grpc.AdminStub, memory: MemoryIndexes, index: str, content: bytes, code: str

@@ -228,9 +228,9 @@ async def test_retrieval_down_or_slow_by_the_routes_policy(served: Gateway, how:
 
 async def test_retrieval_gets_half_of_what_the_client_left(served: Gateway) -> None:
     served.retriever.delay = 30
-    response = await served.stub.Generate(request("patient"), timeout=2)
+    response = await served.stub.Generate(request("patient"), timeout=4)
     assert response.receipt.degraded == ["retrieval_timeout"]
-    assert 900 < response.receipt.retrieval_ms < 1900
+    assert 1800 < response.receipt.retrieval_ms < 3900
 
 
 class Kept:
@@ -343,18 +343,22 @@ async def test_a_reader_that_stops_reading_is_given_up(served: Gateway) -> None:
 
 
 async def test_overload_is_refused_at_once_and_nothing_leaks(served: Gateway) -> None:
-    served.backend.interval = 0.5  # none ends before the last one has come
+    served.backend.interval = 3600  # none of the four that run ends, so that who waits for a place waits for ever
     calls = [asyncio.ensure_future(served.stub.Generate(request())) for _ in range(80)]
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    refused = [failure(item) for item in results if isinstance(item, grpc.aio.AioRpcError)]
-    assert len(refused) == 72  # four run, four wait
-    for said in refused:
+    await until(lambda: sum(call.done() for call in calls) == 72)  # four run, four wait
+    for call in calls:
+        if not call.done():
+            continue
+        error = call.exception()
+        assert isinstance(error, grpc.aio.AioRpcError)
+        said = failure(error)
         assert (said.code, said.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
         assert said.retry_after == 1.0
         assert said.receipt is not None
-        assert said.receipt.total_ms < 50
-    assert served.admission.in_flight == 0
-    assert served.backend.in_flight == 0
+    assert (served.admission.in_flight, served.backend.in_flight) == (8, 4)
+    for call in calls:
+        call.cancel()
+    await until(lambda: served.admission.in_flight == 0 and served.backend.in_flight == 0)
 
 
 async def test_an_engine_that_dies_under_a_stream(served: Gateway) -> None:

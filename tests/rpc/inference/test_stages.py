@@ -13,7 +13,7 @@ from trivet.testing import ScriptedBackend
 
 
 async def test_the_stages_of_all_requests_add_up_to_the_gateways_own_time(tmp_path: Path) -> None:
-    backend = ScriptedBackend(["word "] * 20, interval=0.005)
+    backend = ScriptedBackend(["word "] * 20, interval=0.01)
     async with gateway(tmp_path, backend=backend, max_running=1, max_queued=8) as served:
         calls = [served.stub.Generate(request("rag", f"question {number}")) for number in range(6)]
         answers = [await call for call in calls]
@@ -30,6 +30,6 @@ async def test_the_stages_of_all_requests_add_up_to_the_gateways_own_time(tmp_pa
         }  # fmt: skip
         stages = sum(seconds(stage) for stage in Stage)
         assert stages == pytest.approx(seconds("total"), abs=8 * 0.001)
-        # Five of the six waited for a place behind the others' 100 ms: that is the queue's, and no stage's.
-        assert sum(answer.receipt.queue_ms for answer in answers) > 1000
-        assert seconds("admission") < 0.5
+        # Five of the six waited for a place behind the others' 200 ms: that is the queue's, and no stage's.
+        assert sum(answer.receipt.queue_ms for answer in answers) > 2000
+        assert seconds("admission") < 1.0

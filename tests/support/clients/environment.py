@@ -47,8 +47,11 @@ def _uv(*arguments: str) -> None:
 
 
 def _variables() -> Mapping[str, str]:
-    """uv does not read pip's configuration: hand it on, as deploy/install.sh does."""
-    variables = {"UV_HTTP_TIMEOUT": "180", **os.environ}
+    """uv does not read pip's configuration: hand it on, as deploy/install.sh does.
+
+    Files are copied out of its cache: there are packages (NLTK) that open no file with several links.
+    """
+    variables = {"UV_HTTP_TIMEOUT": "180", "UV_LINK_MODE": "copy", **os.environ}
     for ours, theirs, setting in (
         ("UV_FIND_LINKS", "PIP_FIND_LINKS", "global.find-links"),
         ("UV_DEFAULT_INDEX", "PIP_INDEX_URL", "global.index-url"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,35 @@ from trivet.testing.adapters import AdapterFiles, write_adapter
 from trivet.types.adapter import StagedAdapter
 
 
-def activated_files(seed: int, invocation: Sequence[int]) -> AdapterFiles:
-    """A random adapter that acts from its invocation on."""
-    files = adapter_files(seed)
+def acting_from(files: AdapterFiles, invocation: Sequence[int]) -> AdapterFiles:
+    """The adapter, acting from its invocation on."""
     told = {"kind": "alora", "invocation": list(invocation)}
     config = files.config | {"alora_invocation_tokens": list(invocation)}
     return replace(files, config=config, manifest=files.manifest | told)
 
 
+def activated_files(seed: int, invocation: Sequence[int]) -> AdapterFiles:
+    """A random adapter that acts from its invocation on."""
+    return acting_from(adapter_files(seed), invocation)
+
+
 def activated(folder: Path, seed: int, invocation: Sequence[int]) -> StagedAdapter:
     """The same, written and as if it had been checked and copied."""
     return replace(staged(write_adapter(folder, activated_files(seed, invocation))), invocation=tuple(invocation))
+
+
+def in_peft(model: Path, adapters: Mapping[str, StagedAdapter]) -> Any:
+    """The model with all adapters in PEFT."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    first, *others = adapters
+    adapted = PeftModel.from_pretrained(base, adapters[first].path, adapter_name=first)
+    for name in others:
+        adapted.load_adapter(adapters[name].path, adapter_name=name)
+    return adapted.eval()
 
 
 def gap(model: Any, prompt: Sequence[int], given: Sequence[int], start: int | None) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from tests.support.engine.fixtures import collect
 from trivet.backends.answers.coalescing import Coalescer
 from trivet.backends.vllm_embedded import EmbeddedVllm
+from trivet.backends.vllm_settings import EmbeddedSettings
 from trivet.current_request import CURRENT_REQUEST
 from trivet.ports import Backend
+from trivet.types.adapter import StagedAdapter
 from trivet.types.generation import BackendRequest, Chunk
 
 Ids = tuple[int, ...]
@@ -35,6 +38,21 @@ class _Listening(Coalescer):
 def listen(patch: pytest.MonkeyPatch) -> None:
     """From now on `heard` hears."""
     patch.setattr("trivet.backends.vllm_embedded.Coalescer", _Listening)
+
+
+@asynccontextmanager
+async def heard_engine(settings: EmbeddedSettings, adapters: Iterable[StagedAdapter]) -> AsyncIterator[EmbeddedVllm]:
+    """An engine with these adapters, which `heard` hears."""
+    engine = EmbeddedVllm(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        listen(patch)
+        await engine.start()
+        try:
+            for adapter in adapters:
+                await engine.load_adapter(adapter)
+            yield engine
+        finally:
+            await engine.close()
 
 
 async def heard(backend: EmbeddedVllm, wanted: BackendRequest) -> tuple[Ids, list[Chunk]]:

@@ -87,6 +87,7 @@ async def admin_address(
         routes=RouteTable(dict(routes or {})),
         adapters=adapters,
         indexes=indexes,
+        searches=unused,
         readiness=unused,
         reload=reload,
         keys=Authenticator(entries),

@@ -48,7 +48,7 @@ from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.search import IndexModelPipeline, SearchPipeline
 from trivet.pipeline.shadow.traffic import ShadowTraffic
-from trivet.ports import Backend, Retriever
+from trivet.ports import Backend, IndexAdministration, Retriever
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource, Turn
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
@@ -212,7 +212,7 @@ async def gateway(
     http: bool = False,
     begin_trace: BeginTrace = lambda _: None,
     on_receipt: Callable[[Receipt], None] = lambda _: None,
-    indexes: MemoryIndexes | None = None,
+    indexes: IndexAdministration | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serve on a free port. `keys`: (secret, tenant, role). `testers`: secrets of the first key's tenant.
     `searched` instead of the scripted retriever. `limits` of tenants and of keys, whose names are their secrets;

@@ -18,6 +18,7 @@ from trivet.metering.metrics import Metrics
 from trivet.pipeline.admission import Admission
 from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.search import SearchPipeline
+from trivet.retrieval.explainer import RerankingExplainer
 from trivet.retrieval.service import IndexService
 from trivet.routing.table import RouteTable
 from trivet.rpc.admin import AdminServicer
@@ -99,6 +100,7 @@ async def index_gateway(
                 routes=table,
                 adapters=unused,
                 indexes=service,
+                searches=RerankingExplainer(service, {}),
                 readiness=unused,
                 reload=unused,
                 keys=keys,

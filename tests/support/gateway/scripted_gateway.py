@@ -60,6 +60,9 @@ class ScriptedEngines:
         """An engine without metrics."""
         return []
 
+    async def open_host(self, _progress: Progress) -> None:
+        """No engine is forked."""
+
     async def start(self, warmup: Warmup, _progress: Progress, on_change: Callable[[], None]) -> list[str]:
         """As the real ones do."""
         problems = [problem for name in self.backends for problem in await warmup.prepare(name)]

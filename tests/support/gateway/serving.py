@@ -48,7 +48,7 @@ class Child:
 
 
 def children(parent: int) -> Iterator[Child]:
-    """The processes below `parent` that live."""
+    """The children of `parent` that live."""
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -60,6 +60,13 @@ def children(parent: int) -> Iterator[Child]:
             yield Child(int(folder.name), command, (folder / "comm").read_text(), (folder / "fd/1").readlink())
         except OSError:
             continue
+
+
+def below(parent: int) -> Iterator[Child]:
+    """Its children that live, their children and so on."""
+    for one in children(parent):
+        yield one
+        yield from below(one.pid)
 
 
 def child(parent: int, words: str) -> int:
@@ -80,7 +87,7 @@ def engine(server: ServerProcess, backend: str, other_than: int = 0, seconds: fl
     found: list[int] = []
 
     def look() -> bool:
-        found.extend(item.pid for item in children(server.pid) if item.output == log and item.pid != other_than)
+        found.extend(item.pid for item in below(server.pid) if item.output == log and item.pid != other_than)
         return bool(found)
 
     until(look, seconds)

@@ -11,8 +11,6 @@ from trivet.types.passage import (
     Document,
     DocumentSummary,
     IndexStatus,
-    SearchExplanation,
-    SearchQuery,
 )
 
 
@@ -47,10 +45,6 @@ class MemoryIndexes:
 
     def build(self, index: str, *, rebuild: bool = False, strict: bool = False) -> Any:
         """Nobody calls it here."""
-        raise NotImplementedError
-
-    async def explain(self, query: SearchQuery) -> SearchExplanation:
-        """Nor this."""
         raise NotImplementedError
 
     def documents(self, index: str) -> AsyncGenerator[Sequence[DocumentSummary]]:

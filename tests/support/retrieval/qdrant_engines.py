@@ -16,6 +16,7 @@ from trivet.stores.qdrant.connection import QdrantConnection, QdrantEndpoint
 from trivet.stores.qdrant.store import QdrantStore
 from trivet.stores.records import (
     NO_EXCLUSIONS,
+    AskedVectors,
     DocumentHead,
     DocumentKey,
     ExcludedPassages,
@@ -142,15 +143,13 @@ async def search(
     terms = list(words)
     return await store.search(
         collection,
-        vector(angle),
-        SparseVector(terms, [1.0] * len(terms)),
+        [AskedVectors(vector(angle), SparseVector(terms, [1.0] * len(terms)), weights)],
         Visibility(tenant, tags, at),
         limit=limit,
         candidates=candidates,
         rrf_k=K,
         without=without,
         unwanted=unwanted,
-        weights=weights,
     )
 
 

@@ -22,7 +22,6 @@ from trivet.errors import AdapterRejected
 from trivet.types.variant import VersionRef
 
 MAX_RANK = 1 << 16
-BLOCK_BYTES = 1 << 20
 Renamed = dict[str, TensorEntry]
 
 
@@ -87,14 +86,7 @@ def _rewrite(path: Path, kept: Renamed) -> None:
     with path.open("rb") as old, new.open("xb") as file:
         write_header(file, [(name, entry.dtype, entry.shape) for name, entry in ordered])
         for _, entry in ordered:
-            old.seek(entry.start)
-            left = entry.end - entry.start
-            while left:
-                block = old.read(min(BLOCK_BYTES, left))
-                if not block:
-                    raise OSError(f"{path.name} became shorter while it was read")
-                file.write(block)
-                left -= len(block)
+            entry.copy(old, file, path.name)
     _publish(new, path)
 
 

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
+from trivet.adapters.lifecycle.changes.changes import AdapterChanges
+from trivet.adapters.lifecycle.changes.loader import AdapterLoader, LoadObserver
+from trivet.adapters.lifecycle.changes.residency import Residency
+from trivet.adapters.lifecycle.changes.status_report import StatusReport
 from trivet.adapters.lifecycle.demand import AdapterDemand
-from trivet.adapters.lifecycle.entry import AdapterEntry
 from trivet.adapters.lifecycle.expectations import Expectations
 from trivet.adapters.lifecycle.lease import AdapterLease
-from trivet.adapters.lifecycle.loader import AdapterLoader, LoadObserver
-from trivet.adapters.lifecycle.residency import Residency
-from trivet.adapters.lifecycle.retry import BackoffRetry
+from trivet.adapters.lifecycle.leasing import AdapterLeases
 from trivet.adapters.lifecycle.settings import LifecycleSettings
-from trivet.adapters.lifecycle.status_report import StatusReport
 from trivet.adapters.pins import AdapterPins
 from trivet.adapters.staging.staging import AdapterStaging
-from trivet.errors import BackendUnavailable, FailedPrecondition, NotFound, StateUnavailable, TrivetError
+from trivet.errors import StateUnavailable
 from trivet.ports import Backend, DesiredAdapterStore
-from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier, DesiredAdapter, StagedAdapter
+from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier
 from trivet.types.variant import VersionRef
-
-RETRY_AFTER = 1.0
 
 
 class AdapterManager:
@@ -50,13 +46,15 @@ class AdapterManager:
         settings = settings or LifecycleSettings()
         self._staging = staging
         self._backend = backend
-        self._expectations = Expectations(demand, pins)
         self._desired = desired
+        self._expectations = Expectations(demand, pins)
         self._residency = Residency(backend, settings.host_places, demand)
-        self._loader = AdapterLoader(staging, self._residency, settings.max_loads, on_load)
-        self._retry = BackoffRetry(self._bring_back, settings.retry_first, settings.retry_most)
         self._report = StatusReport(backend, self._residency, staging, self._expectations)
-        self._entries: dict[VersionRef, AdapterEntry] = {}
+        loader = AdapterLoader(staging, self._residency, settings.max_loads, on_load)
+        self._changes = AdapterChanges(
+            backend.name, desired, self._expectations, staging, loader, self._residency, self._report, settings
+        )
+        self._leases = AdapterLeases(backend, self._changes, self._expectations, loader, self._residency, self._report)
         self._opening = asyncio.Lock()
         self._opened = False
 
@@ -71,10 +69,10 @@ class AdapterManager:
         unread = await self._try_to_open()
         self.review()
         wanted = sorted(self._expectations.wanted)
-        results = await asyncio.gather(*map(self._bring_back, wanted), return_exceptions=True)
+        results = await asyncio.gather(*map(self._restore, wanted), return_exceptions=True)
         problems = {ref: result for ref, result in zip(wanted, results, strict=True) if isinstance(result, Exception)}
         for ref in (*problems, *(ref for ref in self._expectations.requested if ref not in self._expectations.wanted)):
-            self._retry.start(ref)
+            self._changes.retry.start(ref)
         for problem in (*problems.values(), *unread):
             raise problem
 
@@ -93,10 +91,10 @@ class AdapterManager:
         new = [ref for ref in found if ref not in before]
         for ref in gone:
             del self._expectations.requested[ref]
-            self._retry.stop(ref)
+            self._changes.retry.stop(ref)
         for ref in new:
             self._expectations.requested[ref] = found[ref]
-            self._retry.start(ref)
+            self._changes.retry.start(ref)
         if gone:
             self.review()
 
@@ -105,16 +103,16 @@ class AdapterManager:
 
         What drains and is wanted again stays. Loads nothing: `ensure` does, or `reconcile`.
         """
-        for ref, entry in list(self._entries.items()):
+        for ref, entry in list(self._changes.entries.items()):
             if not self._expectations.any(ref):
-                self._submit(entry, "release", self._release)
+                self._changes.release(ref)
             elif ref in self._expectations.wanted:
                 entry.idle.set()
 
     async def ensure(self, ref: VersionRef) -> AdapterStatus:
         """Load one that is wanted, if it is not ready; raises what keeps it from that."""
         await self._try_to_open()
-        return await self._bring_back(ref)
+        return await self._restore(ref)
 
     async def load(self, ref: VersionRef) -> AdapterStatus:
         """An operator's request: check, copy and load it, and record that it is to stay. Fine if it is ready already.
@@ -124,7 +122,7 @@ class AdapterManager:
         loaded and its source has other bytes by now.
         """
         await self._open()
-        return await asyncio.shield(self._submit(self._entry(ref), "load", self._load))
+        return await asyncio.shield(self._changes.load(ref))
 
     async def unload(self, ref: VersionRef) -> AdapterStatus:
         """Withdraw the operator's request, durably; let what uses it finish, unload it, delete its copy.
@@ -133,28 +131,15 @@ class AdapterManager:
         nothing has changed, the request included. If they begin to want it while it drains it stays, without a request.
         """
         await self._open()
-        return await asyncio.shield(self._submit(self._entry(ref), "unload", self._unload))
+        return await asyncio.shield(self._changes.unload(ref))
 
-    @asynccontextmanager
-    async def acquire(self, ref: VersionRef | None, chosen_by: str = "") -> AsyncIterator[AdapterLease | None]:
+    def acquire(self, ref: VersionRef | None, chosen_by: str = "") -> AbstractAsyncContextManager[AdapterLease | None]:
         """Hold an adapter for one request, of the tenant that chose it; None, for the base model, holds nothing.
 
         One that gave way to others is added to the engine again first. Raises NotFound if nobody asked for it to be
         loaded, BackendUnavailable if it is not ready now.
         """
-        if ref is None:
-            yield None
-            return
-        entry = self._available(ref)
-        entry.leases += 1
-        entry.chosen_by = chosen_by
-        try:
-            await self._make_resident(entry)
-            assert entry.staged is not None
-            yield AdapterLease(ref, entry.staged.engine_name, entry.staged.digest, entry.staged.invocation)
-        finally:
-            entry.release()
-            self._residency.touch(entry)
+        return self._leases.acquire(ref, chosen_by)
 
     async def arrive(self, ref: VersionRef, chosen_by: str = "") -> AdapterStatus:
         """Fetch, check and copy one that a tenant's request chose, if it is not ready; it stays until it is dismissed.
@@ -164,15 +149,14 @@ class AdapterManager:
         """
         await self._open()
         self._expectations.on_demand.add(ref)
-        entry = self._entry(ref)
-        entry.chosen_by = chosen_by
-        return await asyncio.shield(self._submit(entry, "arrive", self._arrive))
+        self._changes.entry(ref).chosen_by = chosen_by
+        return await asyncio.shield(self._changes.arrive(ref))
 
     async def dismiss(self, ref: VersionRef) -> None:
         """Requests do not keep it any more: when those that use it have finished it goes, unless it is wanted."""
         self._expectations.on_demand.discard(ref)
         if not self._expectations.lasting(ref):
-            await asyncio.shield(self._submit(self._entry(ref), "release", self._release))
+            await asyncio.shield(self._changes.release(ref))
 
     @property
     def engine_ready(self) -> bool:
@@ -181,8 +165,7 @@ class AdapterManager:
 
     def ready(self, ref: VersionRef) -> bool:
         """Whether a request that acquires it has it at once."""
-        entry = self._entries.get(ref)
-        return entry is not None and self._ready(entry) and not entry.cold
+        return self._leases.ready(ref)
 
     async def source_digest(self, ref: VersionRef) -> str | None:
         """SHA-256 of the adapter's files where they come from; None if they cannot be read now."""
@@ -190,27 +173,26 @@ class AdapterManager:
 
     def gave_way(self, ref: VersionRef) -> bool:
         """Whether it is in no engine now, and the next request that acquires it waits until it is."""
-        entry = self._entries.get(ref)
-        return entry is not None and entry.cold
+        return self._leases.gave_way(ref)
 
     def statuses(self) -> list[AdapterStatus]:
         """Every adapter that variants or operators want, or that has failed, by name; out of what the manager knows."""
-        return self._report.lasting(self._entries)
+        return self._report.lasting(self._changes.entries)
 
     def on_demand(self) -> Counter[tuple[AdapterState, AdapterTier]]:
         """How many of those that requests alone chose there are, by state and tier."""
-        return self._report.on_demand(self._entries)
+        return self._report.on_demand(self._changes.entries)
 
     async def list(self) -> list[AdapterStatus]:
         """Every adapter that is loaded, expected, or there in the sources, by name; looks into the sources once."""
-        return self._report.all(self._entries, await asyncio.to_thread(self._staging.known))
+        return self._report.all(self._changes.entries, await asyncio.to_thread(self._staging.known))
 
     async def close(self) -> None:
         """Stop what is under way. What is half-done is undone at the next start; the desired state is whole."""
         self._staging.stop()
-        await self._retry.close()
+        await self._changes.retry.close()
         await self._residency.close()
-        await asyncio.gather(*[entry.cancel() for entry in list(self._entries.values())])
+        await self._changes.cancel()
 
     async def _try_to_open(self) -> Sequence[StateUnavailable]:
         """What variants want does not wait for a state store that is away; what kept it from being read."""
@@ -229,138 +211,9 @@ class AdapterManager:
             wanted, kept = set(self._expectations.wanted), self._expectations.kept_copies(requested.items())
             await asyncio.to_thread(self._staging.sweep, wanted, kept)
             for ref in wanted:
-                self._entry(ref)  # so that a copy goes with the last one who wants it, also before it is loaded
+                self._changes.entry(ref)  # so that a copy goes with the last one who wants it, also before it is loaded
             self._expectations.requested = requested
             self._opened = True
 
-    def _entry(self, ref: VersionRef) -> AdapterEntry:
-        return self._entries.setdefault(ref, AdapterEntry(ref))
-
-    def _submit(
-        self, entry: AdapterEntry, kind: str, change: Callable[[AdapterEntry], Coroutine[Any, Any, AdapterStatus]]
-    ) -> asyncio.Task[AdapterStatus]:
-        return entry.changes.submit(kind, partial(change, entry), lambda: self._forget(entry))
-
-    def _forget(self, entry: AdapterEntry) -> None:
-        if entry.blank and not entry.changes.busy and self._entries.get(entry.ref) is entry:
-            del self._entries[entry.ref]
-
-    async def _bring_back(self, ref: VersionRef) -> AdapterStatus:
-        return await asyncio.shield(self._submit(self._entry(ref), "bring back", self._restore))
-
-    def _ready(self, entry: AdapterEntry) -> bool:
-        return entry.state is AdapterState.READY and (entry.cold or self._residency.holds(entry))
-
-    def _available(self, ref: VersionRef) -> AdapterEntry:
-        entry = self._entries.get(ref)
-        state = AdapterState.REGISTERED if entry is None else entry.state
-        if not self._expectations.any(ref) and state in (AdapterState.REGISTERED, AdapterState.FAILED):
-            raise NotFound(f"adapter {ref} is not loaded")
-        if not self._backend.ready:
-            raise BackendUnavailable(f"adapter {ref} is not resident: the engine is not ready", RETRY_AFTER)
-        if entry is None:
-            raise BackendUnavailable(f"adapter {ref} is not loaded yet", RETRY_AFTER)
-        if not self._ready(entry):
-            why = f"{state.value}: {entry.problem}" if entry.problem else self._report.of(entry).state.value
-            verb = "has" if why.startswith(AdapterState.FAILED.value) else "is"
-            raise BackendUnavailable(f"adapter {ref} {verb} {why}", RETRY_AFTER)
-        return entry
-
-    async def _make_resident(self, entry: AdapterEntry) -> None:
-        if entry.cold:
-            try:
-                await self._loader.reload(entry)
-            except BackendUnavailable:
-                raise
-            except Exception as problem:
-                if self._expectations.lasting(entry.ref):
-                    self._retry.start(entry.ref)
-                raise BackendUnavailable(f"adapter {entry.ref} has failed: {problem}", RETRY_AFTER) from problem
-        if not self._residency.holds(entry):
-            raise BackendUnavailable(f"adapter {entry.ref} is not resident: the engine died", RETRY_AFTER)
-        self._residency.touch(entry)
-
-    # What follows runs in the adapter's serial executor.
-
-    async def _load(self, entry: AdapterEntry) -> AdapterStatus:
-        if self._ready(entry) and entry.staged is not None:
-            await self._confirm(entry.staged)
-            if entry.cold:
-                await self._loader.reload(entry)
-        else:
-            await self._bring_up(entry, must_reside=True)
-        assert entry.staged is not None
-        if self._expectations.requested.get(entry.ref) != entry.staged.digest:
-            await self._record(entry, entry.staged.digest)
-        return self._report.of(entry)
-
-    async def _record(self, entry: AdapterEntry, digest: str) -> None:
-        try:
-            await self._desired.record(self._backend.name, DesiredAdapter(entry.ref, digest))
-        except TrivetError:
-            if not self._expectations.any(entry.ref):
-                await self._drain(entry)
-            raise
-        self._expectations.requested[entry.ref] = digest
-
-    async def _confirm(self, staged: StagedAdapter) -> None:
-        found = await asyncio.to_thread(self._staging.source_digest, staged.ref)
-        if found not in (None, staged.digest):
-            raise FailedPrecondition(
-                f"adapter {staged.ref} is loaded with digest {staged.digest[:12]}, and its source has "
-                f"{str(found)[:12]} now: give other weights a version of their own, or unload it first"
-            )
-
-    async def _bring_up(self, entry: AdapterEntry, *, must_reside: bool) -> None:
-        try:
-            await self._loader.bring_up(entry, self._expectations.digest(entry.ref), must_reside=must_reside)
-        except Exception as problem:
-            if not self._expectations.any(entry.ref):
-                await self._loader.give_up(entry, problem)
-            raise
-
-    async def _arrive(self, entry: AdapterEntry) -> AdapterStatus:
-        """For requests that chose it: what fails leaves nothing behind, but for an engine that is away."""
-        try:
-            return await self._restore(entry)
-        except BackendUnavailable:
-            raise
-        except Exception:
-            if not self._expectations.lasting(entry.ref):
-                self._expectations.on_demand.discard(entry.ref)
-                await self._loader.take_down(entry)
-            raise
-
-    async def _restore(self, entry: AdapterEntry) -> AdapterStatus:
-        if not self._expectations.any(entry.ref):
-            return await self._drain(entry)  # a copy of a former process goes too
-        if not self._ready(entry):
-            await self._bring_up(entry, must_reside=False)
-        return self._report.of(entry)
-
-    async def _unload(self, entry: AdapterEntry) -> AdapterStatus:
-        if users := self._expectations.wanted.get(entry.ref):
-            raise FailedPrecondition(f"adapter {entry.ref} is used by {', '.join(users)}")
-        expectations = self._expectations
-        if entry.ref not in expectations.requested and entry.blank and not expectations.pinned(entry.ref):
-            raise NotFound(f"adapter {entry.ref} is not loaded")
-        await self._desired.withdraw(self._backend.name, entry.ref)
-        await expectations.withdrawn(entry.ref)
-        self._retry.stop(entry.ref)
-        return await self._drain(entry)
-
-    async def _release(self, entry: AdapterEntry) -> AdapterStatus:
-        if self._expectations.any(entry.ref):
-            return self._report.of(entry)
-        return await self._drain(entry)
-
-    async def _drain(self, entry: AdapterEntry) -> AdapterStatus:
-        before, entry.state = entry.state, AdapterState.DRAINING
-        while entry.leases and entry.ref not in self._expectations.wanted:
-            entry.idle.clear()
-            await entry.idle.wait()
-        if users := self._expectations.wanted.get(entry.ref):
-            entry.state = before
-            raise FailedPrecondition(f"adapter {entry.ref} is used by {', '.join(users)} again, and stays")
-        await self._loader.take_down(entry)
-        return self._report.of(entry)
+    async def _restore(self, ref: VersionRef) -> AdapterStatus:
+        return await asyncio.shield(self._changes.restore(ref))

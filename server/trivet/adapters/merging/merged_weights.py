@@ -24,7 +24,6 @@ from trivet.adapters.tensors.tensor_name import MAGNITUDE, TensorName
 from trivet.errors import AdapterRejected
 
 MAX_RANK = 1 << 16  # merging knows no slots: the shapes bound the rank
-BLOCK_BYTES = 1 << 20
 HEAD_WEIGHT = f"{HEAD}.weight"
 
 
@@ -68,7 +67,8 @@ class MergedWeights:
             layout = self._layout(entries)
             with path.open("rb") as old, (folder / path.name).open("xb") as new:
                 if {name: entry.shape for name, entry in entries.items()} == {name: shape for name, _, shape in layout}:
-                    _copy(old, new, min((entry.start for entry in entries.values()), default=path.stat().st_size))
+                    data = min((entry.start for entry in entries.values()), default=path.stat().st_size)
+                    new.write(old.read(data))  # its header as it is
                 else:
                     write_header(new, layout)
                 for name, dtype, _ in layout:
@@ -102,8 +102,7 @@ class MergedWeights:
     def _write_tensor(self, name: str, dtype: str, entry: TensorEntry | None, old: BinaryIO, new: BinaryIO) -> None:
         """`entry`: the base's of that name; None for an output head that was tied to the embedding."""
         if entry is not None and not self._changes(name):
-            old.seek(entry.start)
-            _copy(old, new, entry.end - entry.start)
+            entry.copy(old, new, old.name)
             return
         values = self._start(name)
         module = name.removesuffix(".weight")
@@ -165,12 +164,3 @@ def _narrow(values: np.ndarray[Any, np.dtype[np.float32]], name: str, dtype: str
         value = values.flat[at]
         raise AdapterRejected(f"base tensor {name}: merged, element {at} is {value}, expected a number of {dtype}")
     return rounded.tobytes()
-
-
-def _copy(old: BinaryIO, new: BinaryIO, count: int) -> None:
-    while count:
-        block = old.read(min(BLOCK_BYTES, count))
-        if not block:
-            raise OSError(f"{old.name} became shorter while it was read")
-        new.write(block)
-        count -= len(block)

@@ -20,6 +20,7 @@ DTYPE_BYTES |= {"F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "U32": 4, "U64": 8}
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 16 << 20
 MAX_DIMENSIONS = 8
+BLOCK_BYTES = 1 << 20
 
 
 class HeaderError(ValueError):
@@ -34,6 +35,17 @@ class TensorEntry:
     shape: tuple[int, ...]
     start: int
     end: int
+
+    def copy(self, old: BinaryIO, new: BinaryIO, name: str) -> None:
+        """Its bytes from `old`, the file, to where `new` stands, in blocks; OSError if `name` has become shorter."""
+        old.seek(self.start)
+        left = self.end - self.start
+        while left:
+            block = old.read(min(BLOCK_BYTES, left))
+            if not block:
+                raise OSError(f"{name} became shorter while it was read")
+            new.write(block)
+            left -= len(block)
 
 
 def read_header(path: Path) -> dict[str, TensorEntry]:

@@ -48,6 +48,7 @@ class DocumentFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DOCUMENT_FORMAT_RST: _ClassVar[DocumentFormat]
     DOCUMENT_FORMAT_NOTEBOOK: _ClassVar[DocumentFormat]
     DOCUMENT_FORMAT_CODE: _ClassVar[DocumentFormat]
+    DOCUMENT_FORMAT_IMAGE: _ClassVar[DocumentFormat]
 ADAPTER_STATE_UNSPECIFIED: AdapterState
 ADAPTER_STATE_REGISTERED: AdapterState
 ADAPTER_STATE_STAGED: AdapterState
@@ -75,6 +76,7 @@ DOCUMENT_FORMAT_CSV: DocumentFormat
 DOCUMENT_FORMAT_RST: DocumentFormat
 DOCUMENT_FORMAT_NOTEBOOK: DocumentFormat
 DOCUMENT_FORMAT_CODE: DocumentFormat
+DOCUMENT_FORMAT_IMAGE: DocumentFormat
 
 class ListRoutesRequest(_message.Message):
     __slots__ = ()
@@ -411,23 +413,25 @@ class RollbackIndexResponse(_message.Message):
     def __init__(self, index: _Optional[_Union[Index, _Mapping]] = ...) -> None: ...
 
 class ExplainSearchRequest(_message.Message):
-    __slots__ = ("index", "text", "tenant", "top_k", "filter", "where")
+    __slots__ = ("index", "text", "tenant", "top_k", "filter", "where", "rerank")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     WHERE_FIELD_NUMBER: _ClassVar[int]
+    RERANK_FIELD_NUMBER: _ClassVar[int]
     index: str
     text: str
     tenant: str
     top_k: int
     filter: _containers.RepeatedScalarFieldContainer[str]
     where: _struct_pb2.Struct
-    def __init__(self, index: _Optional[str] = ..., text: _Optional[str] = ..., tenant: _Optional[str] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Iterable[str]] = ..., where: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    rerank: bool
+    def __init__(self, index: _Optional[str] = ..., text: _Optional[str] = ..., tenant: _Optional[str] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Iterable[str]] = ..., where: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., rerank: _Optional[bool] = ...) -> None: ...
 
 class ExplainSearchResponse(_message.Message):
-    __slots__ = ("snapshot", "meaning_weight", "terms_weight", "rrf_k", "candidates", "terms", "passages")
+    __slots__ = ("snapshot", "meaning_weight", "terms_weight", "rrf_k", "candidates", "terms", "passages", "reranked", "corrections")
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     MEANING_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     TERMS_WEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -435,6 +439,8 @@ class ExplainSearchResponse(_message.Message):
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     TERMS_FIELD_NUMBER: _ClassVar[int]
     PASSAGES_FIELD_NUMBER: _ClassVar[int]
+    RERANKED_FIELD_NUMBER: _ClassVar[int]
+    CORRECTIONS_FIELD_NUMBER: _ClassVar[int]
     snapshot: str
     meaning_weight: float
     terms_weight: float
@@ -442,10 +448,20 @@ class ExplainSearchResponse(_message.Message):
     candidates: int
     terms: int
     passages: _containers.RepeatedCompositeFieldContainer[ExplainedPassage]
-    def __init__(self, snapshot: _Optional[str] = ..., meaning_weight: _Optional[float] = ..., terms_weight: _Optional[float] = ..., rrf_k: _Optional[int] = ..., candidates: _Optional[int] = ..., terms: _Optional[int] = ..., passages: _Optional[_Iterable[_Union[ExplainedPassage, _Mapping]]] = ...) -> None: ...
+    reranked: int
+    corrections: _containers.RepeatedCompositeFieldContainer[Correction]
+    def __init__(self, snapshot: _Optional[str] = ..., meaning_weight: _Optional[float] = ..., terms_weight: _Optional[float] = ..., rrf_k: _Optional[int] = ..., candidates: _Optional[int] = ..., terms: _Optional[int] = ..., passages: _Optional[_Iterable[_Union[ExplainedPassage, _Mapping]]] = ..., reranked: _Optional[int] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ...) -> None: ...
+
+class Correction(_message.Message):
+    __slots__ = ("word", "instead")
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    INSTEAD_FIELD_NUMBER: _ClassVar[int]
+    word: str
+    instead: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, word: _Optional[str] = ..., instead: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExplainedPassage(_message.Message):
-    __slots__ = ("passage_id", "document_id", "title", "text", "meaning_rank", "terms_rank", "score", "recency", "similarity", "left_out")
+    __slots__ = ("passage_id", "document_id", "title", "text", "meaning_rank", "terms_rank", "score", "recency", "similarity", "left_out", "rerank_score")
     PASSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
@@ -456,6 +472,7 @@ class ExplainedPassage(_message.Message):
     RECENCY_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    RERANK_SCORE_FIELD_NUMBER: _ClassVar[int]
     passage_id: str
     document_id: str
     title: str
@@ -466,7 +483,8 @@ class ExplainedPassage(_message.Message):
     recency: float
     similarity: float
     left_out: str
-    def __init__(self, passage_id: _Optional[str] = ..., document_id: _Optional[str] = ..., title: _Optional[str] = ..., text: _Optional[str] = ..., meaning_rank: _Optional[int] = ..., terms_rank: _Optional[int] = ..., score: _Optional[float] = ..., recency: _Optional[float] = ..., similarity: _Optional[float] = ..., left_out: _Optional[str] = ...) -> None: ...
+    rerank_score: float
+    def __init__(self, passage_id: _Optional[str] = ..., document_id: _Optional[str] = ..., title: _Optional[str] = ..., text: _Optional[str] = ..., meaning_rank: _Optional[int] = ..., terms_rank: _Optional[int] = ..., score: _Optional[float] = ..., recency: _Optional[float] = ..., similarity: _Optional[float] = ..., left_out: _Optional[str] = ..., rerank_score: _Optional[float] = ...) -> None: ...
 
 class ListDocumentsRequest(_message.Message):
     __slots__ = ("index",)

@@ -274,7 +274,7 @@ class GenerateStreamResponse(_message.Message):
     def __init__(self, delta: _Optional[_Union[Delta, _Mapping]] = ..., final: _Optional[_Union[GenerateResponse, _Mapping]] = ...) -> None: ...
 
 class RetrieveRequest(_message.Message):
-    __slots__ = ("route", "text", "unit_id", "top_k", "filter", "index", "where", "expand")
+    __slots__ = ("route", "text", "unit_id", "top_k", "filter", "index", "where", "expand", "more_texts")
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     UNIT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -283,6 +283,7 @@ class RetrieveRequest(_message.Message):
     INDEX_FIELD_NUMBER: _ClassVar[int]
     WHERE_FIELD_NUMBER: _ClassVar[int]
     EXPAND_FIELD_NUMBER: _ClassVar[int]
+    MORE_TEXTS_FIELD_NUMBER: _ClassVar[int]
     route: str
     text: str
     unit_id: str
@@ -291,7 +292,8 @@ class RetrieveRequest(_message.Message):
     index: str
     where: _struct_pb2.Struct
     expand: Expand
-    def __init__(self, route: _Optional[str] = ..., text: _Optional[str] = ..., unit_id: _Optional[str] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Iterable[str]] = ..., index: _Optional[str] = ..., where: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., expand: _Optional[_Union[Expand, str]] = ...) -> None: ...
+    more_texts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, route: _Optional[str] = ..., text: _Optional[str] = ..., unit_id: _Optional[str] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Iterable[str]] = ..., index: _Optional[str] = ..., where: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., expand: _Optional[_Union[Expand, str]] = ..., more_texts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RetrieveResponse(_message.Message):
     __slots__ = ("citations", "index", "snapshot", "retrieval_ms", "retrieval_confidence", "degraded")

@@ -12,7 +12,7 @@ from trivet.adapters.lifecycle.demand import AdapterDemand
 from trivet.adapters.lifecycle.follower import DesiredFollower
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.on_demand.adapters import OnDemandAdapters
-from trivet.app.adapters.manager import adapter_parts
+from trivet.app.adapters.manager import AdapterParts, adapter_parts
 from trivet.app.backend import adapter_backend
 from trivet.app.engines import Engines
 from trivet.app.gateway.foundation import Foundation
@@ -75,16 +75,9 @@ async def start_components(
 
     Raises BackendUnavailable if no variant can be served, and what kept an index from opening.
     """
-    fingerprints = await asyncio.to_thread(fleet_fingerprints, base.config)
-    engines = Engines(base.config, folder, base.metrics, base.warmup_account, fingerprints)
-    with_adapters = adapter_backend(base.config)
     demand = AdapterDemand(required_adapters(base.config.routes))
-    parts = await adapter_parts(
-        base.config, folder, engines.backends[with_adapters], demand, state.desired_adapters, base.metrics
-    )
-    adapters, loop = parts.manager, asyncio.get_running_loop()
-    base.registry.register(AdapterGauge(loop, adapters.statuses, adapters.on_demand))
-    base.registry.register(MachineCounters(loop, engines.machines))
+    engines, parts = await _engines(base, folder, state, demand)
+    adapters = parts.manager
     declarations = Declarations(state, adapters.source_digest)
     declared = await declarations.declare(base.config, prompts.digest)
     routes = RouteTable(declared.routes)
@@ -94,7 +87,7 @@ async def start_components(
         engines.backends, base.slots, adapters, prompts.assemblers, ledger, base.warmup_account.primed
     )
     follower = DesiredFollower(adapters)
-    warmup = Warmup(routes, adapters, readiness, with_adapters)
+    warmup = Warmup(routes, adapters, readiness, adapter_backend(base.config))
     route_updater = RouteUpdater(routes, adapters, demand, readiness, flipped)
     base.stack.push_async_callback(engines.close)
     base.stack.push_async_callback(parts.close)
@@ -107,6 +100,35 @@ async def start_components(
     rollouts = Rollouts(base.config, folder, state, address, declarations, served, move_counter(base.metrics))
     await rollouts.follow()  # before the engines start, so that they are warmed for what will be served
     metrics_address = _expose(base, engines, routes)  # a start that takes long, or hangs, is seen
+    opened.append(await _start(base, folder, engines, warmup, changed))
+    if base.config.file.state.url != "sqlite":
+        follower.start()
+    return Components(
+        engines, opened[0], adapters, parts.on_demand, prompts, routes, ledger, readiness, warmup, route_updater,
+        declarations, rollouts, metrics_address,
+    )  # fmt: skip
+
+
+async def _engines(
+    base: Foundation, folder: DataFolder, state: StateStore, demand: AdapterDemand
+) -> tuple[Engines, AdapterParts]:
+    """Every engine, not yet started, and the adapters of the one that has them; their numbers are among the metrics."""
+    config = base.config
+    fingerprints = await asyncio.to_thread(fleet_fingerprints, config)
+    engines = Engines(config, folder, base.metrics, base.warmup_account, fingerprints)
+    backend = engines.backends[adapter_backend(config)]
+    parts = await adapter_parts(config, folder, backend, demand, state.desired_adapters, base.metrics)
+    loop = asyncio.get_running_loop()
+    base.registry.register(AdapterGauge(loop, parts.manager.statuses, parts.manager.on_demand))
+    base.registry.register(MachineCounters(loop, engines.machines))
+    return engines, parts
+
+
+async def _start(
+    base: Foundation, folder: DataFolder, engines: Engines, warmup: Warmup, changed: Callable[[], None]
+) -> IndexService:
+    """Start the engines and the indexes at the same time; raises the first failure of either."""
+    await engines.open_host(base.progress)
     try:
         async with asyncio.TaskGroup() as group:
             starting = group.create_task(engines.start(warmup, base.progress, changed))
@@ -114,13 +136,7 @@ async def start_components(
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
     _report(base.progress, starting.result(), warmup)
-    opened.append(indexes.result())
-    if base.config.file.state.url != "sqlite":
-        follower.start()
-    return Components(
-        engines, opened[0], adapters, parts.on_demand, prompts, routes, ledger, readiness, warmup, route_updater,
-        declarations, rollouts, metrics_address,
-    )  # fmt: skip
+    return indexes.result()
 
 
 def _expose(base: Foundation, engines: Engines, routes: RouteTable) -> str:

@@ -43,6 +43,7 @@ from trivet.pipeline.passages import BoundedRetriever
 from trivet.pipeline.routes.route_update import RouteChange
 from trivet.pipeline.search import IndexModelPipeline, SearchPipeline
 from trivet.pipeline.shadow.traffic import ShadowTraffic
+from trivet.retrieval.explainer import RerankingExplainer
 from trivet.retrieval.index_models import IndexModels
 from trivet.retrieval.rerank.rerank import Reranker, RerankingRetriever
 from trivet.rpc.admin import AdminServicer
@@ -114,7 +115,7 @@ async def open_services(
     ask_to_reload = reload.reload if siblings is None else partial(_reload_all, reload, siblings.reloaded)
     return Services(
         inference=_inference(answers, config.file.server.slow_reader_timeout),
-        admin=_admin(base, components, keys, ask_to_reload, watches, accounts.interactions),
+        admin=_admin(base, components, rerankers, keys, ask_to_reload, watches, accounts.interactions),
         http=_http(answers, components),
         models=_models(answers, components, config.file.server.slow_reader_timeout),
         reload=reload,
@@ -284,6 +285,7 @@ def _generation(
 def _admin(
     base: Foundation,
     components: Components,
+    rerankers: Mapping[str, Reranker],
     keys: Authenticator,
     reload: Callable[[], Awaitable[RouteChange]],
     watches: RolloutWatches,
@@ -294,6 +296,7 @@ def _admin(
         routes=components.routes,
         adapters=components.adapters,
         indexes=components.indexes,
+        searches=RerankingExplainer(components.indexes, rerankers),
         readiness=components.readiness,
         reload=reload,
         keys=keys,

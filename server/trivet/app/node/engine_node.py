@@ -18,12 +18,14 @@ from trivet.adapters.staging.staging import AdapterStaging
 from trivet.app.accounts.machines import machine_times
 from trivet.app.adapters.manager import adapter_settings
 from trivet.app.backend import embedded_settings, restart_settings
+from trivet.app.doors.listeners import listener_settings
 from trivet.app.models import fetch_models
 from trivet.app.node.tally_counters import TallyCounters
 from trivet.app.progress import Progress
 from trivet.app.runtime_info import RuntimeInfo
 from trivet.app.supervision.log_rotation import LogRotation
 from trivet.app.supervision.supervisor import Supervisor
+from trivet.backends.launch.host import open_host
 from trivet.backends.vllm_attached import AttachedVllm
 from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
 from trivet.config.engine_node import EngineNodeConfig
@@ -34,7 +36,7 @@ from trivet.node.adapters import NodeAdapters
 from trivet.node.identity import NodeIdentity
 from trivet.node.service import ENGINE, EngineServicer, serve_engine
 from trivet.rpc.auth import Authenticator, KeyEntry
-from trivet.rpc.server import Health, Listener, ListenerSettings, StartingServicer, TlsFiles
+from trivet.rpc.server import Health, Listener, StartingServicer
 from trivet.stores.data_folder import DataFolder
 from trivet.types.request import KeyRole
 
@@ -55,7 +57,7 @@ class EngineNode:
         self._stack = AsyncExitStack()
         self._health = Health((ENGINE,))
         self._starting = StartingServicer()
-        self._listener = Listener(_listener_settings(config), self._health)
+        self._listener = Listener(listener_settings(config.parts), self._health)
         self._servicer: EngineServicer | None = None
         self._adapters: NodeAdapters | None = None
         self._supervising: asyncio.Task[None] | None = None
@@ -70,17 +72,20 @@ class EngineNode:
         await self._health.set_ready(False)
         serve_engine(self._listener, self._starting)
         self.address = await self._listener.start(file.listen)
+        settings = embedded_settings(parts, folder, file.name)
+        host = None if self._llm is not None else await open_host([settings], [folder.lock])
+        if host is not None:
+            stack.callback(host.close)
         logs = LogRotation(folder.logs, file.logs.file_bytes, file.logs.files)
         logs.start()
         stack.push_async_callback(logs.close)
         await fetch_models(parts, self._progress)
         identity = await self._identity(parts.model_folder(file.name))
         registry = CollectorRegistry()
-        settings = embedded_settings(parts, folder, file.name)
         if self._llm is None:
             machines = machine_times(self._config.parts)
             registry.register(MachineCounters(asyncio.get_running_loop(), machines))
-            backend = EmbeddedVllm(settings, self._state_changed, meter=machines.get(file.name))
+            backend = EmbeddedVllm(settings, self._state_changed, meter=machines.get(file.name), host=host)
         else:
             backend = AttachedVllm(self._llm, settings, self._state_changed)
         stack.push_async_callback(backend.close)
@@ -199,22 +204,6 @@ def _expose(
         "trivet_engine_restarts", "Starts of the engine after the first.", ["backend"], registry=registry
     )
     return restarts.labels(backend.name)
-
-
-def _listener_settings(config: EngineNodeConfig) -> ListenerSettings:
-    file, tls = config.file, None
-    if file.tls is not None:
-        authority = None if file.tls.client_ca is None else config.parts.resolve(file.tls.client_ca)
-        tls = TlsFiles(config.parts.resolve(file.tls.certificate), config.parts.resolve(file.tls.key), authority)
-    return ListenerSettings(
-        max_message_bytes=file.max_message_bytes,
-        min_ping_interval=file.keepalive.min_ping_interval,
-        ping_interval=file.keepalive.ping_interval,
-        ping_timeout=file.keepalive.ping_timeout,
-        max_connection_age=file.keepalive.max_connection_age,
-        max_connection_age_grace=file.keepalive.max_connection_age_grace,
-        tls=tls,
-    )
 
 
 def _keys(config: EngineNodeConfig) -> list[KeyEntry]:

@@ -62,6 +62,7 @@ async def _variant_digest(
     content = {
         "variant": without_defaults(asdict(replace(variant, name=""))),
         "prompt": prompt_digest(variant.prompt),
+        **({} if variant.rewrite is None else {"rewrite": prompt_digest(variant.rewrite.prompt)}),
         "adapter": "" if variant.adapter is None else await adapter_digest(variant.adapter),
         "model": await asyncio.to_thread(_model_digest, config, variant.backend),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -55,6 +56,7 @@ class Coalescer:
         self.finished = False  # nothing is left to fetch
         self.ended = False  # in the engine, where nothing is left to abort
         self.waited = 0.0  # seconds, before the engine was given it
+        self.handed_over: float | None = None  # when the engine's process was given it, by the monotonic clock
         self.delivered_at = float("-inf")
         self._loop = loop
         self._pacer = pacer
@@ -74,6 +76,7 @@ class Coalescer:
         self._logprobs: list[TokenLogprob] = []
         self._tokens = 0
         self._engine_at = 0.0
+        self._queued_at: float | None = None  # by the engine's clock; decided with its first token
         self._stats: Any = None  # vLLM's `RequestStateStats`, which is kept up to date
         self._last: FinishReason | None = None  # how it ended in the engine; maybe not all of it is taken apart yet
         self._finish: FinishReason | None = None
@@ -237,12 +240,20 @@ class Coalescer:
         stats = self._stats
         if stats is None or not stats.first_token_ts:
             return None
+        if self._queued_at is None:
+            self._queued_at = self._queued_since(stats.queued_ts)
         return EngineTimes(
-            queue=self.waited + max(0.0, stats.scheduled_ts - stats.queued_ts),
+            queue=self.waited + max(0.0, stats.scheduled_ts - self._queued_at),
             prefill=max(0.0, stats.first_token_ts - stats.scheduled_ts),
             decode=max(0.0, stats.last_token_ts - stats.first_token_ts),
             preemptions=stats.num_preemptions,
         )
+
+    def _queued_since(self, queued: float) -> float:
+        """From the hand-over on: a request waits until the engine's process has ended its step, and only then counts it
+        as queued (`queued`). Clocks of two machines have nothing to do with each other."""
+        handed = self.handed_over
+        return queued if handed is None or not handed <= queued <= time.monotonic() else handed
 
 
 def joined(deltas: Iterable[CallDelta]) -> tuple[CallDelta, ...]:

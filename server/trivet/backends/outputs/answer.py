@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from trivet.backends.answers.coalescing import Coalescer
 from trivet.errors import GenerationFailed
 
 logger = logging.getLogger(__name__)
+ENOUGH = (16, 256)  # tokens of a prompt's end that are tried for what its answer's text goes on from
+CUT = "\ufffd"  # in place of a character of which a part is missing
 
 
 class EngineAnswer:
@@ -21,7 +24,6 @@ class EngineAnswer:
     def __init__(self, prepared: Any, tokenizer: Any, collector: Coalescer) -> None:
         """`prepared`: vLLM's `EngineCoreRequest`, with its id assigned."""
         from vllm.v1.engine import FinishReason
-        from vllm.v1.engine.detokenizer import IncrementalDetokenizer
         from vllm.v1.engine.logprobs import LogprobsProcessor
         from vllm.v1.metrics.stats import RequestStateStats
 
@@ -35,7 +37,7 @@ class EngineAnswer:
         self.prefilling = True
         self.stats = RequestStateStats(arrival_time=prepared.arrival_time)
         self.collector = collector
-        self._detokenizer = IncrementalDetokenizer.from_new_request(tokenizer, prepared)
+        self._detokenizer = _detokenizer_of(prepared, tokenizer)
         self._logprobs = None
         if sampling.logprobs is not None:
             self._logprobs = LogprobsProcessor.from_new_request(tokenizer, prepared)
@@ -95,3 +97,28 @@ class EngineAnswer:
         ended = None if reason is None else str(reason)
         self.collector.add(ids, now, self.cached_tokens, self.stats, ended, text, logprobs)
         return reason
+
+
+def _detokenizer_of(prepared: Any, tokenizer: Any) -> Any:
+    """vLLM's, which reads the whole prompt again before an answer's first token: here only its end."""
+    from tokenizers.decoders import DecodeStream
+    from vllm.v1.engine.detokenizer import FastIncrementalDetokenizer, IncrementalDetokenizer
+
+    made = IncrementalDetokenizer.from_new_request(tokenizer, prepared)
+    if isinstance(made, FastIncrementalDetokenizer):
+        skips = made.skip_special_tokens
+        made.stream = DecodeStream(end_of(prepared.prompt_token_ids, made.tokenizer, skips), skips)
+    return made
+
+
+def end_of(ids: Sequence[int], tokenizer: Any, skip_special_tokens: bool) -> Sequence[int]:
+    """As many of the last ones as tell how text goes on from them: with some text, whose last character is whole.
+
+    `tokenizer`: of the library tokenizers. A decoder looks no further back than to the token before.
+    """
+    for number in ENOUGH:
+        if number < len(ids):
+            text = tokenizer.decode(ids[-number:], skip_special_tokens=skip_special_tokens)
+            if text and not text.endswith(CUT):
+                return ids[-number:]
+    return ids

@@ -45,6 +45,10 @@ class Outputs(Protocol):
         """How many have been entered and have not ended."""
         ...
 
+    def tell(self) -> None:
+        """Count in vLLM's metrics what has been read by now."""
+        ...
+
     def close(self) -> None:
         """Read nothing more; fine to call again."""
         ...
@@ -78,6 +82,9 @@ class VllmOutputs:
         """See `Outputs`."""
         return int(self._llm.get_num_unfinished_requests())
 
+    def tell(self) -> None:
+        """Each step is counted when it is read."""
+
     def close(self) -> None:
         """It ends with the `AsyncLLM`."""
 
@@ -102,7 +109,8 @@ class DirectOutputs:
         from vllm.v1.engine.core import EngineCoreProc
         from vllm.v1.engine.core_client import _process_utility_output
 
-        self._zmq = zmq
+        # As plain numbers: each token asks for them.
+        self._events, self._readable, self._at_once = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.NOBLOCK)
         self._answer_call = _process_utility_output
         self._dead = EngineCoreProc.ENGINE_CORE_DEAD
         self._ended = ended
@@ -127,13 +135,17 @@ class DirectOutputs:
         answer = self._answers.pop(ticket, None)
         if answer is not None:
             self._statistics.left(answer)
-            self._statistics.tell()
             await self._core.abort_requests_async([ticket])
 
     @property
     def unfinished(self) -> int:
         """See `Outputs`."""
         return len(self._answers) + int(self._llm.get_num_unfinished_requests())
+
+    def tell(self) -> None:
+        """See `Outputs`."""
+        if self._descriptor >= 0:
+            self._statistics.tell_now()
 
     def close(self) -> None:
         """See `Outputs`."""
@@ -157,9 +169,9 @@ class DirectOutputs:
             return
         try:
             for _ in range(AT_A_TIME):
-                self._take(self._socket.recv_multipart(self._zmq.NOBLOCK))
-        except self._zmq.Again:
-            return
+                if not self._socket.get(self._events) & self._readable:  # cheaper than the error that says so
+                    return
+                self._take(self._socket.recv_multipart(self._at_once))
         except Exception as problem:
             logger.exception("the outputs of the engine could not be read")
             self._end(f"its outputs could not be read: {problem}")
@@ -218,7 +230,6 @@ class DirectOutputs:
             processed = processor.process_outputs(
                 outputs, message.timestamp, self._statistics.iteration, weight_version=message.weight_version
             )
-            self._statistics.hurry()
             self._give_up(processed.reqs_to_abort)
 
     def _give_up(self, tickets: list[str]) -> None:

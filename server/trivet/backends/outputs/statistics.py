@@ -1,7 +1,7 @@
 """vLLM's metrics of an engine whose outputs are read here. Source: vLLM 0.32, `vllm.v1.metrics`.
 
 vLLM tells its loggers of each step, and counts each token on its own. Here a step adds to numbers that the loggers are
-told of a few times a second, and when a request ends: the metrics are the same, and come a little later.
+told of a few times a second, and when somebody reads the metrics.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-EVERY = 0.25  # seconds; while requests end they are told at once
+EVERY = 0.25  # seconds
 _RARE = ("connector_prefix_cache_stats", "spec_decoding_stats", "kv_connector_stats", "ec_connector_stats",
          "kv_cache_eviction_events", "cudagraph_stats", "perf_stats")  # fmt: skip
 
@@ -40,7 +40,6 @@ class StepStatistics:
         self._counted = 0  # tokens of this iteration whose steps are known
         self._queries = self._hits = 0
         self._latest: Any = None
-        self._ended = False
         self._timer: asyncio.TimerHandle | None = None
         ours = [one for one in self._loggers.stat_loggers if isinstance(one, PrometheusStatLogger)]
         self._gap_histograms = [_take(one, "histogram_inter_token_latency") for one in ours]
@@ -62,7 +61,6 @@ class StepStatistics:
 
     def finished(self, answer: Any, reason: Any) -> None:
         """Count an answer's end."""
-        self._ended = True
         self.iteration.iteration_timestamp = time.time()
         self.iteration.update_from_finished_request(
             finish_reason=reason,
@@ -74,13 +72,10 @@ class StepStatistics:
         )
         self.left(answer)
 
-    def hurry(self) -> None:
-        """What is counted by now is to be told with this step: somebody may look when his request is over."""
-        self._ended = True
-
     def left(self, answer: Any) -> None:
         """It is no longer in the engine."""
         self._loras.request_finished(answer.ticket, answer.lora_name)
+        self._tell_soon()
 
     def step(self, scheduler: Any, outputs: int) -> None:
         """A step's `outputs` have been counted; `scheduler`: what vLLM's says of it, or None."""
@@ -92,17 +87,16 @@ class StepStatistics:
             self._queries += scheduler.prefix_cache_stats.queries
             self._hits += scheduler.prefix_cache_stats.hits
             self._latest = scheduler
-        if self._ended or (scheduler is not None and _says_more(scheduler)):
+        if scheduler is not None and _says_more(scheduler):
             self.tell()
-        elif self._timer is None:
-            self._timer = self._loop.call_later(EVERY, self.tell)
+        else:
+            self._tell_soon()
 
     def tell(self) -> None:
-        """Tell the loggers now."""
+        """Tell the loggers."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._ended = False
         iteration, self.iteration = self.iteration, self._new_iteration()
         self._gaps.update(iteration.inter_token_latencies_iter)
         for gaps in self._gap_histograms:
@@ -123,6 +117,15 @@ class StepStatistics:
             iteration_stats=iteration,
             mm_cache_stats=self._renderer.stat_mm_cache(),
         )
+
+    def tell_now(self) -> None:
+        """Tell the loggers, if there is anything that they do not know."""
+        if self._timer is not None:
+            self.tell()
+
+    def _tell_soon(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(EVERY, self.tell)
 
     def close(self) -> None:
         """Tell nothing more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,10 @@ from trivet.cli.options.target import target_options
 from trivet.client import Client, Target
 from trivet.config import Config
 from trivet.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from trivet.advice.evidence import Evidence
+    from trivet.advice.result import Advice
 
 PERCENT = 100.0
 
@@ -95,18 +100,14 @@ def advise(
       trivet advise handbook --no-ask --json | jq .action
       trivet advise handbook --requests-per-month 2000000 --html advice.html
     """
-    from trivet.advice import wording  # here, because others start faster without
-    from trivet.advice.evidence import Wishes
-    from trivet.advice.page import page
+    from trivet.advice.evidence import Wishes  # here, because others start faster without
     from trivet.advice.procedure import advise as advise_on
     from trivet.cli.advice.gathering import AdviceOptions, Gathering
 
     config = load()
     where, about = _questions(config, name, suite, route)
     if count_examples:
-        if not about:
-            raise click.UsageError("--count-examples needs a route: its name as NAME, or --route")
-        examples += rated(target, about)
+        examples += _counted(target, about)
     options = AdviceOptions(
         wishes=Wishes(enough / PERCENT, margin / PERCENT, latency_ms, audit),
         route=about,
@@ -120,21 +121,13 @@ def advise(
         changes_per_month=changes_per_month,
     )
     evidence = Gathering(config, where, options).evidence()
-    advice = advise_on(evidence)
-    if html is not None:
-        html.write_text(page(name, evidence, advice), encoding="utf-8")
-    if as_json:
-        print_json(wording.as_data(advice))
-        return
-    click.secho(wording.headline(advice), bold=True)
-    for line in wording.lines(advice):
-        click.echo(line)
-    click.echo()
-    print_table(*wording.steps(advice))
-    if turns := wording.turns(advice):
-        click.echo("\nWhat would change it:")
-        for turn in turns:
-            click.echo(f"- {turn}")
+    _tell(name, evidence, advise_on(evidence), html, as_json=as_json)
+
+
+def _counted(target: Target, route: str) -> int:
+    if not route:
+        raise click.UsageError("--count-examples needs a route: its name as NAME, or --route")
+    return rated(target, route)
 
 
 def rated(target: Target, route: str) -> int:
@@ -157,3 +150,24 @@ def _questions(config: Config, name: str, suite: str, route: str) -> tuple[Path,
             raise FailedPrecondition(told) from error
         raise
     return found, route or named
+
+
+def _tell(name: str, evidence: Evidence, advice: Advice, html: Path | None, *, as_json: bool) -> None:
+    """The page, if one is wanted, and either the plain data or sentences and a table for people."""
+    from trivet.advice import wording
+    from trivet.advice.page import page
+
+    if html is not None:
+        html.write_text(page(name, evidence, advice), encoding="utf-8")
+    if as_json:
+        print_json(wording.as_data(advice))
+        return
+    click.secho(wording.headline(advice), bold=True)
+    for line in wording.lines(advice):
+        click.echo(line)
+    click.echo()
+    print_table(*wording.steps(advice))
+    if turns := wording.turns(advice):
+        click.echo("\nWhat would change it:")
+        for turn in turns:
+            click.echo(f"- {turn}")

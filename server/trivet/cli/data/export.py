@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,18 @@ from typing import Any
 import click
 from google.protobuf.json_format import MessageToDict
 
-from trivet import __version__
 from trivet.api.v1 import interaction_pb2
 from trivet.cli.console.output import print_json
 from trivet.cli.data.filters import filter_options
 from trivet.cli.data.prompts import messages_of
-from trivet.cli.data.reading import read, tell
-from trivet.cli.data.suites import SOURCES, TRAINING, asked_by, source, suite_files
+from trivet.cli.data.reading import choice_of, manifest_of, read, tell
+from trivet.cli.data.suites import SOURCES, TRAINING, Asked, asked_by, source, suite_files
 from trivet.cli.options.config import LoadConfig, config_options
 from trivet.cli.options.target import target_options
 from trivet.client import Client, Target
 from trivet.datasets.folder import write_folder
 from trivet.datasets.row import Row
-from trivet.datasets.selection import select
+from trivet.datasets.selection import Form, Selection, select
 from trivet.datasets.split import split
 from trivet.types.variant import VersionRef
 
@@ -95,38 +94,54 @@ def export(
     """
     asked = asked_by(suite_files(load, suites))
     before = [] if prompt is None else messages_of(load(), _ref(prompt))
-    manifest: dict[str, Any] = {
-        "trivet": __version__,
-        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "form": form,
-        "filter": MessageToDict(wanted, preserving_proto_field_name=True),
-    }
+    manifest = manifest_of(form, wanted)
     with Client(target) as client:
         wanted.rated = form != "raw"  # of those that nobody said anything of, nothing is learned
         found = read(client, wanted, limit)
         if form == "raw":
             made = write_folder(folder, {"interactions.jsonl": map(_raw, found)}, manifest)
         else:
-            chosen = select(
-                found,
-                form,  # type: ignore[arg-type]
-                good=good,
-                margin=margin,
-                taken=asked.questions,
-                units=asked.units,
-                held_out=held_out,
-            )
-            parts = split(chosen.rows, held_out)
-            settings = {"good": good} if form == "chats" else {"margin": margin}
-            manifest |= {**settings, "held_out": held_out, "prompt": prompt, "failures": failures}
-            manifest |= {"suites": asked.told, "read": chosen.read}
-            manifest["left_out"] = {reason: count for reason, count in chosen.left_out.most_common() if count}
-            written = partial(Row.as_chat if form == "chats" else Row.as_pair, before=before, failures=failures)
-            made = write_folder(folder, _files(written, parts.training, parts.held_out), manifest)
+            lessons = _Lessons(form, good, margin, held_out, prompt, failures)  # type: ignore[arg-type]
+            chosen = lessons.select(found, asked)
+            manifest |= {**lessons.told(), **choice_of(asked, chosen)}
+            made = write_folder(folder, lessons.files(chosen.rows, before), manifest)
     if as_json:
         print_json(made)
     else:
         tell(folder, made)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lessons:
+    """What becomes training data, as the command's options say it."""
+
+    form: Form
+    good: float
+    margin: float
+    held_out: float
+    prompt: str | None
+    failures: int
+
+    def select(self, found: Iterable[interaction_pb2.Interaction], asked: Asked) -> Selection:
+        return select(
+            found,
+            self.form,
+            good=self.good,
+            margin=self.margin,
+            taken=asked.questions,
+            units=asked.units,
+            held_out=self.held_out,
+        )
+
+    def told(self) -> dict[str, Any]:
+        """For the manifest."""
+        settings = {"good": self.good} if self.form == "chats" else {"margin": self.margin}
+        return {**settings, "held_out": self.held_out, "prompt": self.prompt, "failures": self.failures}
+
+    def files(self, rows: Sequence[Row], before: Sequence[dict[str, Any]]) -> dict[str, Iterator[dict[str, Any]]]:
+        parts = split(rows, self.held_out)
+        written = partial(Row.as_chat if self.form == "chats" else Row.as_pair, before=before, failures=self.failures)
+        return _files(written, parts.training, parts.held_out)
 
 
 def _ref(text: str) -> VersionRef:

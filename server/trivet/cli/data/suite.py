@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import yaml
-from google.protobuf.json_format import MessageToDict
 
-from trivet import __version__
 from trivet.api.v1 import interaction_pb2
 from trivet.cli.console.output import print_json
 from trivet.cli.data.arms import arms_of, schema_of
 from trivet.cli.data.filters import filter_options
-from trivet.cli.data.reading import read, tell
+from trivet.cli.data.reading import choice_of, manifest_of, read, tell
 from trivet.cli.data.suites import SOURCES, asked_by, learned_by, source, suite_files
 from trivet.cli.options.config import LoadConfig, config_options
 from trivet.cli.options.target import target_options
@@ -92,18 +89,8 @@ def suite(
     if not questions:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in chosen.left_out.most_common())
         raise FailedPrecondition(f"no question is left: of {chosen.read:,} interactions {reasons or 'none was rated'}")
-    manifest: dict[str, Any] = {
-        "trivet": __version__,
-        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "form": "suite",
-        "filter": MessageToDict(wanted, preserving_proto_field_name=True),
-        "good": good,
-        "held_out": held_out,
-        "not_in": trained,
-        "suites": known.told,
-        "read": chosen.read,
-        "left_out": {reason: count for reason, count in chosen.left_out.most_common() if count},
-    }
+    settings = {"good": good, "held_out": held_out, "not_in": trained}
+    manifest = manifest_of("suite", wanted) | settings | choice_of(known, chosen)
     files = {
         _QUESTIONS: (question.line for question in questions),
         SOURCES: (source(_QUESTIONS, number, one.row) for number, one in enumerate(questions, start=1)),

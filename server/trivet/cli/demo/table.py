@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from trivet.cli.evaluation.command import show_part
+from trivet.cli.evaluation.showing import show_part
 from trivet.client import Client
 from trivet.config import Config
 

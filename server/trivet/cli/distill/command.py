@@ -126,7 +126,7 @@ def _as_data(recipe: Distillation, found: Found) -> dict[str, Any]:
 
 def _show(recipe: Distillation, found: Found) -> None:
     from trivet.cli.distill.comparison import AMOUNTS
-    from trivet.cli.evaluation.command import show_part
+    from trivet.cli.evaluation.showing import show_checks, show_part
 
     taught = found.taught
     click.echo(f"{recipe.name}: {found.folder}")
@@ -141,11 +141,7 @@ def _show(recipe: Distillation, found: Found) -> None:
     ]
     print_table(("amount", recipe.teacher.name, "student", "less, [95% interval]"), rows)
     click.echo()
-    for check in found.compared.checks:
-        click.secho(
-            f"{'holds' if check.passed else 'FAILS'}  {check.name}: {check.found}",
-            fg="green" if check.passed else "red",
-        )
+    show_checks(found.compared.checks)
     said = "may take over from" if found.compared.accepted else "is not accepted in place of"
     click.secho(f"{recipe.name} {said} {recipe.teacher.name}.", bold=True)
 

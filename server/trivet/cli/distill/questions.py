@@ -78,7 +78,4 @@ def logged(
         else:
             corrected = one.rating.corrected_text.strip()
             line = (judged(corrected) if corrected else None) or {}
-            answers = None
-            if "answer" in line:
-                answers = () if line["answer"] is None else (line["answer"],)
-            yield Example(one.request_id, one.messages[0].content, answers, label=line.get("label"))
+            yield Example(one.request_id, one.messages[0].content).judged_by(line)

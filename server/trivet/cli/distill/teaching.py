@@ -15,7 +15,7 @@ from trivet.cli.data.prompts import shown
 from trivet.cli.distill.questions import Questions
 from trivet.cli.distill.recipe import Distillation
 from trivet.cli.evaluation.config import prompt_file
-from trivet.cli.evaluation.run import Evaluation, EvaluationOptions
+from trivet.cli.evaluation.run import EvaluationOptions, answers_of
 from trivet.config import Config
 from trivet.datasets.folder import MANIFEST, write_folder
 from trivet.datasets.split import is_held_out
@@ -25,7 +25,6 @@ from trivet.evaluation.data import Example
 from trivet.evaluation.metrics import Judgement, combined, score
 from trivet.evaluation.outcomes import Outcome
 from trivet.evaluation.reply import Form, ReplyReader, line_of, normalised
-from trivet.evaluation.suite import Part
 from trivet.prompts.template.parser import read_prompt
 from trivet.types.variant import VersionRef
 
@@ -63,8 +62,8 @@ def teach(recipe: Distillation, config: Config, questions: Questions, options: E
     Answers are kept in the data folder: killed and run again, it asks the rest. FailedPrecondition if too few answers
     are left to learn from.
     """
-    answered = _asked(recipe, config, questions.examples, recipe.teacher, options)
-    outcomes = [answered.outcomes[one.id] for one in questions.examples]
+    answered, digest = _asked(recipe, config, questions.examples, recipe.teacher, options)
+    outcomes = [answered[one.id] for one in questions.examples]
     left_out: Counter[str] = Counter()
     kept = list(
         filtered(questions.examples, outcomes, ReplyReader(recipe.suite.form), recipe.suite.main.correct, left_out)
@@ -81,7 +80,7 @@ def teach(recipe: Distillation, config: Config, questions: Questions, options: E
         )
     costs = [one.cost for one in outcomes]
     total = None if None in costs else sum(cost for cost in costs if cost is not None)
-    return Lessons(tuple(kept), left_out, len(outcomes), total, answered.digest)
+    return Lessons(tuple(kept), left_out, len(outcomes), total, digest)
 
 
 def filtered(
@@ -166,21 +165,10 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    outcomes: Mapping[str, Outcome]
-    digest: str
-
-
 def _asked(
     recipe: Distillation, config: Config, examples: Sequence[Example], arm: Arm, options: EvaluationOptions
-) -> _Answered:
-    """Each example's answer by one arm."""
-    part = Part(tuple(examples), (arm,), arm.name, recipe.suite.main.correct)
-    name = f"distill-{recipe.suite.name}"
-    evaluation = Evaluation(config, replace(recipe.suite, name=name, main=part, general=None), options)
-    found = evaluation.ask()
-    return _Answered({one.id: found[evaluation.digest, arm.name, one.id] for one in examples}, evaluation.digest)
+) -> tuple[Mapping[str, Outcome], str]:
+    return answers_of(config, recipe.suite, f"distill-{recipe.suite.name}", examples, arm, options)
 
 
 def _passed(
@@ -189,7 +177,7 @@ def _passed(
     assert recipe.file.judge is not None
     [arm] = arms_of({"judge": recipe.file.judge}, JUDGE_TOKENS)
     asked = [replace(lesson.example, question=judge_question(lesson)) for lesson in kept]
-    verdicts = _asked(recipe, config, asked, arm, options).outcomes
+    verdicts, _ = _asked(recipe, config, asked, arm, options)
     for lesson in kept:
         outcome = verdicts[lesson.example.id]
         if not outcome.error and normalised(outcome.text) == YES:
@@ -203,7 +191,7 @@ def _held_against(
 ) -> Iterator[Lesson]:
     """With what the baseline got wrong: against the known answer, or else against the teacher's."""
     examples = [lesson.example for lesson in kept]
-    outcomes = _asked(recipe, config, examples, recipe.baseline, options).outcomes
+    outcomes, _ = _asked(recipe, config, examples, recipe.baseline, options)
     reader = ReplyReader(recipe.suite.form)
     for lesson in kept:
         yield replace(lesson, failed=fails(lesson, outcomes[lesson.example.id], recipe.suite.form, reader))
@@ -213,8 +201,7 @@ def fails(lesson: Lesson, outcome: Outcome, form: Form, reader: ReplyReader) -> 
     """Whether an answer is not the known one, or not what the teacher said, in value or in form."""
     example = lesson.example
     if example.answers is None and example.label is None and (line := line_of(form)(lesson.answer)) is not None:
-        answers = None if "answer" not in line else () if line["answer"] is None else (line["answer"],)
-        example = replace(example, answers=answers, label=line.get("label"))
+        example = example.judged_by(line)
     judged: list[Judgement] = ["exact_match", "says_unknown", "label_accuracy", "format_valid"]
     return combined(score(example, outcome, reader), judged) != 1.0
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from trivet.cli.console.interrupts import interrupted
-from trivet.cli.console.output import print_json, print_table
+from trivet.cli.console.output import print_json
+from trivet.cli.evaluation.showing import as_data, show
 from trivet.cli.options.config import config_options
 from trivet.cli.options.target import target_options
 from trivet.client import Target
@@ -19,7 +19,7 @@ from trivet.config import Config
 
 if TYPE_CHECKING:
     from trivet.evaluation.gate import Verdict
-    from trivet.evaluation.report import PartReport, Report
+    from trivet.evaluation.report import Report
 
 MARGIN = 2.0
 
@@ -83,13 +83,9 @@ def evaluate(
         EvaluationOptions,
         find_suite,
     )
-    from trivet.evaluation.page import page
     from trivet.evaluation.runner import Pace
 
-    if gate != (candidate is not None):
-        raise click.UsageError("--gate and --candidate belong together")
-    if gate and no_general:
-        raise click.UsageError("--gate has to see the general part, expected no --no-general")
+    _require_a_gate_that_can_judge(gate, candidate, no_general)
     running = context.get_parameter_source("address") is ParameterSource.COMMANDLINE
     options = EvaluationOptions(
         arms=(*arms, candidate) if candidate else arms,
@@ -108,65 +104,25 @@ def evaluate(
     ):
         report = evaluation.run()
     verdict = evaluation.judge(report, candidate, margin) if candidate else None
-    path = html or evaluation.folder / "report.html"
+    _tell(report, verdict, html or evaluation.folder / "report.html", as_json=as_json)
+    if verdict is not None and not verdict.passed:
+        raise click.exceptions.Exit(1)
+
+
+def _require_a_gate_that_can_judge(gate: bool, candidate: str | None, no_general: bool) -> None:
+    if gate != (candidate is not None):
+        raise click.UsageError("--gate and --candidate belong together")
+    if gate and no_general:
+        raise click.UsageError("--gate has to see the general part, expected no --no-general")
+
+
+def _tell(report: Report, verdict: Verdict | None, path: Path, *, as_json: bool) -> None:
+    """Write the page to `path`, and print the plain data, or tables for people."""
+    from trivet.evaluation.page import page
+
     path.write_text(page(report, verdict), encoding="utf-8")
     if as_json:
         print_json(as_data(report, verdict))
     else:
         show(report, verdict)
         click.secho(f"\nThe page: {path}", dim=True)
-    if verdict is not None and not verdict.passed:
-        raise click.exceptions.Exit(1)
-
-
-def as_data(report: Report, verdict: Verdict | None = None) -> dict[str, Any]:
-    """The report as plain data. Shares are between 0 and 1, costs in nano-USD, times in milliseconds."""
-    data = asdict(report)
-    if verdict is not None:
-        data["gate"] = {**asdict(verdict), "passed": verdict.passed}
-    return data
-
-
-def show(report: Report, verdict: Verdict | None = None) -> None:
-    """Tables and one sentence for people."""
-    from trivet.evaluation import wording
-
-    for part in report.parts:
-        show_part(part)
-    click.secho(f"\n{wording.sentence(report.parts[0])}", bold=True)
-    if verdict is None:
-        return
-    click.echo()
-    for check in verdict.checks:
-        click.secho(f"{'holds' if check.passed else 'FAILS'}  {check.name}: {check.found}", fg=_colour(check.passed))
-    if verdict.advice:
-        click.echo(verdict.advice)
-    said = "passes" if verdict.passed else "does not pass"
-    click.secho(f"{verdict.candidate} {said} the gate.", bold=True, fg=_colour(verdict.passed))
-
-
-def show_part(part: PartReport) -> None:
-    """One part's tables and remarks."""
-    from trivet.evaluation import wording
-
-    title = "General questions" if part.name == "general" else "Questions"
-    judged = ", ".join(part.correct)
-    click.secho(f"\n{title}: n = {part.n}; correct = all that applies of {judged}", bold=True)
-    tables = (
-        ("Shares in percent, [95% interval]", wording.cells(part, wording.QUALITY_COLUMNS)),
-        (f"Against {part.baseline}: points, [95% interval], McNemar's exact test", wording.comparisons(part)),
-        ("Each request: medians, means, millionths of a dollar", wording.cells(part, wording.COST_COLUMNS)),
-    )
-    for title, (headers, rows) in tables:
-        if rows:
-            click.secho(f"\n{title}", dim=True)
-            print_table(headers, rows)
-    remarks = wording.remarks(part)
-    if remarks:
-        click.echo()
-    for remark in remarks:
-        click.echo(f"  {remark}")
-
-
-def _colour(passed: bool) -> str:
-    return "green" if passed else "red"

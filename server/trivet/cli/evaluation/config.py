@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from trivet.cli.evaluation.invocations import Invocations
 from trivet.cli.evaluation.stuffing import Stuffing
 from trivet.config import Config, schema
 from trivet.errors import ConfigError
@@ -24,6 +26,7 @@ from trivet.types.adapter import AdapterLocation, HubAdapter
 
 _FILES = ("key_file", "ca_file", "token_file", "ca", "certificate", "key")  # fields of backends that name one
 RETRIEVAL_DEADLINE_MS = 5000.0  # an answer without passages would say nothing of the arm: wait rather than degrade
+REWRITING_DEADLINE_MS = 60_000.0  # half of which the model has to write a question anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ def ingredients(config: Config, suite: Suite) -> dict[str, str]:
         template = config.chat_template(name)
         found[f"model {name}"] = _digest(config.model_folder(name), *(() if template is None else (template,)))
     for arm in suite.arms:
-        found[f"prompt {arm.prompt}"] = _digest(*_prompt_files(config, suite, arm.prompt))
+        for ref in (arm.prompt, *(() if arm.rewrite is None else arm.rewrite[:1])):
+            found[f"prompt {ref}"] = _digest(*_prompt_files(config, suite, ref))
         if arm.adapter is not None:
             found[f"adapter {arm.adapter}"] = _digest(*_adapter_files(config, arm.adapter))
         for index in (arm.index, arm.stuffed):
@@ -106,6 +110,7 @@ def derive(config: Config, suite: Suite, folder: Path, *, own_routes: bool = Fal
     backends = config.file.backends
     usual = next((name for name, section in backends.items() if section.enable_lora), next(iter(backends)))
     stuffing = {name: Stuffing(config, name) for name in backends}
+    invocations = Invocations(_own_prompts(config, suite))
     prompts = folder / "prompts"
     shutil.rmtree(prompts, ignore_errors=True)
     prompts.mkdir(parents=True)
@@ -117,6 +122,7 @@ def derive(config: Config, suite: Suite, folder: Path, *, own_routes: bool = Fal
     for arm, examples in [(arm, part.examples) for part in suite.parts for arm in part.arms]:
         try:
             source = prompt_file(config, suite, arm)
+            rewriting_file(config, suite, arm)
             _check_index(config, suite, arm)
             backend = _one_backend(config, suite, arm) or usual
         except ConfigError as error:
@@ -124,13 +130,17 @@ def derive(config: Config, suite: Suite, folder: Path, *, own_routes: bool = Fal
             continue
         prompt = arm.prompt
         if arm.stuffed is not None:
-            prompt = f"{arm.route}@1"
+            prompt = arm.own_prompt
             reason = stuffing[backend].write(source, arm, examples, prompts / arm.route / "1.md")
             if reason:
                 refused[arm.name] = reason
                 continue
+        elif invocations.write(source, arm, prompts / arm.route / "1.md"):
+            prompt = arm.own_prompt
         else:
             _copy(source, prompts / (prompt.replace("@", "/") + ".md"))
+        if arm.rewrite is not None:
+            _copy(rewriting_file(config, suite, arm), prompts / (arm.rewrite[0].replace("@", "/") + ".md"))
         routes[arm.route] = _route(arm, suite, backend, prompt, salted=_has_salts(config, backend))
     if problems:
         raise ConfigError(problems)
@@ -142,12 +152,30 @@ def derive(config: Config, suite: Suite, folder: Path, *, own_routes: bool = Fal
 
 def prompt_file(config: Config, suite: Suite, arm: Arm) -> Path:
     """The file of an arm's prompt; ConfigError unless exactly one of the project's and the suite's folders has it."""
-    files = _prompt_files(config, suite, arm.prompt)
+    return _one_file(config, suite, arm.prompt, f"arms.{arm.name}.prompt")
+
+
+def rewriting_file(config: Config, suite: Suite, arm: Arm) -> Path:
+    """The same of the prompt that its questions are written anew with; its own prompt's where they are not."""
+    if arm.rewrite is None:
+        return prompt_file(config, suite, arm)
+    return _one_file(config, suite, arm.rewrite[0], f"arms.{arm.name}.retrieval.rewrite.prompt")
+
+
+def _one_file(config: Config, suite: Suite, ref: str, field: str) -> Path:
+    files = _prompt_files(config, suite, ref)
     if len(files) == 1:
         return files[0]
     where = " and ".join(str(folder) for folder in (config.prompts, suite.prompts) if folder is not None)
-    problem = f"{arm.prompt} is {'in both' if files else 'in none'} of {where}, expected in one"
-    raise ConfigError([f"{suite.path}:1: arms.{arm.name}.prompt: {problem}"])
+    problem = f"{ref} is {'in both' if files else 'in none'} of {where}, expected in one"
+    raise ConfigError([f"{suite.path}:1: {field}: {problem}"])
+
+
+def _own_prompts(config: Config, suite: Suite) -> Iterator[tuple[Arm, Path]]:
+    for arm in suite.main.arms:
+        files = _prompt_files(config, suite, arm.prompt)
+        if len(files) == 1:  # else it is told where the arm itself is looked at
+            yield arm, files[0]
 
 
 def _one_backend(config: Config, suite: Suite, arm: Arm) -> str | None:
@@ -172,7 +200,7 @@ def arm_problems(config: Config, suite: Suite) -> list[str]:
     problems: list[str] = []
     distant = any(not isinstance(root, Path) for root in config.adapter_roots)
     for arm in suite.arms:
-        for looked_up in (prompt_file, _check_index, _one_backend):
+        for looked_up in (prompt_file, rewriting_file, _check_index, _one_backend):
             try:
                 looked_up(config, suite, arm)
             except ConfigError as error:
@@ -227,6 +255,9 @@ def _route(arm: Arm, suite: Suite, backend: str, prompt: str, *, salted: bool) -
     if arm.index is not None:
         variant["retrieval"] = {"index": arm.index, "top_k": arm.top_k, "token_budget": arm.token_budget}
         route["retrieval"] = {"deadline_ms": RETRIEVAL_DEADLINE_MS, "on_failure": "fail"}
+        if arm.rewrite is not None:
+            variant["retrieval"]["rewrite"] = dict(zip(("prompt", "max_tokens", "fuse"), arm.rewrite, strict=True))
+            route["retrieval"]["deadline_ms"] = REWRITING_DEADLINE_MS
     return route
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from trivet.client import Client, Target
 from trivet.config import Config, load_config
 from trivet.errors import ConfigError, FailedPrecondition
 from trivet.evaluation.arms import Arm
+from trivet.evaluation.data import Example
 from trivet.evaluation.gate import Verdict, judge
 from trivet.evaluation.outcomes import Outcome, OutcomeLog
 from trivet.evaluation.report import Report, build_report
@@ -141,6 +142,17 @@ class Evaluation:
                     if event.HasField("built"):
                         click.echo(f"  ready     {event.built.passages} passages", err=True)
             yield client
+
+
+def answers_of(
+    config: Config, suite: Suite, name: str, examples: Sequence[Example], arm: Arm, options: EvaluationOptions
+) -> tuple[Mapping[str, Outcome], str]:
+    """Each example's answer by one arm, by its id, and the digest of what decided them; kept under `name`, so that what
+    is there already is not asked again. FailedPrecondition if the arm cannot be asked."""
+    part = Part(tuple(examples), (arm,), arm.name, suite.main.correct)
+    evaluation = Evaluation(config, replace(suite, name=name, main=part, general=None), options)
+    found = evaluation.ask()
+    return {one.id: found[evaluation.digest, arm.name, one.id] for one in examples}, evaluation.digest
 
 
 def narrow(suite: Suite, options: EvaluationOptions) -> Suite:

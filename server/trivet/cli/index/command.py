@@ -223,6 +223,9 @@ def rm(client: Indexes, name: str, ids: tuple[str, ...], tenant: str, as_json: b
 @index.command(short_help="Search as a request would.")
 @click.argument("name")
 @click.argument("text")
+@click.option(
+    "--also", "more_texts", multiple=True, metavar="TEXT", help="Another text that asks the same; up to 3 times."
+)
 @click.option("--top-k", type=click.IntRange(1, 100), help="Return at most this many passages.")
 @click.option("--tag", "tags", multiple=True, help="Search only documents that have this tag; repeatable.")
 @click.option(
@@ -235,6 +238,7 @@ def search(
     client: Indexes,
     name: str,
     text: str,
+    more_texts: tuple[str, ...],
     top_k: int | None,
     tags: tuple[str, ...],
     where: dict[str, Any] | None,
@@ -243,14 +247,19 @@ def search(
 ) -> None:
     """Search index NAME for TEXT, as a request with this question would.
 
+    With --also, other wordings are searched with too, and what all of them find is fused by rank.
+
     \b
     Examples:
       trivet index search handbook "warranty of the Veltro"
       trivet index search handbook "warranty" --top-k 5 --tag eu --json
       trivet index search handbook "warranty" --top-k 1 --expand section
+      trivet index search handbook "how long is the warranty" --also "months of guarantee"
       trivet index search prices "battery" --where '{"field": "price", "lt": 100}'
     """
-    request = inference_pb2.RetrieveRequest(index=name, text=text, top_k=top_k, filter=tags, where=where)
+    request = inference_pb2.RetrieveRequest(
+        index=name, text=text, more_texts=more_texts, top_k=top_k, filter=tags, where=where
+    )
     if expand is not None:
         request.expand = getattr(inference_pb2, f"EXPAND_{expand.upper()}")
     response = client.retrieve(request)

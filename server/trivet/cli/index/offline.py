@@ -108,6 +108,7 @@ class OfflineIndexes:
             tags=tuple(request.filter),
             expansion=EXPANSIONS.get(request.expand, Expansion.NONE),
             where=() if where is None else (where,),
+            more=tuple(request.more_texts),
         )
         result = self._runner.run(self._indexes.search(query))
         return inference_pb2.RetrieveResponse(

@@ -24,6 +24,7 @@ REGION = r"^[a-z0-9-]+$"
 HOOK = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 NOT_BLANK = r"\S"
+OCR_LANGUAGE = r"^[A-Za-z0-9_]{2,40}(/[A-Za-z0-9_]{1,40})?$"
 FIELD = rf"^{FIELD_NAME}$"
 
 # What each of them expects. A pattern without words is shown to readers as it is.
@@ -44,6 +45,7 @@ WORDS = {
     REGION: "a region such as eu-central-1",
     HOOK: "package.module:function",
     VARIABLE: "the name of an environment variable: letters, digits and '_', no digit first",
+    OCR_LANGUAGE: "a language as Tesseract names it, such as eng, deu or chi_sim",
     NOT_BLANK: "text that is not blank",
     FIELD: "a field's name: up to 32 small letters, digits and '_', a letter first",
 }

@@ -37,6 +37,15 @@ class QuotasSection(QuotaSection):
     tenants: dict[Name, QuotaSection] = {}
 
 
+class TextRecognition(Section):
+    """Pictures and scanned pages are read by Tesseract, which has to be installed. Languages by its names for them."""
+
+    languages: Annotated[
+        list[Annotated[str, StringConstraints(pattern=patterns.OCR_LANGUAGE)]], Field(min_length=1, max_length=8)
+    ] = ["eng"]
+    command: Annotated[str, StringConstraints(min_length=1, max_length=4096)] = "tesseract"
+
+
 class Documents(Section):
     """The processes that read documents and cut them into passages, and what one document may take."""
 
@@ -48,6 +57,7 @@ class Documents(Section):
     max_characters: Count = 4 << 20
     max_passages: Count = 20_000
     max_unpacked_bytes: Annotated[int, Field(ge=1 << 20, le=4 << 30)] = 128 << 20
+    ocr: TextRecognition | None = None
 
 
 class Chunking(Section):
@@ -117,6 +127,7 @@ class IndexFile(Section):
         Field(max_length=MAX_FIELDS),
     ] = {}
     recency: Recency | None = None
+    correct_spelling: bool = False
     include: Annotated[list[Pattern], Field(max_length=100)] = []
     ignore: Annotated[list[Pattern], Field(max_length=100)] = []
     follow_links: bool = False

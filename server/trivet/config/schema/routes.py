@@ -18,7 +18,9 @@ from trivet.types.variant import (
     AdapterBy,
     AdapterChoice,
     AdapterFallback,
+    RewriteSettings,
     StreamPace,
+    VersionRef,
 )
 
 
@@ -76,6 +78,30 @@ class FewShot(Section):
     token_budget: Count = 512
 
 
+class Rewrite(Section):
+    """Follow-up questions are written anew by the variant's model before they are searched with."""
+
+    prompt: Ref
+    model: Literal["base", "adapter"] = "base"
+    max_tokens: Annotated[int, Field(ge=1, le=256)] = 64
+    max_turns: Annotated[int, Field(ge=1, le=32)] = 6
+    max_characters: Annotated[int, Field(ge=100, le=16_384)] = 4000
+    deadline_ms: Positive | None = None
+    fuse: bool = False
+
+    def settings(self) -> RewriteSettings:
+        """The same, read."""
+        return RewriteSettings(
+            prompt=VersionRef.parse(self.prompt),
+            by_adapter=self.model == "adapter",
+            max_tokens=self.max_tokens,
+            max_turns=self.max_turns,
+            max_characters=self.max_characters,
+            deadline=None if self.deadline_ms is None else self.deadline_ms / 1000,
+            fuse=self.fuse,
+        )
+
+
 class VariantRetrieval(Section):
     """How the variant searches."""
 
@@ -91,6 +117,7 @@ class VariantRetrieval(Section):
     rerank: bool = False
     confidence: Confidence | None = None
     few_shot: FewShot | None = None
+    rewrite: Rewrite | None = None
 
 
 def _adapter_pattern(text: str) -> str:

@@ -9,8 +9,8 @@ from trivet.http.anthropic.request import MessageRequest
 from trivet.http.anthropic.response import MessageEvents
 from trivet.http.exchange import Exchange
 from trivet.pipeline.generation import GenerationPipeline
-from trivet.rpc.bounds import check_bounds
 from trivet.rpc.intake import RequestIntake
+from trivet.rpc.messages.bounds import check_bounds
 
 
 class Messages:

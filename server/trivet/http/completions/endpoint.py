@@ -13,8 +13,8 @@ from trivet.http.completions.response import Continuations
 from trivet.http.exchange import Exchange
 from trivet.pipeline.generation import GenerationPipeline
 from trivet.pipeline.stream import all_of
-from trivet.rpc.bounds import REQUEST_ID, check_bounds
 from trivet.rpc.intake import RequestIntake
+from trivet.rpc.messages.bounds import REQUEST_ID, check_bounds
 from trivet.types.answer import Answer
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall

@@ -10,8 +10,8 @@ from trivet.http.exchange import Exchange
 from trivet.http.responses.request import ResponseRequest
 from trivet.http.responses.response import ResponseEvents
 from trivet.pipeline.generation import GenerationPipeline
-from trivet.rpc.bounds import check_bounds
 from trivet.rpc.intake import RequestIntake
+from trivet.rpc.messages.bounds import check_bounds
 
 
 class Responses:

@@ -1,6 +1,6 @@
 """A response as a client asks for it. Source: https://platform.openai.com/docs/api-reference/responses/create
 
-The contract's own bounds (`trivet.rpc.bounds`) hold for what comes out of it; here only the form is checked.
+The contract's own bounds (`trivet.rpc.messages.bounds`) hold for what comes out of it; here only the form is checked.
 """
 
 from __future__ import annotations

@@ -54,6 +54,8 @@ class Account:
     budget_warnings: tuple[str, ...] = ()
     samples: int | None = None
     agreement: float | None = None
+    rewriting: ChoiceAccount | None = None  # of the question; its tokens and costs are the request's
+    rewritten: bool = False
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     stages: Mapping[str, float] = field(default_factory=lambda: NO_STAGES)
     """Seconds of the gateway's own time, once the account is closed."""
@@ -106,7 +108,7 @@ class Account:
         engine = self._engine_wait(now) if times is None else sum(times)
         tokens = {name: self._sum(name) for name in ("input_tokens", "cached_tokens", "output_tokens")}
         own = total - self._waits() - engine
-        if any(choice.estimated for choice in self.choices):
+        if any(part.estimated for part in self._parts):
             self.degraded.append(ESTIMATED)
         if any(choice.parser_gave_up for choice in self.choices):
             self.degraded.append(UNPARSED)
@@ -134,7 +136,7 @@ class Account:
             cached_tokens=tokens["cached_tokens"],
             output_tokens=tokens["output_tokens"],
             expected_cached_tokens=_sum(
-                one.expected_cached_tokens for one in self.choices if one.input_tokens is not None
+                one.expected_cached_tokens for one in self._parts if one.input_tokens is not None
             ),
             shared_tokens=self._shared_tokens(),
             reasoning_tokens=self._sum("reasoning_tokens"),
@@ -149,7 +151,7 @@ class Account:
             gateway_ms=_ms(max(0.0, own)),
             preemptions=_sum(one.engine.preemptions for one in self.choices if one.engine is not None),
             cost=self._cost(price, tokens),
-            prompt_token_weight=next((one.machine.prompt_weight for one in self.choices if one.machine), None),
+            prompt_token_weight=next((one.machine.prompt_weight for one in self._parts if one.machine), None),
             degraded=tuple(self.degraded),
             retrieval_confidence=self.retrieval_confidence,
             example_ids=self.example_ids if code == "OK" else (),
@@ -166,13 +168,19 @@ class Account:
             budget_warnings=self.budget_warnings,
             samples=self.samples,
             agreement=self.agreement if code == "OK" else None,
+            rewritten=self.rewritten,
             trace_id="" if call.trace is None else call.trace.trace_id,
             parent_span_id="" if call.trace is None else call.trace.parent_id,
             trace_sampled=call.trace is not None and call.trace.sampled,
         )
 
     def _sum(self, name: str) -> int | None:
-        return _sum(getattr(choice, name) for choice in self.choices)
+        return _sum(getattr(part, name) for part in self._parts)
+
+    @property
+    def _parts(self) -> tuple[ChoiceAccount, ...]:
+        """All that the engine was asked for."""
+        return self.choices if self.rewriting is None else (*self.choices, self.rewriting)
 
     def _first_token(self) -> float | None:
         return min((one.first_token for one in self.choices if one.first_token is not None), default=None)
@@ -213,10 +221,11 @@ class Account:
         self.agreement = agreement
 
     def _cost(self, price: Price | None, tokens: Mapping[str, int | None]) -> Cost:
-        charges = [choice.machine for choice in self.choices if choice.machine is not None]
+        charges = [part.machine for part in self._parts if part.machine is not None]
         if charges:
             return Cost(prefill=sum(one.prefill for one in charges), decode=sum(one.decode for one in charges))
-        if price is None or (self.submitted is None and self.finish is None):
+        unused = self.submitted is None and self.finish is None and self.rewriting is None
+        if price is None or unused:
             return Cost()
         return price.cost(**tokens, searches=self.searches)
 

@@ -54,7 +54,8 @@ class QueuedWriter:
             if fits:
                 self._queue.append(line)
                 self._bytes += len(line)
-                self._changed.notify_all()
+                if len(self._queue) == 1:  # else it is awake
+                    self._changed.notify_all()
         if not fits:
             self._on_lost(1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
+from trivet.adapters.lifecycle.lease import AdapterLease
 from trivet.adapters.lifecycle.manager import AdapterManager
 from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.adapters.on_demand.adapters import OnDemandAdapters
@@ -14,9 +15,10 @@ from trivet.pipeline.answer.adapters import RequestAdapters
 from trivet.pipeline.assembly import Assemblers, PromptAssembly
 from trivet.pipeline.context import Context, ContextRetrieval
 from trivet.pipeline.fingerprints import text_hash, unit_hash
-from trivet.pipeline.passages import BoundedRetriever
+from trivet.pipeline.passages import BoundedRetriever, retrieval_ends
 from trivet.pipeline.prefix_ledger import PrefixCacheLedger
 from trivet.pipeline.response_sink import ResponseSink
+from trivet.pipeline.rewriting import QuestionRewriter
 from trivet.pipeline.stream import AnswerStream, Place
 from trivet.ports import Backend
 from trivet.routing.table import Resolution
@@ -45,6 +47,7 @@ class Answering:
         is told a route, a request's id, and what its question was searched with; not of copies for a shadow."""
         self._adapters = RequestAdapters(adapters, on_demand)
         self._context = ContextRetrieval(retriever)
+        self._rewriter = QuestionRewriter(prompts, backends, slots, ledger)
         self._assembly = PromptAssembly(prompts, backends)
         self._stream = AnswerStream(backends, slots, ledger)
         self._enter = enter
@@ -62,7 +65,7 @@ class Answering:
         await self._assembly.require_room(call, resolution)
         async with self._adapters.hold(call, resolution, place, account) as (resolution, adapter):
             account.enter(Stage.RETRIEVE, loop.time())
-            context = await self._retrieve(call, resolution, account)
+            context = await self._retrieve(call, resolution, adapter, account)
             if self._falls_short(context, call, resolution.variant, account):
                 await self._decline(resolution.variant, account, sink)
                 return ()
@@ -75,14 +78,20 @@ class Answering:
             await self._stream.run(granted, resolution, prompt, name, place, account, sink)
             return prompt.passages
 
-    async def _retrieve(self, call: GenerateCall, resolution: Resolution, account: Account) -> Context:
+    async def _retrieve(
+        self, call: GenerateCall, resolution: Resolution, adapter: AdapterLease | None, account: Account
+    ) -> Context:
         settings = resolution.variant.retrieval
         if settings is None or call.retrieval.disabled:
             return Context()
         loop = asyncio.get_running_loop()
         started = loop.time()
+        until = retrieval_ends(started, resolution.route.retrieval_deadline, call.deadline)
+        rewritten = None
         try:
-            context = await self._context.find(call, resolution.route, settings)
+            if settings.rewrite is not None:
+                rewritten = await self._rewriter.rewrite(call, resolution, settings.rewrite, adapter, account, until)
+            context = await self._context.find(call, resolution.route, settings, until, rewritten)
         finally:
             account.retrieval = loop.time() - started
         account.searches = context.searches

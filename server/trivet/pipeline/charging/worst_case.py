@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from trivet.metering.prices import Price
 from trivet.pipeline.assembly import Assemblers
-from trivet.pipeline.stream import sampling_of
+from trivet.pipeline.stream import wanted_tokens
 from trivet.ports import Backend
 from trivet.prompts.assembly.assembler import TURN_TOKENS
 from trivet.types.budget import Use
+from trivet.types.passage import QUERY_CHARACTERS
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall
 from trivet.types.variant import Route, Variant
@@ -37,17 +38,27 @@ class WorstCase:
 
     def _of_variant(self, call: GenerateCall, variant: Variant, given: int) -> Use:
         context = self._backends[variant.backend].context_tokens
-        answer = min(sampling_of(call, variant).max_tokens, context)
+        answer = min(wanted_tokens(call, variant), context)
         prompt = min(given + self._prompts[variant.backend, variant.prompt].most_own_tokens + _found(variant), context)
         price, samples = self._prices.get(variant.backend), variant.samples * call.n
-        whole = samples * min(prompt + answer, context)
+        more_prompt, more_answer = self._rewriting(variant, context)
+        whole = samples * min(prompt + answer, context) + min(more_prompt + more_answer, context)
         if price is None:
             return Use(1, whole)
         searches = 0 if variant.retrieval is None else _MOST_SEARCHES
-        prompts, answers = samples * prompt, samples * answer
+        prompts, answers = samples * prompt + more_prompt, samples * answer + more_answer
         uncached = price.cost(input_tokens=prompts, cached_tokens=0, output_tokens=answers, searches=searches)
         cached = price.cost(input_tokens=prompts, cached_tokens=prompts, output_tokens=answers, searches=searches)
         return Use(1, whole, max(uncached.total or 0, cached.total or 0))
+
+    def _rewriting(self, variant: Variant, context: int) -> tuple[int, int]:
+        """Tokens of the prompt and of the answer that write a question anew; a character has at most four bytes."""
+        settings = variant.rewrite
+        if settings is None:
+            return 0, 0
+        own = self._prompts[variant.backend, settings.prompt].most_own_tokens + TURN_TOKENS * (settings.max_turns + 2)
+        told = 4 * (settings.max_characters + QUERY_CHARACTERS)
+        return min(own + told, context), min(settings.max_tokens, context)
 
 
 def _has_more_than_text(call: GenerateCall) -> bool:

@@ -42,6 +42,7 @@ class SearchPipeline:
                     tags=call.tags,
                     expansion=call.expansion,
                     where=call.where,
+                    more=call.more,
                 )
                 # Nothing is generated here, so the whole of the client's time is the search's.
                 result = await self._retriever.search(query, own_deadline=deadline - loop.time(), client_deadline=None)
@@ -53,7 +54,10 @@ class SearchPipeline:
             snapshot=result.snapshot,
             retrieval_ms=round((loop.time() - call.arrived) * 1000, 3),
             confidence=result.confidence,
-            degraded=(*((QUERY_CUT,) if len(call.text) > QUERY_CHARACTERS else ()), *result.degraded),
+            degraded=(
+                *((QUERY_CUT,) if any(len(text) > QUERY_CHARACTERS for text in (call.text, *call.more)) else ()),
+                *result.degraded,
+            ),
         )
 
     def _settings(self, call: RetrieveCall) -> tuple[RetrievalSettings, float]:

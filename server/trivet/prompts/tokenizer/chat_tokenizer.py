@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from trivet.errors import ConfigError, Unsupported
@@ -17,8 +19,13 @@ _SAMPLE = "Don't say “{}” & go.\n\n  Ünit C3: 12 %"
 
 
 def _local_time() -> datetime:
-    """What transformers tells templates is now."""
-    return datetime.now().astimezone()
+    """What transformers tells templates is now, in whole seconds."""
+    return _second(int(time.time()))
+
+
+@lru_cache(maxsize=1)  # each request asks, and the time zone takes longer than all else that it asks here
+def _second(since_epoch: int) -> datetime:
+    return datetime.fromtimestamp(since_epoch).astimezone()
 
 
 class ChatTokenizer:

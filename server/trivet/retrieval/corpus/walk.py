@@ -16,6 +16,7 @@ from trivet.retrieval.corpus.safe_open import LEADS_OUT
 from trivet.retrieval.documents.documents import FORMATS
 from trivet.retrieval.documents.ids import printable
 from trivet.retrieval.settings import CorpusSelection
+from trivet.types.passage import DocumentFormat
 from trivet.types.text.path_pattern import PathPattern
 
 _SORTED_AT_ONCE = 10_000
@@ -58,6 +59,9 @@ class Walk:
         self._report = report
         self._refuse = refuse
         self._looked_at = 0
+        self._endings = {
+            ending for ending, format_ in FORMATS.items() if selection.images or format_ is not DocumentFormat.IMAGE
+        }
 
     def __iter__(self) -> Iterator[str | None]:
         """For each entry the file's path relative to the corpus if it is a document's, else None.
@@ -111,7 +115,7 @@ class Walk:
         included = inside.included or _any_fits(self._selection.include, path, folder=folder)
         name = "/".join(path)
         ending = PurePosixPath(entry.name).suffix.lower()
-        if not folder and kind not in _KINDS and ending not in FORMATS:
+        if not folder and kind not in _KINDS and ending not in self._endings:
             self._report.ignore(printable(ending))
             return None
         if not folder and not included:

@@ -46,6 +46,7 @@ FORMATS = {
     ".rst": DocumentFormat.RST,
     ".ipynb": DocumentFormat.NOTEBOOK,
     **dict.fromkeys(CODE_ENDINGS, DocumentFormat.CODE),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"), DocumentFormat.IMAGE),
 }
 _ARCHIVE_HEADER = b"PK\x03\x04"
 _PDF_HEADER = b"%PDF-"

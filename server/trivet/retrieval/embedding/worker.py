@@ -7,16 +7,12 @@ for frames alone (`trivet.retrieval.processes.frames`); what libraries print goe
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from functools import partial
 from pathlib import Path
 
 from trivet.retrieval.embedding.onnx_model import OnnxModel
-from trivet.retrieval.processes.frames import BrokenFrame, Frame, read_frame, write_frame
-from trivet.vector.lifeline import die_with_parent
-
-_NICENESS = 10
+from trivet.retrieval.processes.frames import Frame, write_frame
+from trivet.retrieval.processes.worker import asked, begin
 
 
 def main() -> int:
@@ -24,19 +20,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m trivet.retrieval.embedding.worker")
     parser.add_argument("--export", type=Path, required=True, help="folder of an exported model")
     arguments = parser.parse_args()
-    die_with_parent()
-    os.nice(_NICENESS)
-    answers = os.dup(1)
-    os.dup2(2, 1)
+    answers = begin()
     model = OnnxModel.open(arguments.export)
     write_frame(answers, Frame.READY)
-    read = partial(os.read, 0)
-    while True:
-        try:
-            _, text = read_frame(read)
-        except BrokenFrame:
-            return 0
+    for text in asked():
         write_frame(answers, *_answer(model, text))
+    return 0
 
 
 def _answer(model: OnnxModel, text: bytes) -> tuple[Frame, bytes]:

@@ -11,6 +11,7 @@ from trivet.retrieval.index.live import LiveSnapshot
 from trivet.retrieval.index.renewal import Renewal
 from trivet.retrieval.index.retained import RetainedSnapshots
 from trivet.retrieval.settings import IndexSettings, with_present_terms
+from trivet.retrieval.snapshot.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Maintenance:
         self._renewal = renewal
         self._task: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
+        self._learning: asyncio.Task[None] | None = None
         self._renew_from = 0.0
         self._noted = (-1, -1)
 
@@ -53,7 +55,7 @@ class Maintenance:
 
     async def close(self) -> None:
         """Stop; a renewal goes on at the next start."""
-        tasks = [task for task in (self._task, self._renewing) if task is not None]
+        tasks = [task for task in (self._task, self._renewing, self._learning) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -73,6 +75,7 @@ class Maintenance:
             except Exception:  # nobody else would finish what has failed
                 _log.exception("index %s: not looked after for now", self._settings.name)
                 continue
+            self._learn_words()
             idle = self._renewing is None or self._renewing.done()
             if (self.worn or self.outdated) and idle and time.monotonic() >= self._renew_from:
                 self._renewing = asyncio.create_task(self._renew(), name=f"renew-{self._settings.name}")
@@ -85,6 +88,23 @@ class Maintenance:
         if state != self._noted:
             await self._retained.note(snapshot)
             self._noted = state
+
+    def _learn_words(self) -> None:
+        """Of the live snapshot, if questions are corrected; other gateways write what this one does not notice."""
+        snapshot = self._live.snapshot
+        position = None if self._live.tenure.shared else snapshot.progress.position
+        busy = self._learning is not None and not self._learning.done()
+        if snapshot.spelling is not None and not busy and snapshot.spelling.due(position):
+            self._learning = asyncio.create_task(self._read_words(snapshot, position))
+
+    async def _read_words(self, snapshot: Snapshot, position: int | None) -> None:
+        assert snapshot.spelling is not None
+        try:
+            await snapshot.spelling.read(position)
+        except TrivetError as error:
+            _log.info("index %s: its words were not read: %s", self._settings.name, error)
+        except Exception:
+            _log.exception("index %s: its words were not read", self._settings.name)
 
     async def _renew(self) -> None:
         """In the live one's own way, but for outdated terms, whatever the configuration says now: that is for a person

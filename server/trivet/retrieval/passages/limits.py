@@ -1,4 +1,4 @@
-"""What reading one document may take."""
+"""What reading one document may take, and with what pictures are read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ class DocumentLimits:
     """`seconds`: of CPU time, several times that on the clock. `memory`: bytes of the reading process. `pages`: of a
     PDF, slides and chapters. `characters`: of the text of a format that is not text itself. `passages`: that a document
     is cut into. `unpacked`: bytes that an archive's files may have together.
+
+    `ocr_command`: path of Tesseract, empty where text is not recognized. `ocr_languages`: as it takes them, `deu+eng`.
     """
 
     seconds: int = 20
@@ -18,6 +20,8 @@ class DocumentLimits:
     characters: int = 4 << 20
     passages: int = 20_000
     unpacked: int = 128 << 20
+    ocr_command: str = ""
+    ocr_languages: str = ""
 
 
 DEFAULT_LIMITS = DocumentLimits()

@@ -29,6 +29,8 @@ _TEXTS = {
 }
 _BOUNDED_TEXTS = {DocumentFormat.NOTEBOOK: ("plain.notebook", "read_notebook")}
 _BYTES = {
+    DocumentFormat.PDF: ("pages.pdf", "read_pdf"),
+    DocumentFormat.IMAGE: ("pages.image", "read_image"),
     DocumentFormat.DOCX: ("office.docx", "read_docx"),
     DocumentFormat.PPTX: ("office.pptx", "read_pptx"),
     DocumentFormat.XLSX: ("office.xlsx", "read_xlsx"),
@@ -53,10 +55,6 @@ def read(text: str, format_: DocumentFormat, limits: DocumentLimits = DEFAULT_LI
 
 def read_bytes(content: bytes, format_: DocumentFormat, limits: DocumentLimits) -> ParsedDocument:
     """The same of a document that is no text: see `DocumentFormat.is_text`."""
-    if format_ is DocumentFormat.PDF:
-        from trivet.retrieval.passages.formats.pdf import read_pdf
-
-        return read_pdf(content, pages=limits.pages, characters=limits.characters)
     return _checked(_reader(*_BYTES[format_])(content, limits))
 
 

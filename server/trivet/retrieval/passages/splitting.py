@@ -30,7 +30,8 @@ class Chunk:
     """One passage of a document. `title` is the document's with the headings above; `n_tokens` counts `text` alone.
 
     `start` and `end`: its range in the text as read (see `trivet.retrieval.passages.parsing`), in characters. `text`
-    is what stands there; in a passage that begins with a later row of a table the table's header comes before it.
+    is what stands there; in a passage that begins with a later row of a table, or within a definition, the table's
+    header or the term comes before it.
     `tags`: those that the document gives itself. `place`: where a person finds it, such as "page 3"; empty where there
     is no name for it. `fields`: those that the document gives itself, as JSON has them, of its first passage.
     """
@@ -118,9 +119,10 @@ class Splitter:
         title = self._cut(heading, self._title_tokens)
         counts = TokenCounts(self._model, section.text)
         size = self._settings.chunk_tokens - self._settings.overlap
-        cutter = SpanCutter(section.text, counts, size, section.tables, self._tokens, code=section.code)
+        pack = self._settings.pack or section.whole
+        cutter = SpanCutter(section.text, counts, size, section.blocks, self._tokens, code=section.code, pack=pack)
         end = 0  # of the passage before
-        for span in cutter.spans(pack=self._settings.pack or section.whole):
+        for span in cutter.spans():
             if self._settings.overlap and not span.header and end:
                 span = self._overlapping(section.text, span, counts, end)
             end = span.end

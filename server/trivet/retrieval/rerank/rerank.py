@@ -100,6 +100,24 @@ class Reranker:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
+def reranker_of(rerankers: Mapping[str, Reranker], index: str) -> Reranker:
+    """Raises FailedPrecondition if the index has none that is open."""
+    if index not in rerankers:
+        raise FailedPrecondition(f"index {index!r} has no cross-encoder")
+    return rerankers[index]
+
+
+def widened(query: SearchQuery, candidates: int) -> SearchQuery:
+    """The search for what the cross-encoder sees."""
+    return replace(
+        query,
+        top_k=min(max(candidates, query.top_k), _MOST_CANDIDATES),
+        min_score=0.0,
+        max_per_document=0,
+        rerank=False,
+    )
+
+
 class RerankingRetriever:
     """Implements the Retriever port around another one, for queries that ask for it."""
 
@@ -117,17 +135,8 @@ class RerankingRetriever:
         """
         if not query.rerank:
             return await self._retriever.search(query)
-        reranker = self._rerankers.get(query.index)
-        if reranker is None:
-            raise FailedPrecondition(f"index {query.index!r} has no cross-encoder")
-        wide = replace(
-            query,
-            top_k=min(max(reranker.candidates, query.top_k), _MOST_CANDIDATES),
-            min_score=0.0,
-            max_per_document=0,
-            rerank=False,
-        )
-        found = await self._retriever.search(wide)
+        reranker = reranker_of(self._rerankers, query.index)
+        found = await self._retriever.search(widened(query, reranker.candidates))
         until = None if query.deadline is None else query.deadline - _MARGIN
         try:
             scores = await reranker.scores(query.asked, found.passages, query.tenant, until)

@@ -9,21 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from trivet.retrieval.snapshot.duplicates import DuplicateFilter
 from trivet.retrieval.snapshot.fusion import leg_weights
 from trivet.retrieval.snapshot.recency import with_recency
-from trivet.retrieval.snapshot.search import passage_of, search
+from trivet.retrieval.snapshot.search import asked_vectors, passage_of, search
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.retrieval.snapshot.terms import codes
 from trivet.stores.qdrant.store import HALVES
-from trivet.stores.records import DocumentKey, FoundPassage, PassageId, SparseVector, Visibility
+from trivet.stores.records import AskedVectors, DocumentKey, FoundPassage, PassageId, Visibility
 from trivet.types.metadata.where import Where
-from trivet.types.passage import ExplainedPassage, SearchExplanation, SearchQuery
+from trivet.types.passage import ExplainedPassage, LeftOut, SearchExplanation, SearchQuery
 
 _MOST = 100  # passages that are told of
-REPLACED = "its document was replaced or deleted a moment ago"
-FILTERED = "it does not meet the filter"
-COPY = "it says the same as a passage before it"
-BELOW = "its score is below min_score"
-FULL = "its document has as many passages before it as may be"
-BEYOND = "others come before it: raise top_k to see it"
 
 
 async def explain(snapshot: Snapshot, query: SearchQuery, where: Where | None = None) -> SearchExplanation:
@@ -31,15 +25,16 @@ async def explain(snapshot: Snapshot, query: SearchQuery, where: Where | None = 
 
     A document that is written meanwhile may be told of in another state than the answer's.
     """
+    if snapshot.spelling is not None:
+        await snapshot.spelling.ensure_read()
     answer = await search(snapshot, query, where)
     asked = query.asked
-    dense = (await snapshot.embedder.embed_query(asked, query.tenant)).tolist()
-    terms = snapshot.terms.of_query(asked)
     now = time.time()
+    vectors, corrections = await asked_vectors(snapshot, asked, Visibility(query.tenant, (), now))
     seen, all_ = (Visibility(query.tenant, tags, now, what) for tags, what in ((query.tags, where), ((), None)))
     filtered = bool(query.tags or where is not None)
-    halves = [await _half(snapshot, dense, terms, seen, half) for half in HALVES]
-    outside = [await _half(snapshot, dense, terms, all_, half) for half in HALVES] if filtered else []
+    halves = [await _half(snapshot, vectors, seen, half) for half in HALVES]
+    outside = [await _half(snapshot, vectors, all_, half) for half in HALVES] if filtered else []
     weights = _weights(snapshot, asked, [one for half in halves for one in half])
     candidates = _ranked(snapshot, halves, weights, now)
     within = {one.id for one in candidates}
@@ -50,23 +45,21 @@ async def explain(snapshot: Snapshot, query: SearchQuery, where: Where | None = 
         weights,
         snapshot.settings.rrf_k,
         snapshot.settings.candidates,
-        len(terms.indices),
+        len(vectors.terms.indices),
         tuple(told[:_MOST]),
+        corrections=corrections,
     )
 
 
-async def _half(
-    snapshot: Snapshot, dense: Sequence[float], terms: SparseVector, who: Visibility, half: str
-) -> list[FoundPassage]:
+async def _half(snapshot: Snapshot, asked: AskedVectors, who: Visibility, half: str) -> list[FoundPassage]:
     """One half alone, best first."""
-    if half == HALVES[1] and not terms.indices:
+    if half == HALVES[1] and not asked.terms.indices:
         return []
     settings = snapshot.settings
     async with snapshot.search_turns.slot(who.tenant):
         return await snapshot.store.search(
             snapshot.collection,
-            dense,
-            terms,
+            [asked],
             who,
             limit=settings.candidates,
             candidates=settings.candidates,
@@ -111,28 +104,28 @@ def _told(
     reasons = _reasons(candidates, query, set(answer))
     for one in sorted(candidates, key=lambda one: order.get(passage_of(one).id, len(order))):
         yield ExplainedPassage(
-            passage_of(one), ranks[0].get(one.id, 0), ranks[1].get(one.id, 0), one.recency, reasons.get(one.id, "")
+            passage_of(one), ranks[0].get(one.id, 0), ranks[1].get(one.id, 0), one.recency, reasons.get(one.id)
         )
 
 
-def _reasons(candidates: Sequence[FoundPassage], query: SearchQuery, answer: set[str]) -> Mapping[PassageId, str]:
+def _reasons(candidates: Sequence[FoundPassage], query: SearchQuery, answer: set[str]) -> Mapping[PassageId, LeftOut]:
     """Of each candidate that is not in the answer, the first thing that was in its way."""
     copies, of_document = DuplicateFilter(query.asked), Counter[DocumentKey]()
-    reasons: dict[PassageId, str] = {}
+    reasons: dict[PassageId, LeftOut] = {}
     for one in candidates:
         if passage_of(one).id in answer:
             copies.add(one)
             of_document[one.of.key] += 1
         elif not one.counts:
-            reasons[one.id] = REPLACED
+            reasons[one.id] = LeftOut.REPLACED
         elif one.score < query.min_score:
-            reasons[one.id] = BELOW
+            reasons[one.id] = LeftOut.BELOW
         elif query.max_per_document and of_document[one.of.key] >= query.max_per_document:
-            reasons[one.id] = FULL
+            reasons[one.id] = LeftOut.FULL
         elif query.collapse and not copies.add(one):
-            reasons[one.id] = COPY
+            reasons[one.id] = LeftOut.COPY
         else:
-            reasons[one.id] = BEYOND
+            reasons[one.id] = LeftOut.BEYOND
     return reasons
 
 
@@ -143,7 +136,7 @@ def _unmet(
     ranks = [_ranks(half) for half in outside]
     for id_, one in others.items():
         places = [rank.get(id_, 0) for rank in ranks]
-        yield ExplainedPassage(passage_of(one.scored(0.0)), places[0], places[1], 0.0, FILTERED)
+        yield ExplainedPassage(passage_of(one.scored(0.0)), places[0], places[1], 0.0, LeftOut.FILTERED)
 
 
 def _ranks(half: Sequence[FoundPassage]) -> dict[PassageId, int]:

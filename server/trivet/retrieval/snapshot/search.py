@@ -5,16 +5,26 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.snapshot.duplicates import DuplicateFilter
 from trivet.retrieval.snapshot.fusion import leg_weights
 from trivet.retrieval.snapshot.recency import with_recency
 from trivet.retrieval.snapshot.snapshot import Snapshot
+from trivet.retrieval.snapshot.spelling import corrected, with_corrections
 from trivet.retrieval.snapshot.terms import codes
-from trivet.stores.records import NO_EXCLUSIONS, DocumentKey, ExcludedPassages, FoundPassage, Revision, Visibility
+from trivet.stores.records import (
+    NO_EXCLUSIONS,
+    AskedVectors,
+    DocumentKey,
+    ExcludedPassages,
+    FoundPassage,
+    Revision,
+    Visibility,
+)
 from trivet.types.metadata.where import Where
-from trivet.types.passage import Passage, SearchQuery
+from trivet.types.passage import Correction, Passage, SearchQuery
 
 _TIES = 4  # more passages than asked for, so that a tie at the last place is seen whole
 _ROUNDS = 10  # the caller's deadline mostly comes first
@@ -23,7 +33,7 @@ _MOST = 1000
 
 
 async def search(snapshot: Snapshot, query: SearchQuery, where: Where | None = None) -> list[Passage]:
-    """Hybrid search; nothing is kept but the query's vector. The caller bounds it in time.
+    """Hybrid search with each of the query's texts; nothing is kept but their vectors. The caller bounds it in time.
 
     A passage counts only if its revision is its document's head's. When some do not, because their document was
     replaced or deleted a moment ago, the search is made again without those revisions: what has taken their place may
@@ -33,12 +43,8 @@ async def search(snapshot: Snapshot, query: SearchQuery, where: Where | None = N
     passage has says nothing: then the search is made again by the question's meaning. Raises RetrievalUnavailable where
     documents change faster than that. `where`: what the query asks of fields, in their types.
     """
-    asked = query.asked
-    dense = (await snapshot.embedder.embed_query(asked, query.tenant)).tolist()
-    terms = snapshot.terms.of_query(asked)
     who = Visibility(query.tenant, query.tags, time.time(), where)
-    english = snapshot.settings.embedding.model is None  # the default model knows English
-    numbers, weights = codes(asked), leg_weights(asked, english=english)
+    questions = [await _question(snapshot, text, who) for text in query.all_asked]
     recency = snapshot.settings.recency
     limit = (3 if query.max_per_document else 1) * query.top_k + _TIES
     round_ = _SearchRound(limit if recency is None else max(limit, min(_MOST, snapshot.settings.candidates)))
@@ -46,21 +52,21 @@ async def search(snapshot: Snapshot, query: SearchQuery, where: Where | None = N
         async with snapshot.search_turns.slot(query.tenant):
             found = await snapshot.store.search(
                 snapshot.collection,
-                dense,
-                terms,
+                [one.vectors for one in questions],
                 who,
                 limit=round_.limit,
                 candidates=max(snapshot.settings.candidates, round_.limit),
                 rrf_k=snapshot.settings.rrf_k,
-                weights=weights,
                 without=sorted(round_.stale),
                 unwanted=round_.unwanted or NO_EXCLUSIONS,
                 moment="" if recency is None else recency.field,
             )
-        if numbers and not any(numbers & codes(f"{one.title}\n{one.text}") for one in found):
-            numbers, weights = frozenset(), leg_weights(asked, known=False, english=english)
+        texts = [f"{one.title}\n{one.text}" for one in found]
+        plain = [one.with_known_numbers(texts) for one in questions]
+        if plain != questions:
+            questions = plain
             continue
-        copies = DuplicateFilter(asked)
+        copies = DuplicateFilter("\n".join(query.all_asked))
         current = [one for one in found if one.counts]
         if recency is not None:
             current = with_recency(current, recency, snapshot.settings.rrf_k, time.time())
@@ -71,6 +77,43 @@ async def search(snapshot: Snapshot, query: SearchQuery, where: Where | None = N
         return [passage_of(one) for one in chosen]
     # Also with as many as were asked for: what took the stale ones' place may be better than some of them.
     raise RetrievalUnavailable("documents were replaced faster than they could be searched", retry_after=0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A text that is searched with. `numbers`: part numbers in it that decide its weights."""
+
+    vectors: AskedVectors
+    numbers: frozenset[str]
+    plain_weights: tuple[float, float]
+
+    def with_known_numbers(self, texts: Sequence[str]) -> _Question:
+        """The same, by its meaning where no text that was found has one of its numbers."""
+        if not self.numbers or any(self.numbers & codes(text) for text in texts):
+            return self
+        return _Question(replace(self.vectors, weights=self.plain_weights), frozenset(), self.plain_weights)
+
+
+async def _question(snapshot: Snapshot, text: str, who: Visibility) -> _Question:
+    english = snapshot.settings.embedding.model is None  # the default model knows English
+    vectors, _ = await asked_vectors(snapshot, text, who)
+    weights = leg_weights(text, english=english)
+    return _Question(replace(vectors, weights=weights), codes(text), leg_weights(text, known=False, english=english))
+
+
+async def asked_vectors(snapshot: Snapshot, text: str, who: Visibility) -> tuple[AskedVectors, tuple[Correction, ...]]:
+    """What a text is searched with, not weighed yet, and what was corrected in it where the index wants that."""
+    dense = (await snapshot.embedder.embed_query(text, who.tenant)).tolist()
+    asked = AskedVectors(dense, snapshot.terms.of_query(text))
+    if snapshot.spelling is None:
+        return asked, ()
+    async with snapshot.search_turns.slot(who.tenant):
+        corrections = await snapshot.spelling.corrections(text, dense, who)
+    if not corrections:
+        return asked, ()
+    # Measured (`benchmarks/retrieval_quality`): a wrong word turns a question's meaning away, too.
+    dense = (await snapshot.embedder.embed_query(corrected(text, corrections), who.tenant)).tolist()
+    return AskedVectors(dense, with_corrections(asked.terms, corrections, snapshot.terms)), corrections
 
 
 class _SearchRound:

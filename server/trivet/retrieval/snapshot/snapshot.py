@@ -15,6 +15,7 @@ from trivet.retrieval.passages.splitting import Chunk, check_chunk_tokens
 from trivet.retrieval.settings import IndexSettings, way_name
 from trivet.retrieval.snapshot.duplicates import text_digest
 from trivet.retrieval.snapshot.log_progress import LogProgress
+from trivet.retrieval.snapshot.spelling import Spelling
 from trivet.retrieval.snapshot.terms import TermVectors
 from trivet.stores.log_entry import LogEntry
 from trivet.stores.qdrant.store import QdrantStore
@@ -65,6 +66,7 @@ class Snapshot:
         self.store = store
         self.embedder = embedder
         self.terms = TermVectors(self.settings.language, self.settings.chunk_tokens)
+        self.spelling = Spelling(store, self.collection, self.terms) if settings.correct_spelling else None
         self.progress = LogProgress(record.applied)
         self.unoptimised = record.unoptimised
         self.changes = record.changes  # of the catalogue, when its state was last changed

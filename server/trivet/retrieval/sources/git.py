@@ -6,12 +6,11 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from trivet.retrieval.documents.documents import FORMATS
 from trivet.retrieval.sources.addresses import address_of
-from trivet.retrieval.sources.remote import Fetched, RemoteFile, SourceError, mirror_name
+from trivet.retrieval.sources.remote import Fetched, RemoteFile, SourceError, is_text_document, mirror_name
 from trivet.vector.lifeline import die_with_parent
 
 _REGULAR = ("100644", "100755")
@@ -90,7 +89,7 @@ class GitRepository:
             about, _, raw = entry.partition(b"\t")
             mode, _kind, digest, size = about.decode().split()
             path = raw.decode("utf-8", "replace")
-            if mode in _REGULAR and PurePosixPath(path).suffix.lower() in FORMATS:  # no links
+            if mode in _REGULAR and is_text_document(path):  # no links
                 name = mirror_name(path.removeprefix(f"{below}/") if below else path)
                 if not size.isdigit() or int(size) > self._max_bytes:  # "BAD" if it was left out
                     self._too_large.add(path)

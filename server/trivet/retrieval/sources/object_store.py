@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import fsspec
 
-from trivet.retrieval.documents.documents import FORMATS
-from trivet.retrieval.sources.remote import Fetched, RemoteFile, SourceError, mirror_name
+from trivet.retrieval.sources.remote import Fetched, RemoteFile, SourceError, is_text_document, mirror_name
 
 _PIECE = 1 << 20
 
@@ -39,7 +38,7 @@ class ObjectStore:
         if len(found) > self._max_files:
             raise SourceError(f"{self._url}: more than {self._max_files:,} files, which is `max_files`")
         for path, about in sorted(found.items()):
-            if PurePosixPath(path).suffix.lower() in FORMATS:
+            if is_text_document(path):
                 name = mirror_name(path.removeprefix(self._root).lstrip("/"))
                 yield RemoteFile(name, path, _version(about))
 

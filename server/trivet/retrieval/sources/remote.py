@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import unquote
+
+from trivet.retrieval.documents.documents import FORMATS
+from trivet.types.passage import DocumentFormat
 
 _MOST_OF_A_PART = 150  # bytes: file systems allow 255, and an ending may be added
 _DIGEST = 16
@@ -45,6 +48,11 @@ class Remote(Protocol):
     def fetch(self, file: RemoteFile, to: Path, known: str) -> Fetched | None:
         """Write a file's content; None if it is still what it was in the `known` version. Raises SourceError."""
         ...
+
+
+def is_text_document(path: str) -> bool:
+    """By its ending: a document, and no picture, which there may be many of that nobody reads."""
+    return FORMATS.get(PurePosixPath(path).suffix.lower(), DocumentFormat.IMAGE) is not DocumentFormat.IMAGE
 
 
 def mirror_name(parts: str) -> str:

@@ -15,28 +15,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from trivet.retrieval.processes.worker import begin
 from trivet.retrieval.settings import CorpusSource
 from trivet.retrieval.sources.git import GitRepository
 from trivet.retrieval.sources.mirror import Mirror
 from trivet.retrieval.sources.object_store import ObjectStore
 from trivet.retrieval.sources.remote import Remote, SourceError
 from trivet.retrieval.sources.website import Website
-from trivet.vector.lifeline import die_with_parent
 
-_NICENESS = 10
 _SCRATCH = ".scratch"  # hidden: no build takes it
 _BETWEEN_REPORTS = 0.2  # seconds
 
 
 def main() -> int:
     """0 when the mirror is what the place is, but for what is told as failed."""
-    die_with_parent()
+    answers = os.fdopen(begin(), "w")
     os.setpgid(0, 0)  # whoever kills it kills what it has started, too
-    os.nice(_NICENESS)
     asked = json.loads(sys.stdin.read())
     source = CorpusSource(**{**asked["source"], "allow": tuple(asked["source"]["allow"])})
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
 
     def say(**told: Any) -> None:
         answers.write(json.dumps(told) + "\n")

@@ -7,7 +7,7 @@ from typing import Any
 
 from trivet.api.v1 import inference_pb2
 from trivet.errors import InvalidRequest, PermissionDenied, Problems
-from trivet.rpc.bounds import METADATA
+from trivet.rpc.messages.bounds import METADATA
 from trivet.rpc.request.conversation import conversation_of, template_variables_of, tools_of
 from trivet.rpc.request.fields import where_of
 from trivet.rpc.request.json_schema import schema_from_struct
@@ -140,6 +140,8 @@ def retrieve_call(
     problems = Problems()
     problems.expect(bool(request.route) != bool(request.index), "route", "expected either a route or an index")
     problems.expect(bool(request.text.strip()), "text", "is empty")
+    for number, text in enumerate(request.more_texts):
+        problems.expect(bool(text.strip()), f"more_texts[{number}]", "is empty")
     top_k = request.top_k if request.HasField("top_k") else None
     problems.expect(top_k is None or 1 <= top_k <= MAX_TOP_K, "top_k", f"expected 1 to {MAX_TOP_K}")
     expansion = _expansion(request.expand, "expand", problems)
@@ -158,6 +160,7 @@ def retrieve_call(
         index=request.index,
         expansion=expansion,
         where=where,
+        more=tuple(request.more_texts),
     )
 
 

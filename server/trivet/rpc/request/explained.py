@@ -25,6 +25,7 @@ def explained_query(request: admin_pb2.ExplainSearchRequest) -> SearchQuery:
         request.tenant,
         request.top_k if request.HasField("top_k") else _TOP_K,
         tags=tuple(request.filter),
+        rerank=request.rerank,
         collapse=True,
         where=() if where is None else (where,),
     )
@@ -40,6 +41,8 @@ def explanation_to_proto(found: SearchExplanation) -> admin_pb2.ExplainSearchRes
         candidates=found.candidates,
         terms=found.terms,
         passages=[_passage_to_proto(one) for one in found.passages],
+        reranked=found.reranked,
+        corrections=[admin_pb2.Correction(word=one.word, instead=one.instead) for one in found.corrections],
     )
 
 
@@ -55,7 +58,8 @@ def _passage_to_proto(one: ExplainedPassage) -> admin_pb2.ExplainedPassage:
         score=passage.score,
         recency=one.recency,
         similarity=passage.similarity,
-        left_out=one.left_out,
+        left_out=one.left_out or "",
+        rerank_score=one.rerank_score,
     )
 
 

@@ -13,7 +13,7 @@ from trivet.errors import InvalidRequest
 from trivet.rollouts.ports.operations import RolloutControl, RolloutStatus
 from trivet.rpc.auth import Authenticator
 from trivet.rpc.call import Context, rpc_call, write_bounded
-from trivet.rpc.reading import Unreadable
+from trivet.rpc.messages.reading import Unreadable
 from trivet.rpc.rollouts.watches import RolloutWatches
 from trivet.rpc.rollouts.wire import actor_of, batch_to_proto, check_change, rollout_to_proto, transition_to_proto
 

@@ -13,7 +13,7 @@ from trivet.api.v1 import admin_pb2, inference_pb2
 from trivet.errors import NotFound, Overloaded
 from trivet.excerpt import quote
 from trivet.rpc.call import Context, rpc_call, write_bounded
-from trivet.rpc.reading import Unreadable
+from trivet.rpc.messages.reading import Unreadable
 
 INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["Inference"].full_name
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["Admin"].full_name

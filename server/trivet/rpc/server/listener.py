@@ -11,10 +11,12 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from trivet.api.v1 import admin_pb2_grpc, inference_pb2_grpc
-from trivet.rpc.reading import accepted_bytes, add_service
+from trivet.rpc.messages.reading import accepted_bytes, add_service
 from trivet.rpc.server.health import ADMIN, INFERENCE, Health, Reflection
 from trivet.rpc.server.startup import StartingServicer
 from trivet.rpc.server.tls import TlsFiles, grpc_credentials
+
+MOST_WAITING = 10_000  # calls that have come and that the process has not taken up yet; each takes 13 KB
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class ListenerSettings:
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", _ms(self.min_ping_interval)),
             ("grpc.http2.max_ping_strikes", 2),
+            # From 1,000 on gRPC would cancel some by chance, and no client could tell why.
+            ("grpc.server.max_pending_requests", MOST_WAITING),
+            ("grpc.server.max_pending_requests_hard_limit", MOST_WAITING),
         ]
         if self.max_connection_age is not None:
             options.append(("grpc.max_connection_age_ms", _ms(self.max_connection_age)))

@@ -12,6 +12,8 @@ from trivet.types.metadata import where as conditions
 from trivet.types.metadata.fields import FieldType, FieldTypes
 from trivet.types.metadata.where import Where
 
+_FEW_WORDS = 8  # are looked for one by one, which the engine does faster than for any of a list
+
 Schema = models.PayloadSchemaType | models.KeywordIndexParams
 
 
@@ -64,4 +66,9 @@ def _one_of(key: str, values: tuple[Any, ...]) -> models.Condition:
         ]
         return models.Filter(should=ranges)
     words = [truth_word(value) if isinstance(value, bool) else value for value in values]
-    return models.FieldCondition(key=key, match=models.MatchAny(any=words))
+    if len(words) > _FEW_WORDS:
+        return models.FieldCondition(key=key, match=models.MatchAny(any=words))
+    alternatives: list[models.Condition] = [
+        models.FieldCondition(key=key, match=models.MatchValue(value=word)) for word in words
+    ]
+    return alternatives[0] if len(words) == 1 else models.Filter(should=alternatives)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc, grpc_to_payload
 
 from trivet.stores.qdrant import points
-from trivet.stores.records import SparseVector
+from trivet.stores.records import AskedVectors
 
 _MAJORITY = grpc.ReadConsistency(type=grpc.ReadConsistencyType.Majority)
 _FOUND = (
@@ -35,44 +35,48 @@ _VECTORS = grpc.WithVectorsSelector(include=grpc.VectorsSelector(names=[points.D
 
 def query_message(
     collection: str,
-    dense: Sequence[float],
-    terms: SparseVector,
+    asked: Sequence[AskedVectors],
     seen: models.Filter,
     params: models.SearchParams | None,
     *,
     limit: int,
     candidates: int,
     rrf_k: int,
-    weights: tuple[float, float],
     besides: Sequence[str] = (),
     halves: Collection[str] = (points.DENSE, points.TERMS),
 ) -> Any:
-    """A QueryPoints: `candidates` by meaning, found as `params` say, and by terms, both of those `seen`, fused.
-    `besides`: payload fields to tell of each that is found, besides those of every search. `halves`: only these of the
-    two.
+    """A QueryPoints: for each text `candidates` by meaning, found as `params` say, and by terms, all of those `seen`,
+    fused. `besides`: payload fields to tell of each that is found, besides those of every search. `halves`: only these
+    of the two.
     """
     visible = RestToGrpc.convert_filter(seen)
-    legs = [(points.DENSE, grpc.VectorInput(dense=grpc.DenseVector(data=dense)))]
-    if points.DENSE not in halves:
-        legs.clear()
-    if terms.indices and points.TERMS in halves:
-        asked = grpc.SparseVector(indices=terms.indices, values=terms.values)
-        legs.append((points.TERMS, grpc.VectorInput(sparse=asked)))
+    legs = [leg for one in asked for leg in _legs(one, halves)]
     prefetch = [
-        grpc.PrefetchQuery(query=grpc.Query(nearest=asked), using=name, filter=visible, limit=candidates)
-        for name, asked in legs
+        grpc.PrefetchQuery(query=grpc.Query(nearest=vector), using=name, filter=visible, limit=candidates)
+        for name, vector, _ in legs
     ]
-    if params is not None and points.DENSE in halves:
-        prefetch[0].params.CopyFrom(RestToGrpc.convert_search_params(params))
+    for stage in prefetch:
+        if params is not None and stage.using == points.DENSE:
+            stage.params.CopyFrom(RestToGrpc.convert_search_params(params))
     return grpc.QueryPoints(
         collection_name=collection,
         prefetch=prefetch,
-        query=grpc.Query(rrf=grpc.Rrf(k=rrf_k, weights=weights[: len(legs)] if len(halves) > 1 else [1.0])),
+        query=grpc.Query(rrf=grpc.Rrf(k=rrf_k, weights=[weight for _, _, weight in legs])),
         limit=limit,
         with_payload=grpc.WithPayloadSelector(include=grpc.PayloadIncludeSelector(fields=[*_FOUND, *besides])),
         with_vectors=_VECTORS,
         read_consistency=_MAJORITY,
     )
+
+
+def _legs(asked: AskedVectors, halves: Collection[str]) -> Iterator[tuple[str, Any, float]]:
+    """The searches for one text: the vector's name, the vector, the weight. A half alone is not weighed."""
+    weights = asked.weights if len(halves) > 1 else (1.0, 1.0)
+    if points.DENSE in halves:
+        yield points.DENSE, grpc.VectorInput(dense=grpc.DenseVector(data=asked.dense)), weights[0]
+    if asked.terms.indices and points.TERMS in halves:
+        sparse = grpc.SparseVector(indices=asked.terms.indices, values=asked.terms.values)
+        yield points.TERMS, grpc.VectorInput(sparse=sparse), weights[1]
 
 
 def payload_of(found: Any) -> Mapping[str, Any]:
@@ -81,11 +85,12 @@ def payload_of(found: Any) -> Mapping[str, Any]:
     return payload
 
 
-def cosines(dense: Sequence[float], found: Sequence[Any]) -> list[float]:
-    """Cosine of `dense`, which is normalised, with the dense vector of each ScoredPoint: the engine normalises them."""
+def cosines(asked: Sequence[AskedVectors], found: Sequence[Any]) -> list[float]:
+    """The highest cosine of the texts' dense vectors with that of each ScoredPoint, which the engine normalises."""
     if not found:
         return []
     outputs = [point.vectors.vectors.vectors[points.DENSE] for point in found]
     vectors = [output.dense.data or output.data for output in outputs]  # the second: as older servers have it
-    similar: list[float] = (np.array(vectors, dtype=np.float32) @ np.array(dense, dtype=np.float32)).tolist()
+    dense = np.array([one.dense for one in asked], dtype=np.float32)
+    similar: list[float] = (np.array(vectors, dtype=np.float32) @ dense.T).max(axis=1).tolist()
     return similar

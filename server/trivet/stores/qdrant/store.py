@@ -22,6 +22,7 @@ from trivet.stores.qdrant.layout import ONE_COPY, CollectionLayout
 from trivet.stores.qdrant.query import cosines, payload_of, query_message
 from trivet.stores.records import (
     NO_EXCLUSIONS,
+    AskedVectors,
     DocumentHead,
     DocumentKey,
     ExcludedPassages,
@@ -30,7 +31,6 @@ from trivet.stores.records import (
     PassageRecord,
     PointKind,
     Revision,
-    SparseVector,
     Visibility,
     field_key,
 )
@@ -38,6 +38,7 @@ from trivet.types.metadata.fields import FieldTypes
 
 _PAGE = 1000
 HALVES = (points.DENSE, points.TERMS)
+_TEXTS_PAGE = 100  # each is some kilobytes, which are taken apart between the steps of others
 _UPSERT_POINTS = 64  # per message: a call holds up the others, and messages have a size limit
 
 
@@ -138,37 +139,33 @@ class QdrantStore:
     async def search(
         self,
         collection: str,
-        dense: Sequence[float],
-        terms: SparseVector,
+        asked: Sequence[AskedVectors],
         who: Visibility,
         *,
         limit: int,
         candidates: int,
         rrf_k: int,
-        weights: tuple[float, float] = (1.0, 1.0),
         without: Sequence[Revision] = (),
         unwanted: ExcludedPassages = NO_EXCLUSIONS,
         moment: str = "",
         halves: Collection[str] = HALVES,
     ) -> list[FoundPassage]:
-        """Dense and term search, `candidates` of each, fused by reciprocal rank; the best `limit`.
+        """Dense and term search for each text, `candidates` of each, fused by reciprocal rank; the best `limit`.
 
-        `dense` is normalised. Vectors and, from an engine of our own, heads come along with what is found: then it is
+        Vectors and, from an engine of our own, heads come along with what is found: then it is
         one call. Another engine is asked for the heads afterwards. A rank (from 0) counts 1 / ((rank + 1) / weight +
-        `rrf_k` - 1), `weights` of the dense and of the term search. Finds published passages that `who` may see, none
+        `rrf_k` - 1). Finds published passages that `who` may see, none
         of the revisions in `without` and none `unwanted`; says of each whether it counts, and what its field `moment`,
         one of dates, says if it is named.
         """
         message = query_message(
             collection,
-            dense,
-            terms,
+            asked,
             points.visible(who, without, unwanted),
             self._layout.search(),
             limit=limit,
             candidates=candidates,
             rrf_k=rrf_k,
-            weights=weights,
             besides=(field_key(moment),) if moment else (),
             halves=halves,
         )
@@ -179,7 +176,7 @@ class QdrantStore:
         return [
             FoundPassage.of_payload(point.score, similarity, current, payload, moment)
             for point, similarity, payload in zip(
-                response.result, cosines(dense, response.result), payloads, strict=True
+                response.result, cosines(asked, response.result), payloads, strict=True
             )
         ]
 
@@ -242,6 +239,12 @@ class QdrantStore:
             key = DocumentKey(payload["tenant"], payload["document_id"])
             found.setdefault(key, []).append(payload.get("text_digest", ""))
         return {key: sorted(digests) for key, digests in found.items()}
+
+    async def texts(self, collection: str) -> AsyncIterator[tuple[str, str]]:
+        """The tenant of each published passage, and its title and text."""
+        passages, fields = points.of_kind(PointKind.PASSAGE), ["tenant", "title", "text"]
+        async for payload in self._scroll(collection, passages, fields, _TEXTS_PAGE):
+            yield payload["tenant"], f"{payload['title']}\n{payload['text']}"
 
     async def points(self, collection: str) -> int:
         """How many points there are of all kinds."""
@@ -322,7 +325,7 @@ class QdrantStore:
             return (await client.count(collection, chosen, exact=True)).count
 
     async def _scroll(
-        self, collection: str, chosen: models.Filter, fields: bool | list[str]
+        self, collection: str, chosen: models.Filter, fields: bool | list[str], page: int = _PAGE
     ) -> AsyncIterator[dict[str, Any]]:
         offset = None
         while True:
@@ -330,7 +333,7 @@ class QdrantStore:
                 found, offset = await client.scroll(
                     collection,
                     scroll_filter=chosen,
-                    limit=_PAGE,
+                    limit=page,
                     offset=offset,
                     with_payload=fields,
                     consistency=models.ReadConsistencyType.MAJORITY,

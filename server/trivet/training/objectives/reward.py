@@ -98,6 +98,16 @@ class Rewarding:
             on_answer(found[-1] == 1.0)
         return found
 
+    def drawn_rewards(self, model: Any, prompts: Sequence[Prompt], on_prompt: Callable[[bool], None]) -> list[float]:
+        """For each the mean over a group of drawn answers: what a step makes larger. By a seed for each prompt."""
+        found = []
+        for number, prompt in enumerate(prompts):
+            torch.manual_seed(self._recipe.seed + number)
+            rewards = self._draw(model, prompt)[1]
+            found.append(sum(rewards) / len(rewards))
+            on_prompt(found[-1] == 1.0)
+        return found
+
     def _answers(self, model: Any, prompt: Prompt, count: int, temperature: float) -> list[list[int]]:
         limit = min(self._recipe.max_new_tokens, model.config.max_position_embeddings - len(prompt.ids))
         answers: list[list[int]] = draw(model, prompt.ids, count, limit=limit, temperature=temperature, ends=self._ends)

@@ -28,6 +28,7 @@ _NAMED = 10  # ids printed of each list; --json has all
 @click.option("--tag", "tags", multiple=True, help="Search only documents that have this tag; repeatable.")
 @where_option
 @click.option("--tenant", default="", help="Search as this tenant; default: shared documents alone.")
+@click.option("--rerank", is_flag=True, help="As for a variant with `rerank`: the index's cross-encoder decides.")
 @click.option("--document", help="Show only the passages of this document.")
 @json_option
 @indexes_options
@@ -39,22 +40,24 @@ def explain(
     tags: tuple[str, ...],
     where: dict[str, Any] | None,
     tenant: str,
+    rerank: bool,
     document: str | None,
     as_json: bool,
 ) -> None:
     """Show how a search of index NAME for QUESTION comes about.
 
-    For each candidate: its rank in the search by meaning and in the one by terms, its fused score, and why a passage is
-    not in the answer.
+    For each candidate: its rank in the search by meaning and in the one by terms, its fused score, with --rerank the
+    cross-encoder's, and why a passage is not in the answer.
 
     \b
     Examples:
       trivet index explain handbook "range of the Veltro"
       trivet index explain handbook "range" --document veltro --json
     """
-    response = client.explain_search(
-        admin_pb2.ExplainSearchRequest(index=name, text=question, tenant=tenant, top_k=top_k, filter=tags, where=where)
+    request = admin_pb2.ExplainSearchRequest(
+        index=name, text=question, tenant=tenant, top_k=top_k, filter=tags, where=where, rerank=rerank
     )
+    response = client.explain_search(request)
     passages = [one for one in response.passages if document is None or one.document_id == document]
     if as_json:
         found = plain(response)
@@ -64,21 +67,28 @@ def explain(
     click.echo(
         f"{response.terms} terms; weights: meaning {response.meaning_weight:g}, terms {response.terms_weight:g}; "
         f"rrf_k {response.rrf_k}, {response.candidates} candidates each, snapshot {response.snapshot}"
+        + (f"; the cross-encoder has read {response.reranked}" if rerank else "")
     )
-    rows = [
-        (
-            one.document_id,
-            one.meaning_rank or "-",
-            one.terms_rank or "-",
-            f"{one.score:.3f}",
-            one.left_out or "in the answer",
-            one.text,
-        )
-        for one in passages
-    ]
-    print_table(("document", "meaning", "terms", "score", "", "passage"), rows)
+    for corrected in response.corrections:
+        click.echo(f"no passage has {corrected.word!r}; also searched for: {', '.join(corrected.instead)}")
+    columns = ("document", "meaning", "terms", "score", *(("reranked",) if rerank else ()), "", "passage")
+    rows = [_row(one, rerank=rerank) for one in passages]
+    print_table(columns, rows)
     if not rows and document is not None:
         click.echo(f"no passage of {document!r} is among the candidates", err=True)
+
+
+def _row(one: admin_pb2.ExplainedPassage, *, rerank: bool) -> tuple[Any, ...]:
+    read = f"{one.rerank_score:.3f}" if one.HasField("rerank_score") else "-"
+    return (
+        one.document_id,
+        one.meaning_rank or "-",
+        one.terms_rank or "-",
+        f"{one.score:.3f}",
+        *((read,) if rerank else ()),
+        one.left_out or "in the answer",
+        one.text,
+    )
 
 
 @click.command("eval", short_help="Measure how well an index answers its questions.")

@@ -9,7 +9,7 @@ from lxml import etree
 
 from trivet.errors import DocumentRejected
 from trivet.retrieval.passages.formats.html_blocks import HtmlBlocks
-from trivet.retrieval.passages.formats.html_visibility import is_left_out, is_sectioning, unclosed_parts
+from trivet.retrieval.passages.formats.html_visibility import is_contents, is_left_out, is_sectioning, unclosed_parts
 from trivet.retrieval.passages.formats.sections import ParsedDocument
 
 _PIECE = 4096  # bytes for the parser at a time
@@ -21,10 +21,15 @@ def read_html(content: str) -> ParsedDocument:
     """Title, and text with headings as in Markdown, blocks as paragraphs, list items and rows of tables as lines.
 
     What is hidden and what surrounds the text of a page (navigation, the page's header and footer, cookie notices) is
-    left out, unless it is never closed: then it may hold the whole page. Raises DocumentRejected for one with too many
-    end tags in too deep a nesting.
+    left out, unless it is never closed: then it may hold the whole page. So is a table of contents, unless there is
+    nothing else. Raises DocumentRejected for one with too many end tags in too deep a nesting.
     """
-    target = _Target(unclosed_parts(content))
+    unclosed = unclosed_parts(content)
+    without = _read(content, _Target(unclosed, contents=False))
+    return without if without.sections else _read(content, _Target(unclosed, contents=True))
+
+
+def _read(content: str, target: _Target) -> ParsedDocument:
     parser = etree.HTMLParser(target=target, encoding="utf-8", huge_tree=True)
     data = content.encode("utf-8", "replace")
     steps = 0
@@ -52,8 +57,10 @@ class _Element:
 class _Target:
     """What the parser tells of: elements that are no text are dropped here, the rest goes to the blocks."""
 
-    def __init__(self, unclosed: frozenset[str]) -> None:
+    def __init__(self, unclosed: frozenset[str], *, contents: bool) -> None:
+        """`contents`: whether tables of contents are text."""
         self.blocks = HtmlBlocks()
+        self._contents = contents
         self._unclosed = unclosed
         self._open: list[_Element] = []
         self._left_out = 0  # open elements that are no text
@@ -73,6 +80,7 @@ class _Target:
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""
         left_out = tag not in self._unclosed and is_left_out(tag, attributes, sectioned=self._sectioning > 0)
+        left_out = left_out or (not (self._contents or tag in self._unclosed) and is_contents(tag, attributes))
         in_header = 0 < self._left_out == self._page_headers
         element = _Element(tag, left_out, is_sectioning(tag, attributes), tag == "h1" and in_header and not left_out)
         self._open.append(element)

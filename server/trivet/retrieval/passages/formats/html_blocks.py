@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 
 from trivet.retrieval.passages.formats.html_inline import InlineText
 from trivet.retrieval.passages.formats.html_tables import Cell, Grid, Row, SpanBudget, span, table_lines
+from trivet.retrieval.passages.formats.listings import Table, announces, introduction_at
+from trivet.retrieval.passages.formats.open_lists import OpenLists
 from trivet.retrieval.passages.formats.sections import (
     HeadingPath,
     ParsedDocument,
     SectionText,
-    Table,
     cut_sections,
     heading_before_all,
 )
 
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _LISTS = ("ul", "ol", "dir", "menu")
+_ANY_LIST = (*_LISTS, "dl")
+_NO_INTRODUCTION = ("row", "code", "heading", "dt")
 _BLOCKS = frozenset(
     (
         *_HEADINGS, *_LISTS, "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details",
@@ -66,9 +69,11 @@ class HtmlBlocks:
         self._parts: list[str] = []
         self._length = 0
         self._last = ""  # what kind of line was the last one
+        self._paragraph = ""  # if it was one that may introduce what follows
         self._run = InlineText()
         self._blocks: list[str] = []  # open ones
-        self._lists: list[_List] = []
+        self._markers: list[_List] = []
+        self._lists = OpenLists()
         self._tables: list[_OpenTable] = []
         self._marker = ""  # of the list item that begins
         self._preformatted = 0
@@ -92,13 +97,21 @@ class HtmlBlocks:
             self._flush()
         self._blocks.append(tag)
         if tag in _LISTS:
-            self._lists.append(_List(tag == "ol"))
+            self._markers.append(_List(tag == "ol"))
+        if tag in _ANY_LIST:
+            introduction = self._introduction() if announces(self._paragraph) else None
+            self._lists.begin(terms=tag == "dl", recorded=table is None, introduction=introduction)
         if table is not None:
             self._start_in_table(table, tag, attributes)
         elif tag == "table":
             self._tables.append(_OpenTable(layout=attributes.get("role", "") in ("presentation", "none")))
         elif tag == "li":
             self._marker = self._next_marker()
+            self._lists.item(self._length)
+        elif tag == "dt":
+            self._lists.term(self._length)
+        elif tag == "dd":
+            self._lists.definition()
         elif tag == "pre":
             self._preformatted += 1
 
@@ -115,7 +128,9 @@ class HtmlBlocks:
             self._flush()
         self._blocks.pop()
         if tag in _LISTS:
-            self._lists.pop()
+            self._markers.pop()
+        if tag in _ANY_LIST:
+            self._end_list()
         if tag == "table":
             self._write_table(self._tables.pop())
         elif table is not None:
@@ -150,11 +165,11 @@ class HtmlBlocks:
         return None if table is None or table.layout else table
 
     def _next_marker(self) -> str:
-        if not self._lists:
+        if not self._markers:
             return "- "
-        innermost = self._lists[-1]
+        innermost = self._markers[-1]
         innermost.number += 1
-        indent = _INDENT * min(len(self._lists) - 1, _MOST_INDENTED)
+        indent = _INDENT * min(len(self._markers) - 1, _MOST_INDENTED)
         return f"{indent}{innermost.number}. " if innermost.ordered else f"{indent}- "
 
     def _start_in_table(self, table: _OpenTable, tag: str, attributes: Mapping[str, str]) -> None:
@@ -204,14 +219,30 @@ class HtmlBlocks:
         for line in before:
             if line:
                 self._line(line, "")
+        introduction = self._lists.introduced(self._introduction())
         header, rows = table_lines(table.grid, self._budget)
         starts = []
         for n, line in enumerate((*header, *rows)):
             self._line(line, "row", joined=n > 0)
             starts.append(self._length - len(line))
-        if starts:
-            first_row = starts[len(header)] if rows else self._length
-            self._sections[-1].tables.append(Table(starts[0], first_row, self._length, "\n".join(header)))
+        if len(rows) > 1:  # one row is text, whatever stands above it
+            first_row = starts[len(header)]
+            start = starts[0] if introduction is None else introduction
+            block = Table(start, first_row, self._length, "\n".join(header))
+            if not self._lists.take(block):
+                self._sections[-1].blocks.append(block)
+
+    def _end_list(self) -> None:
+        self._paragraph = ""  # what stands in the list introduces nothing outside of it
+        if self._last == "dt":
+            self._last = ""  # a term without a definition
+        if (listing := self._lists.end(self._length)) is not None:
+            self._sections[-1].blocks.append(listing)
+
+    def _introduction(self) -> int | None:
+        """Where the words right before this place begin that may say what begins here."""
+        at = introduction_at(self._paragraph)
+        return None if at == len(self._paragraph) else self._length - len(self._paragraph) + at
 
     def _flush(self) -> None:
         """Write the text of the block that begins or ends here."""
@@ -219,7 +250,7 @@ class HtmlBlocks:
         block = self._blocks[-1] if self._blocks else ""
         if self._preformatted:
             if text := run.as_it_stands():
-                self._line(text, "")
+                self._line(text, "code")
             return
         text = run.flat()
         if block in _HEADINGS or block == "dt":
@@ -234,17 +265,21 @@ class HtmlBlocks:
             marker, self._marker = self._marker, ""
             self._line(marker + text, "item", joined=self._last == "item")
         elif block == "li":
-            self._line(_INDENT * min(len(self._lists), _MOST_INDENTED) + text, "item", joined=self._last == "item")
+            self._line(_INDENT * min(len(self._markers), _MOST_INDENTED) + text, "item", joined=self._last == "item")
         else:
             self._line(text, "")
 
     def _heading(self, level: int, text: str) -> None:
         self._sections[-1].end = self._length
-        self._line("#" * level + " " + text, "")
+        self._line("#" * level + " " + text, "heading")
+        self._lists.abandon()
         self._sections.append(SectionText(self._headings.enter(level, text), self._length))
 
     def _line(self, text: str, kind: str, *, joined: bool = False) -> None:
+        joined = joined or (self._last == "dt" and kind != "heading")  # a term stands with what is said of it
         between = "" if not self._parts else "\n" if joined else "\n\n"
         self._parts += (between, text)
         self._length += len(between) + len(text)
         self._last = kind
+        self._paragraph = "" if kind in _NO_INTRODUCTION else text
+        self._lists.line(text, self._length - len(text))

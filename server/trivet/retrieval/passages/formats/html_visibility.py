@@ -25,6 +25,10 @@ _UNSEEN = re.compile(r"display:none|visibility:(?:hidden|collapse)")
 _NOTICE = re.compile(
     r"\b(?:cookie|gdpr|consent)[-_]?(?:banner|bar|box|consent|dialog|law|message|modal|notice|overlay|popup|wall)s?\b"
 )
+# Links to other pages of a manual, as DocBook, Texinfo and Bootstrap call them.
+_BAR = re.compile(r"(?:^|\s)(?:nav[-_]?(?:header|footer|bar|panel)|breadcrumbs?)(?:\s|$)")
+_CONTENTS = re.compile(r"(?:^|\s)(?:toc|table-of-contents|toctree-wrapper)(?:\s|$)")
+_WHOLE = frozenset(("html", "body", "main", "article"))  # of which a class tells how they look, not what they are
 _SKIP_LINK = re.compile(r"\bskip[-_]?(?:link|nav|to)")
 _NOTICE_IDS = frozenset(("onetrust-consent-sdk", "cybotcookiebotdialog", "usercentrics-root", "cookie-law-info-bar"))
 _PART_TAG = re.compile(r"<(/?)(nav|header|footer|aside)\b", re.IGNORECASE)
@@ -50,7 +54,13 @@ def is_left_out(tag: str, attributes: Mapping[str, str], *, sectioned: bool) -> 
         return True
     if tag == "dialog" and "open" not in attributes:
         return True
-    return bool(attributes) and (_is_hidden(attributes) or _is_around(attributes))
+    return bool(attributes) and (_is_hidden(attributes) or _is_around(tag, attributes))
+
+
+def is_contents(tag: str, attributes: Mapping[str, str]) -> bool:
+    """Whether an element is a table of contents, which has the headings of other places and says nothing of its own."""
+    classes = attributes.get("class", "")[:_MOST_LOOKED_AT].lower()
+    return bool(classes) and tag not in _WHOLE and _CONTENTS.search(classes) is not None
 
 
 def _is_hidden(attributes: Mapping[str, str]) -> bool:
@@ -62,10 +72,14 @@ def _is_hidden(attributes: Mapping[str, str]) -> bool:
     return bool(style) and _UNSEEN.search("".join(style.lower().split())) is not None
 
 
-def _is_around(attributes: Mapping[str, str]) -> bool:
+def _is_around(tag: str, attributes: Mapping[str, str]) -> bool:
     if attributes.get("role", "").strip().lower() in _LEFT_OUT_ROLES:
         return True
     if attributes.get("id", "").lower() in _NOTICE_IDS:
         return True
     classes = attributes.get("class", "")[:_MOST_LOOKED_AT].lower()
-    return bool(classes) and (_NOTICE.search(classes) or _SKIP_LINK.search(classes)) is not None
+    if not classes:
+        return False
+    if tag not in _WHOLE and _BAR.search(classes):
+        return True
+    return (_NOTICE.search(classes) or _SKIP_LINK.search(classes)) is not None

@@ -11,15 +11,17 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from trivet.retrieval.passages.formats.front_matter import read_front_matter
+from trivet.retrieval.passages.formats.listings import Block, Table, announces, introduction_at
+from trivet.retrieval.passages.formats.open_lists import OpenLists
 from trivet.retrieval.passages.formats.sections import (
     HeadingPath,
     ParsedDocument,
     SectionText,
-    Table,
     cut_sections,
     heading_before_all,
 )
 
+_LISTS, _LIST_ENDS = ("bullet_list_open", "ordered_list_open"), ("bullet_list_close", "ordered_list_close")
 _COMMENT, _COMMENT_END = "<!--", "-->"
 
 
@@ -92,18 +94,65 @@ class _Source:
 
 
 def _sections(source: _Source, tokens: Sequence[Token], headings: HeadingPath) -> Iterator[SectionText]:
-    section = SectionText(headings.path, 0)
+    section, blocks = SectionText(headings.path, 0), _Blocks(source)
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        if token.level or token.map is None:
+        if (block := blocks.of(token)) is not None:
+            section.blocks.append(block)
+        if token.level or token.map is None or token.type != "heading_open":
             continue
         first, after = token.map
-        if token.type == "heading_open":
-            section.end = source.place(first)
-            yield section
-            heading = following.content if following is not None else ""
-            section = SectionText(headings.enter(int(token.tag[1:]), heading), source.place(after))
-        elif token.type == "table_open":
-            start, rows, end = source.place(first), source.place(min(first + 2, after)), source.place(after)
-            section.tables.append(Table(start, rows, end, source.line(first).strip()))
+        section.end = source.place(first)
+        yield section
+        heading = following.content if following is not None else ""
+        section = SectionText(headings.enter(int(token.tag[1:]), heading), source.place(after))
     section.end = len(source.text)
     yield section
+
+
+class _Blocks:
+    """Tables and lists, as they end; those in quotations are text."""
+
+    def __init__(self, source: _Source) -> None:
+        self._source = source
+        self._lists = OpenLists()
+        self._ends: list[int] = []  # of the lists that are open, in lines
+        self._paragraph: tuple[int, int] | None = None  # its lines, if it is what stands right before
+
+    def of(self, token: Token) -> Block | None:
+        """The table or the list that ends with this token, or is it."""
+        if token.type in _LIST_ENDS and token.level == 2 * (len(self._ends) - 1):
+            self._paragraph = None
+            return self._lists.end(self._source.place(self._ends.pop()))
+        if token.map is None or token.level not in (2 * len(self._ends), 2 * len(self._ends) - 1):
+            return None
+        first, after = token.map
+        if token.type in _LISTS:
+            introduction = self._introduction(announced=True)
+            self._lists.begin(terms=False, recorded=True, introduction=introduction)
+            self._ends.append(after)
+        elif token.type == "list_item_open":
+            at = self._source.place(first)
+            self._lists.item(at)
+            self._lists.line("", at)
+        elif token.type == "table_open":
+            return self._table(first, after)
+        self._paragraph = (first, after) if token.type == "paragraph_open" else None
+        return None
+
+    def _table(self, first: int, after: int) -> Table | None:
+        place = self._source.place
+        introduction = self._lists.introduced(self._introduction(announced=False))
+        start = place(first) if introduction is None else introduction
+        header = self._source.line(first).strip()
+        table = Table(start, place(min(first + 2, after)), place(after), header)
+        self._paragraph = None
+        return None if self._lists.take(table) else table
+
+    def _introduction(self, *, announced: bool) -> int | None:
+        """Where the words right before this place begin that introduce what begins here."""
+        if self._paragraph is None:
+            return None
+        start, end = (self._source.place(line) for line in self._paragraph)
+        paragraph = self._source.text[start:end].rstrip()
+        at = introduction_at(paragraph)
+        return None if at == len(paragraph) or (announced and not announces(paragraph)) else start + at

@@ -1,4 +1,4 @@
-"""A document read: its text, cut at its headings, and where its tables stand."""
+"""A document read: its text, cut at its headings, and where its tables and lists stand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from trivet.retrieval.passages.formats.listings import Block, within
 from trivet.retrieval.passages.formats.places import Places
 
 MAX_HEADING = 500  # characters of a heading in a path: a path is repeated in each passage below it
@@ -13,25 +14,12 @@ MAX_LEVELS = 12  # headings in a path
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table whose rows are lines of a section's text. `start`, `rows`, `end`: where it, its first row below the
-    header and what follows it begin, in characters of the section's text.
-
-    `header`: what names the columns, repeated where a passage begins further down; empty if nothing does.
-    """
-
-    start: int
-    rows: int
-    end: int
-    header: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Section:
     """Text under one heading. `path`: the headings above it, outermost first. `start`: its place in the text as read.
 
-    One that is `whole` is a passage of its own unless the embedding model cannot see it whole. `question` is what
-    searches meet of it, where that is not its text. `code` is cut between lines, not sentences.
+    `blocks`: its tables and lists, in order. One that is `whole` is a passage of its own unless the embedding model
+    cannot see it whole. `question` is what searches meet of it, where that is not its text. `code` is cut between
+    lines, not sentences.
     """
 
     path: tuple[str, ...]
@@ -39,7 +27,7 @@ class Section:
     start: int = 0
     whole: bool = False
     question: str = ""
-    tables: tuple[Table, ...] = ()
+    blocks: tuple[Block, ...] = ()
     code: bool = False
 
 
@@ -87,7 +75,7 @@ class SectionText:
     path: tuple[str, ...]
     start: int
     end: int = 0
-    tables: list[Table] = field(default_factory=list)  # places in the whole text
+    blocks: list[Block] = field(default_factory=list)  # places in the whole text
     code: bool = False
 
     def cut(self, text: str) -> Section | None:
@@ -97,8 +85,8 @@ class SectionText:
         if not inner:
             return None
         start = self.start + len(body) - len(body.lstrip())
-        tables = tuple(_moved(table, -start) for table in self.tables)
-        return Section(self.path, inner, start, tables=tables, code=self.code)
+        blocks = tuple(within(block, start, len(inner)) for block in self.blocks)
+        return Section(self.path, inner, start, blocks=blocks, code=self.code)
 
 
 def cut_sections(text: str, sections: Sequence[SectionText]) -> tuple[Section, ...]:
@@ -115,7 +103,3 @@ def heading_before_all(text: str, sections: Sequence[SectionText]) -> str:
         if text[section.start : section.end].strip():
             break
     return ""
-
-
-def _moved(table: Table, by: int) -> Table:
-    return Table(table.start + by, table.rows + by, table.end + by, table.header)

@@ -8,23 +8,20 @@ print goes to standard error.
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 from trivet.errors import DocumentRejected
 from trivet.retrieval.embedding.tokens import ModelTokens
-from trivet.retrieval.passages.limits import DocumentLimits
+from trivet.retrieval.passages.limits import DEFAULT_LIMITS, DocumentLimits
 from trivet.retrieval.passages.process.messages import LAST, NOT_LAST, SplitRequest, decode_request, encode_chunks
 from trivet.retrieval.passages.splitting import Chunk, Splitter
-from trivet.retrieval.processes.frames import BrokenFrame, Frame, read_frame, write_frame
+from trivet.retrieval.processes.frames import Frame, write_frame
+from trivet.retrieval.processes.worker import asked, begin
 from trivet.retrieval.settings import IndexSettings
-from trivet.vector.lifeline import die_with_parent
 
-_NICENESS = 10
 _MOST_SAID = 500  # characters of another's error message and a document's id
 _MOST_MODELS = 4  # tokenizers kept open
 
@@ -33,22 +30,14 @@ def main() -> int:
     """Limit this process, then split until the input ends, or memory has become much."""
     parser = argparse.ArgumentParser(prog="python -m trivet.retrieval.passages.process.worker")
     for name in DocumentLimits.__slots__:
-        parser.add_argument(f"--{name}", type=int, required=True)
+        parser.add_argument(f"--{name}", type=type(getattr(DEFAULT_LIMITS, name)), required=True)
     limits = DocumentLimits(**vars(parser.parse_args()))
-    die_with_parent()
-    os.nice(_NICENESS)
-    answers = os.dup(1)
-    os.dup2(2, 1)
+    answers = begin()
     for which, amount in ((resource.RLIMIT_AS, limits.memory), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         _limit(which, amount)
     splitters = _Splitters(limits)
     write_frame(answers, Frame.READY)
-    read = partial(os.read, 0)
-    while True:
-        try:
-            _, body = read_frame(read)
-        except BrokenFrame:
-            return 0
+    for body in asked():
         _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + limits.seconds)
         kind, said, exhausted = _answer(splitters, body, answers)
         del body
@@ -56,7 +45,8 @@ def main() -> int:
         last = exhausted or _memory() > limits.memory // 2
         write_frame(answers, kind, (LAST if last else NOT_LAST) + said.encode(errors="replace"))
         if last:
-            return 0
+            break
+    return 0
 
 
 class _Splitters:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qdrant_edge import Bm25, Bm25Config, DisabledStemmer, StopwordsSet
@@ -39,6 +39,14 @@ class TermVectors:
         self._average = chunk_tokens * _WORDS_PER_TOKEN
         self._rules = rules_of(language)
         self._model = Bm25(_config(self._rules, self._average))
+
+    def spelt(self, text: str) -> str:
+        """A text in small letters, without runs of scripts that put no blanks between words."""
+        return without_runs(one_spelling(text, umlauts=self._rules.umlauts).lower())
+
+    def words(self, text: str) -> Iterator[str]:
+        """The words of a text that have letters alone, as the terms see them before they are stemmed."""
+        return (word for found in _WORD.findall(self.spelt(text)) for word in found.split("_") if word.isalpha())
 
     def of_passage(self, text: str) -> SparseVector:
         """Weights by frequency, saturated, and length."""

@@ -12,9 +12,10 @@ from openpyxl.utils import get_column_letter
 
 from trivet.errors import DocumentRejected
 from trivet.retrieval.passages.formats.html_tables import BETWEEN_CELLS
+from trivet.retrieval.passages.formats.listings import Table
 from trivet.retrieval.passages.formats.office.archive import DocumentArchive
 from trivet.retrieval.passages.formats.places import CellPlaces, Cells
-from trivet.retrieval.passages.formats.sections import MAX_HEADING, ParsedDocument, Section, Table
+from trivet.retrieval.passages.formats.sections import MAX_HEADING, ParsedDocument, Section
 from trivet.retrieval.passages.limits import DocumentLimits
 
 _MOST_CELLS = 2_000_000  # looked at, empty ones too: a row may claim 16,384 of them
@@ -74,7 +75,7 @@ class _Sheets:
         # One row alone is no header of others.
         table = Table(0, rows_at, len(text), text[:header]) if len(lines) > 1 else Table(0, 0, len(text))
         path = " ".join(name.split())[:MAX_HEADING]
-        self._sections.append(Section((path,) if path else (), text, begin, tables=(table,)))
+        self._sections.append(Section((path,) if path else (), text, begin, blocks=(table,)))
         self._parts.append(text)
         self._length = begin + len(text)
 

@@ -30,9 +30,12 @@ def read_mail(content: bytes, limits: DocumentLimits) -> ParsedDocument:
     mailbox = JoinedDocument("mail", limits.characters)
     subject = ""
     for raw in mails:
-        message = message_from_bytes(raw, policy=policy.default.clone(raise_on_defect=False))
-        subject = _header(message, "Subject") or "(no subject)"
-        mailbox.add(_parsed(message), subject)
+        try:
+            message = message_from_bytes(raw, policy=policy.default.clone(raise_on_defect=False))
+            subject = _header(message, "Subject") or "(no subject)"
+            mailbox.add(_parsed(message), subject)
+        except RecursionError:
+            raise DocumentRejected("its parts are nested too deeply") from None
     return mailbox.whole(subject if len(mails) == 1 else "")
 
 
@@ -65,7 +68,7 @@ def _parsed(message: EmailMessage) -> ParsedDocument:
         end = start + first.start + len(first.text) if first is not None else len("\n".join(head))
         sections.append(Section((), text[:end]))
     rest = body.sections[1 if head and sections and body.sections and not body.sections[0].path else 0 :]
-    sections += [Section(one.path, one.text, one.start + start, tables=one.tables) for one in rest]
+    sections += [Section(one.path, one.text, one.start + start, blocks=one.blocks) for one in rest]
     return ParsedDocument("", text, tuple(sections))
 
 

@@ -7,8 +7,9 @@ import io
 
 from trivet.errors import DocumentRejected
 from trivet.retrieval.passages.formats.html_tables import BETWEEN_CELLS
+from trivet.retrieval.passages.formats.listings import Table
 from trivet.retrieval.passages.formats.places import NumberedPlaces
-from trivet.retrieval.passages.formats.sections import ParsedDocument, Section, Table
+from trivet.retrieval.passages.formats.sections import ParsedDocument, Section
 
 _DELIMITERS = ",;\t|"
 _LOOKED_AT = 20  # lines, to tell the delimiter
@@ -37,7 +38,7 @@ def read_separated(content: str) -> ParsedDocument:
     text = "\n".join(lines)
     rows = len(lines[0]) + 1
     table = Table(0, rows, len(text), lines[0]) if len(lines) > 1 else Table(0, 0, len(text))
-    return ParsedDocument("", text, (Section((), text, tables=(table,)),), places=NumberedPlaces("row", starts))
+    return ParsedDocument("", text, (Section((), text, blocks=(table,)),), places=NumberedPlaces("row", starts))
 
 
 def _delimiter(content: str) -> str:

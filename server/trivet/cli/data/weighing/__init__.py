@@ -1,0 +1,1 @@
+"""`trivet data weigh`: chats weighed by what an arm of a suite gets wrong."""

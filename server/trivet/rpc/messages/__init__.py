@@ -1,0 +1,1 @@
+"""Requests as they come off the wire: read, counted, held against their bounds."""
