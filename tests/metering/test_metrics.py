@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from tests.support.request_logs import receipt
-from trivet.metering import adapter_gauge
+from trivet import loop_reader
 from trivet.metering.adapter_gauge import AdapterGauge
 from trivet.metering.machine.counters import MachineCounters
 from trivet.metering.machine.machine_time import MachineTime
@@ -128,7 +128,7 @@ def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def test_a_gauge_keeps_its_last_value_while_the_event_loop_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter_gauge, "PATIENCE", 0.05)
+    monkeypatch.setattr(loop_reader, "PATIENCE", 0.05)
     registry, busy = CollectorRegistry(), threading.Event()
     status = AdapterStatus(VersionRef("lora", "3"), AdapterState.READY, AdapterTier.HOST)
     labels = {"adapter": "lora@3", "tier": "host"}

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from concurrent.futures import TimeoutError as LoopBusy
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-_PATIENCE = 1.0  # seconds that a scrape waits for the event loop
+from trivet.loop_reader import LoopReader
 
 
 class EngineMetrics:
@@ -58,30 +57,12 @@ class _Telling(Collector):
     """Without metrics of its own: what is registered before the others is read before them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
-        self._loop = loop
-        self._tell = tell
+        self._told = LoopReader(loop, tell, None)
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
     def collect(self) -> Iterable[Metric]:
         """From the scrape's thread or on the event loop; if that is busy, the others are as they were told last."""
-        if _running_loop() is self._loop:
-            self._tell()
-            return ()
-        asked = asyncio.run_coroutine_threadsafe(self._on_loop(), self._loop)
-        try:
-            asked.result(_PATIENCE)
-        except LoopBusy:
-            asked.cancel()
+        self._told.latest()
         return ()
-
-    async def _on_loop(self) -> None:
-        self._tell()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import TimeoutError as LoopBusy
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from trivet.loop_reader import LoopReader
 from trivet.types.adapter import AdapterState, AdapterStatus, AdapterTier
 
-PATIENCE = 1.0
 ON_DEMAND = "on demand"
 OnDemand = Mapping[tuple[AdapterState, AdapterTier], int]
 
@@ -28,10 +27,8 @@ class AdapterGauge(Collector):
         on_demand: Callable[[], OnDemand] = dict,
     ) -> None:
         """`on_demand`: how many of those that requests chose there are; they have one label for all of them."""
-        self._loop = loop
-        self._statuses = statuses
-        self._on_demand = on_demand
-        self._last: tuple[Sequence[AdapterStatus], OnDemand] = ((), {})
+        nobody: tuple[Sequence[AdapterStatus], OnDemand] = ((), {})
+        self._adapters = LoopReader(loop, lambda: (statuses(), on_demand()), nobody)
 
     def describe(self) -> Iterable[Metric]:
         """The names, so that nothing else takes them; without asking anybody."""
@@ -39,15 +36,8 @@ class AdapterGauge(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """1 for each adapter that is loaded or expected, by tier and state; the last answer if the loop is busy."""
-        asked = asyncio.run_coroutine_threadsafe(self._read(), self._loop)
-        try:
-            self._last = asked.result(PATIENCE)
-        except LoopBusy:
-            asked.cancel()
-        yield from (_tiers(*self._last), _states(*self._last))
-
-    async def _read(self) -> tuple[Sequence[AdapterStatus], OnDemand]:
-        return self._statuses(), self._on_demand()
+        adapters = self._adapters.latest()
+        yield from (_tiers(*adapters), _states(*adapters))
 
 
 def _tiers(statuses: Sequence[AdapterStatus], on_demand: OnDemand) -> GaugeMetricFamily:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import TimeoutError as LoopBusy
 from dataclasses import dataclass, field
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from trivet.loop_reader import LoopReader
 from trivet.metering.machine.machine_time import MachineTime
 from trivet.metering.prices import NANO
 
-PATIENCE = 1.0
 _LABELS = ("backend", "account")
 
 
@@ -39,10 +38,9 @@ class MachineCounters(Collector):
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """`machines`: by backend. `clock`: theirs."""
-        self._loop = loop
         self._machines = machines
         self._clock = clock
-        self._last = _Seen()
+        self._accounts = LoopReader(loop, self._read, _Seen())
 
     def describe(self) -> Iterable[Metric]:
         """The names, so that nothing else takes them; without asking anybody."""
@@ -50,14 +48,9 @@ class MachineCounters(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Of each backend whose machine is paid for."""
-        asked = asyncio.run_coroutine_threadsafe(self._read(), self._loop)
-        try:
-            self._last = asked.result(PATIENCE)
-        except LoopBusy:
-            asked.cancel()
-        yield from _families(self._last)
+        yield from _families(self._accounts.latest())
 
-    async def _read(self) -> _Seen:
+    def _read(self) -> _Seen:
         found = _Seen()
         for backend, machine in self._machines.items():
             machine.advance(self._clock())
