@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.paced.engine import run
-from trivet.backends.vllm_launch import Launch
+from trivet.backends.launch.launch import Launch
 
 
 def client_class() -> type[Any]:

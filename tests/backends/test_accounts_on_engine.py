@@ -239,8 +239,8 @@ async def test_input_that_was_not_computed_is_absent_and_costs_nothing(
 
 async def test_an_answer_that_the_engine_gives_up_is_an_error(tiny_engine: EmbeddedVllm, tmp_path: Path) -> None:
     """The engine's own grammar failure, past every check of ours."""
-    assert tiny_engine._trials is not None
-    tiny_engine._trials._known("t").add(_key({"$ref": "#"}), Verdict(Outcome.ACCEPTED), '{"$ref":"#"}')
+    assert tiny_engine._life.companions is not None
+    tiny_engine._life.companions.trials._known("t").add(_key({"$ref": "#"}), Verdict(Outcome.ACCEPTED), '{"$ref":"#"}')
     desk = Desk(tiny_engine, tmp_path)
     task = asyncio.create_task(desk.ask(1, 50, json_schema={"$ref": "#"}))
     await asyncio.wait({task})

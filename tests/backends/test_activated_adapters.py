@@ -163,7 +163,7 @@ async def test_a_request_has_to_say_where_it_is_invoked(world: World) -> None:
 
 
 async def test_without_the_plugin_it_is_refused(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    engine = world.engine._engine
+    engine = world.engine._life.engine
     assert engine is not None
     assert engine.activates
     monkeypatch.setattr(engine, "activates", False)

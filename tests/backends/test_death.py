@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from tests.support.engine.fixtures import SESSION_ENGINE, collect, request, text
-from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
+from trivet.backends.engine_life import EngineState
+from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import BackendUnavailable, NotFound
 from trivet.ports import Backend
 from trivet.types.adapter import StagedAdapter
@@ -72,9 +73,9 @@ async def test_killed_while_idle(tiny_engine: EmbeddedVllm, tiny_adapters: dict[
 
 async def test_stopped_while_busy(tiny_engine: EmbeddedVllm, tiny_adapters: dict[str, StagedAdapter]) -> None:
     """A process that lives and does nothing, as one does that waits for a driver for ever."""
-    usual = tiny_engine._settings
+    usual = tiny_engine._start._settings
     await tiny_engine.close()
-    tiny_engine._settings = replace(usual, hang_timeout=4.0)
+    tiny_engine._start._settings = replace(usual, hang_timeout=4.0)
     try:
         await tiny_engine.start()
         await asyncio.sleep(5.0)
@@ -87,7 +88,7 @@ async def test_stopped_while_busy(tiny_engine: EmbeddedVllm, tiny_adapters: dict
             await stream
         assert not tiny_engine.ready
     finally:  # other tests have this engine after this one
-        tiny_engine._settings = usual
+        tiny_engine._start._settings = usual
     await tiny_engine.start()
     for adapter in tiny_adapters.values():
         await tiny_engine.load_adapter(adapter)

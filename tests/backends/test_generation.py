@@ -46,10 +46,10 @@ async def test_text_equals_the_whole_answer(tiny_engine: EmbeddedVllm) -> None:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
-    assert tiny_engine._engine is not None
+    assert tiny_engine._life.engine is not None
     whole = SamplingParams(max_tokens=60, temperature=0, output_kind=RequestOutputKind.FINAL_ONLY)
     prompt = {"type": "token", "prompt_token_ids": list(PROMPT)}
-    outputs = [output async for output in tiny_engine._engine._llm.generate(prompt, whole, "whole")]
+    outputs = [output async for output in tiny_engine._life.engine._llm.generate(prompt, whole, "whole")]
     assert text(await collect(tiny_engine, request(PROMPT, max_tokens=60))) == outputs[-1].outputs[0].text
 
 
@@ -68,10 +68,10 @@ async def test_log_probabilities_are_the_engines_own(tiny_engine: EmbeddedVllm) 
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
-    assert tiny_engine._engine is not None
+    assert tiny_engine._life.engine is not None
     whole = SamplingParams(max_tokens=24, temperature=0, logprobs=3, output_kind=RequestOutputKind.FINAL_ONLY)
     prompt = {"type": "token", "prompt_token_ids": list(PROMPT)}
-    outputs = [output async for output in tiny_engine._engine._llm.generate(prompt, whole, "logprobs")]
+    outputs = [output async for output in tiny_engine._life.engine._llm.generate(prompt, whole, "logprobs")]
     expected = outputs[-1].outputs[0]
     sampling = Sampling(max_tokens=24, top_logprobs=3)
     chunks = await collect(tiny_engine, request(PROMPT, sampling=sampling))

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from trivet.backends.hang_watch import HangWatch
+from trivet.backends.engine.hang_watch import HangWatch
 
 SECONDS = 0.2
 

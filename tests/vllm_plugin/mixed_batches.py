@@ -10,9 +10,9 @@ from typing import Any
 
 from tests.support.engine.fixtures import tiny_settings
 from tests.support.engine.tiny_model import adapter_files
-from trivet.backends.engine_sockets import EngineSockets
+from trivet.backends.launch.engine_sockets import EngineSockets
+from trivet.backends.launch.launch import Launch
 from trivet.backends.vllm_embedded import EmbeddedVllm
-from trivet.backends.vllm_launch import Launch
 from trivet.errors import BackendUnavailable
 from trivet.testing.adapters import write_adapter
 
@@ -52,7 +52,7 @@ async def main(model: Path, data: Path) -> None:
     except BackendUnavailable as problem:
         said["refused"] = str(problem)
 
-    import trivet.backends.vllm_launch as launching
+    import trivet.backends.launch.launch as launching
     from trivet.vllm_plugin import cpu_lora
 
     launching._require_mended_lora = lambda: None

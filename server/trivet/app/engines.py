@@ -16,10 +16,11 @@ from trivet.app.remote.endpoints import open_endpoint
 from trivet.app.remote.fleets import Fingerprints, open_fleet
 from trivet.app.supervision.supervisor import Supervisor
 from trivet.app.supervision.warmup import Warmup
+from trivet.backends.engine_life import EngineState
 from trivet.backends.grammars.verdict import Outcome
 from trivet.backends.launch.host import EngineHost, open_host
 from trivet.backends.openai import OpenAiEndpoint
-from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
+from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.config import Config, schema
 from trivet.config.schema import RemoteBackend
 from trivet.errors import BackendUnavailable
@@ -84,7 +85,7 @@ class Engines:
             settings = [embedded_settings(self._config, self._folder, name) for name in self.embedded]
             self._host = await open_host(settings, [self._folder.lock])
             for backend in self.embedded.values():
-                backend.host = self._host
+                backend.start_from(self._host)
             progress.done(stage)
 
     async def start(self, warmup: Warmup, progress: Progress, on_change: Callable[[], None]) -> list[str]:

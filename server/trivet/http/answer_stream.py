@@ -11,8 +11,9 @@ from typing import Protocol
 from trivet.errors import TrivetError
 from trivet.http.exchange import Exchange
 from trivet.http.failure import Failure, failure_of
+from trivet.pipeline.backend_request import as_a_whole
 from trivet.pipeline.generation import GenerationPipeline
-from trivet.pipeline.stream import as_a_whole
+from trivet.pipeline.response_sink import WholeSink
 from trivet.types.answer import Answer
 from trivet.types.generation import CallDelta, TokenLogprob
 from trivet.types.receipt import Receipt
@@ -123,34 +124,11 @@ class EventStream:
         await self._exchange.write(told(failure), last=True)
 
 
-class WholeSink:
-    """Reads nothing on the way: the whole answer is the response."""
-
-    def __init__(self, call: Closing) -> None:
-        self._call = call
-
-    async def delta(self, text: str, choice: int) -> None:
-        """The text is kept by the pipeline."""
-
-    async def reasoning(self, text: str, choice: int) -> None:
-        """Kept by the pipeline as well."""
-
-    async def tool_calls(self, deltas: Sequence[CallDelta], choice: int) -> None:
-        """And so are they."""
-
-    async def logprobs(self, tokens: Sequence[TokenLogprob], choice: int) -> None:
-        """These as well."""
-
-    def closed(self, receipt: Receipt) -> None:
-        """Keep the receipt."""
-        self._call.close(receipt)
-
-
 class EventSink(WholeSink):
     """Writes each piece to the client as it comes, and gives up on one that does not read."""
 
     def __init__(self, call: Closing, stream: EventStream, pieces: Pieces) -> None:
-        super().__init__(call)
+        super().__init__(call.close)
         self._stream = stream
         self._pieces = pieces
 
@@ -176,7 +154,7 @@ async def respond(
 ) -> None:
     """Answer one request. Raises what fails before the response has begun; what fails later is told in its events."""
     if not stream:
-        answer = await generation.generate(as_a_whole(call), WholeSink(exchange.call))
+        answer = await generation.generate(as_a_whole(call), WholeSink(exchange.call.close))
         await exchange.respond(form.whole(answer))
         return
     events = EventStream(exchange, form.begin)

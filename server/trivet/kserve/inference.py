@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 from trivet.current_request import CURRENT_REQUEST
 from trivet.errors import InvalidRequest, SlowReader, TrivetError
@@ -13,12 +13,12 @@ from trivet.kserve.request import InferRequest, infer_request, renamed
 from trivet.kserve.response import AnswerMessages, failed
 from trivet.kserve.v2 import open_inference_pb2 as pb
 from trivet.pipeline.generation import GenerationPipeline
+from trivet.pipeline.response_sink import WholeSink
 from trivet.rpc.call import Call, Context, write_bounded
 from trivet.rpc.intake import IncomingCall, RequestIntake
 from trivet.rpc.messages.reading import Unreadable
 from trivet.rpc.status import GONE
 from trivet.types.answer import Answer
-from trivet.types.generation import CallDelta, TokenLogprob
 from trivet.types.receipt import Receipt
 
 logger = logging.getLogger(__name__)
@@ -43,34 +43,11 @@ class StreamedCall:
         """There are no trailers for one request."""
 
 
-class _WholeSink:
-    """Reads nothing on the way: the whole answer is the response."""
-
-    def __init__(self, call: IncomingCall) -> None:
-        self._call = call
-
-    async def delta(self, text: str, choice: int) -> None:
-        """The text is kept by the pipeline."""
-
-    async def reasoning(self, text: str, choice: int) -> None:
-        """Thoughts have no place in this protocol."""
-
-    async def tool_calls(self, deltas: Sequence[CallDelta], choice: int) -> None:
-        """Nobody can ask for calls here."""
-
-    async def logprobs(self, tokens: Sequence[TokenLogprob], choice: int) -> None:
-        """Nor for these."""
-
-    def closed(self, receipt: Receipt) -> None:
-        """Keep the receipt for the trailers, and for the status of a failed call."""
-        self._call.close(receipt)
-
-
-class _PieceSink(_WholeSink):
+class _PieceSink(WholeSink):
     """Writes each piece as it comes."""
 
     def __init__(self, call: IncomingCall, messages: AnswerMessages, write: _Writer) -> None:
-        super().__init__(call)
+        super().__init__(call.close)
         self._messages = messages
         self._write = write
 
@@ -103,7 +80,7 @@ class Inferences:
     async def infer(self, asked: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         """The whole answer in one message; raises what failed."""
         request = self._read(asked, call, streams=False)
-        answer = await self._generate(request, call, _WholeSink(call))
+        answer = await self._generate(request, call, WholeSink(call.close))
         return AnswerMessages(asked, request, call.request_id).whole(answer)
 
     async def stream(
@@ -144,7 +121,7 @@ class Inferences:
     async def _answer_in_pieces(self, asked: pb.ModelInferRequest, call: StreamedCall, write: _Writer) -> None:
         request = self._read(asked, call, streams=True)
         messages = AnswerMessages(asked, request, call.request_id)
-        sink = _PieceSink(call, messages, write) if request.stream else _WholeSink(call)
+        sink = _PieceSink(call, messages, write) if request.stream else WholeSink(call.close)
         answer = await self._generate(request, call, sink)
         await write(messages.end(answer, pieces=request.stream))
 
@@ -157,7 +134,7 @@ class Inferences:
             self._intake.refused(call, tenant, asked.model_name.partition(":")[0][:_MOST_ROUTE], told)
             raise told from None
 
-    async def _generate(self, request: InferRequest, call: IncomingCall, sink: _WholeSink) -> Answer:
+    async def _generate(self, request: InferRequest, call: IncomingCall, sink: WholeSink) -> Answer:
         if request.timeout is not None:
             until = call.arrived + request.timeout
             call.deadline = until if call.deadline is None else min(call.deadline, until)

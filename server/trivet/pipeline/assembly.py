@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from trivet.metering.account import Account
+from trivet.pipeline.backend_request import wanted_tokens
 from trivet.pipeline.context import Context
-from trivet.pipeline.stream import wanted_tokens
 from trivet.pipeline.variables import route_variables
 from trivet.ports import Backend
 from trivet.prompts.assembly.assembler import PromptAssembler

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from trivet.types.generation import CallDelta, TokenLogprob
@@ -31,3 +31,27 @@ class ResponseSink(Protocol):
     def closed(self, receipt: Receipt) -> None:
         """The account is closed: also called for a failed and a cancelled request, exactly once."""
         ...
+
+
+class WholeSink:
+    """Reads nothing on the way: the pipeline keeps the whole answer, which is the response."""
+
+    def __init__(self, close: Callable[[Receipt], None] = lambda receipt: None) -> None:
+        """`close` is given the receipt."""
+        self._close = close
+
+    async def delta(self, text: str, choice: int) -> None:
+        """See `ResponseSink.delta`."""
+
+    async def reasoning(self, text: str, choice: int) -> None:
+        """See `ResponseSink.reasoning`."""
+
+    async def tool_calls(self, deltas: Sequence[CallDelta], choice: int) -> None:
+        """See `ResponseSink.tool_calls`."""
+
+    async def logprobs(self, tokens: Sequence[TokenLogprob], choice: int) -> None:
+        """See `ResponseSink.logprobs`."""
+
+    def closed(self, receipt: Receipt) -> None:
+        """See `ResponseSink.closed`."""
+        self._close(receipt)

@@ -10,9 +10,10 @@ from trivet.errors import InvalidRequest, NotFound
 from trivet.excerpt import quote
 from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.receipt_log import ReceiptLog
+from trivet.pipeline.backend_request import as_a_whole
 from trivet.pipeline.generation import GenerationPipeline
+from trivet.pipeline.response_sink import WholeSink
 from trivet.pipeline.search import SearchPipeline
-from trivet.pipeline.stream import as_a_whole
 from trivet.rpc.call import BoundedWrites, Call, Context, rpc_call
 from trivet.rpc.intake import RequestIntake
 from trivet.rpc.request.calls import feedback_of
@@ -24,37 +25,13 @@ from trivet.rpc.wire import (
     search_to_proto,
 )
 from trivet.types.generation import CallDelta, TokenLogprob
-from trivet.types.receipt import Receipt
 
 
-class UnarySink:
-    """Reads nothing on the way: the whole answer is the response."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-
-    async def delta(self, text: str, choice: int) -> None:
-        """The text is kept by the pipeline."""
-
-    async def reasoning(self, text: str, choice: int) -> None:
-        """It is kept by the pipeline too."""
-
-    async def tool_calls(self, deltas: Sequence[CallDelta], choice: int) -> None:
-        """So are they."""
-
-    async def logprobs(self, tokens: Sequence[TokenLogprob], choice: int) -> None:
-        """These too."""
-
-    def closed(self, receipt: Receipt) -> None:
-        """Keep the receipt for the trailers, and for the status of a failed call."""
-        self._call.close(receipt)
-
-
-class StreamSink(UnarySink):
+class StreamSink(WholeSink):
     """Writes each piece to the client as it comes, and gives up on one that does not read."""
 
     def __init__(self, call: Call, context: Context, writes: BoundedWrites) -> None:
-        super().__init__(call)
+        super().__init__(call.close)
         self._context = context
         self._writes = writes
 
@@ -106,7 +83,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServicer):
         """Answer with one message."""
         async with rpc_call(context, request) as call:
             asked = as_a_whole(await self._intake.generate_call(request, call))
-            return answer_to_proto(await self._generation.generate(asked, UnarySink(call)))
+            return answer_to_proto(await self._generation.generate(asked, WholeSink(call.close)))
 
     async def GenerateStream(self, request: inference_pb2.GenerateRequest, context: Context) -> None:
         """Answer as it is generated."""

@@ -7,13 +7,13 @@ import contextlib
 import itertools
 import json
 import logging
-import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import Any
 
 from trivet.errors import DataFolderInUse, FailedPrecondition, NotFound, RetrievalUnavailable
+from trivet.vector.lifeline import environment_of_child
 
 _log = logging.getLogger(__name__)
 
@@ -133,14 +133,13 @@ async def _start(folder: Path, log_file: Path, niceness: int, *arguments: str) -
         # In a session of its own: Ctrl-C in a terminal is for the gateway, which drains first. One with a low priority
         # stays in our session, because kernels that share processors out by session count a niceness only inside one;
         # it makes a group of its own (uvloop cannot do that for it).
-        # The environment is copied: the engine's start changes it in another thread, under the feet of an exec.
         return await asyncio.create_subprocess_exec(
             *command,
             stdin=PIPE,
             stdout=PIPE,
             stderr=log,
             start_new_session=niceness == 0,
-            env=dict(os.environ),
+            env=environment_of_child(),
         )
 
 

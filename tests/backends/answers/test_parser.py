@@ -182,7 +182,7 @@ async def test_an_answer_under_a_schema_is_taken_apart_where_it_thinks_first(tok
 
 
 async def test_names_that_do_not_fit_the_model_are_refused(tiny_engine: EmbeddedVllm, tmp_path: Path) -> None:
-    engine = tiny_engine._engine
+    engine = tiny_engine._life.engine
     assert engine is not None
     none = await engine.answer_parsers(None, None)
     assert none.parser_for(BackendRequest("1", (1, 2), Sampling())) is None

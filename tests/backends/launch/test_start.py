@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.engine.fixtures import SESSION_ENGINE, collect, request, tiny_settings
-from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
+from trivet.backends.engine_life import EngineState
+from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.errors import BackendUnavailable
 
 pytestmark = SESSION_ENGINE

@@ -25,9 +25,11 @@ from trivet.app.progress import Progress
 from trivet.app.runtime_info import RuntimeInfo
 from trivet.app.supervision.log_rotation import LogRotation
 from trivet.app.supervision.supervisor import Supervisor
+from trivet.backends.engine_life import EngineState
 from trivet.backends.launch.host import open_host
 from trivet.backends.vllm_attached import AttachedVllm
-from trivet.backends.vllm_embedded import EmbeddedVllm, EngineState
+from trivet.backends.vllm_backend import VllmBackend
+from trivet.backends.vllm_embedded import EmbeddedVllm
 from trivet.config.engine_node import EngineNodeConfig
 from trivet.metering.exposition import MetricsListener
 from trivet.metering.machine.counters import MachineCounters
@@ -85,7 +87,8 @@ class EngineNode:
         if self._llm is None:
             machines = machine_times(self._config.parts)
             registry.register(MachineCounters(asyncio.get_running_loop(), machines))
-            backend = EmbeddedVllm(settings, self._state_changed, meter=machines.get(file.name), host=host)
+            meter = machines.get(file.name)
+            backend: VllmBackend = EmbeddedVllm(settings, self._state_changed, meter=meter, host=host)
         else:
             backend = AttachedVllm(self._llm, settings, self._state_changed)
         stack.push_async_callback(backend.close)
@@ -150,13 +153,13 @@ class EngineNode:
             max_message_bytes=self._config.file.max_message_bytes,
         )
 
-    def _node_adapters(self, folder: DataFolder, backend: EmbeddedVllm) -> NodeAdapters:
+    def _node_adapters(self, folder: DataFolder, backend: VllmBackend) -> NodeAdapters:
         name, engine = self._config.file.name, self._config.engine
         staging = AdapterStaging(adapter_settings(self._config.parts, folder, name))
         places = engine.max_cpu_loras if engine.enable_lora else 0
         return NodeAdapters(staging, folder.adapters, backend, places, engine.max_adapter_loads, self._changed)
 
-    async def _run_engine(self, backend: EmbeddedVllm, adapters: NodeAdapters, restarts: Counter) -> None:
+    async def _run_engine(self, backend: VllmBackend, adapters: NodeAdapters, restarts: Counter) -> None:
         """Start the engine, and from then on keep it running; one of another server, that server keeps."""
         if self._llm is not None:
             await backend.start()
@@ -190,7 +193,7 @@ class EngineNode:
 
 
 def _expose(
-    registry: CollectorRegistry, identity: NodeIdentity, backend: EmbeddedVllm, servicer: EngineServicer
+    registry: CollectorRegistry, identity: NodeIdentity, backend: VllmBackend, servicer: EngineServicer
 ) -> Counter:
     """The node's own metrics, beside the engine's; returns the counter of restarts."""
     build = Info("trivet_build", "Version of Trivet.", registry=registry)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trivet.app.supervision.supervisor import Backoff, RestartSettings
 from trivet.errors import FailedPrecondition
+from trivet.vector.lifeline import environment_of_child
 
 logger = logging.getLogger(__name__)
 POLL = 0.05  # seconds; a file of a child's is looked for
@@ -107,7 +108,7 @@ class Child:
         (self._folder / "server.json").unlink(missing_ok=True)
         # It makes a group of its own (`trivet.cli.child`): a terminal's Ctrl-C is for the parent, which ends the others
         # in good order.
-        self._process = await asyncio.create_subprocess_exec(*self._command)
+        self._process = await asyncio.create_subprocess_exec(*self._command, env=environment_of_child())
 
     async def _serves(self) -> bool:
         """Wait until it serves, or has ended; whether it serves."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from trivet.backends.grammars.limits import TrialLimits
 from trivet.backends.grammars.verdict import Outcome, Verdict
 from trivet.errors import BackendUnavailable
+from trivet.vector.lifeline import environment_of_child
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class CompilerProcess:
             stdout=PIPE,
             stderr=None,
             start_new_session=True,  # Ctrl-C is for the gateway, which drains first
-            env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env=environment_of_child({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}),
         )
         try:
             async with asyncio.timeout(START_SECONDS):

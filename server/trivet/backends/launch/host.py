@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trivet.backends.background import in_background
-from trivet.backends.engine_process import write_logging_config
+from trivet.backends.launch.engine_process import write_logging_config
 from trivet.backends.launch.environment import know_architecture, prepare_cpu, prepare_import
 from trivet.backends.launch.host_process import Failed, Order, Started, serve
 from trivet.backends.vllm_settings import EmbeddedSettings

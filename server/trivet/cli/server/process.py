@@ -15,6 +15,7 @@ from typing import Self
 import click
 
 from trivet.client import Target
+from trivet.vector.lifeline import environment_of_child
 
 START_TIMEOUT = 600.0  # large models take minutes; a server that ends is noticed at once
 STOP_TIMEOUT = 60.0
@@ -46,7 +47,9 @@ class ServerProcess:
             command += [option, "127.0.0.1:0"]
         # In a group of its own: a terminal's Ctrl-C is for this process, which then ends the server in good order.
         with nullcontext() if self._output is None else self._output.open("w") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output, process_group=0)
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, process_group=0, env=environment_of_child()
+            )
         try:
             self._wait_until_ready()
         except BaseException:

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from trivet.fleet.backoff import Backoff
 from trivet.fleet.discovery.discovery import Found
+from trivet.vector.lifeline import environment_of_child
 
 MOST = 4096
 MAX_LINE = 1 << 20
@@ -58,7 +59,7 @@ class RayNames:
     async def _follow(self) -> AsyncGenerator[Found, None]:
         """What one child says. Raises _EndedError when it is of no more use."""
         child = await asyncio.create_subprocess_exec(
-            *self._command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, limit=MAX_LINE
+            *self._command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, limit=MAX_LINE, env=environment_of_child()
         )
         try:
             silence = FIRST_SILENCE

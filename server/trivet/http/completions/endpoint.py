@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from trivet.api.v1 import inference_pb2
 from trivet.errors import Problems
-from trivet.http.answer_stream import EventSink, EventStream, WholeSink
+from trivet.http.answer_stream import EventSink, EventStream
 from trivet.http.completions.request import CompletionRequest
 from trivet.http.completions.response import Continuations
 from trivet.http.exchange import Exchange
 from trivet.pipeline.generation import GenerationPipeline
+from trivet.pipeline.response_sink import WholeSink
 from trivet.pipeline.stream import all_of
 from trivet.rpc.intake import RequestIntake
 from trivet.rpc.messages.bounds import REQUEST_ID, check_bounds
@@ -61,7 +62,7 @@ class Completions:
         calls = [await self._intake.generate_call(message, part) for message, part in zip(messages, parts, strict=True)]
         made = Continuations(exchange.call.request_id, asked.model, calls[0].n)
         if not asked.stream:
-            answers = await self._answers(calls, [WholeSink(part) for part in parts])
+            answers = await self._answers(calls, [WholeSink(part.close) for part in parts])
             await exchange.respond(made.whole(answers))
             return
         with_usage = asked.stream_options is not None and asked.stream_options.include_usage

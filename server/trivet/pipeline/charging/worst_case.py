@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from trivet.metering.prices import Price
 from trivet.pipeline.assembly import Assemblers
-from trivet.pipeline.stream import wanted_tokens
+from trivet.pipeline.backend_request import wanted_tokens
 from trivet.ports import Backend
 from trivet.prompts.assembly.assembler import TURN_TOKENS
 from trivet.types.budget import Use

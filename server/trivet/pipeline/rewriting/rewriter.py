@@ -14,9 +14,10 @@ from trivet.adapters.lifecycle.slots import AdapterSlots
 from trivet.errors import GenerationFailed, Overloaded, TrivetError
 from trivet.metering.account import Account, ChoiceAccount
 from trivet.pipeline.assembly import LONG_PROMPT, Assemblers
+from trivet.pipeline.backend_request import cache_salt
 from trivet.pipeline.prefix_ledger import ExpectedPrefix, PrefixCacheLedger
 from trivet.pipeline.rewriting.transcript import follows_up, one_line, transcript
-from trivet.pipeline.stream import ANSWERED, cache_salt
+from trivet.pipeline.stream import ANSWERED
 from trivet.ports import Backend
 from trivet.routing.table import Resolution
 from trivet.types.generation import BackendRequest, Chunk, MachineAccount

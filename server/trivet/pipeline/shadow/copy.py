@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from trivet.routing.table import Resolution
 from trivet.types.answer import Choice
-from trivet.types.generation import CallDelta, TokenLogprob
 from trivet.types.receipt import Receipt
 from trivet.types.request import GenerateCall
 
@@ -26,25 +24,6 @@ class SparePlace:
     def aside(self) -> AbstractAsyncContextManager[None]:
         """Others have their places anyway."""
         return nullcontext()
-
-
-class Unseen:
-    """Reads an answer for nobody."""
-
-    async def delta(self, text: str, choice: int) -> None:
-        """Not kept: the whole text comes at the end."""
-
-    async def reasoning(self, text: str, choice: int) -> None:
-        """Not kept either."""
-
-    async def tool_calls(self, deltas: Sequence[CallDelta], choice: int) -> None:
-        """They come at the end as well."""
-
-    async def logprobs(self, tokens: Sequence[TokenLogprob], choice: int) -> None:
-        """Nobody asked for them."""
-
-    def closed(self, receipt: Receipt) -> None:
-        """The shadow's sink has it."""
 
 
 @dataclass(slots=True, eq=False)

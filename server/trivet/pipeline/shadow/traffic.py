@@ -17,7 +17,8 @@ from trivet.metering.prices import Price
 from trivet.pipeline.admission import Admission
 from trivet.pipeline.answer.answering import Answering, mark_rollout
 from trivet.pipeline.answer.form import format_valid
-from trivet.pipeline.shadow.copy import Copy, SparePlace, Unseen, copied, said
+from trivet.pipeline.response_sink import WholeSink
+from trivet.pipeline.shadow.copy import Copy, SparePlace, copied, said
 from trivet.ports import ReceiptSink
 from trivet.rollouts.agreement import pair_of
 from trivet.routing.arms import is_shadowed
@@ -153,7 +154,7 @@ class ShadowTraffic:
         call = copy.call
         try:
             async with asyncio.timeout_at(call.deadline):
-                await self._answering.answer(call, copy.resolution, SparePlace(), account, Unseen())
+                await self._answering.answer(call, copy.resolution, SparePlace(), account, WholeSink())
                 told = account.told()
                 account.format_valid = await format_valid(call, copy.resolution.route, copy.resolution.variant, told)
                 return said(told[0])

@@ -146,10 +146,8 @@ class EmbeddingProcess:
         return child
 
     def _spawned(self) -> ChildProcess:
-        # The environment is copied: the engine's start changes it in another thread.
-        return ChildProcess(
-            (sys.executable, "-m", "trivet.retrieval.embedding.worker", "--export", str(self._export)), dict(os.environ)
-        )
+        command = (sys.executable, "-m", "trivet.retrieval.embedding.worker", "--export", str(self._export))
+        return ChildProcess(command, os.environ)
 
     def _end(self) -> None:
         child, self._child = self._child, None

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from trivet.retrieval.processes.frames import BrokenFrame, Frame, read_frame
+from trivet.vector.lifeline import environment_of_child
 
 _PIECE = 65536  # bytes: a pipe holds no more
 
@@ -23,7 +24,12 @@ class ChildProcess:
         # Not in a session of its own: where the kernel groups by session, a niceness only counts inside of one. In a
         # process group of its own: Ctrl-C is for the gateway, which drains first.
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, process_group=0, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            process_group=0,
+            env=environment_of_child(environment),
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -119,7 +120,7 @@ def _run(command: Sequence[str], folder: Path, timeout: float) -> bytes:
     try:
         done = subprocess.run(
             command, cwd=folder, env={"PATH": os.defpath, **quiet}, capture_output=True, timeout=timeout, check=False,
-            stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,
+            stdin=subprocess.DEVNULL, preexec_fn=partial(die_with_parent, os.getpid()),
         )  # fmt: skip
     except FileNotFoundError:
         raise SourceError("there is no git on this machine, which a `git+` source needs") from None

@@ -18,6 +18,7 @@ from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.settings import IndexSettings
 from trivet.types.corpus import SyncReport
 from trivet.types.passage import BuildProgress
+from trivet.vector.lifeline import environment_of_child
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,11 @@ async def sync(settings: IndexSettings) -> AsyncGenerator[BuildProgress | SyncRe
         "max_bytes": settings.max_document_bytes,
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-m", _WORKER, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE
+        *(sys.executable, "-I", "-m", _WORKER),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=_LINE,
+        env=environment_of_child(),
     )
     try:
         async with asyncio.timeout(source.timeout):

@@ -6,10 +6,12 @@ process is that starts it, and ends with it.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +57,7 @@ class TextRecognition:
                 capture_output=True,
                 check=False,
                 env=_ENVIRONMENT,
-                preexec_fn=die_with_parent,
+                preexec_fn=partial(die_with_parent, os.getpid()),
             )
         except OSError as error:
             raise DocumentRejected(f"text recognition: {self.command} does not start ({error.strerror})") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trivet.backends.engine_sockets import EngineSockets
+from trivet.backends.launch.engine_sockets import EngineSockets
 
 UUID = "8a6e0804-2bd0-4672-b79d-d97027f9071a"
 LONG = "x" * 200
@@ -19,7 +19,7 @@ LONG = "x" * 200
 # Makes a socket in the folder of an engine, has a child of its own connect to it, and is killed.
 KILLED = """
 import os, pathlib, signal, socket, subprocess, sys
-from trivet.backends.engine_sockets import EngineSockets
+from trivet.backends.launch.engine_sockets import EngineSockets
 path = EngineSockets(pathlib.Path(sys.argv[1]), "one").make() / sys.argv[2]
 listening = socket.socket(socket.AF_UNIX)
 listening.bind(str(path))

@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from trivet.backends.engine_process import write_logging_config
-from trivet.backends.engine_sockets import EngineSockets
 from trivet.backends.launch.arguments import engine_arguments
 from trivet.backends.launch.cpu_memory import take_share
+from trivet.backends.launch.engine_process import write_logging_config
+from trivet.backends.launch.engine_sockets import EngineSockets
 from trivet.backends.launch.environment import know_architecture, prepare_cpu, prepare_import
 from trivet.backends.launch.host import EngineHost, HostedProcess, order_of
 from trivet.backends.vllm_settings import EmbeddedSettings

@@ -7,28 +7,25 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from trivet.backends.answers.coalescing import Coalescer
 from trivet.backends.answers.parser import AnswerParser, AnswerParsers
 from trivet.backends.background import in_background
-from trivet.backends.death_watch import DeathWatch
-from trivet.backends.hang_watch import HangWatch
+from trivet.backends.engine.death_watch import DeathWatch
+from trivet.backends.engine.engine_request import constrain, engine_request
+from trivet.backends.engine.hang_watch import HangWatch
 from trivet.backends.outputs.reader import Outputs
-from trivet.backends.vllm_settings import GRAMMAR_BACKEND
-from trivet.errors import AdapterRejected, BackendUnavailable, InvalidRequest
+from trivet.errors import AdapterRejected, BackendUnavailable
 from trivet.types.generation import BackendRequest
-from trivet.types.variant import Sampling
 from trivet.vllm_plugin import alora, tenant_grammars
-from trivet.vllm_plugin.activation import activated_from
-from trivet.vllm_plugin.prefix_salt import active, salt_after
+from trivet.vllm_plugin.prefix_salt import active
 
 logger = logging.getLogger(__name__)
 RETRY_AFTER = 5.0
 STOP_SECONDS = 5.0
 KILLED_SECONDS = 10.0
-_LEAST_TEMPERATURE = 0.01  # above 0: vLLM raises a lower one to this, with a line in the log for each request
 _Result = TypeVar("_Result")
 
 
@@ -121,14 +118,9 @@ class VllmEngine:
         Raises InvalidRequest if vLLM refuses the request.
         """
         self._refuse_if_dead()
-        prepared = self._prepare(request, lora, parser is not None and parser.keeps_markers)
+        prepared = engine_request(self._llm.input_processor, request, lora, parser, self._tasks)
         if schema is not None:
-            _constrain(prepared.sampling_params, schema)
-            prepared.reasoning_ended = parser is None or not parser.thinks_first
-            prepared.reasoning_parser_kwargs = {"chat_template_kwargs": dict(request.template_variables)}
-            if request.schema_owner:
-                owner = tenant_grammars.owned_by(request.schema_owner, self._grammar_bytes)
-                prepared.sampling_params.extra_args = {**(prepared.sampling_params.extra_args or {}), **owner}
+            constrain(prepared, request, schema, parser, self._grammar_bytes)
         self._llm.input_processor.assign_request_id(prepared)
         ticket = str(prepared.request_id)
         self._open[ticket] = collector
@@ -218,25 +210,6 @@ class VllmEngine:
         """The engine process answers between two steps."""
         return await self._llm.engine_core.call_utility_async("has_work")
 
-    def _prepare(self, request: BackendRequest, lora: Any, keeps_markers: bool) -> Any:
-        prompt: dict[str, Any] = {"type": "token", "prompt_token_ids": list(request.token_ids)}
-        if request.cache_salt is not None:
-            prompt["cache_salt"] = salt_after(request.unsalted_tokens, request.cache_salt)
-        from vllm.exceptions import VLLMClientError
-
-        try:
-            return self._llm.input_processor.process_inputs(
-                request.request_id,
-                prompt,
-                _sampling_params(request, keeps_markers),
-                supported_tasks=self._tasks,
-                arrival_time=time.time(),
-                lora_request=lora,
-                priority=request.priority,
-            )
-        except (VLLMClientError, ValueError, TypeError) as problem:
-            raise InvalidRequest({_field_of(problem): str(problem)[:500]}) from problem
-
     def _declare_dead(self, reason: str) -> None:
         if self._death.done():
             return
@@ -282,27 +255,6 @@ def _is_engine_death(problem: BaseException) -> bool:
     return isinstance(problem, EngineDeadError)
 
 
-_FIELDS = frozenset(field.name for field in fields(Sampling))  # of a request, under vLLM's names for them
-
-
-def _field_of(problem: Exception) -> str:
-    """The field of the request that vLLM complains of, which it does not always tell apart from its words.
-
-    All else that it may complain of is in the prompt.
-    """
-    words = str(problem).split(maxsplit=1)
-    told = getattr(problem, "parameter", None) or (words[0] if words else "")
-    return told if told in _FIELDS else "messages"
-
-
-def _constrain(sampling: Any, schema: str) -> None:
-    """Put the schema in once vLLM has checked the rest: its own check converts it again, holding up the event loop."""
-    from vllm.sampling_params import StructuredOutputsParams
-
-    sampling.structured_outputs = StructuredOutputsParams(json=schema)
-    sampling.structured_outputs._backend = GRAMMAR_BACKEND
-
-
 def _answer_parsers(model_config: Any, reasoning: str | None, tools: str | None) -> AnswerParsers:
     from vllm.tokenizers import cached_tokenizer_from_config
 
@@ -319,27 +271,3 @@ def _vocabulary(config: Any) -> str:
     backend = XgrammarBackend(config, cached_tokenizer_from_config(model), model.get_vocab_size())
     grammar = backend.compile_grammar(StructuredOutputOptions.JSON, '{"type":"null"}')
     return str(grammar.ctx.tokenizer_info.serialize_json())
-
-
-def _sampling_params(request: BackendRequest, keeps_markers: bool) -> Any:
-    from vllm.sampling_params import RequestOutputKind, SamplingParams
-
-    sampling = request.sampling
-    return SamplingParams(
-        max_tokens=sampling.max_tokens,
-        temperature=_LEAST_TEMPERATURE if 0 < sampling.temperature < _LEAST_TEMPERATURE else sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k or 0,
-        min_p=sampling.min_p,
-        presence_penalty=sampling.presence_penalty,
-        frequency_penalty=sampling.frequency_penalty,
-        repetition_penalty=sampling.repetition_penalty,
-        thinking_token_budget=sampling.max_reasoning_tokens,
-        logprobs=sampling.top_logprobs,
-        seed=sampling.seed,
-        stop=list(sampling.stop),
-        skip_special_tokens=not keeps_markers,
-        output_kind=RequestOutputKind.DELTA,
-        skip_clone=True,  # made for this request alone
-        extra_args=None if request.activated_from is None else activated_from(request.activated_from),
-    )
