@@ -37,7 +37,7 @@ class _Listening(Coalescer):
 
 def listen(patch: pytest.MonkeyPatch) -> None:
     """From now on `heard` hears."""
-    patch.setattr("trivet.backends.vllm_embedded.Coalescer", _Listening)
+    patch.setattr("trivet.backends.vllm_backend.Coalescer", _Listening)
 
 
 @asynccontextmanager
