@@ -154,7 +154,7 @@ async def test_draining_waits_for_those_aside() -> None:
     await asyncio.sleep(0)
     assert not draining.done()
     there.set()
-    await asyncio.wait_for(draining, 1)
+    await asyncio.wait_for(draining, 30)
     await aside
 
 
@@ -169,13 +169,13 @@ async def test_draining_refuses_new_ones_and_waits_for_the_others() -> None:
             pass
     assert not draining.done()
     release.set()
-    await asyncio.wait_for(draining, 1)
+    await asyncio.wait_for(draining, 30)
     await asyncio.gather(*tasks)
     assert order == ["0", "1"]
 
 
 async def test_draining_an_idle_queue_returns_at_once() -> None:
-    await asyncio.wait_for(make().drain(), 1)
+    await asyncio.wait_for(make().drain(), 30)
 
 
 async def stay(admission: Admission, tenant: str, log: list[str], *, tokens: int = 1, priority: int = 5) -> None:

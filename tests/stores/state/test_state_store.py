@@ -123,7 +123,7 @@ async def test_whoever_listens_is_told(state_store: StateStore) -> None:
     waiting = asyncio.ensure_future(anext(hints))
     await asyncio.sleep(0)
     await state_store.move(record.id, record.revision, to("canary"))
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
 
 
 async def test_a_store_opened_again_holds_what_it_held(state_place: Path | str) -> None:
