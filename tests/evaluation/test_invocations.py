@@ -10,7 +10,7 @@ import yaml
 from tests.support.evaluation_suites import make_suite
 from trivet.api.v1 import receipt_pb2
 from trivet.cli.evaluation.config import derive
-from trivet.cli.evaluation.invocations import invoked_at
+from trivet.cli.evaluation.invocations import Invocations, invoked_at
 from trivet.config import load_config
 from trivet.errors import FailedPrecondition
 from trivet.evaluation.arms import Arm
@@ -71,3 +71,14 @@ def test_an_arm_is_known_by_its_prompt_or_the_one_written_for_it_alone() -> None
     for other in ("terse@2", "eval-general-base@1", ""):
         with pytest.raises(FailedPrecondition, match="expected terse@1"):
             check_bundle(arm, receipt_pb2.Receipt(adapter="a@1", prompt=other))
+
+
+def test_a_byte_order_mark_hides_no_front_matter(tmp_path: Path) -> None:
+    reader, source, made = (tmp_path / f"{name}.md" for name in ("reader", "source", "made"))
+    reader.write_text(f"---\ninvocation: question\n---\n{PLAIN}")
+    source.write_text("---\nvariables:\n  who: {default: you}\n---\nHello {{ who }}.\n", encoding="utf-8-sig")
+    arms = Invocations([(Arm("own", "reader@1", 10, adapter="activated@1"), reader)])
+    assert arms.write(source, Arm("general", "source@1", 10, adapter="activated@1"), made)
+    read = read_prompt(VersionRef.parse("made@1"), made)
+    assert read.invocation is InvocationPlace.QUESTION
+    assert list(read.variables) == ["who"]

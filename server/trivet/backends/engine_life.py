@@ -88,11 +88,11 @@ class EngineLife:
         async with self._changes:
             if self.ready:
                 return
-            await self._discard()
-            gc.collect()  # former engines, and starts that failed, are cycles that hold sockets and pipes
-            written = log_size(self._settings.log_file)
             self._enter(EngineState.STARTING)
+            written = log_size(self._settings.log_file)
             try:
+                await self._discard()
+                gc.collect()  # former engines, and starts that failed, are cycles that hold sockets and pipes
                 engine = await self._start.run(self._loading)
                 companions = await self._warmed_up(engine)
             except asyncio.CancelledError:
@@ -150,11 +150,15 @@ class EngineLife:
         engine, self.engine = self.engine, None
         companions, self.companions = self.companions, None
         self._on_end()
-        if companions is not None:
-            await companions.trials.close()
-        if engine is not None:
-            await engine.stop()
-        self._start.clear_away()
+        try:
+            if companions is not None:
+                await companions.trials.close()
+        finally:  # also if that is cancelled: nobody else knows the engine any more
+            try:
+                if engine is not None:
+                    await engine.stop()
+            finally:
+                self._start.clear_away()
 
     def _died(self, engine: VllmEngine) -> None:
         if engine is self.engine:

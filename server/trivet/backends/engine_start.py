@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from trivet.backends.background import in_background
@@ -33,7 +34,7 @@ class EngineStart:
         self._metrics = metrics
         self._stepped = stepped
         self._sockets = EngineSockets(settings.cache_folder, settings.name)
-        self._abandoned: asyncio.Future[Any] | None = None
+        self._abandoned: asyncio.Future[None] | None = None
 
     async def run(self, loading: Callable[[], None]) -> VllmEngine:
         """See `engine_life.Start.run`. Cancelling it kills what it had started."""
@@ -50,14 +51,29 @@ class EngineStart:
             llm = await asyncio.shield(running)
         except asyncio.CancelledError:
             start.abandon()
-            running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody else will ask
-            self._abandoned = running
+            self._abandoned = asyncio.ensure_future(self._given_up(running))
             raise
-        outputs = outputs_of(llm, self._stepped if self._settings.count_steps else None)
-        engine = VllmEngine(llm, outputs, self._settings.hang_timeout, self._settings.trials.owner_bytes)
+        try:
+            outputs = outputs_of(llm, self._stepped if self._settings.count_steps else None)
+            engine = VllmEngine(llm, outputs, self._settings.hang_timeout, self._settings.trials.owner_bytes)
+        except BaseException:
+            await _shut_down(llm)
+            raise
         self._metrics.adopt(outputs.tell)
         return engine
 
+    async def _given_up(self, running: asyncio.Future[Any]) -> None:
+        """Until nothing is left of a start that nobody waits for any more, however far it comes."""
+        await asyncio.wait({running})
+        if running.exception() is None:
+            await _shut_down(running.result())
+        self._sockets.remove()
+
     def clear_away(self) -> None:
         """See `engine_life.Start.clear_away`: its sockets and temporary files."""
-        self._sockets.remove()
+        if self._abandoned is None or self._abandoned.done():
+            self._sockets.remove()
+
+
+async def _shut_down(llm: Any) -> None:
+    await in_background(partial(llm.shutdown, timeout=0), "vllm-shutdown")

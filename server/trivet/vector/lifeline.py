@@ -17,7 +17,9 @@ def environment_of_child(environment: Mapping[str, str] | None = None) -> dict[s
 
     A copy: the start of an engine changes the environment in another thread, under the feet of an exec.
     """
-    return {**(os.environ if environment is None else environment), _PARENT: str(os.getpid())}
+    given = os.environ if environment is None else environment
+    names = {name: value for name in list(given) if (value := given.get(name)) is not None}
+    return {**names, _PARENT: str(os.getpid())}
 
 
 def die_with_parent(parent: int | None = None) -> None:

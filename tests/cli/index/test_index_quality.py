@@ -45,6 +45,11 @@ def test_questions_name_their_documents(tmp_path: Path) -> None:
         with pytest.raises(click.UsageError) as raised:
             read_questions(path)
         assert said in str(raised.value)
+    path.write_bytes('\ufeff{"question": "a\u2028b?", "document": "a"}\r\n'.encode())
+    assert read_questions(path)[0].text == "a\u2028b?"
+    path.write_bytes('{"question": "é", "document": "a"}'.encode("latin-1"))
+    with pytest.raises(click.UsageError, match="it is not UTF-8"):
+        read_questions(path)
 
 
 def test_documents_that_nothing_finds_that_are_the_same_that_are_old() -> None:

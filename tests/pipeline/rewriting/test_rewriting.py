@@ -16,7 +16,8 @@ from trivet.api.v1 import inference_pb2
 from trivet.errors import BackendUnavailable
 from trivet.metering.prices import Price
 from trivet.pipeline.charging.worst_case import WorstCase
-from trivet.pipeline.rewriting.transcript import follows_up, transcript
+from trivet.pipeline.rewriting import transcript as transcripts
+from trivet.pipeline.rewriting.transcript import follows_up, one_line, transcript
 from trivet.prompts.assembly.assembler import PromptAssembler
 from trivet.prompts.template.source import PromptSource, Turn
 from trivet.prompts.tokenizer.chat_tokenizer import ChatTokenizer
@@ -37,7 +38,7 @@ class Writer(ScriptedBackend):
     def __init__(self) -> None:
         super().__init__()
         self.words = ["  “How much does ", "the lamp weigh?”"]
-        self.broken = False
+        self.broken: Exception | None = None
         self.pause = 0.0
 
     async def generate(self, request: BackendRequest) -> AsyncGenerator[Chunk, None]:
@@ -46,8 +47,8 @@ class Writer(ScriptedBackend):
                 yield chunk
             return
         self.requests.append(request)
-        if self.broken:
-            raise BackendUnavailable("the writer is down")
+        if self.broken is not None:
+            raise self.broken
         for number, word in enumerate(self.words, 1):
             last = number == len(self.words)
             try:
@@ -135,20 +136,21 @@ async def test_a_follow_up_is_searched_with_as_the_model_wrote_it(served: Served
 @pytest.mark.parametrize(
     ("words", "broken", "pause", "reason", "tokens"),
     [
-        (["\u200b ", "“”"], False, 0.0, "rewrite_empty", 2),
-        (["never"], True, 0.0, "rewrite_failed", 0),
-        (["How ", "much "] + ["more "] * 50, False, 0.08, "rewrite_timeout", None),
+        (["\u200b ", "“”"], None, 0.0, "rewrite_empty", 2),
+        (["never"], BackendUnavailable("the writer is down"), 0.0, "rewrite_failed", 0),
+        (["never"], RuntimeError("nobody foresaw this"), 0.0, "rewrite_failed", 0),
+        (["How ", "much "] + ["more "] * 50, None, 0.08, "rewrite_timeout", None),
     ],
 )
 async def test_without_a_rewriting_it_is_searched_with_as_it_was_asked(
-    served: Served, words: list[str], broken: bool, pause: float, reason: str, tokens: int | None
+    served: Served, words: list[str], broken: Exception | None, pause: float, reason: str, tokens: int | None
 ) -> None:
     served.writer.words, served.writer.broken, served.writer.pause = words, broken, pause
     aborted = served.writer.aborted
     try:
         receipt = (await served.ask("late")).receipt
     finally:
-        served.writer.words, served.writer.broken, served.writer.pause = Writer().words, False, 0.0
+        served.writer.words, served.writer.broken, served.writer.pause = Writer().words, None, 0.0
     assert served.searched() == (ASKED,)
     assert list(receipt.degraded) == [reason]
     assert not receipt.rewritten
@@ -199,3 +201,20 @@ async def test_a_transcript_has_one_line_for_each_turn() -> None:
     assert lines[3:] == ["", "Last question: Why? Why?"]
     assert not follows_up([Message("system", "a"), Message("user", "b")])
     assert not follows_up([Message("assistant", " "), Message("user", "b"), Message("tool", "c")])
+
+
+async def test_of_long_turns_no_more_is_read_than_may_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def counted(text: str) -> str:
+        read.append(len(text))
+        return one_line(text)
+
+    monkeypatch.setattr(transcripts, "one_line", counted)
+    turn = "so much " * 100_000
+    told = transcript(
+        [Message("user", turn), Message("assistant", turn + "the end"), Message("user", turn)],
+        RewriteSettings(PROMPT, max_characters=100),
+    )
+    assert "the end\n" in told
+    assert sum(read) < 50_000

@@ -12,6 +12,7 @@ import pytest
 from tests.support.retrieval.word_tokens import WordTokens
 from trivet.errors import DocumentRejected
 from trivet.retrieval.passages.limits import DocumentLimits
+from trivet.retrieval.passages.parsing import read
 from trivet.retrieval.passages.splitting import Splitter
 from trivet.retrieval.settings import IndexSettings
 from trivet.types.passage import Document, DocumentFormat
@@ -69,3 +70,15 @@ def test_a_tokenizer_is_given_each_character_a_few_times_at_most(settings: Index
         Splitter(settings, tokens, 246).split(Document("d", text.encode(), DocumentFormat.MARKDOWN))
         looked.append(tokens.characters / len(text))
     assert looked[1] <= 1.1 * looked[0]
+
+
+@pytest.mark.parametrize("cell", ["<!--x-->|", "<!--x|", "`<!--x-->`|"])
+def test_a_row_of_cells_with_comments(cell: str) -> None:
+    def seconds(cells: int) -> float:
+        text = "|" + cell * cells + "\n|" + "-|" * cells + "\n|" + cell * cells
+        started = time.process_time()
+        read(text, DocumentFormat.MARKDOWN)
+        return time.process_time() - started
+
+    seconds(100)
+    assert seconds(4 * 1_000) < MOST * seconds(1_000) + NOISE

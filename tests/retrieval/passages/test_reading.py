@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trivet.errors import DocumentRejected
+from trivet.retrieval.passages.formats.listings import Table
 from trivet.retrieval.passages.parsing import ParsedDocument, Section, read
 from trivet.types.passage import DocumentFormat
 
@@ -193,6 +194,42 @@ def test_comments_of_markdown_are_no_text_but_in_code() -> None:
         (("H",), "```\n<!-- code -->\n```\n`<!-- c -->`\n\nend <!-- open"),
     ]
     check_ranges(reading)
+
+
+def test_comments_in_a_table_are_no_text_of_its_rows_nor_of_its_header() -> None:
+    rows = "| a <!-- 1 --> b | c <!-- 2 --> d |\n| e | f |"
+    text = f"| name <!-- ask Bob --> | price <!-- old --> |\n|---|---|\n{rows}\n\nend"
+    (section,) = read(text, DocumentFormat.MARKDOWN).sections
+    header, row = "| name  | price  |", "| a  b | c  d |"
+    assert section.text == f"{header}\n|---|---|\n{row}\n| e | f |\n\nend"
+    (table,) = section.blocks
+    assert isinstance(table, Table)
+    assert table.header == header
+    assert section.text[table.rows : table.end].splitlines()[0] == row
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<tr><td>Price<div>12 EUR<td>13 EUR</tr>", "Price 12 EUR | 13 EUR"),
+        ("<tr><td>one <ul><li>two <td>three<tr><td>x<td>y", "one two | three\nx | y"),
+        ("<caption>first<div>more<tr><td>x<td>y", "first more\nx | y"),
+    ],
+)
+def test_a_cell_that_is_open_when_the_next_begins_keeps_its_text(html: str, text: str) -> None:
+    assert read(f"<table>{html}</table>", DocumentFormat.HTML).text.split() == text.split()
+
+
+def test_what_is_no_text_is_none_in_the_headline_of_a_pages_header_either() -> None:
+    page = "<header><h1>Site <script>var x</script><span hidden>hid</span><svg><title>Logo</title></svg></h1></header>"
+    reading = read(f"{page}<p>Text.", DocumentFormat.HTML)
+    assert (reading.title, reading.text) == ("Site", "# Site\n\nText.")
+
+
+def test_cells_that_reach_below_add_so_much_and_no_more() -> None:
+    for cells in (1_000, 4_000):
+        page = "<table><tr>" + "<td rowspan=1000>1" * cells + "<tr><td>x" * 400
+        assert len(read(page, DocumentFormat.HTML).text) < 4 * 500_000 + len(page)
 
 
 @pytest.mark.parametrize("format_", [DocumentFormat.TEXT, DocumentFormat.MARKDOWN])

@@ -286,7 +286,7 @@ async def test_it_has_a_low_priority_and_none_of_the_environment(make: Make) -> 
     await split(SMALL)
     pid = await running(pool)
     assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
-    assert _environment(pid) == "TOKENIZERS_PARALLELISM=false"
+    assert _environment(pid).split("\0") == ["TOKENIZERS_PARALLELISM=false", f"TRIVET_PARENT_PID={os.getpid()}"]
 
 
 async def test_it_dies_with_a_parent_that_is_killed(embedder: OnnxEmbedder) -> None:

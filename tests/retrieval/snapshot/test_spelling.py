@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 import pytest
 
+from trivet.errors import RetrievalUnavailable
 from trivet.retrieval.service import IndexService
+from trivet.retrieval.snapshot.spelling import Spelling, vocabulary
 from trivet.retrieval.snapshot.spelling import corrected as in_place
-from trivet.retrieval.snapshot.spelling import vocabulary
 from trivet.retrieval.snapshot.spelling.vocabulary import WordCounts, WordTable
+from trivet.retrieval.snapshot.terms import TermVectors
+from trivet.stores.qdrant.store import QdrantStore
 from trivet.types.passage import Correction, Document, DocumentFormat, SearchQuery
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.embedding]
@@ -105,7 +110,7 @@ async def test_what_no_passage_has_is_searched_for_as_its_nearest_words(
     assert len(await corrected("veltor gatevay monhts packss solt lamx")) == 4
 
     assert (
-        in_place("Is the “Veltor” my veltor2?", [Correction("veltor", ("veltro", "x"))])
+        in_place("Is the “Veltor” my veltor2?", [Correction("veltor", ("veltro", "x"))], TermVectors("english", 180))
         == "Is the “veltro” my veltor2?"
     )
     similar = [
@@ -151,3 +156,37 @@ async def test_words_are_read_again_while_documents_change(
         while learnt.due(service.indexes["handbook"].live.progress.position):  # it was read before the log's last line
             await asyncio.sleep(0.1)
     assert learnt.due(None), "where others write, it is not known whether something changed"
+
+
+async def test_an_umlauts_other_spelling_is_corrected_where_it_stands() -> None:
+    german = TermVectors("german", 180)
+    asked = "Wo ist die Bruekce?"
+    wrong = next(word for word in german.spelt(asked).rstrip("?").split() if word.startswith("br"))
+    assert in_place(asked, [Correction(wrong, ("brücke",))], german) == "Wo ist die brücke?"
+
+
+class Texts:
+    """The part of the store that words are read from."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.away = False
+
+    async def texts(self, collection: str) -> AsyncIterator[tuple[str, str]]:
+        self.read += 1
+        yield "", "some words"
+        await asyncio.sleep(0)
+        if self.away:
+            raise RetrievalUnavailable("it is away")
+
+
+async def test_words_are_read_once_for_all_that_wait_and_not_again_at_once_where_that_failed() -> None:
+    store = Texts()
+    spelling = Spelling(cast(QdrantStore, store), "c", TermVectors("english", 180))
+    store.away = True
+    with pytest.raises(RetrievalUnavailable):
+        await spelling.read(5)
+    assert not spelling.due(6)
+    store.away = False
+    await asyncio.gather(*(spelling.ensure_read() for _ in range(5)))
+    assert store.read == 2

@@ -8,12 +8,14 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from tests.support.gateway.admin_stub import admin_channel
 from tests.support.gateway.harness import LIMITS, failure, gateway, request
 from trivet.api.v1 import admin_pb2, inference_pb2
+from trivet.engine.v1 import engine_pb2
 from trivet.kserve.v2 import open_inference_pb2
 from trivet.rpc.messages.bounds import BOUNDS
 from trivet.rpc.messages.crowded import MOST_VALUES, crowded_field
@@ -152,6 +154,57 @@ def test_what_has_no_bounds_of_its_own_may_have_many_values() -> None:
     descriptor: Any = open_inference_pb2.ModelInferRequest.DESCRIPTOR
     assert crowded_field(data, descriptor) is None
     assert crowded_field(data * 3, descriptor) == ("inputs.contents.bytes_contents", CROWDED)
+
+
+def _tensor(contents: bytes) -> bytes:
+    """A request with one input of these contents."""
+    message = contents
+    for number in (5, 5):
+        message = bytes([number << 3 | 2]) + _length(message) + message
+    return message
+
+
+def _length(data: bytes, padded: int = 0) -> bytes:
+    left, written = len(data), bytearray()
+    while left >= 0x80 or len(written) + 1 < padded:
+        written.append(left & 0x7F | 0x80)
+        left >>= 7
+    return bytes([*written, left])
+
+
+@pytest.mark.parametrize(
+    ("field", "one"), [(1, b"\x01"), (3, b"\xff\x01"), (5, b"\x80\x80\x01"), (6, b"\x00" * 4), (7, b"\xff" * 8)]
+)
+def test_numbers_that_come_as_one_value_are_counted(field: int, one: bytes) -> None:
+    descriptor: Any = open_inference_pb2.ModelInferRequest.DESCRIPTOR
+    for number, crowded in ((MOST_VALUES - 2, False), (MOST_VALUES + 1, True), (1 << 20, True)):
+        numbers = one * number
+        data = _tensor(bytes([field << 3 | 2]) + _length(numbers) + numbers)
+        assert (crowded_field(data, descriptor) is not None) is crowded
+        if not crowded:
+            assert open_inference_pb2.ModelInferRequest.FromString(data).inputs
+
+
+def test_token_ids_between_gateway_and_node_may_be_many() -> None:
+    asked = engine_pb2.GenerateRequest(start=engine_pb2.Start(token_ids=[7] * 500_000))
+    descriptor: Any = engine_pb2.GenerateRequest.DESCRIPTOR
+    assert crowded_field(asked.SerializeToString(), descriptor) is None
+
+
+@pytest.mark.parametrize("padded", [1, 5, 6, 10])
+def test_tags_and_lengths_are_read_as_the_parser_does(padded: int) -> None:
+    """A longer one than it takes may hide nothing: what is not counted, it does not read."""
+    message = b"\x12" + _length(b"", padded)
+    descriptor: Any = inference_pb2.GenerateRequest.DESCRIPTOR
+    assert (crowded_field(message * 300, descriptor) is not None) is (padded <= 5)
+    if padded > 5:
+        with pytest.raises(DecodeError):
+            inference_pb2.GenerateRequest.FromString(message)
+    padded_tag = _length(b"\x00" * 18, padded) + b"\x00"
+    assert (crowded_field(padded_tag * 300, descriptor) is not None) is (padded <= 5)
+    if padded > 5:
+        with pytest.raises(DecodeError):
+            inference_pb2.GenerateRequest.FromString(padded_tag)
 
 
 async def test_a_message_of_many_fields_is_refused_without_being_read(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ class Launch:
         from vllm.platforms import current_platform
 
         envs.disable_envs_cache()
+        self._check()
         os.environ["VLLM_RPC_BASE_PATH"] = str(self._sockets.make())
 
         on_cpu = bool(current_platform.is_cpu())

@@ -30,7 +30,7 @@ class Invocations:
         if wanted is None or wanted is _place(arm, source):
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(invoked_at(source.read_text(encoding="utf-8"), wanted), encoding="utf-8")
+        target.write_text(invoked_at(source.read_text(encoding="utf-8-sig"), wanted), encoding="utf-8")
         return True
 
 

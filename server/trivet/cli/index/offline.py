@@ -18,7 +18,7 @@ from trivet.rpc.request.calls import EXPANSIONS
 from trivet.rpc.request.explained import documents_to_proto, explained_query, explanation_to_proto
 from trivet.rpc.request.fields import where_of
 from trivet.rpc.wire import citation_to_proto
-from trivet.types.passage import Expansion, SearchQuery
+from trivet.types.passage import Expansion, SearchQuery, SearchResult
 from trivet.types.request import PUBLIC_TENANT, Caller, KeyRole
 
 ItemT = TypeVar("ItemT")
@@ -110,12 +110,19 @@ class OfflineIndexes:
             where=() if where is None else (where,),
             more=tuple(request.more_texts),
         )
-        result = self._runner.run(self._indexes.search(query))
+        result = self._runner.run(self._search(query))
         return inference_pb2.RetrieveResponse(
             citations=[citation_to_proto(one) for one in with_surroundings(result.passages, result.around)],
             index=request.index,
             snapshot=result.snapshot,
         )
+
+    async def _search(self, query: SearchQuery) -> SearchResult:
+        """As a server does that has learnt the words of the index on the side."""
+        index = self._indexes.indexes.get(query.index)
+        if index is not None and (spelling := index.live.spelling) is not None:
+            await spelling.ensure_read()
+        return await self._indexes.search(query)
 
     def _each(self, items: AsyncIterator[ItemT]) -> Iterator[ItemT]:
         async def following() -> list[ItemT]:

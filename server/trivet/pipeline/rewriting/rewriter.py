@@ -78,6 +78,10 @@ class QuestionRewriter:
             _log.info("a question was not rewritten: %s", type(error).__name__)
             account.degraded.append(FAILED)
             return None
+        except Exception:
+            _log.exception("a question was not rewritten")
+            account.degraded.append(FAILED)
+            return None
         if not text:
             account.degraded.append(EMPTY)
             return None

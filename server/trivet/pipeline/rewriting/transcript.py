@@ -12,6 +12,7 @@ from trivet.types.variant import RewriteSettings
 _NAMES = {"user": "User", "assistant": "Assistant"}
 _HEADER = "Conversation:"
 _LAST = "Last question:"
+_LOOKED_AT = 4  # times as many characters as are shown: blanks and what is not seen count among them
 
 
 def follows_up(messages: Sequence[Message]) -> bool:
@@ -25,12 +26,12 @@ def transcript(messages: Sequence[Message], settings: RewriteSettings) -> str:
     lines: list[str] = []
     room = settings.max_characters
     for message in reversed(_earlier(messages)[-settings.max_turns :]):
-        said = one_line(message.content)[-room:]
+        said = one_line(message.content[-_LOOKED_AT * room :])[-room:]
         lines.append(f"{_NAMES[message.role]}: {said}")
         room -= len(said)
         if room <= 0:
             break
-    question = one_line(messages[_last_question(messages)].content)[:QUERY_CHARACTERS]
+    question = one_line(messages[_last_question(messages)].content[: _LOOKED_AT * QUERY_CHARACTERS])[:QUERY_CHARACTERS]
     return encodable("\n".join([_HEADER, *reversed(lines), "", f"{_LAST} {question}"]))
 
 
@@ -42,7 +43,7 @@ def one_line(text: str) -> str:
 def _earlier(messages: Sequence[Message]) -> list[Message]:
     """Turns with a text before the last question; calls of tools and their answers are none."""
     before = messages[: _last_question(messages)]
-    return [one for one in before if one.role in _NAMES and one.content.strip()]
+    return [one for one in before if one.role in _NAMES and not (one.content == "" or one.content.isspace())]
 
 
 def _last_question(messages: Sequence[Message]) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from trivet.retrieval.snapshot.duplicates import DuplicateFilter
 from trivet.retrieval.snapshot.fusion import leg_weights
 from trivet.retrieval.snapshot.recency import with_recency
-from trivet.retrieval.snapshot.search import asked_vectors, passage_of, search
+from trivet.retrieval.snapshot.search import asked_vectors, first_limit, passage_of, search
 from trivet.retrieval.snapshot.snapshot import Snapshot
 from trivet.retrieval.snapshot.terms import codes
 from trivet.stores.qdrant.store import HALVES
@@ -33,8 +33,9 @@ async def explain(snapshot: Snapshot, query: SearchQuery, where: Where | None = 
     vectors, corrections = await asked_vectors(snapshot, asked, Visibility(query.tenant, (), now))
     seen, all_ = (Visibility(query.tenant, tags, now, what) for tags, what in ((query.tags, where), ((), None)))
     filtered = bool(query.tags or where is not None)
-    halves = [await _half(snapshot, vectors, seen, half) for half in HALVES]
-    outside = [await _half(snapshot, vectors, all_, half) for half in HALVES] if filtered else []
+    most = max(snapshot.settings.candidates, first_limit(snapshot, query))
+    halves = [await _half(snapshot, vectors, seen, half, most) for half in HALVES]
+    outside = [await _half(snapshot, vectors, all_, half, most) for half in HALVES] if filtered else []
     weights = _weights(snapshot, asked, [one for half in halves for one in half])
     candidates = _ranked(snapshot, halves, weights, now)
     within = {one.id for one in candidates}
@@ -44,15 +45,15 @@ async def explain(snapshot: Snapshot, query: SearchQuery, where: Where | None = 
         snapshot.name,
         weights,
         snapshot.settings.rrf_k,
-        snapshot.settings.candidates,
+        most,
         len(vectors.terms.indices),
         tuple(told[:_MOST]),
         corrections=corrections,
     )
 
 
-async def _half(snapshot: Snapshot, asked: AskedVectors, who: Visibility, half: str) -> list[FoundPassage]:
-    """One half alone, best first."""
+async def _half(snapshot: Snapshot, asked: AskedVectors, who: Visibility, half: str, most: int) -> list[FoundPassage]:
+    """One half alone, best first, as far as the search looks at it."""
     if half == HALVES[1] and not asked.terms.indices:
         return []
     settings = snapshot.settings
@@ -61,8 +62,8 @@ async def _half(snapshot: Snapshot, asked: AskedVectors, who: Visibility, half: 
             snapshot.collection,
             [asked],
             who,
-            limit=settings.candidates,
-            candidates=settings.candidates,
+            limit=most,
+            candidates=most,
             rrf_k=settings.rrf_k,
             moment="" if settings.recency is None else settings.recency.field,
             halves=(half,),

@@ -46,8 +46,7 @@ async def search(snapshot: Snapshot, query: SearchQuery, where: Where | None = N
     who = Visibility(query.tenant, query.tags, time.time(), where)
     questions = [await _question(snapshot, text, who) for text in query.all_asked]
     recency = snapshot.settings.recency
-    limit = (3 if query.max_per_document else 1) * query.top_k + _TIES
-    round_ = _SearchRound(limit if recency is None else max(limit, min(_MOST, snapshot.settings.candidates)))
+    round_ = _SearchRound(first_limit(snapshot, query))
     for _ in range(_ROUNDS):
         async with snapshot.search_turns.slot(query.tenant):
             found = await snapshot.store.search(
@@ -77,6 +76,13 @@ async def search(snapshot: Snapshot, query: SearchQuery, where: Where | None = N
         return [passage_of(one) for one in chosen]
     # Also with as many as were asked for: what took the stale ones' place may be better than some of them.
     raise RetrievalUnavailable("documents were replaced faster than they could be searched", retry_after=0.1)
+
+
+def first_limit(snapshot: Snapshot, query: SearchQuery) -> int:
+    """How many passages are asked for at first; each half is asked for as many, or for the setting's candidates."""
+    limit = (3 if query.max_per_document else 1) * query.top_k + _TIES
+    settings = snapshot.settings
+    return limit if settings.recency is None else max(limit, min(_MOST, settings.candidates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ async def asked_vectors(snapshot: Snapshot, text: str, who: Visibility) -> tuple
     if not corrections:
         return asked, ()
     # Measured (`benchmarks/retrieval_quality`): a wrong word turns a question's meaning away, too.
-    dense = (await snapshot.embedder.embed_query(corrected(text, corrections), who.tenant)).tolist()
+    dense = (await snapshot.embedder.embed_query(corrected(text, corrections, snapshot.terms), who.tenant)).tolist()
     return AskedVectors(dense, with_corrections(asked.terms, corrections, snapshot.terms)), corrections
 
 

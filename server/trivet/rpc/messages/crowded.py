@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from trivet.rpc.messages.bounds import BOUNDS, OPAQUE, PACKAGE
 
 MOST_VALUES = 20_000  # of a message and those in it; the largest one within the bounds has 18,453
 _STRAY = 100  # values of fields that nobody knows, usually none
 _DEEPEST = 100  # as deep as the parser reads
-_VARINT, _FIXED64, _BYTES, _GROUP, _GROUP_END, _FIXED32 = range(6)
+_VARINT, _FIXED64, _BYTES, _GROUP, _GROUP_END, _FIXED32, _NOTHING = range(7)
+_LONGEST_VARINT = 10  # bytes
+_LONGEST_TAG = 5  # bytes, also of a length: the parser takes no longer one
+_ENDLESS = bytes(range(0x80, 0x100))  # bytes that do not end a number
 _ACKNOWLEDGED = f"{PACKAGE}.Document"  # what is wrong with one has an answer of its own, and the next is read
+_LONG_LISTS = {"trivet.engine.v1.Start.token_ids"}  # numbers that may be as many as they like
+_NEVER_PACKED = (FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_MESSAGE)
+_WIDTHS = {
+    **dict.fromkeys((FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FIXED64, FieldDescriptor.TYPE_SFIXED64), 8),
+    **dict.fromkeys((FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_FIXED32, FieldDescriptor.TYPE_SFIXED32), 4),
+}
 
 
 class Crowded(NamedTuple):
@@ -25,30 +33,47 @@ class Crowded(NamedTuple):
     told: str
 
 
-class _Most(NamedTuple):
-    """How many `values` a field may have, and how many `bytes` one of them, if it is not to be looked into."""
+class _Field(NamedTuple):
+    """How many `values` a field may have; how many `bytes` one of them, if it is not to be looked into; the type of
+    `message` that is to be; how wide (0: as wide as each needs) numbers are that may come as a list in one value."""
 
+    number: int
+    name: str
     values: int
-    bytes: int | None
+    bytes: int | None = None
+    message: Descriptor | None = None
+    width: int | None = None
 
 
-_UNKNOWN = _Most(_STRAY, None)
+class _Within(NamedTuple):
+    """The path to a message in others."""
+
+    outer: _Within | None
+    name: str
+
+
+_UNKNOWN = _Field(0, "", _STRAY)  # those that nobody knows count together
 _CROWDED = f"the message has more than {MOST_VALUES:,} values"
 
 
 @cache
-def _most(descriptor: Descriptor) -> Mapping[int, _Most]:
-    """Of each field of a message, by number."""
-    if descriptor.full_name == _ACKNOWLEDGED:
-        return dict.fromkeys(descriptor.fields_by_number, _Most(MOST_VALUES, None))
-    owner, most = descriptor.full_name.removeprefix(f"{PACKAGE}."), {}
-    for field in descriptor.fields:
-        bound = BOUNDS.get(f"{owner}.{field.name}")
-        opaque = field.message_type is not None and field.message_type.full_name in OPAQUE
-        items = MOST_VALUES if bound is None or bound.items is None else bound.items  # KServe's fields have no bounds
-        values = items if field.is_repeated else 1  # as each library writes it
-        most[field.number] = _Most(values, bound.size if opaque and bound is not None else None)
-    return most
+def _fields(descriptor: Descriptor) -> Mapping[int, _Field]:
+    """Of a message, by number."""
+    return {field.number: _field_of(descriptor.full_name, field) for field in descriptor.fields}
+
+
+def _field_of(owner: str, field: FieldDescriptor) -> _Field:
+    bound = BOUNDS.get(f"{owner.removeprefix(f'{PACKAGE}.')}.{field.name}")
+    items = MOST_VALUES if bound is None or bound.items is None else bound.items  # KServe's fields have no bounds
+    values = items if field.is_repeated else 1  # as each library writes it
+    message, width, size = field.message_type, None, None
+    if field.is_repeated and field.cpp_type not in _NEVER_PACKED and field.full_name not in _LONG_LISTS:
+        width = _WIDTHS.get(field.type, 0)
+    if owner == _ACKNOWLEDGED:
+        values = MOST_VALUES
+    elif message is not None and message.full_name in OPAQUE and bound is not None:
+        message, size = None, bound.size
+    return _Field(field.number, field.name, values, size, message, width)
 
 
 def crowded_field(data: bytes, descriptor: Descriptor) -> Crowded | None:
@@ -60,51 +85,68 @@ def crowded_field(data: bytes, descriptor: Descriptor) -> Crowded | None:
     free-form structure: the work is bounded whatever the bytes are, by what the largest legal message takes.
     Source: https://protobuf.dev/programming-guides/encoding/
     """
-    counted, waiting = 0, [(descriptor, 0, len(data), 0, "")]
+    counted = 0
+    waiting: list[tuple[Descriptor, int, int, int, _Within | None]] = [(descriptor, 0, len(data), 0, None)]
     while waiting:
         kind, place, end, depth, within = waiting.pop()
-        counts: Counter[int] = Counter()
-        most = _most(kind)
+        fields, counts = _fields(kind), dict[int, int]()
         while place < end:
-            tag, place = _varint(data, place, end)
-            wire, number = tag & 7, tag >> 3
-            field = kind.fields_by_number.get(number)
-            values, size = most.get(number, _UNKNOWN)
-            known = 0 if field is None else number  # those that nobody knows count together
-            counts[known] += 1
-            counted += 1
-            if counts[known] > values or counted > MOST_VALUES:
-                name = str(number) if field is None else field.name
-                told = f"expected at most {values:,}, got more"
-                return Crowded(within + name, told if counts[known] > values else _CROWDED)
-            if wire == _VARINT:
-                _, place = _varint(data, place, end)
-            elif wire == _BYTES:
-                length, place = _varint(data, place, end)
-                if field is not None and size is not None:
-                    if length > size:
-                        return Crowded(within + field.name, f"expected at most {size:,} bytes, got {length:,}")
-                elif field is not None and field.message_type is not None and depth < _DEEPEST:
-                    inner = f"{within}{field.name}."
-                    waiting.append((field.message_type, place, min(place + length, end), depth + 1, inner))
+            tag, place = _varint(data, place, end, _LONGEST_TAG)
+            wire, field = tag & 7, fields.get(tag >> 3, _UNKNOWN)
+            more = 1
+            if wire == _BYTES:
+                length, place = _varint(data, place, end, _LONGEST_TAG)
+                if field.bytes is not None and length > field.bytes:
+                    return _told(within, field, tag, f"expected at most {field.bytes:,} bytes, got {length:,}")
+                if field.message is not None and length and depth < _DEEPEST:
+                    inside = _Within(within, field.name)
+                    waiting.append((field.message, place, min(place + length, end), depth + 1, inside))
+                elif field.width is not None:
+                    more = _numbers(data, place, min(place + length, end), field.width)
                 place += length
+            elif wire == _VARINT:
+                _, place = _varint(data, place, end, _LONGEST_VARINT)
             elif wire in (_FIXED64, _FIXED32):
                 place += 8 if wire == _FIXED64 else 4
             elif wire in (_GROUP, _GROUP_END):  # the parser would read what is in one, and nobody writes any
-                return Crowded(within + (str(number) if field is None else field.name), "expected no group")
+                return _told(within, field, tag, "expected no group")
             else:
                 break  # no message
+            counted += more
+            counts[field.number] = counts.get(field.number, 0) + more
+            if counts[field.number] > field.values:
+                return _told(within, field, tag, f"expected at most {field.values:,}, got more")
+            if counted > MOST_VALUES:
+                return _told(within, field, tag, _CROWDED)
     return None
 
 
-def _varint(data: bytes, place: int, end: int) -> tuple[int, int]:
-    """The number there, and what comes after it."""
-    value = shift = 0
-    while place < end and shift < 64:
-        byte = data[place]
-        place += 1
+def _told(within: _Within | None, field: _Field, tag: int, told: str) -> Crowded:
+    names = [field.name or str(tag >> 3)]
+    while within is not None:
+        names.append(within.name)
+        within = within.outer
+    return Crowded(".".join(reversed(names)), told)
+
+
+def _varint(data: bytes, place: int, end: int, longest: int) -> tuple[int, int]:
+    """The number there, of so many bytes at most, and what comes after it. A longer one ends the message."""
+    byte = data[place] if place < end else 0
+    if byte < 0x80:
+        return byte, place + 1
+    value, shift = byte & 0x7F, 7
+    for byte in data[place + 1 : min(place + longest, end)]:
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            break
         shift += 7
-    return value, place
+        if byte < 0x80:
+            return value, place + shift // 7
+    return _NOTHING, end
+
+
+def _numbers(data: bytes, place: int, end: int, width: int) -> int:
+    """How many there are in a list, or more than may be in any."""
+    if width:
+        return (end - place) // width
+    if end - place > MOST_VALUES * _LONGEST_VARINT:
+        return MOST_VALUES + 1
+    return len(data[place:end].translate(None, _ENDLESS))

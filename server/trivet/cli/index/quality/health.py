@@ -30,8 +30,10 @@ def health(documents: Sequence[admin_pb2.DocumentSummary], found: Iterable[str],
     for one in documents:
         if one.content:
             same[one.content].append(_name(one))
-    ended = [one for one in documents if one.HasField("valid_until") and one.valid_until.seconds <= now]
-    current = [one for one in documents if one not in ended]
+    ended, current = list[admin_pb2.DocumentSummary](), list[admin_pb2.DocumentSummary]()
+    for one in documents:
+        over = one.HasField("valid_until") and one.valid_until.seconds <= now
+        (ended if over else current).append(one)
     return Health(
         len(documents),
         tuple(one.id for one in current if not one.tenant and one.id not in seen),

@@ -50,8 +50,12 @@ class Score:
 
 def read_questions(path: Path) -> list[Question]:
     """Lines of {"question", "document"} or {"question", "documents"}; raises click.UsageError naming the line."""
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{path}: it is not UTF-8 ({error.reason} at byte {error.start:,})") from None
     questions = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:

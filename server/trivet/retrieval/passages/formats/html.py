@@ -75,7 +75,7 @@ class _Target:
 
     @property
     def _heard(self) -> bool:
-        return self._left_out == 0 or self._headlines > 0
+        return self._left_out == 0 or (self._headlines > 0 and self._left_out == self._page_headers)
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""

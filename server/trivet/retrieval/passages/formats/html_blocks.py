@@ -173,6 +173,8 @@ class HtmlBlocks:
         return f"{indent}{innermost.number}. " if innermost.ordered else f"{indent}- "
 
     def _start_in_table(self, table: _OpenTable, tag: str, attributes: Mapping[str, str]) -> None:
+        if tag in ("td", "th", "tr", "caption"):
+            self._close_part(table)  # the parser leaves a cell open in which something is
         if tag in ("td", "th"):
             table.inside, table.part = InlineText(), "cell"
             table.cell = (tag == "th", span(attributes.get("colspan")), span(attributes.get("rowspan")))
@@ -188,17 +190,22 @@ class HtmlBlocks:
             table.text.text(" ")
 
     def _end_in_table(self, table: _OpenTable, tag: str) -> None:
-        if tag in ("td", "th") and table.part == "cell":
-            heading, columns, rows = table.cell
-            table.grid.rows[-1].cells.append(Cell(table.inside.flat(), heading, columns, rows))
-            table.part = ""
-        elif tag == "caption" and table.part == "caption":
-            table.grid.caption = table.inside.flat()
-            table.part = ""
+        if (tag in ("td", "th") and table.part == "cell") or (tag == "caption" and table.part == "caption"):
+            self._close_part(table)
         elif tag == "thead":
             table.in_head = False
         else:
             table.text.text(" ")
+
+    @staticmethod
+    def _close_part(table: _OpenTable) -> None:
+        """What was collected of a cell or of the caption is in the grid."""
+        if table.part == "cell":
+            heading, columns, rows = table.cell
+            table.grid.rows[-1].cells.append(Cell(table.inside.flat(), heading, columns, rows))
+        elif table.part == "caption":
+            table.grid.caption = " ".join(filter(None, (table.grid.caption, table.inside.flat())))
+        table.part = ""
 
     def _dissolve(self, table: _OpenTable) -> None:
         """It turns out to arrange the page: what was collected is written, the rest is read as blocks."""
@@ -212,6 +219,7 @@ class HtmlBlocks:
     def _write_table(self, table: _OpenTable) -> None:
         if table.layout:
             return
+        self._close_part(table)
         before = [table.between.flat()]
         if len(table.grid.caption) > _LONG_CAPTION:
             before.append(table.grid.caption)

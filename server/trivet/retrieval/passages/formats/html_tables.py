@@ -47,7 +47,7 @@ class SpanBudget:
 
     def take(self, text: str, times: int) -> bool:
         """Whether a cell's text may be said so many times more."""
-        cost = times * (len(text) + 1)
+        cost = times * (len(text) + len(BETWEEN_CELLS))
         if cost > self._left:
             return False
         self._left -= cost
@@ -102,9 +102,13 @@ def _take_from_above(
     """Fill the next columns with the cells of earlier rows that reach into them."""
     while (cell := reaching.pop(len(texts), None)) is not None:
         text, left = cell
+        if not budget.take(text, 1):
+            reaching.clear()  # nothing reaches any further: rows of empty cells would cost as much
+            below.clear()
+            return
         if left > 1:
             below[len(texts)] = (text, left - 1)
-        texts.append(text if budget.take(text, 1) else "")
+        texts.append(text)
 
 
 def _joined(heads: Sequence[Sequence[str]]) -> list[str]:

@@ -56,7 +56,6 @@ class _Source:
         lines = content.split("\n")
         self._starts = [0, *accumulate(len(line) + 1 for line in lines)]
         self._starts[-1] = len(content)
-        self._lines = lines
         self._cuts: list[int] = []  # where comments begin
         self._removed = [0]  # characters removed up to each of them
         parts, at = [], 0
@@ -68,8 +67,8 @@ class _Source:
         self.text = "".join((*parts, content[at:]))
 
     def line(self, number: int) -> str:
-        """A line as it stood."""
-        return self._lines[number]
+        """A line of the text, without the blanks around it."""
+        return self.text[self.place(number) : self.place(number + 1)].strip()
 
     def place(self, line: int) -> int:
         """Where a line begins in the text; the text's end for the one after the last."""
@@ -79,17 +78,22 @@ class _Source:
 
     def _comments(self, content: str, tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
         """Where comments begin and end, in order. One that is never closed is text, and so is one near code."""
+        looked_at, last = [0, 0], 0
         for token in tokens:
             if token.type not in ("html_block", "inline") or token.map is None or _COMMENT not in token.content:
                 continue
-            if token.type == "inline" and "`" in token.content:
-                continue
+            if token.map == looked_at:
+                continue  # all cells of a row have the row's place
+            looked_at = token.map
             at, stop = (self._starts[min(line, len(self._starts) - 1)] for line in token.map)
+            at = max(at, last)
+            if token.type == "inline" and content.find("`", at, stop) >= 0:
+                continue
             while (start := content.find(_COMMENT, at, stop)) >= 0:
                 end = content.find(_COMMENT_END, start + len(_COMMENT), stop)
                 if end < 0:
                     break
-                at = end + len(_COMMENT_END)
+                at = last = end + len(_COMMENT_END)
                 yield start, at
 
 
@@ -143,7 +147,7 @@ class _Blocks:
         place = self._source.place
         introduction = self._lists.introduced(self._introduction(announced=False))
         start = place(first) if introduction is None else introduction
-        header = self._source.line(first).strip()
+        header = self._source.line(first)
         table = Table(start, place(min(first + 2, after)), place(after), header)
         self._paragraph = None
         return None if self._lists.take(table) else table

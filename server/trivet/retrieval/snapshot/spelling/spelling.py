@@ -47,23 +47,30 @@ class Spelling:
     async def read(self, position: int | None = None) -> None:
         """Learn the words of all passages. Raises RetrievalUnavailable."""
         async with self._reading:
-            started, counts = time.monotonic(), WordCounts()
-            page: list[tuple[str, str]] = []
-            async for text in self._store.texts(self._collection):
-                page.append(text)
-                if len(page) == _PAGE:
-                    await asyncio.to_thread(self._count, page, counts)
-                    page = []
-            self._vocabulary = await asyncio.to_thread(self._counted, page, counts)
-            took = time.monotonic() - started
-            self._read_at, self._not_before = position, time.monotonic() + max(_NOT_BEFORE, _SHARE * took)
-            if counts.full:
-                _log.warning("collection %s has more words than are kept to correct questions with", self._collection)
+            started = time.monotonic()
+            try:
+                await self._read()
+                self._read_at = position
+            finally:  # one that failed is not begun again at once: the engine is in trouble
+                now = time.monotonic()
+                self._not_before = now + max(_NOT_BEFORE, _SHARE * (now - started))
 
     async def ensure_read(self) -> None:
         """Read it now, if it was not read yet. Raises RetrievalUnavailable."""
-        if self._vocabulary is None:
-            await self.read()
+        async with self._reading:
+            if self._vocabulary is None:
+                await self._read()
+
+    async def _read(self) -> None:
+        counts, page = WordCounts(), list[tuple[str, str]]()
+        async for text in self._store.texts(self._collection):
+            page.append(text)
+            if len(page) == _PAGE:
+                await asyncio.to_thread(self._count, page, counts)
+                page = []
+        self._vocabulary = await asyncio.to_thread(self._counted, page, counts)
+        if counts.full:
+            _log.warning("collection %s has more words than are kept to correct questions with", self._collection)
 
     async def corrections(self, asked: str, dense: Sequence[float], who: Visibility) -> tuple[Correction, ...]:
         """What of a question no passage that the tenant sees has, and what it is searched for as.
@@ -111,10 +118,10 @@ def _suggested(vocabulary: Vocabulary, words: Sequence[str], tenant: str) -> lis
     return [one for one in found if one.instead]
 
 
-def corrected(text: str, corrections: Sequence[Correction]) -> str:
+def corrected(text: str, corrections: Sequence[Correction], terms: TermVectors) -> str:
     """The text with the most frequent of the nearest words in the place of each that was corrected."""
     instead = {one.word: one.instead[0] for one in corrections}
-    return _WORD.sub(lambda found: instead.get(found[0].lower(), found[0]), text)
+    return _WORD.sub(lambda found: instead.get(terms.spelt(found[0]), found[0]), text)
 
 
 def with_corrections(terms: SparseVector, corrections: Sequence[Correction], vectors: TermVectors) -> SparseVector:
