@@ -68,6 +68,19 @@ async def test_what_is_told_is_what_the_search_did(make_service: Callable[..., A
         )
 
 
+async def test_all_of_an_answer_is_told_of_where_more_is_asked_for_than_there_are_candidates(
+    make_service: Callable[..., Awaitable[IndexService]],
+) -> None:
+    service = await make_service(candidates=4)
+    for number in range(12):
+        text = f"Lamp number {number} weighs {10 + number} grams."
+        await service.upsert("handbook", Document(f"lamp{number}", text.encode(), DocumentFormat.TEXT))
+    query = SearchQuery("handbook", "How much does a lamp weigh?", "", 10)
+    answer, told = (await service.search(query)).passages, await service.explain(query)
+    assert [one.passage.id for one in told.passages if not one.left_out] == [one.id for one in answer]
+    assert len(answer) == 10
+
+
 async def test_a_field_of_another_type_refuses_the_document(
     make_service: Callable[..., Awaitable[IndexService]],
 ) -> None:
