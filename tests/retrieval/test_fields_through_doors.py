@@ -98,6 +98,8 @@ async def test_each_tenant_finds_what_a_plain_filter_keeps_of_its_own_and_shared
         await asyncio.to_thread(run)
         # A condition that everything meets does not reach what is another's.
         everything = {"any": [{"field": "name", "exists": True}, {"field": "name", "exists": False}]}
+        deepest = {"all": [{"any": [{"all": [{"field": "day", "in": ["1969-12-31", "2026-01-01"]}]}]}]}
+        assert await both(deepest, "acme", "notes") == (expected("acme", deepest), expected("acme", deepest))
         assert await both(everything, "acme", "notes") == (expected("acme"), expected("acme"))
         assert expected("acme") != expected("bolt")
 

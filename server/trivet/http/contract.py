@@ -19,7 +19,7 @@ from trivet.metering.feedback import FeedbackIntake
 from trivet.metering.receipt_log import ReceiptLog
 from trivet.pipeline.search import SearchPipeline
 from trivet.rpc.intake import RequestIntake
-from trivet.rpc.messages.bounds import check_bounds
+from trivet.rpc.messages.bounds import DEEPEST, check_bounds
 from trivet.rpc.request.calls import feedback_of
 from trivet.rpc.wire import receipt_to_proto, search_to_proto
 
@@ -78,7 +78,7 @@ async def read_message(exchange: Exchange, empty: _Request) -> _Request:
 def fill_message(body: dict[str, Any], empty: Message) -> None:
     """Fill a message from its JSON form; InvalidRequest for what is none."""
     try:
-        json_format.ParseDict(body, empty, max_recursion_depth=16)
+        json_format.ParseDict(body, empty, max_recursion_depth=DEEPEST)
     except (json_format.ParseError, ValueError, OverflowError) as error:
         raise InvalidRequest({"body": shortened(str(error), _MOST_SAID)}) from None
 

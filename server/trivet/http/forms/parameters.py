@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from trivet.api.v1 import inference_pb2
 from trivet.errors import InvalidRequest
 from trivet.http.forms.form import Form
+from trivet.rpc.messages.bounds import DEEPEST
 
 Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -153,7 +154,7 @@ class Parameters(Form):
 def _parse(values: dict[str, Any], into: Struct, field: str) -> None:
     """Raises InvalidRequest."""
     try:
-        ParseDict(values, into, max_recursion_depth=16)
+        ParseDict(values, into, max_recursion_depth=DEEPEST)
     except (ParseError, ValueError, OverflowError) as error:
         raise InvalidRequest({field: str(error)[:200]}) from None
 

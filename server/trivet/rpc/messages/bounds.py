@@ -21,6 +21,7 @@ from trivet.types.metadata.where import MAX_BYTES
 from trivet.types.passage import MOST_TEXTS
 
 PACKAGE = "trivet.api.v1"
+DEEPEST = 100  # messages in one another, as the parser of Protocol Buffers has it
 OPAQUE = {Struct.DESCRIPTOR.full_name}  # bounded as a whole, not looked into
 
 

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from trivet.rpc.messages.bounds import BOUNDS, OPAQUE, PACKAGE
+from trivet.rpc.messages.bounds import BOUNDS, DEEPEST, OPAQUE, PACKAGE
 
 MOST_VALUES = 20_000  # of a message and those in it; the largest one within the bounds has 18,453
 _STRAY = 100  # values of fields that nobody knows, usually none
-_DEEPEST = 100  # as deep as the parser reads
 _VARINT, _FIXED64, _BYTES, _GROUP, _GROUP_END, _FIXED32, _NOTHING = range(7)
 _LONGEST_VARINT = 10  # bytes
 _LONGEST_TAG = 5  # bytes, also of a length: the parser takes no longer one
@@ -98,7 +97,7 @@ def crowded_field(data: bytes, descriptor: Descriptor) -> Crowded | None:
                 length, place = _varint(data, place, end, _LONGEST_TAG)
                 if field.bytes is not None and length > field.bytes:
                     return _told(within, field, tag, f"expected at most {field.bytes:,} bytes, got {length:,}")
-                if field.message is not None and length and depth < _DEEPEST:
+                if field.message is not None and length and depth < DEEPEST:
                     inside = _Within(within, field.name)
                     waiting.append((field.message, place, min(place + length, end), depth + 1, inside))
                 elif field.width is not None:
